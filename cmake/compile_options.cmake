@@ -1,0 +1,13 @@
+# Options of our own code. No fast-math anywhere; contraction off so that every compiler and platform rounds alike
+# (fused multiply-adds are written where they are wanted).
+function(softstep_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                         -ffp-contract=off)
+  # GCC 12 warns of overlaps inside its own std::string (GCC bug 105651).
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-restrict)
+  endif()
+  if(SOFTSTEP_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+endfunction()

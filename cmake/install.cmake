@@ -1,0 +1,46 @@
+include(CMakePackageConfigHelpers)
+
+install(TARGETS softstep EXPORT softstep
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY core/include/softstep DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+# find_package(softstep). Before 1.0 every minor version may change the interface.
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/softstep)
+get_target_property(type softstep TYPE)
+string(COMPARE EQUAL "${type}" "STATIC_LIBRARY" SOFTSTEP_IS_STATIC)
+install(EXPORT softstep NAMESPACE softstep:: FILE softstepTargets.cmake DESTINATION ${package_dir})
+configure_package_config_file(cmake/softstepConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/softstepConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/softstepConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstepConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/softstepConfigVersion.cmake
+        DESTINATION ${package_dir})
+
+# pkg-config, by paths relative to the file itself: `cmake --install --prefix` may choose another place than configure.
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(softstep_pc_prefix "../..")
+  set(softstep_pc_libdir ${CMAKE_INSTALL_LIBDIR})
+else()
+  file(RELATIVE_PATH softstep_pc_prefix /p/${pc_dir} /p)
+  string(REGEX REPLACE "/$" "" softstep_pc_prefix ${softstep_pc_prefix})
+  set(softstep_pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(softstep_pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+else()
+  set(softstep_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+# A static library leaves OpenMP to its user, with or without `pkg-config --static`.
+if(SOFTSTEP_IS_STATIC)
+  set(softstep_pc_libs " ${OpenMP_CXX_FLAGS}")
+  set(softstep_pc_private_libs "")
+else()
+  set(softstep_pc_libs "")
+  set(softstep_pc_private_libs "${OpenMP_CXX_FLAGS}")
+endif()
+configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir})
+
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)

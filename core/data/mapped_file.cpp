@@ -1,0 +1,44 @@
+#include "core/data/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "softstep/error.h"
+
+namespace softstep::data {
+namespace {
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) throw InvalidArgument(path, "cannot be read: " + reason(errno));
+  struct stat info = {};
+  if (fstat(file.fd, &info) != 0) throw InvalidArgument(path, "cannot be read: " + reason(errno));
+  if (S_ISDIR(info.st_mode)) throw InvalidArgument(path, "is a directory (need a file)");
+  if (!S_ISREG(info.st_mode)) throw InvalidArgument(path, "is not a regular file");
+  if (info.st_size == 0) throw InvalidArgument(path, "is empty");
+  const auto size = static_cast<std::size_t>(info.st_size);
+  void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (address == MAP_FAILED) throw InvalidArgument(path, "cannot be mapped: " + reason(errno));
+  return std::shared_ptr<const MappedFile>(new MappedFile(address, size));
+}
+
+MappedFile::~MappedFile() { munmap(address_, size_); }
+
+}  // namespace softstep::data

@@ -1,0 +1,118 @@
+// The number types of tensor files and their conversion from and to host types.
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "core/data/atomic_file.h"
+#include "core/data/half.h"
+#include "core/data/safetensors.h"
+#include "core/data/text.h"
+
+namespace softstep {
+
+StoredType parse_stored_type(const std::string& name) {
+  if (name == "f64") return StoredType::f64;
+  if (name == "f32") return StoredType::f32;
+  if (name == "f16") return StoredType::f16;
+  if (name == "bf16") return StoredType::bf16;
+  throw InvalidArgument("dtype", data::name_text(name) + " (known: f64, f32, f16, bf16)");
+}
+
+namespace data {
+namespace {
+
+struct DtypeRow {
+  const char* name;
+  std::size_t size;
+};
+constexpr DtypeRow dtypes[] = {{"BOOL", 1},    {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1},
+                               {"F8_E8M0", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},     {"BF16", 2},
+                               {"I32", 4},     {"U32", 4}, {"F32", 4}, {"F64", 8},     {"I64", 8},
+                               {"U64", 8},     {"C64", 8}};
+
+template <class Stored, class T, class Value>
+std::vector<T> decode_each(const std::string& path, const TensorEntry& tensor, Value value_of) {
+  std::vector<T> out(tensor.count);
+  for (std::size_t k = 0; k < tensor.count; ++k) {
+    Stored stored;
+    std::memcpy(&stored, tensor.bytes + k * sizeof stored, sizeof stored);
+    const auto value = value_of(stored);
+    if constexpr (sizeof(T) < sizeof value)
+      if (overflows_float(value))
+        throw InvalidArgument(path, "tensor " + name_text(tensor.name) + ", element " + std::to_string(k) +
+                                        ": " + number_text(value) + " overflows in float");
+    out[k] = static_cast<T>(value);
+  }
+  return out;
+}
+
+// The number rounded to a 16-bit type; false if a finite value became infinite.
+bool encode(double value, StoredType type, std::uint16_t& bits) {
+  const bool f16 = type == StoredType::f16;
+  bits = f16 ? encode_f16(value) : encode_bf16(value);
+  return !std::isfinite(value) || std::isfinite(f16 ? decode_f16(bits) : decode_bf16(bits));
+}
+
+}  // namespace
+
+std::size_t dtype_size(const std::string& dtype) {
+  for (const DtypeRow& row : dtypes)
+    if (dtype == row.name) return row.size;
+  return 0;
+}
+
+bool is_float(const std::string& dtype) {
+  return dtype == "F64" || dtype == "F32" || dtype == "F16" || dtype == "BF16";
+}
+
+const char* dtype_of(StoredType type) {
+  switch (type) {
+    case StoredType::f64:
+      return "F64";
+    case StoredType::f32:
+      return "F32";
+    case StoredType::f16:
+      return "F16";
+    case StoredType::bf16:
+      return "BF16";
+  }
+  throw InvalidArgument("dtype", std::to_string(static_cast<int>(type)) + " (not a StoredType)");
+}
+
+StoredType stored_type_of(const std::string& float_dtype) {
+  if (float_dtype == "F64") return StoredType::f64;
+  if (float_dtype == "F32") return StoredType::f32;
+  return float_dtype == "F16" ? StoredType::f16 : StoredType::bf16;
+}
+
+void write_number(AtomicFile& file, const std::string& path, const std::string& tensor, double value,
+                  StoredType type) {
+  bool fits = true;
+  if (type == StoredType::f64) {
+    file.write_value(value);
+  } else if (type == StoredType::f32) {
+    fits = !overflows_float(value);
+    if (fits) file.write_value(static_cast<float>(value));
+  } else {
+    std::uint16_t bits = 0;
+    fits = encode(value, type, bits);
+    file.write_value(bits);
+  }
+  if (!fits)
+    throw InvalidArgument(
+        path, "tensor " + name_text(tensor) + ": " + number_text(value) + " overflows in " + dtype_of(type));
+}
+
+template <class T>
+std::vector<T> decode(const std::string& path, const TensorEntry& tensor) {
+  if (tensor.dtype == "F64") return decode_each<double, T>(path, tensor, [](double x) { return x; });
+  if (tensor.dtype == "F32") return decode_each<float, T>(path, tensor, [](float x) { return x; });
+  if (tensor.dtype == "F16") return decode_each<std::uint16_t, T>(path, tensor, decode_f16);
+  return decode_each<std::uint16_t, T>(path, tensor, decode_bf16);
+}
+template std::vector<float> decode(const std::string&, const TensorEntry&);
+template std::vector<double> decode(const std::string&, const TensorEntry&);
+
+}  // namespace data
+}  // namespace softstep

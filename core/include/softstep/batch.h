@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "softstep/error.h"
+
+namespace softstep {
+
+/// A batch of labelled token sequences, looked at where it lies: nothing is copied, the caller keeps the
+/// memory alive and unchanged while the view is in use. n samples; sample i has T_i tokens of dimension d.
+///
+/// Uniform (`offsets == nullptr`): every sample has `n_tokens` tokens, sample i starts at
+///   tokens + i * sample_stride.
+/// Ragged (`offsets != nullptr`): sample i owns rows offsets[i] .. offsets[i+1]-1 of one token array;
+/// n_tokens and
+///   sample_stride are not used.
+/// Token t of a sample starts token_stride elements after token t-1; its `dim` elements are contiguous.
+template <class T>
+struct BatchView {
+  const T* tokens = nullptr;
+  std::size_t n_samples = 0;
+  std::size_t n_tokens = 0;  ///< tokens per sample, uniform batches only
+  std::size_t dim = 0;       ///< d
+  const std::int64_t* offsets =
+      nullptr;                          ///< [n_samples + 1], increasing, offsets[0] >= 0; ragged batches only
+  std::size_t token_stride = 0;         ///< elements; 0 means dim
+  std::size_t sample_stride = 0;        ///< elements; 0 means n_tokens * token_stride
+  const std::int8_t* labels = nullptr;  ///< [n_samples], each -1 or +1
+  const T* decoder = nullptr;           ///< u, [dim]; may be null where no decoder is needed
+  /// The query z_i: separate vectors if `queries` is set, else token query_index[i] of sample i, else token
+  /// 0.
+  const std::int64_t* query_index = nullptr;  ///< [n_samples], 0-based within the sample
+  const T* queries = nullptr;                 ///< [n_samples] rows of dim elements
+  std::size_t query_stride = 0;               ///< elements between rows of `queries`; 0 means dim
+
+  std::size_t row_stride() const { return token_stride ? token_stride : dim; }
+  std::size_t tokens_of(std::size_t i) const {
+    return offsets ? static_cast<std::size_t>(offsets[i + 1] - offsets[i]) : n_tokens;
+  }
+  const T* sample(std::size_t i) const {
+    if (offsets) return tokens + static_cast<std::size_t>(offsets[i]) * row_stride();
+    return tokens + i * (sample_stride ? sample_stride : n_tokens * row_stride());
+  }
+  const T* query(std::size_t i) const {
+    if (queries) return queries + i * (query_stride ? query_stride : dim);
+    return sample(i) + (query_index ? static_cast<std::size_t>(query_index[i]) * row_stride() : 0);
+  }
+  /// Tokens in all samples together.
+  std::size_t total_tokens() const;
+
+  /// Checks everything a kernel relies on: pointers, sizes, strides, overflow, offsets, labels, query
+  /// indices, finiteness of tokens, queries and decoder. Throws InvalidArgument naming the first field that
+  /// is wrong.
+  void validate() const;
+};
+
+/// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (mathematics: token
+/// scores). gamma is accumulated in twice the working precision, so that the gaps are right to rounding even
+/// where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error summed along,
+/// count as equal: gap 0.
+struct TokenScores {
+  std::vector<std::size_t> first;       ///< [n+1] first entry of sample i in `gaps`
+  std::vector<double> gaps;             ///< gamma_i,opt - gamma_it >= 0, 0 at the optimal token
+  std::vector<double> optimal_score;    ///< [n] gamma_i,opt
+  std::vector<std::size_t> optimal;     ///< [n] opt_i, the first of equals
+  std::vector<std::size_t> not_unique;  ///< samples with more than one best-scoring token
+};
+
+/// Scores every token with the batch's decoder. Throws InvalidArgument if the batch has none.
+template <class T>
+TokenScores score_tokens(const BatchView<T>& batch);
+
+extern template struct BatchView<float>;
+extern template struct BatchView<double>;
+
+}  // namespace softstep

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "softstep/batch.h"
+
+namespace softstep {
+
+/// A batch together with whatever keeps its memory alive (owned vectors or a mapped file). Copies share
+/// storage; the contents are immutable.
+template <class T>
+class Dataset {
+ public:
+  Dataset() = default;
+  Dataset(const BatchView<T>& view, std::shared_ptr<const void> storage)
+      : view_(view), storage_(std::move(storage)) {}
+  const BatchView<T>& view() const { return view_; }
+
+ private:
+  BatchView<T> view_;
+  std::shared_ptr<const void> storage_;
+};
+
+/// Plain vectors from which a Dataset is made; empty vectors mean "absent" (as null pointers do in
+/// BatchView).
+template <class T>
+struct DatasetParts {
+  std::size_t n_samples = 0, n_tokens = 0, dim = 0;
+  std::vector<T> tokens;
+  std::vector<std::int64_t> offsets;
+  std::vector<std::int8_t> labels;
+  std::vector<T> decoder;
+  std::vector<std::int64_t> query_index;
+  std::vector<T> queries;
+};
+
+/// Takes ownership of the parts and validates the batch. Throws InvalidArgument.
+template <class T>
+Dataset<T> make_dataset(DatasetParts<T> parts);
+
+/// The same data in another number type (rounded to nearest; a value that overflows is an InvalidArgument).
+template <class To, class From>
+Dataset<To> convert(const Dataset<From>& from);
+
+// ---- generators: the same seed gives the same bytes on every platform
+
+/// Settings of a data model. Fields that a model does not use are ignored.
+struct GeneratorOptions {
+  std::string model = "signal_noise";  ///< one of generator_models()
+  std::size_t n_samples = 10;
+  std::size_t n_tokens = 6;
+  std::size_t dim = 60;
+  std::uint64_t seed = 0;
+  double signal = 1.0;        ///< mu, norm of the signal tokens (signal_noise); token norm a (orthogonal)
+  double noise = 0.0;         ///< sigma of the noise tokens; 0 means 1/sqrt(dim) (signal_noise)
+  bool equal_scores = false;  ///< project the noise orthogonal to the decoder (signal_noise)
+};
+
+struct GeneratorInfo {
+  const char* name;
+  const char* summary;
+};
+const std::vector<GeneratorInfo>& generator_models();
+
+/// Makes a data set. Throws InvalidArgument naming the field (unknown model: lists the known ones).
+Dataset<double> generate(const GeneratorOptions& options);
+
+// ---- safetensors files
+
+/// Number type of a stored tensor of tokens.
+enum class StoredType { f64, f32, f16, bf16 };
+/// "f64", "f32", "f16" or "bf16"; throws InvalidArgument otherwise.
+StoredType parse_stored_type(const std::string& name);
+
+/// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
+/// and optional `queries` ([n,d] vectors or [n] integer token indices). Tokens of the same type and aligned
+/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws InvalidArgument
+/// naming the file and what is wrong with it; the data are validated.
+template <class T>
+Dataset<T> load_dataset(const std::string& path);
+
+/// What a file stores its tokens as.
+StoredType stored_type(const std::string& path);
+
+/// Writes a data set (beside, then renamed: never half a file). Throws InvalidArgument if it cannot be
+/// written.
+template <class T>
+void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
+
+/// A named dense tensor in host memory; values held as double whatever the file stores.
+struct NamedTensor {
+  std::string name;
+  std::vector<std::size_t> shape;
+  std::vector<double> values;
+  StoredType type = StoredType::f64;  ///< number type in the file
+};
+
+/// Writes tensors and string metadata to one safetensors file (beside, then renamed).
+void save_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                  const std::vector<std::pair<std::string, std::string>>& metadata = {});
+
+/// Reads every floating-point tensor of a file. Throws InvalidArgument.
+std::vector<NamedTensor> load_tensors(const std::string& path,
+                                      std::vector<std::pair<std::string, std::string>>* metadata = nullptr);
+
+/// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws InvalidArgument on another shape or
+/// non-finite entries.
+std::vector<double> load_weights(const std::string& path, std::size_t dim);
+void save_weights(const std::string& path, const std::vector<double>& weights, std::size_t dim,
+                  StoredType type = StoredType::f64);
+
+}  // namespace softstep

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+namespace softstep {
+
+/// A real number mantissa * exp(exponent): the exponent (natural logarithm, unbounded for our purposes)
+/// travels beside the mantissa, so that a loss gap of 1e-2000 keeps all its digits. Zero is {0, anything}.
+struct Scaled {
+  double mantissa = 0.0;
+  double exponent = 0.0;
+
+  /// The plain value; 0 or infinity where double cannot hold it.
+  double value() const { return mantissa == 0.0 ? 0.0 : mantissa * std::exp(exponent); }
+
+  /// log10 of the value: -infinity for zero, NaN for a negative or NaN mantissa.
+  double log10() const {
+    if (mantissa == 0.0) return -std::numeric_limits<double>::infinity();
+    return std::log10(mantissa) + exponent * 0.43429448190325182765;
+  }
+};
+
+}  // namespace softstep

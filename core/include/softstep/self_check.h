@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace softstep {
+
+/// A measured error beside the bound it must keep.
+struct CheckRow {
+  std::string isa, type, what;
+  double error = 0.0;  ///< worst measured
+  double bound = 0.0;
+  bool ok = false;  ///< error <= bound (NaN is not ok)
+};
+
+/// Measures kernels and gradients on this CPU against the scalar long double reference, for every runnable
+/// instruction set (or the one named) and both number types. Takes a few seconds.
+std::vector<CheckRow> self_check(const std::string& isa = "");
+
+}  // namespace softstep

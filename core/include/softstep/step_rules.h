@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "softstep/scaled.h"
+
+namespace softstep {
+
+/// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent).
+template <class T>
+struct StepContext {
+  std::int64_t iteration = 0;   ///< t, from 0
+  Scaled loss_gap;              ///< L - L*; only set if the rule needs it
+  const T* gradient = nullptr;  ///< G', n_rows x n_cols row-major, contiguous
+  std::size_t n_rows = 0, n_cols = 0;
+  double gradient_exponent = 0.0;
+  double gradient_norm = 0.0;  ///< ||G'||_F
+  const T* weights = nullptr;  ///< W before the step
+};
+
+/// What a rule asks for: W <- W - coefficient * direction.
+template <class T>
+struct Step {
+  enum class Outcome {
+    moved,
+    stationary,       ///< the gradient is exactly zero: no step
+    gap_not_positive  ///< the rule divides by nothing but needs L > L*, and it is not
+  };
+  Outcome outcome = Outcome::moved;
+  double coefficient = 0.0;
+  const T* direction = nullptr;  ///< the gradient's mantissa, or a buffer of the rule's state
+  double length = 0.0;           ///< ||coefficient * direction||_F
+};
+
+/// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the
+/// bit.
+struct RuleState {
+  std::map<std::string, std::vector<double>> values;
+};
+
+/// A step-size rule: its settings, without any per-run state (one rule may serve many runs at once).
+template <class T>
+class StepRule {
+ public:
+  virtual ~StepRule() = default;
+  virtual std::string_view name() const = 0;
+  /// True if StepContext::loss_gap must be set.
+  virtual bool needs_loss_gap() const { return false; }
+  /// Never produces NaN from finite input; at an exact zero gradient returns `stationary`.
+  virtual Step<T> step(const StepContext<T>& context, RuleState& state) const = 0;
+};
+
+struct RuleOptionInfo {
+  std::string name;  ///< as on the command line: "step-size"
+  double default_value = 0;
+  std::string help;
+};
+struct RuleInfo {
+  std::string name;
+  std::string formula;
+  std::string source;
+  std::vector<RuleOptionInfo> options;
+};
+
+/// A rule by name with its options by name; what is absent has its default.
+struct RuleSettings {
+  std::string rule = "ngd";
+  std::map<std::string, double> options;
+};
+
+/// Every rule of rules.def.
+const std::vector<RuleInfo>& step_rules();
+
+/// Reads "ngd:step-size=1,schedule-power=0.5". Throws InvalidArgument (unknown rule or option: lists the
+/// known).
+RuleSettings parse_rule(const std::string& text);
+/// Reads "gd:step-size=20;ngd;polyak".
+std::vector<RuleSettings> parse_rules(const std::string& text);
+
+/// Checks the settings and makes the rule. Throws InvalidArgument naming the option and its value.
+template <class T>
+std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings);
+
+extern template std::unique_ptr<StepRule<float>> make_step_rule<float>(const RuleSettings&);
+extern template std::unique_ptr<StepRule<double>> make_step_rule<double>(const RuleSettings&);
+
+}  // namespace softstep

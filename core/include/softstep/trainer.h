@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "softstep/objective.h"
+#include "softstep/step_rules.h"
+
+namespace softstep {
+
+/// One row of a trace: the state *before* step `step` is taken (the last row: after the last step).
+struct TraceRecord {
+  std::int64_t step = 0;
+  double loss = 0.0;
+  double log10_gap = 0.0;
+  double weight_norm = 0.0;
+  double log10_gradient_norm = 0.0;
+  double step_length = 0.0;  ///< length of the step that led here (0 at the start)
+  double one_minus_cos =
+      std::numeric_limits<double>::quiet_NaN();  ///< against the reference; NaN without one
+  double angle = std::numeric_limits<double>::quiet_NaN();
+  double min_optimal_attention = 0.0;
+  double log10_one_minus_optimal_attention = 0.0;
+  double seconds = 0.0;  ///< spent in steps so far; measuring and tracing are not counted
+};
+
+enum class TrainStatus {
+  not_run,
+  max_iterations,    ///< took all the steps asked for
+  converged,         ///< 1 - cos fell to stop_one_minus_cos
+  stationary,        ///< the gradient is exactly zero
+  gap_not_positive,  ///< the rule needs L > L* and L <= L*
+  not_finite,        ///< the next step would not be finite; the weights are the last finite ones
+  interrupted        ///< the callback asked to stop
+};
+const char* to_string(TrainStatus status);
+
+/// How float32 weights take steps smaller than their rounding unit.
+enum class MasterWeights {
+  working,  ///< in the working type
+  float64   ///< kept in double, rounded to the working type for the kernels
+};
+
+struct TrainerOptions {
+  RuleSettings rule;
+  std::int64_t n_steps = 1000;  ///< further steps to take from the state given
+  MasterWeights master_weights = MasterWeights::working;
+  /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
+  int trace_rows_per_decade = 20;
+  /// Called for each traced row, in order; return false to stop.
+  std::function<bool(const TraceRecord&)> trace;
+  /// Asked about 10 times a second at most, between rows too; return false to stop. Gets the step just
+  /// reached.
+  std::function<bool(std::int64_t)> progress;
+  /// Direction to compare with (W_mm), dim*dim values or empty.
+  std::vector<double> reference;
+  /// Report in `time_to` when 1 - cos first falls to each of these (needs `reference`).
+  std::vector<double> thresholds;
+  /// Stop when 1 - cos falls to this (0: never; needs `reference`).
+  double stop_one_minus_cos = 0.0;
+  void validate() const;  ///< throws InvalidArgument naming the field
+};
+
+/// A run that can be put down and taken up: continuing gives the same bits as never having stopped.
+template <class T>
+struct TrainState {
+  std::vector<T> weights;              ///< W, dim x dim
+  std::vector<double> master_weights;  ///< W in double, with MasterWeights::float64; else empty
+  RuleState rule_state;
+  std::int64_t step = 0;
+  double seconds = 0.0;
+};
+
+struct TrainSummary {
+  TrainStatus status = TrainStatus::not_run;
+  std::int64_t steps = 0;  ///< steps taken by this call
+  double seconds = 0.0;    ///< time in those steps
+  TraceRecord last;        ///< at the final weights
+  struct Crossing {
+    double threshold;
+    std::int64_t step;
+    double seconds;
+  };
+  std::vector<Crossing> time_to;  ///< thresholds reached, in the order given; others absent
+};
+
+/// A state at step 0. `weights`: dim * dim initial weights, row-major; null means zero. Throws
+/// InvalidArgument where one is not finite in T.
+template <class T>
+TrainState<T> initial_state(const double* weights, std::size_t dim,
+                            MasterWeights master = MasterWeights::working);
+/// N(0, std^2) initial weights from the documented random stream.
+std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
+
+/// Runs the rule from `state` for options.n_steps steps and leaves the state ready to go on.
+/// Throws InvalidArgument for bad options; every other ending has a name in the summary.
+template <class T>
+TrainSummary train(Objective<T>& objective, TrainState<T>& state, const TrainerOptions& options);
+
+/// Writes a state to / reads it from a safetensors file. Loading checks rule and dim. Throws InvalidArgument.
+template <class T>
+void save_state(const std::string& path, const TrainState<T>& state, const RuleSettings& rule);
+template <class T>
+TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSettings& rule);
+
+}  // namespace softstep

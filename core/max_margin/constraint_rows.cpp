@@ -1,0 +1,202 @@
+#include "core/max_margin/constraint_rows.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "core/objective/blocked.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+namespace {
+
+// Multiply-adds worth a parallel region, which costs microseconds, and far more on a busy machine.
+constexpr double parallel_from = 3e6;
+
+double product_of(std::size_t a, std::size_t b, std::size_t c = 1) {
+  return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
+}
+
+}  // namespace
+
+template <class T>
+ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& scores,
+                                  const simd::Kernels<double>& kernels, int n_threads)
+    : batch_(batch), scores_(scores), kernels_(kernels), n_threads_(n_threads) {
+  const std::size_t n = batch.n_samples, d = batch.dim, n_tokens = scores.gaps.size();
+  row_threads_ = product_of(n_tokens, d) < parallel_from ? 1 : n_threads;
+  scratch_.resize(d * static_cast<std::size_t>(n_threads));
+  inverse_norms_.assign(n_tokens, 0.0);
+  sizes_.assign(n_tokens, 0.0);
+  zero_row_ = n_tokens;
+
+  std::vector<double> norms(n_tokens, 0.0), query_norms(n), unit_queries(n * d);
+  double longest = 0.0, longest_query = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    double* z = unit_queries.data() + i * d;
+    std::copy_n(batch.query(i), d, z);
+    query_norms[i] = frobenius_norm(z, d);
+    if (query_norms[i] > 0.0)
+      for (std::size_t j = 0; j < d; ++j) z[j] /= query_norms[i];
+    longest_query = std::max(longest_query, query_norms[i]);
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      if (t == scores.optimal[i]) continue;
+      const std::size_t k = scores.first[i] + t;
+      difference(i, t, scratch_.data());
+      norms[k] = frobenius_norm(scratch_.data(), d);
+      longest = std::max(longest, norms[k]);
+      inverse_norms_[k] = 1.0 / norms[k];
+      if (!std::isfinite(norms[k]))
+        throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
+                                            ": its distance from the optimal token overflows");
+    }
+  }
+  // A common power of two keeps ||D_k|| ||z_i|| within the range of numbers and changes no digit.
+  const int row_exponent = longest > 0.0 ? std::ilogb(longest) : 0;
+  const int query_exponent = longest_query > 0.0 ? std::ilogb(longest_query) : 0;
+  exponent_ = row_exponent + query_exponent;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      if (t == scores.optimal[i]) continue;
+      const std::size_t k = scores.first[i] + t;
+      sizes_[k] = std::ldexp(norms[k], -row_exponent) * std::ldexp(query_norms[i], -query_exponent);
+      // 300 orders of magnitude below the largest, or in the subnormal numbers: zero for every purpose.
+      const bool zero = !(sizes_[k] > 1e-300) || !std::isfinite(inverse_norms_[k]);
+      if (zero && zero_row_ == n_tokens) zero_row_ = k;
+    }
+  if (zero_row_ != n_tokens) return;
+  basis_ = make_query_basis(std::move(unit_queries), n, d, kernels);
+  product_threads_ = product_of(n, d, basis_.rank) < parallel_from ? 1 : n_threads;
+  sums_.resize(n * d);
+  projected_.resize(n * d);
+}
+
+template <class T>
+void ConstraintRows<T>::difference(std::size_t i, std::size_t t, double* out) const {
+  const T* best = batch_.sample(i) + scores_.optimal[i] * batch_.row_stride();
+  const T* other = batch_.sample(i) + t * batch_.row_stride();
+  for (std::size_t j = 0; j < batch_.dim; ++j)
+    out[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+}
+
+template <class T>
+void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
+  const std::size_t d = batch_.dim, n = batch_.n_samples;
+#pragma omp parallel for schedule(static) num_threads(row_threads_) if (row_threads_ > 1)
+  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(n); ++s) {
+    const auto i = static_cast<std::size_t>(s);
+    double* row = scratch_.data() + d * static_cast<std::size_t>(omp_get_thread_num());
+    double* sum = sums_.data() + i * d;
+    std::fill_n(sum, d, 0.0);
+    for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
+      const std::size_t k = scores_.first[i] + t;
+      const double factor = multipliers[k] * inverse_norms_[k];
+      if (factor == 0.0) continue;
+      difference(i, t, row);
+      kernels_.axpy(d, factor, row, sum);
+    }
+  }
+  // W = sum_i b_i z_i^T
+  for_each_block(d, basis_.rank, product_threads_, [&](Block block) {
+    kernels_.product_tn({block.n_rows, block.n_cols, n, sums_.data() + block.row, d,
+                         basis_.coordinates.data() + block.col, basis_.stride,
+                         span + block.row * basis_.rank + block.col, basis_.rank});
+  });
+}
+
+template <class T>
+void ConstraintRows<T>::apply(const double* span, double* values) {
+  const std::size_t d = batch_.dim;
+  for_each_block(batch_.n_samples, d, product_threads_, [&](Block block) {
+    kernels_.product_nt({block.n_rows, block.n_cols, basis_.rank,
+                         basis_.coordinates.data() + block.row * basis_.stride, basis_.stride,
+                         span + block.col * basis_.rank, basis_.rank,
+                         projected_.data() + block.row * d + block.col, d});
+  });
+  score_rows(values);
+}
+
+// values_k = D_k . v_i / ||D_k||
+template <class T>
+void ConstraintRows<T>::score_rows(double* values) {
+  const std::size_t d = batch_.dim;
+#pragma omp parallel for schedule(static) num_threads(row_threads_) if (row_threads_ > 1)
+  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(batch_.n_samples); ++s) {
+    const auto i = static_cast<std::size_t>(s);
+    double* row = scratch_.data() + d * static_cast<std::size_t>(omp_get_thread_num());
+    for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
+      const std::size_t k = scores_.first[i] + t;
+      values[k] = 0.0;
+      if (t == scores_.optimal[i]) continue;
+      difference(i, t, row);
+      values[k] = kernels_.dot(d, row, projected_.data() + i * d) * inverse_norms_[k];
+    }
+  }
+}
+
+// Tokens of one sample; no more than d together, so that the blocks take no more room than the tokens.
+template <class T>
+std::vector<std::pair<std::size_t, std::size_t>> ConstraintRows<T>::blocks() const {
+  const std::size_t most = std::clamp<std::size_t>(batch_.dim, 8, 64);
+  std::vector<std::pair<std::size_t, std::size_t>> out;
+  for (std::size_t i = 0; i < batch_.n_samples; ++i) {
+    const std::size_t n_tokens = batch_.tokens_of(i), parts = (n_tokens + most - 1) / most;
+    for (std::size_t b = 0; b < parts; ++b) {
+      const std::size_t begin = n_tokens * b / parts, end = n_tokens * (b + 1) / parts;
+      out.emplace_back(scores_.first[i] + begin, end - begin);
+    }
+  }
+  return out;
+}
+
+template <class T>
+void ConstraintRows<T>::block_gram(std::size_t first, std::size_t count, double* gram) {
+  const std::size_t d = batch_.dim;
+  const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), first);
+  const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
+  std::vector<double> rows(count * d);
+  for (std::size_t r = 0; r < count; ++r) {
+    difference(i, first - scores_.first[i] + r, rows.data() + r * d);
+    for (std::size_t j = 0; j < d; ++j) rows[r * d + j] *= inverse_norms_[first + r];
+  }
+  kernels_.product_nt({count, count, d, rows.data(), d, rows.data(), d, gram, count});
+}
+
+template <class T>
+std::vector<double> ConstraintRows<T>::matrix(const double* span) const {
+  const std::size_t d = batch_.dim, r = basis_.rank;
+  if (basis_.basis.empty()) return std::vector<double>(span, span + d * d);
+  std::vector<double> transposed(r * d), out(d * d);
+  for (std::size_t j = 0; j < d; ++j)
+    for (std::size_t c = 0; c < r; ++c) transposed[c * d + j] = span[j * r + c];
+  for_each_block(d, d, product_of(d, d, r) < parallel_from ? 1 : n_threads_, [&](Block block) {
+    kernels_.product_tn({block.n_rows, block.n_cols, r, transposed.data() + block.row, d,
+                         basis_.basis.data() + block.col, d, out.data() + block.row * d + block.col, d});
+  });
+  return out;
+}
+
+template <class T>
+void ConstraintRows<T>::apply_matrix(const double* matrix, double* values) {
+  // From the queries themselves: nothing that the solver derived from them takes part.
+  const std::size_t d = batch_.dim, n = batch_.n_samples;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::copy_n(batch_.query(i), d, sums_.begin() + static_cast<std::ptrdiff_t>(i * d));
+    double* z = sums_.data() + i * d;
+    const double norm = frobenius_norm(z, d);
+    if (norm > 0.0)
+      for (std::size_t j = 0; j < d; ++j) z[j] /= norm;
+  }
+  for_each_block(n, d, product_of(n, d, d) < parallel_from ? 1 : n_threads_, [&](Block block) {
+    kernels_.product_nt({block.n_rows, block.n_cols, d, sums_.data() + block.row * d, d,
+                         matrix + block.col * d, d, projected_.data() + block.row * d + block.col, d});
+  });
+  score_rows(values);
+}
+
+template class ConstraintRows<float>;
+template class ConstraintRows<double>;
+
+}  // namespace softstep

@@ -1,0 +1,54 @@
+#pragma once
+
+// The kernels of simd/kernels.def as plain loops in a number type of the caller's choice: `Number` is float,
+// double, long double or a multi-precision type; mathematical functions are found by argument. Inputs are of
+// any type T that Number can be made from without rounding. Written for the reader and the tests, never
+// tuned; shares no code with what it checks. The attention kernel is in attention.h.
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace softstep::reference {
+
+/// exp(x) for x <= 0.
+template <class Number, class T>
+Number exp_nonpositive(T x) {
+  using std::exp;
+  if (x == -std::numeric_limits<T>::infinity()) return Number(0);
+  return exp(Number(x));
+}
+
+/// y + a x, one element.
+template <class Number, class T>
+Number axpy(T a, T x, T y) {
+  return Number(a) * Number(x) + Number(y);
+}
+
+/// sum_i x_i y_i.
+template <class Number, class T>
+Number dot(std::size_t n, const T* x, const T* y) {
+  Number sum(0);
+  for (std::size_t i = 0; i < n; ++i) sum += Number(x[i]) * Number(y[i]);
+  return sum;
+}
+
+/// Entry (row, col) of C = A B^T, A of k columns and leading dimension lda, B likewise.
+template <class Number, class T>
+Number product_nt(std::size_t row, std::size_t col, std::size_t k, const T* a, std::size_t lda, const T* b,
+                  std::size_t ldb) {
+  Number sum(0);
+  for (std::size_t i = 0; i < k; ++i) sum += Number(a[row * lda + i]) * Number(b[col * ldb + i]);
+  return sum;
+}
+
+/// Entry (row, col) of C = A^T B, A and B of k rows.
+template <class Number, class T>
+Number product_tn(std::size_t row, std::size_t col, std::size_t k, const T* a, std::size_t lda, const T* b,
+                  std::size_t ldb) {
+  Number sum(0);
+  for (std::size_t i = 0; i < k; ++i) sum += Number(a[i * lda + row]) * Number(b[i * ldb + col]);
+  return sum;
+}
+
+}  // namespace softstep::reference

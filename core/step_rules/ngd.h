@@ -1,0 +1,33 @@
+#pragma once
+
+#include "core/step_rules/settings.h"
+
+namespace softstep::rules {
+
+/// Normalised gradient descent, W -= eta_t G / ||G||_F with eta_t = eta (t+1)^-a: independent of the
+/// gradient's exponent. Source: arXiv 2402.05738, normalised GD.
+struct NormalizedGradientDescent {
+  struct Settings {
+    /// eta > 0, the length of the first step.
+    double step_size = 1.0;
+    /// a >= 0; 0 keeps the length constant.
+    double schedule_power = 0.0;
+  };
+  static constexpr const char* formula = "W -= eta_t G/|G|, eta_t = eta (t+1)^-a";
+  static constexpr const char* source = "arXiv 2402.05738, normalised GD";
+  static std::vector<Field<Settings>> fields() {
+    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
+            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
+  }
+  static constexpr bool needs_loss_gap = false;
+
+  template <class T>
+  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
+    double length = settings.step_size;
+    if (settings.schedule_power != 0.0)
+      length *= std::pow(static_cast<double>(at.iteration) + 1.0, -settings.schedule_power);
+    return {Step<T>::Outcome::moved, length / at.gradient_norm, at.gradient, length};
+  }
+};
+
+}  // namespace softstep::rules

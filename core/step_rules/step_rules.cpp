@@ -1,0 +1,128 @@
+#include "softstep/step_rules.h"
+
+#include <charconv>
+
+#include "core/step_rules/all_rules.h"
+#include "core/step_rules/settings.h"
+
+namespace softstep {
+namespace {
+
+// A rule as StepRule<T>: what every rule shares is said once, here.
+template <class T, class Rule>
+class RuleOf final : public StepRule<T> {
+ public:
+  RuleOf(const char* name, const typename Rule::Settings& settings) : name_(name), settings_(settings) {}
+  std::string_view name() const override { return name_; }
+  bool needs_loss_gap() const override { return Rule::needs_loss_gap; }
+  Step<T> step(const StepContext<T>& context, RuleState& state) const override {
+    // At an exact zero gradient every rule stays: 0/0 := 0.
+    if (context.gradient_norm == 0.0) return {Step<T>::Outcome::stationary, 0.0, context.gradient, 0.0};
+    return Rule::template step<T>(settings_, context, state);
+  }
+
+ private:
+  const char* name_;
+  typename Rule::Settings settings_;
+};
+
+std::string known_rules() {
+  std::string names;
+  for (const RuleInfo& rule : step_rules()) names += (names.empty() ? "" : ", ") + rule.name;
+  return names;
+}
+
+std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t");
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (;;) {
+    const std::size_t end = text.find(separator, begin);
+    parts.push_back(trimmed(text.substr(begin, end - begin)));
+    if (end == std::string::npos) return parts;
+    begin = end + 1;
+  }
+}
+
+double parse_number(const std::string& name, const std::string& text) {
+  double value = 0.0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (text.empty() || result.ec != std::errc() || result.ptr != end)
+    throw InvalidArgument(name, "\"" + text + "\" is not a number");
+  return value;
+}
+
+// Checks names and values whatever T is.
+void check_settings(const RuleSettings& settings) {
+#define SOFTSTEP_RULE(name, Rule)                                         \
+  if (settings.rule == #name) {                                           \
+    rules::read_settings(#name, rules::Rule::fields(), settings.options); \
+    return;                                                               \
+  }
+#include "core/step_rules/rules.def"
+#undef SOFTSTEP_RULE
+  throw InvalidArgument("rule", "\"" + settings.rule + "\" is not known (known: " + known_rules() + ")");
+}
+
+}  // namespace
+
+const std::vector<RuleInfo>& step_rules() {
+  static const std::vector<RuleInfo> table = {
+#define SOFTSTEP_RULE(name, Rule) \
+  {#name, rules::Rule::formula, rules::Rule::source, rules::describe(rules::Rule::fields())},
+#include "core/step_rules/rules.def"
+#undef SOFTSTEP_RULE
+  };
+  return table;
+}
+
+RuleSettings parse_rule(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  RuleSettings settings;
+  settings.rule = trimmed(text.substr(0, colon));
+  settings.options.clear();
+  if (colon != std::string::npos && !trimmed(text.substr(colon + 1)).empty()) {
+    for (const std::string& part : split(text.substr(colon + 1), ',')) {
+      const std::size_t equals = part.find('=');
+      if (equals == std::string::npos)
+        throw InvalidArgument("rule", "\"" + part + "\" in \"" + text + "\" is not of the form option=value");
+      const std::string name = trimmed(part.substr(0, equals));
+      if (!settings.options.emplace(name, parse_number(name, trimmed(part.substr(equals + 1)))).second)
+        throw InvalidArgument(name, "given twice in \"" + text + "\"");
+    }
+  }
+  check_settings(settings);
+  return settings;
+}
+
+std::vector<RuleSettings> parse_rules(const std::string& text) {
+  std::vector<RuleSettings> out;
+  for (const std::string& part : split(text, ';'))
+    if (!part.empty()) out.push_back(parse_rule(part));
+  if (out.empty())
+    throw InvalidArgument("rules", "\"" + text + "\" names no rule (known: " + known_rules() + ")");
+  return out;
+}
+
+template <class T>
+std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings) {
+  check_settings(settings);
+#define SOFTSTEP_RULE(name, Rule)                    \
+  if (settings.rule == #name)                        \
+    return std::make_unique<RuleOf<T, rules::Rule>>( \
+        #name, rules::read_settings(#name, rules::Rule::fields(), settings.options));
+#include "core/step_rules/rules.def"
+#undef SOFTSTEP_RULE
+  return nullptr;  // not reached: check_settings has thrown
+}
+
+template std::unique_ptr<StepRule<float>> make_step_rule<float>(const RuleSettings&);
+template std::unique_ptr<StepRule<double>> make_step_rule<double>(const RuleSettings&);
+
+}  // namespace softstep

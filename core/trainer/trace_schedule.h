@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace softstep {
+
+/// The steps that get a trace row: 0, 1, 2, ... and round(10^(k / rows_per_decade)), as a function of the
+/// step number alone, so that a resumed run traces the same steps as an uninterrupted one.
+class TraceSchedule {
+ public:
+  TraceSchedule(int rows_per_decade, std::int64_t first) : rows_per_decade_(rows_per_decade) {
+    while (rows_per_decade_ > 0 && next_ <= first) advance();
+  }
+  /// True once for each scheduled step, asked in increasing order.
+  bool due(std::int64_t step) {
+    if (rows_per_decade_ <= 0 || step < next_) return false;
+    while (next_ <= step) advance();
+    return true;
+  }
+
+ private:
+  void advance() {
+    const std::int64_t last = next_;
+    while (next_ <= last) next_ = std::llround(std::pow(10.0, static_cast<double>(k_++) / rows_per_decade_));
+  }
+  int rows_per_decade_;
+  std::int64_t next_ = 0;
+  std::int64_t k_ = 0;
+};
+
+}  // namespace softstep

@@ -1,0 +1,16 @@
+#pragma once
+
+namespace softstep::simd {
+
+/// What this CPU *and* this operating system can run (CPUID and XGETBV; a kernel that does not save the wide
+/// registers makes the instructions unusable).
+struct Cpu {
+  bool sse2 = false;
+  bool avx2_fma = false;
+  bool avx512 = false;  ///< f, cd, dq, bw, vl
+  bool neon64 = false;
+};
+
+Cpu detect_cpu();
+
+}  // namespace softstep::simd

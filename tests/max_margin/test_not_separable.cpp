@@ -1,0 +1,144 @@
+// Data that no W separates, and data that are merely hard.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+
+#include "max_margin/cases.h"
+#include "max_margin/certificate_check.h"
+#include "softstep/dataset.h"
+#include "softstep/max_margin.h"
+#include "support/batches.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+/// The multipliers are a proof: a convex combination of constraints that is 0 to the certificate given.
+template <class T>
+void check_proof(const BatchView<T>& batch, const MaxMarginResult& result) {
+  REQUIRE(result.status == MaxMarginStatus::not_separable);
+  CHECK(result.weights.empty());
+  CHECK(result.certificate <= 1e-13);
+  const Rows rows = constraint_matrix(batch, score_tokens(batch));
+  REQUIRE(result.multipliers.size() == rows.size());
+  std::vector<Real> combination(batch.dim * batch.dim, 0);
+  Real sum = 0, longest = 0;
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    const Real lambda = result.multipliers[k];
+    REQUIRE(lambda >= 0);
+    if (rows[k].empty()) {
+      REQUIRE(lambda == 0);
+      continue;
+    }
+    sum += lambda;
+    longest = std::max(longest, norm_of(rows[k]));
+    for (std::size_t j = 0; j < combination.size(); ++j) combination[j] += lambda * rows[k][j];
+  }
+  CHECK(std::fabs(sum - 1) <= 1e-12L);
+  // The certificate is a sum in double of terms of size longest.
+  const Real rounding = 0x1p-53L * static_cast<Real>(rows.size() + 16);
+  CHECK(norm_of(combination) <= (static_cast<Real>(result.certificate) + rounding) * longest);
+  CHECK(norm_of(combination) <= 2e-13L * longest);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a copy of the optimal token is proof at once", "[max_margin]", float, double) {
+  Layout layout;
+  layout.n_tokens = {4, 4, 4};
+  layout.dim = 9;
+  TestBatch<TestType> data(layout, 1);
+  const TokenScores scores = score_tokens(data.view);
+  const std::size_t best = scores.optimal[1], other = (best + 1) % 4;
+  for (std::size_t j = 0; j < 9; ++j) data.tokens[(4 + other) * 9 + j] = data.tokens[(4 + best) * 9 + j];
+  const MaxMarginResult result = solve_max_margin(data.view);
+  check_proof(data.view, result);
+  CHECK(result.certificate == 0.0);
+  CHECK(result.sweeps == 0);
+  CHECK_FALSE(result.unique_optimal_tokens);
+}
+
+TEST_CASE("a zero query satisfies nothing", "[max_margin]") {
+  const PairBatch<double> data({1, 0}, {{1, 2}, {3, 1}}, {{1, 1}, {0, 0}});
+  const MaxMarginResult result = solve_max_margin(data.view);
+  check_proof(data.view, result);
+  CHECK(result.certificate == 0.0);
+  CHECK(result.multipliers[2 * 1 + 1] == 1.0);
+}
+
+TEST_CASE("a zero query of a sample without constraints is no obstacle", "[max_margin]") {
+  Layout layout;
+  layout.n_tokens = {3, 1, 3};
+  layout.ragged = layout.separate_queries = true;
+  TestBatch<double> data(layout, 5);
+  for (std::size_t j = 0; j < 5; ++j) data.queries[5 + j] = 0.0;
+  check_certificate(data.view, solve_max_margin(data.view), 1e-10);
+}
+
+TEMPLATE_TEST_CASE("a sample and its swapped copy contradict each other", "[max_margin]", float, double) {
+  Layout layout;
+  layout.n_tokens = {2, 2, 2, 2};
+  layout.dim = 7;
+  layout.separate_queries = true;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    TestBatch<TestType> data(layout, seed);
+    // sample 3: tokens and query of sample 0, the other label, so that the other token is optimal
+    for (std::size_t j = 0; j < 14; ++j) data.tokens[3 * 14 + j] = data.tokens[j];
+    for (std::size_t j = 0; j < 7; ++j) data.queries[3 * 7 + j] = data.queries[j];
+    data.labels[3] = static_cast<std::int8_t>(-data.labels[0]);
+    check_proof(data.view, solve_max_margin(data.view));
+  }
+}
+
+TEST_CASE("more random constraints than the matrices can hold", "[max_margin]") {
+  for (const std::size_t n : {30, 100, 300})
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+      CAPTURE(n, seed);
+      GeneratorOptions options;
+      options.model = "random_unit";
+      options.n_samples = n;
+      options.n_tokens = 8;
+      options.dim = 5;
+      options.seed = seed;
+      const Dataset<double> data = generate(options);
+      const MaxMarginResult result = solve_max_margin(data.view());
+      check_proof(data.view(), result);
+      CHECK(result.sweeps <= 5000);
+    }
+}
+
+TEST_CASE("a small margin is not none", "[max_margin]") {
+  // <(e, 1) z^T, W> >= 1 and <(e, -1) z^T, W> >= 1: W = (1/e, 0) z^T, the margin of the unit rows is e. Rounding of
+  // W leaves the margins known to 2^-53 / e times a few; the certificate cannot be closer.
+  for (const double e : {1e-2, 1e-4, 1e-6, 1e-8}) {
+    CAPTURE(e);
+    const PairBatch<double> data({0, 1}, {{e, 1}, {e, -1}}, {{1, 0}, {1, 0}});
+    MaxMarginOptions options;
+    options.tolerance = std::max(1e-10, 1e-15 / e);
+    const MaxMarginResult result = solve_max_margin(data.view, options);
+    check_certificate(data.view, result, options.tolerance);
+    CHECK(std::fabs(result.norm * e - 1.0) <= options.tolerance);
+  }
+}
+
+TEST_CASE("a small margin among many constraints is found", "[max_margin]") {
+  // Rows (e, v, 0 ...) z^T with unit vectors v that hold 0 in their convex hull: W = (1/e, 0 ...) z^T.
+  for (const double e : {1e-3, 1e-6}) {
+    CAPTURE(e);
+    std::vector<std::vector<double>> differences, queries;
+    for (int k = 0; k < 40; ++k) {
+      const double angle = 0.157 * k + 0.05;  // one turn and a little more
+      differences.push_back({e, std::cos(angle), std::sin(angle)});
+      queries.push_back({0.6, 0.8, 0});
+    }
+    const PairBatch<double> data({0.01, 1, 0.3}, differences, queries);
+    MaxMarginOptions options;
+    options.tolerance = std::max(1e-10, 1e-14 / e);
+    const MaxMarginResult result = solve_max_margin(data.view, options);
+    REQUIRE(result.status == MaxMarginStatus::optimal);
+    CHECK(std::fabs(result.norm * e - 1.0) <= options.tolerance);
+  }
+}

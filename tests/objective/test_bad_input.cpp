@@ -1,0 +1,202 @@
+// Arguments that cannot be used are refused by name; weights that are not finite give results that are not.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "softstep/isa.h"
+#include "softstep/objective.h"
+#include "softstep/self_check.h"
+#include "support/batches.h"
+#include "support/isas.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+template <class Body>
+std::string refusal(Body body) {
+  try {
+    body();
+  } catch (const InvalidArgument& e) {
+    CHECK(std::string(e.what()).rfind(e.argument() + ": ", 0) == 0);
+    CHECK(std::string(e.what()).find('\n') == std::string::npos);
+    return e.argument() + "|" + e.what();
+  }
+  return "accepted";
+}
+
+bool contains(const std::string& text, const std::string& word) {
+  return text.find(word) != std::string::npos;
+}
+
+template <class T>
+bool nothing_is_finite(const Evaluation<T>& out) {
+  bool bad = !std::isfinite(out.gradient_norm) && !std::isfinite(out.loss) &&
+             !std::isfinite(out.loss_gap.mantissa) && std::isnan(out.min_optimal_attention) &&
+             std::isnan(out.log10_one_minus_optimal_attention);
+  for (const T g : out.gradient) bad = bad && std::isnan(g);
+  return bad;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and no crash", "[objective]",
+                   float, double) {
+  using T = TestType;
+  constexpr T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  for (const std::size_t n_tokens : {1, 2, 9}) {
+    // Positive queries: an infinite weight makes every score of every sample infinite or NaN.
+    TestBatch<T> batch({{n_tokens, n_tokens, n_tokens}, 5, 0, true}, 1);
+    for (T& z : batch.queries) z = std::fabs(z) + T(0.1);
+    for_each_isa([&](const simd::Isa& isa) {
+      for (const OptimalLoss mode :
+           {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
+        for (const Loss loss : {Loss::logistic, Loss::exponential})
+          for (const T bad : {nan, infinity, -infinity}) {
+            ObjectiveOptions options;
+            options.isa = isa.name;
+            options.optimal_loss = mode;
+            options.loss = loss;
+            Objective<T> objective(batch.view, options);
+            Evaluation<T> out;
+            std::vector<T> w(25, T(0.5));
+            w[7] = bad;
+            objective.evaluate(w.data(), out);
+            INFO(isa.name << ": weight " << bad << ", " << n_tokens << " tokens, " << to_string(mode));
+            REQUIRE(nothing_is_finite(out));
+            // And the object is as good as new.
+            w[7] = T(0);
+            objective.evaluate(w.data(), out);
+            REQUIRE(std::isfinite(out.gradient_norm));
+          }
+    });
+  }
+}
+
+TEST_CASE("scores that overflow are not taken for a zero gradient", "[objective]") {
+  const TestBatch<float> batch({{4, 4}, 5}, 1);
+  Objective<float> objective(batch.view);
+  Evaluation<float> out;
+  objective.evaluate(weights_toward(batch.view, Toward::optimal, 3e38).data(), out);
+  const bool truth_or_nan = !std::isfinite(out.gradient_norm) || out.gradient_norm > 0.0;
+  CHECK(truth_or_nan);
+}
+
+TEST_CASE("arguments that cannot be used are refused by name", "[objective]") {
+  const TestBatch<double> batch({{3, 3}, 4}, 1);
+  Objective<double> objective(batch.view);
+  Evaluation<double> out;
+  CHECK(refusal([&] { objective.evaluate(nullptr, out); }).rfind("weights|", 0) == 0);
+  CHECK(refusal([&] { objective.attention(nullptr); }).rfind("weights|", 0) == 0);
+
+  BatchView<double> view = batch.view;
+  view.decoder = nullptr;
+  CHECK(refusal([&] { Objective<double> o(view); }).rfind("decoder|", 0) == 0);
+  view = batch.view;
+  view.n_samples = 0;
+  CHECK(refusal([&] { Objective<double> o(view); }).rfind("n_samples|", 0) == 0);
+
+  const auto with = [&](auto change) {
+    ObjectiveOptions options;
+    change(options);
+    return refusal([&] { Objective<double> o(batch.view, options); });
+  };
+  const std::string unknown = with([](ObjectiveOptions& o) { o.isa = "sse9"; });
+  CHECK(unknown.rfind("isa|", 0) == 0);
+  CHECK(contains(unknown, "sse9"));
+  for (const IsaInfo& isa : isas()) {
+    if (isa.runnable) CHECK(contains(unknown, isa.name));
+    if (!isa.runnable) CHECK(contains(with([&](ObjectiveOptions& o) { o.isa = isa.name; }), isa.name));
+  }
+  CHECK(with([](ObjectiveOptions& o) { o.n_threads = -1; }).rfind("n_threads|", 0) == 0);
+  CHECK(with([](ObjectiveOptions& o) { o.optimal_loss_value = NAN; }).rfind("optimal_loss_value|", 0) == 0);
+  CHECK(with([](ObjectiveOptions& o) { o.optimal_loss_value = INFINITY; }).rfind("optimal_loss_value|", 0) ==
+        0);
+  CHECK(with([](ObjectiveOptions&) {}) == "accepted");
+}
+
+TEST_CASE("names are read and written alike", "[objective]") {
+  for (const Loss loss : {Loss::logistic, Loss::exponential}) CHECK(parse_loss(to_string(loss)) == loss);
+  for (const OptimalLoss mode :
+       {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
+    CHECK(parse_optimal_loss(to_string(mode)) == mode);
+  const std::string loss = refusal([] { parse_loss("hinge"); });
+  CHECK((contains(loss, "hinge") && contains(loss, "logistic") && contains(loss, "exponential")));
+  CHECK(contains(refusal([] { parse_optimal_loss("Optimal"); }), "selected"));
+  CHECK(refusal([] { parse_loss(""); }) != "accepted");
+}
+
+TEST_CASE("what is not wanted is left alone", "[objective]") {
+  const TestBatch<double> batch({{3, 3}, 4}, 1);
+  Objective<double> objective(batch.view);
+  const auto w = weights_toward(batch.view, Toward::optimal, 2.0);
+  Evaluation<double> all, some;
+  objective.evaluate(w.data(), all);
+  some.loss = some.min_optimal_attention = -7.0;
+  objective.evaluate(w.data(), some, want_gradient);
+  CHECK(some.gradient == all.gradient);
+  CHECK(some.loss == -7.0);
+  CHECK(some.min_optimal_attention == -7.0);
+  Evaluation<double> gap;
+  gap.gradient_norm = -7.0;
+  objective.evaluate(w.data(), gap, want_loss_gap);
+  CHECK(gap.loss_gap.mantissa == all.loss_gap.mantissa);
+  CHECK(gap.loss == all.loss);
+  CHECK(gap.gradient.empty());
+  CHECK(gap.gradient_norm == -7.0);
+}
+
+TEST_CASE("an objective can be moved and tells what it was made of", "[objective]") {
+  const TestBatch<double> batch({{3, 3}, 4}, 1);
+  ObjectiveOptions options;
+  options.loss = Loss::exponential;
+  options.isa = "scalar";
+  Objective<double> first(batch.view, options);
+  Objective<double> second = std::move(first);
+  CHECK(second.isa() == "scalar");
+  CHECK(second.options().loss == Loss::exponential);
+  CHECK(second.batch().tokens == batch.tokens.data());
+  CHECK(second.token_scores().optimal.size() == 2);
+}
+
+TEST_CASE("an instruction set can be forced and given back", "[objective]") {
+  const std::string before = active_isa();
+  force_isa("scalar");
+  CHECK(active_isa() == "scalar");
+  const TestBatch<double> batch({{3, 3}, 4}, 1);
+  CHECK(Objective<double>(batch.view).isa() == "scalar");
+  CHECK(refusal([] { force_isa("sse9"); }).rfind("isa|", 0) == 0);
+  CHECK(active_isa() == "scalar");
+  force_isa("auto");
+  CHECK(active_isa() == before);
+}
+
+TEST_CASE("the self check passes, names what it checked, and repeats itself", "[objective]") {
+  const auto rows = self_check();
+  for (const simd::Isa* isa : runnable_isas()) {
+    std::size_t n_rows = 0;
+    for (const CheckRow& row : rows) {
+      if (row.isa != isa->name) continue;
+      ++n_rows;
+      INFO(row.isa << ' ' << row.type << ' ' << row.what << ": " << row.error << ", bound " << row.bound);
+      CHECK(row.ok);
+      CHECK(row.error <= row.bound);
+    }
+    CHECK(n_rows >= 2 * 10);
+    const auto alone = self_check(isa->name);
+    REQUIRE(alone.size() == n_rows);
+    std::size_t k = 0;
+    for (const CheckRow& row : rows)
+      if (row.isa == isa->name) {
+        CHECK((alone[k].what == row.what && alone[k].error == row.error && alone[k].bound == row.bound));
+        ++k;
+      }
+  }
+  CHECK(contains(refusal([] { self_check("sse9"); }), "sse9"));
+}

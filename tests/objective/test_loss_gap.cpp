@@ -1,0 +1,193 @@
+// Loss, loss gap in its four modes and attention of the optimal token against 520 digits.
+
+#include <algorithm>
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <vector>
+
+#include "exact_objective.h"
+#include "support/batches.h"
+#include "support/isas.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+struct Gap {
+  Exact value, bound;
+};
+
+// The gap and how far it may be off. The margin's error passes through l with slope |l'|, at most e^error larger
+// nearby; each term is rounded some 16 times in double, and so is its exponent c - gamma_opt.
+template <class T>
+Gap exact_gap(const ExactObjective<T>& exact, Loss kind, OptimalLoss mode, double value) {
+  const double u = 0x1p-53;
+  const auto loss = exact_loss(kind);
+  const Exact n(exact.values.size());
+  Gap out{Exact(0), Exact(0)};
+  for (std::size_t i = 0; i < exact.values.size(); ++i) {
+    const auto& sample = exact.problem.samples[i];
+    const auto& v = exact.values[i];
+    const auto& z = v.attention.relative_scores;
+    const auto pivot = static_cast<std::size_t>(std::max_element(z.begin(), z.end()) - z.begin());
+    Exact term, from_pivot(0);
+    for (std::size_t t = 0; t < z.size(); ++t)
+      from_pivot += v.attention.attention[t] * (sample.gaps[t] - sample.gaps[pivot]);
+    const Exact pivot_score = sample.optimal_score - sample.gaps[pivot];
+    switch (mode) {
+      case OptimalLoss::optimal:
+        term = reference::loss_difference(loss, sample.optimal_score, v.attention.gap_to_optimal);
+        break;
+      case OptimalLoss::selected:
+        term = reference::loss_difference(loss, pivot_score, from_pivot);
+        break;
+      case OptimalLoss::value:
+      case OptimalLoss::zero:
+        term = reference::loss_value(loss, v.margin);
+    }
+    out.value += term / n;
+    const Exact slope = v.slope * exp(Exact(-v.slope_shift));  // -l'(m) / n
+    const Exact exponent = Exact(1) + abs(sample.optimal_score) + abs(sample.gaps[pivot]) -
+                           z[sample.optimal] +
+                           abs(reference::other_exponent(v.attention, sample.gaps.data()));
+    out.bound +=
+        slope * exact.margin_errors[i] * exp(exact.margin_errors[i]) + 16 * u * exponent * abs(term) / n;
+    if (mode == OptimalLoss::selected || mode == OptimalLoss::optimal) {
+      // gamma_opt and gamma_a are rounded to double before the loss is taken: |d log l'| <= 1.
+      out.bound += 4 * u * exponent * abs(term) / n;
+    } else {
+      out.bound += 4 * u * exponent * slope;
+    }
+  }
+  if (mode == OptimalLoss::value) {
+    out.bound += 4 * u * (abs(out.value) + std::fabs(value));
+    out.value -= Exact(value);
+  }
+  out.bound *= Exact(1.01);
+  return out;
+}
+
+template <class T>
+void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
+  const double u = unit_roundoff<T>;
+  const ExactObjective<T> exact(batch, w, kind);
+  Exact smallest(1), largest_rest(0);
+  double attention_bound = 0.0;
+  for (std::size_t i = 0; i < exact.values.size(); ++i) {
+    const auto& a = exact.values[i].attention;
+    smallest = std::min(smallest, a.attention[exact.problem.samples[i].optimal]);
+    largest_rest = std::max(largest_rest, a.one_minus_optimal);
+    double spread = 0.0;
+    for (const Exact& z : a.relative_scores) spread = std::max(spread, -static_cast<double>(z));
+    // Scores, their differences, p_a and the sums (error_bounds.h); relative errors of p_opt and of 1 - p_opt.
+    attention_bound =
+        std::max(attention_bound, std::expm1(2.0 * exact.score_errors[i] + 2.0 * u * spread) +
+                                      (8.0 * static_cast<double>(a.attention.size()) + 16.0) * u);
+  }
+  const Gap loss = exact_gap(exact, kind, OptimalLoss::zero, 0.0);
+  const double exact_log = largest_rest == 0 ? -INFINITY : static_cast<double>(log10(largest_rest));
+  for (const OptimalLoss mode :
+       {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero}) {
+    const double value = mode == OptimalLoss::value ? 0.0625 : 0.0;
+    const Gap gap = exact_gap(exact, kind, mode, value);
+    for_each_isa([&](const simd::Isa& isa) {
+      ObjectiveOptions options;
+      options.isa = isa.name;
+      options.loss = kind;
+      options.optimal_loss = mode;
+      options.optimal_loss_value = value;
+      Objective<T> objective(batch, options);
+      Evaluation<T> out;
+      objective.evaluate(w.data(), out, want_loss_gap | want_attention);
+      INFO(isa.name << ' ' << to_string(kind) << ' ' << to_string(mode));
+      const Exact computed = Exact(out.loss_gap.mantissa) * exp(Exact(out.loss_gap.exponent));
+      const Exact error = abs(Exact(computed - gap.value));
+      INFO("gap " << static_cast<double>(gap.value) << " error / bound "
+                  << static_cast<double>(Exact(error / gap.bound)));
+      REQUIRE(isfinite(computed));
+      REQUIRE(error <= gap.bound);
+      if (loss.value < Exact(1e300) && loss.value > Exact(1e-300))
+        REQUIRE(abs(Exact(Exact(out.loss) - loss.value)) <= loss.bound);
+      // Attention
+      REQUIRE(std::fabs(out.min_optimal_attention - static_cast<double>(smallest)) <=
+              1.01 * attention_bound * static_cast<double>(smallest) + 1e-300);
+      if (largest_rest == 0) {
+        REQUIRE(out.log10_one_minus_optimal_attention == -INFINITY);
+      } else {
+        // attention_bound / log(10), doubled for the step from 1 + x to log, and the logarithm's own roundings
+        const double allowed = attention_bound + 8.0 * 0x1p-53 * (1.0 + std::fabs(exact_log));
+        REQUIRE(std::fabs(out.log10_one_minus_optimal_attention - exact_log) <= allowed);
+      }
+    });
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("loss, gap and attention are right from |W| = 0 to 1e6", "[objective]", float, double) {
+  const TestBatch<TestType> batch({{4, 4, 4}, 5}, 1);
+  for (const double norm : {0.0, 1e-3, 1.0, 10.0, 100.0, 1e3, 1e6})
+    for (const Toward toward : {Toward::optimal, Toward::other})
+      for (const Loss loss : {Loss::logistic, Loss::exponential}) {
+        if (norm == 0.0 && toward == Toward::other) continue;
+        INFO("|W| = " << norm << " toward " << static_cast<int>(toward));
+        check(batch.view, weights_toward(batch.view, toward, norm), loss);
+      }
+}
+
+TEMPLATE_TEST_CASE("loss and gap are right at margins that overflow or underflow", "[objective]", float,
+                   double) {
+  for (const double decoder : {30.0, 3000.0})
+    for (const std::uint64_t seed : {1, 2, 3}) {
+      // Margins of both signs, differences of some tens and some thousands.
+      const TestBatch<TestType> batch({{3}, 4}, seed, 1.0, decoder);
+      for (const double norm : {0.0, 3.0, 60.0, 1e4})
+        for (const Toward toward : {Toward::optimal, Toward::other})
+          for (const Loss loss : {Loss::logistic, Loss::exponential}) {
+            INFO("decoder " << decoder << " seed " << seed << " |W| = " << norm);
+            check(batch.view, weights_toward(batch.view, toward, norm), loss);
+          }
+    }
+}
+
+TEMPLATE_TEST_CASE("loss, gap and attention are right on ragged batches and with one token", "[objective]",
+                   float, double) {
+  const TestBatch<TestType> ragged({{1, 5, 2, 3}, 4, 2, false, true, true}, 4);
+  const TestBatch<TestType> single({{1, 1}, 3}, 5);
+  for (const double norm : {1.0, 40.0}) {
+    check(ragged.view, weights_toward(ragged.view, Toward::anywhere, norm), Loss::logistic);
+    check(single.view, weights_toward(single.view, Toward::anywhere, norm), Loss::logistic);
+  }
+}
+
+TEST_CASE("the optimal loss is that of the mode", "[objective]") {
+  const TestBatch<double> batch({{4, 4}, 5}, 8);
+  const auto problem = reference::problem_of<Exact>(batch.view);
+  const auto w = weights_toward(batch.view, Toward::other, 30.0);
+  const auto values = reference::evaluate(problem, w.data(), reference::Loss::logistic);
+  Exact optimal(0), selected(0);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto& z = values[i].attention.relative_scores;
+    const auto pivot = static_cast<std::size_t>(std::max_element(z.begin(), z.end()) - z.begin());
+    const auto& sample = problem.samples[i];
+    optimal += reference::loss_value(reference::Loss::logistic, sample.optimal_score) / 2;
+    selected +=
+        reference::loss_value(reference::Loss::logistic, Exact(sample.optimal_score - sample.gaps[pivot])) /
+        2;
+  }
+  const auto at = [&](OptimalLoss mode) {
+    ObjectiveOptions options;
+    options.optimal_loss = mode;
+    options.optimal_loss_value = 0.25;
+    Objective<double> objective(batch.view, options);
+    Evaluation<double> out;
+    objective.evaluate(w.data(), out);
+    return objective.optimal_loss();
+  };
+  CHECK(std::fabs(at(OptimalLoss::optimal) / static_cast<double>(optimal) - 1.0) <= 16 * 0x1p-53);
+  CHECK(std::fabs(at(OptimalLoss::selected) / static_cast<double>(selected) - 1.0) <= 16 * 0x1p-53);
+  CHECK(at(OptimalLoss::value) == 0.25);
+  CHECK(at(OptimalLoss::zero) == 0.0);
+}

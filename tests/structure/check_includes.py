@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Rooms and their one-way includes: who may include what (CONTRIBUTING, "the rooms").
+
+    check_includes.py SOURCE_DIR [--self-test]
+"""
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from structure import Violation, run_script, source_files  # noqa: E402
+
+C_HEADERS = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "stddef.h", "stdint.h", "stdlib.h", "string.h",
+             "cassert", "cfloat", "cinttypes", "climits", "cmath", "cstddef", "cstdint", "cstdlib", "cstring"}
+# Templates without storage or code of their own: nothing of them is left in an object file.
+HEADER_ONLY_STD = {"bit", "limits", "type_traits", "utility"}
+
+KINDS = [  # first match wins
+    ("def", r"[\w/]*\.def$"),
+    ("xsimd", r"xsimd/"),
+    ("eigen", r"(unsupported/)?Eigen/"),
+    ("json", r"nlohmann/"),
+    ("boost", r"boost/"),
+    ("cli", r"CLI/"),
+    ("catch", r"catch2/"),
+    ("benchmark", r"benchmark/benchmark\.h$"),
+    ("public", r"softstep/"),
+    ("kernels", r"simd/(kernels/|vec\.h|exp\.h|all_kernels\.h)"),
+    ("dispatch", r"simd/dispatch\.h$"),
+    ("simd", r"simd/"),
+    ("reference", r"core/reference/"),
+    ("core", r"core/"),
+    ("support", r"support/"),
+    ("system", r"(omp|cpuid)\.h$|sys/|unistd\.h$|fcntl\.h$"),
+]
+
+
+def kind(name):
+    if name in C_HEADERS:
+        return "c"
+    if name in HEADER_ONLY_STD:
+        return "std-header-only"
+    for word, pattern in KINDS:
+        if re.match(pattern, name):
+            return word
+    if re.fullmatch(r"[a-z_]+", name):
+        return "std"
+    return "own"  # a neighbour, as in #include "neighbour.h"
+
+
+STD = {"c", "std-header-only", "std", "system"}
+# (files, what they may include); first match wins
+ROOMS = [
+    (r"simd/(kernels/.*|vec\.h|exp\.h|one_isa\.cpp)", {"c", "std-header-only", "xsimd", "kernels", "dispatch", "def"}),
+    (r"simd/.*", {"c", "std-header-only", "system", "simd", "dispatch", "def"}),
+    (r"core/include/softstep/eigen\.h", STD | {"public", "eigen"}),
+    (r"core/include/.*", STD - {"system"} | {"public"}),
+    (r"core/reference/.*", {"c", "std-header-only", "std", "reference", "own"}),
+    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "def", "eigen", "own", "json"}),
+    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "reference", "def", "eigen", "own"}),
+    (r"core/.*", STD | {"public", "dispatch", "core", "def", "own"}),
+    (r"tools/.*", STD | {"public", "cli", "json", "own"}),
+    (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
+    (r"tests/.*", STD | {"public", "dispatch", "reference", "catch", "boost", "eigen", "json", "support", "def", "own"}),
+]
+
+
+def check(root):
+    for path in source_files(root, (".h", ".cpp")):
+        name = path.relative_to(root).as_posix()
+        room = next((room for room in ROOMS if re.fullmatch(room[0], name)), None)
+        if room is None:
+            yield Violation(name, 0, "is in no room")
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+            if not match:
+                continue
+            included = match.group(1)
+            if included.startswith("../") or "/../" in included:
+                yield Violation(name, number, f"includes {included}: name it from the top of the tree")
+            elif kind(included) not in room[1]:
+                yield Violation(name, number, f"includes {included} ({kind(included)}), which its room may not")
+
+
+PLANTED = [
+    ("simd/kernels/planted.h", "#include <vector>\n"),
+    ("simd/kernels/planted.h", "#include <Eigen/Core>\n"),
+    ("simd/planted.h", "#include <xsimd/xsimd.hpp>\n"),
+    ("core/include/softstep/planted.h", "#include <Eigen/Core>\n"),
+    ("core/include/softstep/planted.h", "#include <nlohmann/json.hpp>\n"),
+    ("core/include/softstep/planted.h", '#include "simd/dispatch.h"\n'),
+    ("core/reference/planted.h", '#include "simd/dispatch.h"\n'),
+    ("core/objective/planted.cpp", '#include "simd/kernels/attention.h"\n'),
+    ("core/objective/planted.cpp", "#include <nlohmann/json.hpp>\n"),
+    ("core/objective/planted.cpp", "#include <xsimd/xsimd.hpp>\n"),
+    ("core/objective/planted.h", "#include <Eigen/Core>\n"),
+    ("tools/planted.cpp", '#include "simd/dispatch.h"\n'),
+    ("tools/planted.cpp", '#include "core/objective/planted.h"\n'),
+    ("tools/planted.cpp", '#include "../core/objective/planted.h"\n'),
+    ("benchmarks/planted.cpp", "#include <xsimd/xsimd.hpp>\n"),
+    ("tests/simd/planted.cpp", '#include "simd/kernels/attention.h"\n'),
+    ("elsewhere/planted.cpp", "\n"),
+]
+
+if __name__ == "__main__":
+    run_script(check, [(f"{file}: {text.strip()}", {file: text}) for file, text in PLANTED])

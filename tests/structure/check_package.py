@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""The library as others meet it; each program is compiled from the public headers, linked and run.
+
+    check_package.py installed|shared|embedded --source DIR --build DIR --cmake CMAKE --compiler CXX ...
+
+installed   install this build, use it through find_package and through pkg-config
+shared      the same from a library-only build with BUILD_SHARED_LIBS=ON that may find no test, benchmark or tool
+            dependency
+embedded    add_subdirectory: brings no tests, benchmarks, tools or install rules, and may find none of what they need
+
+The programs are consumer/main.cpp and, so that the manual stays true, the first ```cpp block of README.md.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# What a user of the library alone need not have.
+NOT_NEEDED = ["Catch2", "CLI11", "Boost", "benchmark", "Eigen3", "Python3"]
+
+
+def run(*command, **options):
+    command = [str(word) for word in command]
+    print("$", " ".join(command), flush=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if result.returncode != 0:
+        print(result.stdout)
+        sys.exit(f"failed with status {result.returncode}: {' '.join(command)}")
+    return result.stdout
+
+
+class Package:
+    def __init__(self, arguments, folder):
+        self.arguments, self.folder = arguments, folder
+        self.prefix = folder / "prefix"
+        self.consumer = folder / "consumer"
+        shutil.copytree(arguments.source / "tests/structure/consumer", self.consumer)
+        self.write_readme_example()
+        self.programs = sorted(path.stem for path in self.consumer.glob("*.cpp"))
+
+    def write_readme_example(self):
+        readme = self.arguments.source / "README.md"
+        if not readme.is_file():
+            return
+        block = re.search(r"^```cpp\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+        if not block:
+            sys.exit("README.md has no ```cpp block: the embedding example is compiled from it")
+        (self.consumer / "readme_example.cpp").write_text(block.group(1))
+
+    def configure(self, source, build, *options):
+        a = self.arguments
+        command = [a.cmake, "-S", source, "-B", build, "-G", a.generator, f"-DCMAKE_CXX_COMPILER={a.compiler}",
+                   f"-DCMAKE_MAKE_PROGRAM={a.make_program}", *options]
+        if a.launcher:
+            command.append(f"-DCMAKE_CXX_COMPILER_LAUNCHER={a.launcher}")
+        run(*command)
+
+    def build(self, build, *options):
+        run(self.arguments.cmake, "--build", build, "-j", os.cpu_count() or 1, *options)
+
+    def run_programs(self, folder, **options):
+        for program in self.programs:
+            # In a folder of its own: an example may write files.
+            print(run(folder / program, cwd=self.folder, **options), end="")
+
+    def check_find_package(self):
+        build = self.folder / "find_package"
+        version = re.findall(r"VERSION_(?:MAJOR|MINOR) (\d+)",
+                             (self.arguments.source / "core/include/softstep/version.h").read_text())
+        self.configure(self.consumer, build, f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_BUILD_TYPE=Release",
+                       f"-DSOFTSTEP_WANTED={version[0]}.{version[1]}")
+        self.build(build)
+        self.run_programs(build)
+        self.check_other_version_is_refused(int(version[0]), int(version[1]))
+
+    def check_other_version_is_refused(self, major, minor):
+        a = self.arguments
+        result = subprocess.run([a.cmake, "-S", self.consumer, "-B", self.folder / "wrong_version", "-G", a.generator,
+                                 f"-DCMAKE_MAKE_PROGRAM={a.make_program}", f"-DCMAKE_CXX_COMPILER={a.compiler}",
+                                 f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DSOFTSTEP_WANTED={major}.{minor + 1}"],
+                                capture_output=True, text=True)
+        if result.returncode == 0 or "compatible with requested version" not in result.stderr:
+            print(result.stdout, result.stderr)
+            sys.exit(f"find_package(softstep {major}.{minor + 1}) was not refused for its version")
+
+    def check_pkg_config(self, shared):
+        found = sorted(self.prefix.glob("**/pkgconfig/softstep.pc"))
+        if len(found) != 1:
+            sys.exit(f"expected one softstep.pc under the prefix, found {found}")
+        environment = dict(os.environ, PKG_CONFIG_PATH=str(found[0].parent))
+        flags = run("pkg-config", *([] if shared else ["--static"]), "--cflags", "--libs", "softstep",
+                    env=environment).split()
+        folder = self.folder / "pkg_config"
+        folder.mkdir()
+        for program in self.programs:
+            run(self.arguments.compiler, "-std=c++20", self.consumer / f"{program}.cpp", "-o", folder / program, *flags)
+        library_path = str(found[0].parent.parent)
+        self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
+
+    def check_nothing_of_this_build_is_left(self):
+        """An installed file that names the source or build folder works on no other machine."""
+        for path in self.prefix.rglob("*"):
+            if path.suffix in (".cmake", ".pc", ".h"):
+                for folder in (self.arguments.source, self.arguments.build):
+                    # The whole path: /softstep is not named by ${prefix}/softstepTargets.cmake.
+                    if re.search(rf"(?<![\w.}}/-]){re.escape(str(folder))}(?![\w.-])", path.read_text()):
+                        sys.exit(f"{path.relative_to(self.prefix)} names {folder}")
+
+
+def installed(package):
+    run(package.arguments.cmake, "--install", package.arguments.build, "--prefix", package.prefix)
+    package.check_nothing_of_this_build_is_left()
+    package.check_find_package()
+    package.check_pkg_config(shared=False)
+
+
+def shared(package):
+    build = package.folder / "shared"
+    package.configure(package.arguments.source, build, "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release",
+                      "-DSOFTSTEP_BUILD_TESTS=OFF", "-DSOFTSTEP_BUILD_TOOLS=OFF", "-DSOFTSTEP_BUILD_BENCHMARKS=OFF",
+                      f"-DCMAKE_INSTALL_PREFIX={package.prefix}",
+                      *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in NOT_NEEDED))
+    package.build(build)
+    run(package.arguments.cmake, "--install", build)
+    package.check_find_package()
+    package.check_pkg_config(shared=True)
+
+
+def embedded(package):
+    build = package.folder / "embedded"
+    # Unoptimised, for a quick build; the kernels are optimised all the same.
+    package.configure(package.consumer, build, f"-DSOFTSTEP_SOURCE={package.arguments.source}",
+                      "-DCMAKE_BUILD_TYPE=Debug",
+                      *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in NOT_NEEDED))
+    package.build(build)
+    package.run_programs(build)
+    run(package.arguments.cmake, "--install", build, "--prefix", package.prefix)
+    if package.prefix.exists() and any(path.is_file() for path in package.prefix.rglob("*")):
+        sys.exit("embedding softstep made it install files of its own")
+
+
+def main():
+    ways = {"installed": installed, "shared": shared, "embedded": embedded}
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("way", choices=ways)
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    for name in ("cmake", "generator", "make-program", "compiler"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--launcher", default="")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        ways[arguments.way](Package(arguments, pathlib.Path(name)))
+    print(f"{arguments.way}: good")
+
+
+if __name__ == "__main__":
+    main()

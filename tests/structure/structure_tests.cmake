@@ -1,0 +1,42 @@
+# What the compiler does not check: rooms, symbols, rows, packages. Each script proves with --self-test, on a violation
+# planted in a copy, that it can fail.
+find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
+
+set(python ${Python3_EXECUTABLE} -B)
+set(here ${CMAKE_CURRENT_LIST_DIR})
+
+function(softstep_structure_test name)
+  add_test(NAME structure_${name} COMMAND ${ARGN})
+  set_tests_properties(structure_${name} PROPERTIES LABELS structure TIMEOUT 900)
+endfunction()
+
+foreach(script IN ITEMS check_includes check_rows check_portable)
+  softstep_structure_test(${script} ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR})
+  softstep_structure_test(${script}_self_test ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR} --self-test)
+endforeach()
+
+# Symbols are judged in an optimised build, which is what is installed.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(isa_objects)
+  file(STRINGS ${PROJECT_SOURCE_DIR}/simd/isas.def rows REGEX "^SOFTSTEP_ISA\\(")
+  foreach(row IN LISTS rows)
+    string(REGEX REPLACE "^SOFTSTEP_ISA\\(([a-z0-9]+).*" "\\1" isa "${row}")
+    if(TARGET softstep_isa_${isa})
+      list(APPEND isa_objects --isa-object ${isa}=$<TARGET_OBJECTS:softstep_isa_${isa}>)
+    endif()
+  endforeach()
+  softstep_structure_test(check_symbols ${python} ${here}/check_symbols.py ${PROJECT_SOURCE_DIR} --nm ${CMAKE_NM}
+                          --library $<TARGET_FILE:softstep> ${isa_objects})
+  softstep_structure_test(check_symbols_self_test ${python} ${here}/check_symbols.py ${PROJECT_SOURCE_DIR}
+                          --nm ${CMAKE_NM} --compiler ${CMAKE_CXX_COMPILER} --self-test)
+endif()
+
+# The library as others meet it: installed (static here, shared from a build of its own) and embedded.
+if(SOFTSTEP_INSTALL)
+  foreach(way IN ITEMS installed shared embedded)
+    softstep_structure_test(package_${way} ${python} ${here}/check_package.py ${way} --source ${PROJECT_SOURCE_DIR}
+                            --build ${PROJECT_BINARY_DIR} --cmake ${CMAKE_COMMAND} --generator ${CMAKE_GENERATOR}
+                            --make-program ${CMAKE_MAKE_PROGRAM} --compiler ${CMAKE_CXX_COMPILER}
+                            --launcher "${CMAKE_CXX_COMPILER_LAUNCHER}")
+  endforeach()
+endif()

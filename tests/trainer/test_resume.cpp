@@ -1,0 +1,134 @@
+// A run can be put down and taken up, in memory and through a file, and gives the same bits as one that never
+// stopped; so does any number of threads.
+
+#include <unistd.h>
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "trainer/runs.h"
+
+using namespace softstep;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using softstep::test::run;
+using softstep::test::signal_noise;
+
+namespace {
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+struct TemporaryFile {
+  std::string path;
+  explicit TemporaryFile(const std::string& name)
+      : path((std::filesystem::temp_directory_path() / (name + "." + std::to_string(getpid()))).string()) {}
+  ~TemporaryFile() { std::filesystem::remove(path); }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a resumed run has the bits of an uninterrupted one", "[trainer]", float, double) {
+  const Dataset<TestType> data = convert<TestType>(signal_noise(5));
+  const std::size_t d = data.view().dim;
+  const TemporaryFile file("softstep-state");
+  for (const RuleInfo& info : step_rules())
+    for (const MasterWeights master : {MasterWeights::working, MasterWeights::float64}) {
+      INFO(info.name);
+      TrainerOptions options;
+      options.rule.rule = info.name;
+      std::vector<TraceRecord> whole_rows, rows;
+      Objective<TestType> objective(data.view());
+
+      auto whole = initial_state<TestType>(nullptr, d, master);
+      options.n_steps = 250;
+      options.trace = [&](const TraceRecord& row) { return whole_rows.push_back(row), true; };
+      train(objective, whole, options);
+
+      auto state = initial_state<TestType>(nullptr, d, master);
+      options.trace = [&](const TraceRecord& row) { return rows.push_back(row), true; };
+      for (const int steps : {1, 99, 0, 150}) {
+        options.n_steps = steps;
+        train(objective, state, options);
+        save_state(file.path, state, options.rule);
+        state = load_state<TestType>(file.path, d, options.rule);
+      }
+      CHECK(state.step == whole.step);
+      CHECK(same_bits(state.weights, whole.weights));
+      CHECK(same_bits(state.master_weights, whole.master_weights));
+      CHECK(state.rule_state.values == whole.rule_state.values);
+      // Every row of the uninterrupted trace comes again, with the same figures.
+      for (const TraceRecord& expected : whole_rows) {
+        bool found = false;
+        for (const TraceRecord& row : rows)
+          found = found || (row.step == expected.step && row.loss == expected.loss &&
+                            row.log10_gap == expected.log10_gap && row.weight_norm == expected.weight_norm);
+        if (!found) FAIL("no equal row at step " << expected.step);
+      }
+    }
+}
+
+TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[trainer]", float, double) {
+  // Large enough that the threads really start.
+  const Dataset<TestType> data = convert<TestType>(signal_noise(6, 40, 40, 150));
+  for (const char* rule : {"ngd", "polyak"}) {
+    ObjectiveOptions options;
+    const auto one = run(data.view(), rule, 12, {}, options);
+    for (const int n_threads : {2, 3}) {
+      options.n_threads = n_threads;
+      const auto many = run(data.view(), rule, 12, {}, options);
+      CHECK(same_bits(one.state.weights, many.state.weights));
+      CHECK(one.summary.last.log10_gap == many.summary.last.log10_gap);
+      CHECK(one.summary.last.log10_one_minus_optimal_attention ==
+            many.summary.last.log10_one_minus_optimal_attention);
+    }
+  }
+}
+
+TEST_CASE("float64 master weights take steps that float32 weights lose", "[trainer]") {
+  const Dataset<float> data = convert<float>(signal_noise(7));
+  const std::size_t d = data.view().dim;
+  // Weights of 1e6 in float32 are 0.06 apart; steps of length 1e-2 over 3600 entries vanish.
+  std::vector<double> large(d * d);
+  for (std::size_t k = 0; k < large.size(); ++k) large[k] = (k % 7 == 0 ? -1e6 : 1e6);
+  Objective<float> objective(data.view());
+  TrainerOptions options;
+  options.rule = parse_rule("ngd:step-size=0.01");
+  options.n_steps = 100;
+  auto plain = initial_state<float>(large.data(), d);
+  auto exact = initial_state<float>(large.data(), d, MasterWeights::float64);
+  const std::vector<float> before = plain.weights;
+  train(objective, plain, options);
+  train(objective, exact, options);
+  CHECK(same_bits(plain.weights, before));
+  double moved = 0.0;
+  for (std::size_t k = 0; k < large.size(); ++k) moved += std::pow(exact.master_weights[k] - large[k], 2);
+  CHECK(std::sqrt(moved) > 0.1);
+}
+
+TEST_CASE("a state file that does not fit the run is refused by name", "[trainer]") {
+  const TemporaryFile file("softstep-state-refused");
+  const auto state = initial_state<double>(nullptr, 3);
+  save_state(file.path, state, parse_rule("ngd:step-size=2"));
+  CHECK_NOTHROW(load_state<double>(file.path, 3, parse_rule("ngd:step-size=2,schedule-power=0")));
+  const auto refuse = [&](const std::string& word, auto load) {
+    CHECK_THROWS_MATCHES(load(), InvalidArgument, MessageMatches(ContainsSubstring(word)));
+  };
+  refuse("rule", [&] { return load_state<double>(file.path, 3, parse_rule("ngd:step-size=1")); });
+  refuse("rule", [&] { return load_state<double>(file.path, 3, parse_rule("polyak")); });
+  refuse("[4, 4]", [&] { return load_state<double>(file.path, 4, parse_rule("ngd:step-size=2")); });
+  refuse("precision", [&] { return load_state<float>(file.path, 3, parse_rule("ngd:step-size=2")); });
+  save_weights(file.path, std::vector<double>(9, 1.0), 3);
+  refuse("not a saved training state", [&] { return load_state<double>(file.path, 3, parse_rule("ngd")); });
+  save_tensors(file.path, {{"weights", {3, 3}, std::vector<double>(9, 0.0), StoredType::f64}},
+               {{"format", "softstep-state-1"}, {"rule", "polyak"}, {"step", "-4"}, {"seconds", "0"}});
+  CHECK_THROWS_AS(load_state<double>(file.path, 3, parse_rule("polyak")), InvalidArgument);
+  std::ofstream(file.path) << "not a state";
+  CHECK_THROWS_AS(load_state<double>(file.path, 3, parse_rule("polyak")), InvalidArgument);
+}

@@ -1,0 +1,40 @@
+# Shared by tools/demo and tools/check: sourced, not run. Leaves the shell in the top folder of the checkout.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The distribution's cmake, ninja and python3 (the one with matplotlib) before others that may be first on PATH.
+export PATH=/usr/bin:/bin:$PATH
+
+tool=$(basename "$0")
+say() { printf '%s: %s\n' "$tool" "$*"; }
+die() { printf '%s: error: %s\n' "$tool" "$*" >&2; exit 1; }
+
+# quietly LOG COMMAND...: the output goes to the log, and is shown only if the command fails.
+quietly() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if "$@" >"$log" 2>&1 </dev/null; then return 0; fi
+  tail -n 60 "$log" >&2
+  printf '%s: error: this failed: %s\n%s: the whole output is in %s\n' "$tool" "$*" "$tool" "$log" >&2
+  return 1
+}
+
+cores=$(nproc 2>/dev/null || echo 2)
+
+# build PRESET [configure options...] [-- build options...]: configures where that is new, then builds what changed.
+build() {
+  local preset=$1 options=() log=build/logs/$1
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do options+=("$1"); shift; done
+  [ $# -eq 0 ] || shift
+  if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  # A build folder stays what it was configured for; ninja itself configures again when a CMake file changes.
+  local wanted="${options[*]:-}"
+  if [ ! -f "build/$preset/build.ninja" ] || [ "$(cat "build/$preset/.configured" 2>/dev/null)" != "$wanted" ]; then
+    quietly "$log.configure.log" cmake --preset "$preset" "${options[@]}" || return 1
+    printf '%s' "$wanted" >"build/$preset/.configured"
+  fi
+  quietly "$log.build.log" cmake --build "build/$preset" -j "$cores" "$@"
+}

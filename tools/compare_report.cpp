@@ -1,0 +1,219 @@
+#include "compare_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "softstep/version.h"
+
+namespace softstep::program {
+
+namespace {
+
+// The middle value, the mean of the two middle ones for an even number. Infinities are ordinary values here
+// (a level that was never reached); NaN if there is nothing or a NaN among them.
+double median(std::vector<double> values) {
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  if (values.empty()) return none;
+  for (const double value : values)
+    if (std::isnan(value)) return none;
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  if (values.size() % 2 == 1 || values[half - 1] == values[half]) return values[half];
+  return 0.5 * (values[half - 1] + values[half]);
+}
+
+template <class Value>
+double median_of(const CompareResult& result, std::size_t rule, const Value& value) {
+  std::vector<double> values;
+  for (const CompareSeed& seed : result.seeds) values.push_back(value(seed.runs[rule]));
+  return median(std::move(values));
+}
+
+// Seconds until 1 - cos fell to the level; infinity if it never did, NaN if there was no direction to compare
+// with.
+double seconds_to(const CompareRun& run, double threshold) {
+  if (std::isnan(run.summary.last.one_minus_cos)) return std::numeric_limits<double>::quiet_NaN();
+  for (const TrainSummary::Crossing& crossing : run.summary.time_to)
+    if (crossing.threshold == threshold) return crossing.seconds;
+  return std::numeric_limits<double>::infinity();
+}
+
+struct Column {
+  const char* key;
+  const char* title;
+  double (*value)(const CompareRun&);
+};
+
+// What is shown of each run, and its medians in summary.json.
+const Column columns[] = {
+    {"steps", "steps", [](const CompareRun& run) { return static_cast<double>(run.summary.steps); }},
+    {"steps_per_second", "steps/s", [](const CompareRun& run) { return steps_per_second(run.summary); }},
+    {"log10_gap", "log10(L-L*)", [](const CompareRun& run) { return run.summary.last.log10_gap; }},
+    {"weight_norm", "norm(W)", [](const CompareRun& run) { return run.summary.last.weight_norm; }},
+    {"one_minus_cos", "1-cos", [](const CompareRun& run) { return run.summary.last.one_minus_cos; }},
+    {"log10_one_minus_optimal_attention", "log10(1-p)",
+     [](const CompareRun& run) { return run.summary.last.log10_one_minus_optimal_attention; }},
+};
+
+std::string power_of_ten(double value) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.0e", value);
+  return text;
+}
+
+std::string count_text(double value) {
+  if (std::isnan(value)) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f", value);
+  return text;
+}
+
+std::string range(std::size_t a, std::size_t b) {
+  return a == b ? std::to_string(a) : std::to_string(a) + "-" + std::to_string(b);
+}
+
+std::string data_text(const CompareSettings& settings, const CompareResult& result) {
+  return (settings.from_file ? settings.data.file : settings.model.generator.model) +
+         ", n=" + std::to_string(result.n_samples) + ", T=" + range(result.min_tokens, result.max_tokens) +
+         ", d=" + std::to_string(result.dim);
+}
+
+// RFC 4180: a field with commas stands in quotes.
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+Json data_json(const CompareSettings& settings, const CompareResult& result) {
+  Json json;
+  json["name"] = data_text(settings, result);
+  if (settings.from_file) {
+    json["file"] = settings.data.file;
+  } else {
+    const GeneratorOptions generator = settings.model.with_seed(settings.seed(0));
+    json["model"] = generator.model;
+    json["signal"] = number(generator.signal);
+    json["noise"] = number(generator.noise);
+    json["equal_scores"] = generator.equal_scores;
+  }
+  json["samples"] = result.n_samples;
+  json["min_tokens"] = result.min_tokens;
+  json["max_tokens"] = result.max_tokens;
+  json["dim"] = result.dim;
+  return json;
+}
+
+Json run_json(const CompareSeed& seed, const CompareRun& run) {
+  Json json;
+  json["seed"] = seed.seed;
+  json["status"] = to_string(run.summary.status);
+  add_run(json, run.summary, run.margin);
+  json["reference_norm"] = seed.reference["norm"];
+  json["time_to"] = Json::array();
+  for (const TrainSummary::Crossing& crossing : run.summary.time_to)
+    json["time_to"].push_back({{"one_minus_cos", crossing.threshold},
+                               {"step", crossing.step},
+                               {"seconds", number(crossing.seconds)}});
+  return json;
+}
+
+}  // namespace
+
+Json compare_summary(const CompareSettings& settings, const CompareResult& result) {
+  Json json;
+  json["softstep"] = version;
+  json["data"] = data_json(settings, result);
+  json["steps"] = settings.run.n_steps;
+  json["precision"] = settings.run.precision;
+  json["master"] = settings.run.master;
+  json["isa"] = settings.objective.isa;
+  json["threads"] = settings.n_threads;
+  json["init"] = settings.run.init;
+  json["loss_function"] = settings.run.loss;
+  json["lstar"] = settings.run.lstar;
+  if (settings.objective.optimal_loss == OptimalLoss::value)
+    json["lstar_value"] = number(settings.objective.optimal_loss_value);
+  json["references"] = Json::array();
+  for (const CompareSeed& seed : result.seeds) {
+    Json reference = {{"seed", seed.seed}};
+    reference.update(seed.reference);
+    json["references"].push_back(reference);
+  }
+  json["rules"] = Json::array();
+  for (std::size_t r = 0; r < settings.rules.size(); ++r) {
+    Json rule;
+    rule["label"] = rule_label(settings.rules[r]);
+    rule["rule"] = settings.rules[r].rule;
+    rule["options"] = rule_values(settings.rules[r]);
+    rule["runs"] = Json::array();
+    for (const CompareSeed& seed : result.seeds) rule["runs"].push_back(run_json(seed, seed.runs[r]));
+    Json& medians = rule["median"];
+    for (const Column& column : columns) medians[column.key] = number(median_of(result, r, column.value));
+    medians["seconds_to"] = Json::array();
+    for (const double threshold : thresholds)
+      medians["seconds_to"].push_back(
+          {{"one_minus_cos", threshold}, {"seconds", number(median_of(result, r, [&](const CompareRun& run) {
+                                            return seconds_to(run, threshold);
+                                          }))}});
+    json["rules"].push_back(rule);
+  }
+  return json;
+}
+
+std::string compare_table(const CompareSettings& settings, const CompareResult& result) {
+  std::vector<std::vector<std::string>> rows(1);
+  rows[0].push_back("rule");
+  for (const Column& column : columns) rows[0].push_back(column.title);
+  for (const double threshold : thresholds) rows[0].push_back("s to " + power_of_ten(threshold));
+  std::map<std::string, std::size_t> endings;
+  for (std::size_t r = 0; r < settings.rules.size(); ++r) {
+    std::vector<std::string> row = {rule_label(settings.rules[r])};
+    for (const Column& column : columns) {
+      const double value = median_of(result, r, column.value);
+      const bool whole = std::string(column.key).rfind("steps", 0) == 0;
+      row.push_back(whole ? count_text(value) : rounded(value, 4));
+    }
+    for (const double threshold : thresholds) {
+      const double value =
+          median_of(result, r, [&](const CompareRun& run) { return seconds_to(run, threshold); });
+      row.push_back(std::isinf(value) ? "never" : rounded(value, 3));
+    }
+    rows.push_back(std::move(row));
+    for (const CompareSeed& seed : result.seeds) ++endings[to_string(seed.runs[r].summary.status)];
+  }
+  const std::size_t n_seeds = result.seeds.size();
+  std::string text = data_text(settings, result) + "; " + std::to_string(n_seeds) +
+                     (n_seeds == 1 ? " seed; " : " seeds; ") + settings.run.precision + ", " +
+                     settings.objective.isa + "\n\n" + table(rows) + "\n";
+  text += n_seeds == 1 ? "One run each.\n" : "Medians over the seeds.\n";
+  text +=
+      "1-cos: angle between W and the max-margin direction; p: smallest attention on an optimal token; s to "
+      "X: seconds\n"
+      "until 1-cos first falls to X. Each run on one thread, " +
+      std::to_string(settings.n_threads) + " at a time.\n";
+  std::string list;
+  for (const auto& [status, count] : endings)
+    list += (list.empty() ? "" : ", ") + status + " " + std::to_string(count);
+  if (endings.size() > 1 || endings.count(to_string(TrainStatus::max_iterations)) == 0)
+    text += "Endings: " + list + ".\n";
+  return text;
+}
+
+std::string compare_trace(const CompareSettings& settings, const CompareResult& result) {
+  std::string text = std::string("rule,seed,") + trace_columns + "\n";
+  for (std::size_t r = 0; r < settings.rules.size(); ++r)
+    for (const CompareSeed& seed : result.seeds) {
+      const std::string head =
+          csv_field(rule_label(settings.rules[r])) + "," + std::to_string(seed.seed) + ",";
+      for (const TraceRecord& record : seed.runs[r].trace) text += head + trace_row(record) + "\n";
+    }
+  return text;
+}
+
+}  // namespace softstep::program

@@ -1,0 +1,173 @@
+#include "compare_runs.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "interrupt.h"
+#include "parallel.h"
+#include "softstep/metrics.h"
+
+namespace softstep::program {
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// "12 of 30 runs" from whichever thread finishes one.
+class RunProgress {
+ public:
+  explicit RunProgress(std::size_t n_runs) : n_runs_(n_runs) { show(); }
+  void finished_one() {
+    const std::lock_guard lock(mutex_);
+    ++n_done_;
+    show();
+  }
+
+ private:
+  void show() {
+    char text[64];
+    std::snprintf(text, sizeof text, "compare: %zu of %zu runs", n_done_, n_runs_);
+    line_.show(text);
+  }
+  ProgressLine line_;
+  std::mutex mutex_;
+  std::size_t n_runs_, n_done_ = 0;
+};
+
+template <class T>
+class Runs {
+ public:
+  Runs(const CompareSettings& settings, CompareResult& result)
+      : settings_(settings), result_(result), sources_(settings.from_file ? 1 : result.seeds.size()) {}
+
+  /// Data of the first seed; those of every other one are made when its first run starts.
+  void prepare_first() {
+    sources_[0].data = make_data(0);
+    const BatchView<T>& view = sources_[0].data.view();
+    result_.n_samples = view.n_samples;
+    result_.dim = view.dim;
+    result_.min_tokens = std::numeric_limits<std::size_t>::max();
+    for (std::size_t i = 0; i < view.n_samples; ++i) {
+      result_.min_tokens = std::min(result_.min_tokens, view.tokens_of(i));
+      result_.max_tokens = std::max(result_.max_tokens, view.tokens_of(i));
+    }
+    settings_.init.weights(view.dim, settings_.seed(0));  // a weights file of another size shows here
+  }
+
+  void run_all() {
+    const std::size_t n_rules = settings_.rules.size();
+    const std::size_t n_runs = n_rules * result_.seeds.size();
+    for (Source& source : sources_) source.n_left = n_runs / sources_.size();
+    RunProgress progress(n_runs);
+    parallel_for(n_runs, settings_.n_threads, [&](std::size_t i) {
+      const std::size_t k = i / n_rules;
+      Source& source = sources_[settings_.from_file ? 0 : k];
+      std::call_once(source.prepared, [&] { prepare(source, k); });
+      if (!interrupted()) run_one(source, result_.seeds[k], i % n_rules);
+      if (--source.n_left == 0) {
+        source.data = {};
+        source.reference = {};
+      }
+      progress.finished_one();
+    });
+    result_.interrupted = interrupted();
+  }
+
+ private:
+  // A data set with its max-margin direction: one for each seed, or one file for all. Dropped after its last
+  // run.
+  struct Source {
+    std::once_flag prepared;
+    Dataset<T> data;
+    MaxMarginResult reference;
+    double solve_seconds = 0.0;
+    std::atomic<std::size_t> n_left{0};
+  };
+
+  Dataset<T> make_data(std::size_t k) const {
+    if (settings_.from_file) return load_data<T>(settings_.data);
+    const Dataset<double> made = generate(settings_.model.with_seed(settings_.seed(k)));
+    if constexpr (std::is_same_v<T, double>)
+      return made;
+    else
+      return convert<T>(made);
+  }
+
+  void prepare(Source& source, std::size_t k) const {
+    if (source.data.view().n_samples == 0) source.data = make_data(k);
+    const auto start = std::chrono::steady_clock::now();
+    MaxMarginOptions solver;
+    solver.progress = [](std::size_t, double, double) { return !interrupted(); };
+    source.reference = solve_max_margin(source.data.view(), solver);
+    source.solve_seconds = seconds_since(start);
+  }
+
+  void run_one(const Source& source, CompareSeed& seed, std::size_t r) const {
+    const BatchView<T>& view = source.data.view();
+    Objective<T> objective(view, settings_.objective);
+    TrainerOptions options;
+    options.rule = settings_.rules[r];
+    options.n_steps = settings_.run.n_steps;
+    options.master_weights = settings_.run.master_weights();
+    options.trace_rows_per_decade = static_cast<int>(settings_.run.trace_rows_per_decade);
+    if (is_direction(source.reference)) {
+      options.reference = source.reference.weights;
+      options.thresholds.assign(std::begin(thresholds), std::end(thresholds));
+    }
+    CompareRun& run = seed.runs[r];
+    options.trace = [&run](const TraceRecord& record) {
+      run.trace.push_back(record);
+      return !interrupted();
+    };
+    options.progress = [](std::int64_t) { return !interrupted(); };
+    const std::vector<double> start = settings_.init.weights(view.dim, seed.seed);
+    TrainState<T> state = initial_state<T>(start.data(), view.dim, options.master_weights);
+    run.summary = train(objective, state, options);
+    const TokenScores& scores = objective.token_scores();
+    run.margin = state.master_weights.empty() ? normalized_margin(view, scores, state.weights.data())
+                                              : normalized_margin(view, scores, state.master_weights.data());
+    if (r != 0) return;
+    seed.unique_optimal_tokens = scores.not_unique.empty();
+    seed.reference = reference_json(source.reference);
+    seed.reference["seconds"] = number(source.solve_seconds);
+    seed.reference["unique_optimal_tokens"] = seed.unique_optimal_tokens;
+  }
+
+  const CompareSettings& settings_;
+  CompareResult& result_;
+  std::vector<Source> sources_;
+};
+
+template <class T>
+void run_as(const CompareSettings& settings, CompareResult& result, const std::function<void()>& start) {
+  Runs<T> runs(settings, result);
+  runs.prepare_first();
+  start();
+  runs.run_all();
+}
+
+}  // namespace
+
+CompareResult run_compare(const CompareSettings& settings, const std::function<void()>& start) {
+  CompareResult result;
+  result.seeds.resize(static_cast<std::size_t>(settings.n_seeds));
+  for (std::size_t k = 0; k < result.seeds.size(); ++k) {
+    result.seeds[k].seed = settings.seed(k);
+    result.seeds[k].runs.resize(settings.rules.size());
+  }
+  if (settings.run.precision == "f64")
+    run_as<double>(settings, result, start);
+  else
+    run_as<float>(settings, result, start);
+  return result;
+}
+
+}  // namespace softstep::program

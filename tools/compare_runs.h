@@ -1,0 +1,57 @@
+#pragma once
+
+// The runs behind `softstep compare`: every rule over every seed, several at a time, each on one thread.
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "run_report.h"
+#include "softstep/trainer.h"
+
+namespace softstep::program {
+
+struct CompareSettings {
+  std::vector<RuleSettings> rules;
+  RunOptions run;  ///< its seed is the first seed
+  Init init;
+  ObjectiveOptions objective;  ///< one thread
+  DataOptions data;            ///< a file, or else
+  ModelOptions model;          ///< a model, made anew for each seed
+  bool from_file = false;
+  int n_seeds = 10;
+  int n_threads = 1;  ///< runs at a time
+  std::uint64_t seed(std::size_t k) const { return run.seed + k; }
+};
+
+/// 1 - cos levels whose time is taken.
+inline constexpr double thresholds[] = {1e-2, 1e-3, 1e-4};
+
+struct CompareRun {
+  TrainSummary summary;
+  double margin = 0.0;
+  std::vector<TraceRecord> trace;
+};
+
+struct CompareSeed {
+  std::uint64_t seed = 0;
+  Json reference;  ///< reference_json() of its max-margin solution
+  bool unique_optimal_tokens = true;
+  std::vector<CompareRun> runs;  ///< one per rule
+};
+
+struct CompareResult {
+  std::size_t n_samples = 0, dim = 0;
+  std::size_t min_tokens = 0, max_tokens = 0;  ///< tokens per sample
+  std::vector<CompareSeed> seeds;
+  bool interrupted = false;  ///< the rest is then incomplete
+};
+
+/// Reads or makes the data of the first seed, so that bad input shows before anything is written.
+/// Then `start()` is called, and all runs are made. Throws InvalidArgument.
+CompareResult run_compare(const CompareSettings& settings, const std::function<void()>& start);
+
+}  // namespace softstep::program

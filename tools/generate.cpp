@@ -1,0 +1,84 @@
+// softstep generate: writes a data set of one of the data models.
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "options.h"
+#include "output.h"
+#include "softstep/dataset.h"
+
+namespace softstep::program {
+
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::uint64_t seed = 0;
+  std::string dtype = "f64", out, json;
+};
+
+int run_generate(const Options& options) {
+  const StoredType type = parse_stored_type(options.dtype);
+  Outputs outputs;
+  outputs.add("--out", options.out);
+  if (options.json != "-") outputs.add("--json", options.json);
+  const GeneratorOptions generator = options.model.with_seed(options.seed);
+  const Dataset<double> data = generate(generator);
+  save_dataset(options.out, data, type);
+
+  // The model may have its own sizes (planar), so they are taken from what was made.
+  const BatchView<double>& view = data.view();
+  const std::size_t n_bytes = std::filesystem::file_size(options.out);
+  Json json;
+  json["model"] = generator.model;
+  json["samples"] = view.n_samples;
+  json["tokens"] = view.n_tokens;
+  json["dim"] = view.dim;
+  json["seed"] = generator.seed;
+  json["signal"] = number(generator.signal);
+  json["noise"] = number(generator.noise);
+  json["equal_scores"] = generator.equal_scores;
+  json["dtype"] = options.dtype;
+  json["out"] = options.out;
+  json["bytes"] = n_bytes;
+  publish(options.out + ": " + generator.model + ", n=" + std::to_string(view.n_samples) +
+              ", T=" + std::to_string(view.n_tokens) + ", d=" + std::to_string(view.dim) +
+              ", seed=" + std::to_string(generator.seed) + ", " + options.dtype + ", " +
+              std::to_string(n_bytes) + " bytes\n",
+          json, options.json);
+  return exit_success;
+}
+
+}  // namespace
+
+Command add_generate(CLI::App& program) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* app = program.add_subcommand("generate", "Write a data set of one of the data models");
+  std::string models = "Data model:";
+  for (const GeneratorInfo& model : generator_models())
+    models += std::string("\n") + model.name + " (" + model.summary + ")";
+  app->add_option("--model", options->model.generator.model, models)
+      ->type_name("NAME")
+      ->default_str(options->model.generator.model);
+  add_model_options(*app, options->model);
+  add_seed(*app, options->seed, "Seed; the same seed gives the same bytes everywhere");
+  app->add_option("--dtype", options->dtype, "Number type of the tokens in the file")
+      ->type_name("f64|f32|f16|bf16")
+      ->default_str(options->dtype);
+  app->add_option("--out", options->out, "File to write")->type_name("FILE")->required();
+  add_json(*app, options->json);
+  app->footer(
+      "Examples:\n"
+      "  softstep generate --model signal_noise --samples 10 --tokens 6 --dim 60 --seed 1 --out "
+      "data.safetensors\n"
+      "  softstep generate --model random_unit --samples 6 --tokens 8 --dim 10 --dtype f32 --out "
+      "unit.safetensors");
+  return {app, [options] { return run_generate(*options); }};
+}
+
+}  // namespace softstep::program

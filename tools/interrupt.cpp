@@ -1,0 +1,48 @@
+#include "interrupt.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <initializer_list>
+
+namespace softstep::program {
+
+namespace {
+volatile std::sig_atomic_t received = 0;
+
+extern "C" void on_signal(int signal) { received = signal; }
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    // A signal ignored by whoever started us (nohup, a background job) stays ignored.
+    struct sigaction before = {};
+    sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);
+  }
+}
+
+bool interrupted() { return received != 0; }
+int interrupt_exit_code() { return 128 + received; }
+
+ProgressLine::ProgressLine() : active_(isatty(STDERR_FILENO) != 0) {}
+ProgressLine::~ProgressLine() { clear(); }
+
+void ProgressLine::show(const char* text) {
+  if (!active_) return;
+  std::fprintf(stderr, "\r%s\033[K", text);
+  std::fflush(stderr);
+  shown_ = true;
+}
+
+void ProgressLine::clear() {
+  if (shown_) std::fprintf(stderr, "\r\033[K");
+  shown_ = false;
+}
+
+}  // namespace softstep::program

@@ -1,0 +1,319 @@
+#include "options.h"
+
+#include <omp.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "output.h"
+#include "softstep/error.h"
+#include "softstep/isa.h"
+
+namespace softstep::program {
+
+namespace {
+
+// The whole text as a number; nothing else before or after.
+template <class Number>
+bool read_number(const std::string& text, Number& value) {
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  if (begin != end && *begin == '+') ++begin;
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  return error == std::errc() && stop == end && begin != end;
+}
+
+}  // namespace
+
+CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
+                       std::int64_t max, const std::string& help) {
+  const auto read = [&value, name, min, max](const std::string& text) {
+    std::int64_t whole = 0;
+    double real = 0.0;
+    bool good = read_number(text, whole);
+    if (!good && read_number(text, real) && std::fabs(real) < 9e15 && real == std::floor(real)) {
+      whole = static_cast<std::int64_t>(real);
+      good = true;
+    }
+    if (!good || whole < min || whole > max) {
+      const std::string range = max == std::numeric_limits<std::int64_t>::max()
+                                    ? " of at least " + std::to_string(min)
+                                    : " from " + std::to_string(min) + " to " + std::to_string(max);
+      throw InvalidArgument(name, text + " (need a whole number" + range + ")");
+    }
+    value = whole;
+  };
+  return app.add_option_function<std::string>(name, read, help)
+      ->type_name("N")
+      ->default_str(std::to_string(value));
+}
+
+CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, const std::string& help) {
+  const auto read = [&value, name](const std::string& text) {
+    if (!read_number(text, value)) throw InvalidArgument(name, text + " (need a number)");
+  };
+  return app.add_option_function<std::string>(name, read, help)->type_name("X")->default_str(shortest(value));
+}
+
+CLI::Option* add_word(CLI::App& app, const std::string& name, std::string& value,
+                      const std::vector<std::string>& known, const std::string& help) {
+  std::string words;
+  for (const std::string& word : known) words += (words.empty() ? "" : "|") + word;
+  const auto read = [&value, name, known](const std::string& text) {
+    for (const std::string& word : known)
+      if (word == text) {
+        value = text;
+        return;
+      }
+    throw InvalidArgument(name, "unknown value " + text + " (known: " + join(known) + ")");
+  };
+  return app.add_option_function<std::string>(name, read, help)->type_name(words)->default_str(value);
+}
+
+void add_json(CLI::App& app, std::string& path) {
+  app.add_option("--json", path, "Write the results to FILE as JSON; - prints JSON instead of text")
+      ->type_name("FILE");
+}
+
+void add_threads(CLI::App& app, std::int64_t& threads, const std::string& what) {
+  add_whole(app, "--threads", threads, 0, 1024, what + "; 0 means all processors");
+}
+
+int resolved_threads(std::int64_t threads) {
+  return threads == 0 ? omp_get_max_threads() : static_cast<int>(threads);
+}
+
+// ---- data
+
+GeneratorOptions ModelOptions::with_seed(std::uint64_t seed) const {
+  GeneratorOptions options = generator;
+  options.n_samples = static_cast<std::size_t>(n_samples);
+  options.n_tokens = static_cast<std::size_t>(n_tokens);
+  options.dim = static_cast<std::size_t>(dim);
+  options.seed = seed;
+  return options;
+}
+
+std::vector<CLI::Option*> add_model_options(CLI::App& app, ModelOptions& model) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  std::vector<CLI::Option*> options;
+  options.push_back(add_whole(app, "--samples", model.n_samples, 1, most, "Samples n"));
+  options.push_back(add_whole(app, "--tokens", model.n_tokens, 1, most, "Tokens per sample T"));
+  options.push_back(add_whole(app, "--dim", model.dim, 1, most, "Token dimension d"));
+  options.push_back(add_real(app, "--signal", model.generator.signal,
+                             "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal)"));
+  options.push_back(add_real(app, "--noise", model.generator.noise,
+                             "Standard deviation of the noise tokens (signal_noise); 0 means 1/sqrt(d)"));
+  options.push_back(app.add_flag("--equal-scores", model.generator.equal_scores,
+                                 "Project the noise orthogonal to the decoder (signal_noise)"));
+  return options;
+}
+
+CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const std::string& help) {
+  const auto read = [&seed](const std::string& text) {
+    if (!read_number(text, seed))
+      throw InvalidArgument("--seed", text + " (need a whole number of at least 0)");
+  };
+  return app.add_option_function<std::string>("--seed", read, help)
+      ->type_name("N")
+      ->default_str(std::to_string(seed));
+}
+
+CLI::Option* add_data(CLI::App& app, DataOptions& data) {
+  CLI::Option* file = app.add_option("--data", data.file, "Data set: a safetensors file")->type_name("FILE");
+  app.add_option("--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
+      ->type_name("FILE")
+      ->needs(file);
+  return file;
+}
+
+namespace {
+
+template <class T>
+Dataset<T> with_decoder(const Dataset<T>& data, const std::string& file) {
+  struct Kept {
+    Dataset<T> data;
+    std::vector<T> decoder;
+  };
+  const auto kept = std::make_shared<Kept>();
+  kept->data = data;
+  BatchView<T> view = data.view();
+  for (const NamedTensor& tensor : load_tensors(file)) {
+    if (tensor.name != "decoder") continue;
+    if (tensor.shape != std::vector<std::size_t>{view.dim})
+      throw InvalidArgument(file,
+                            "tensor decoder has another shape (need [" + std::to_string(view.dim) + "])");
+    kept->decoder.assign(tensor.values.begin(), tensor.values.end());
+  }
+  if (kept->decoder.empty()) throw InvalidArgument(file, "has no tensor decoder");
+  view.decoder = kept->decoder.data();
+  view.validate();
+  return Dataset<T>(view, kept);
+}
+
+}  // namespace
+
+template <class T>
+Dataset<T> load_data(const DataOptions& data) {
+  Dataset<T> loaded = load_dataset<T>(data.file);
+  if (!data.decoder.empty()) loaded = with_decoder(loaded, data.decoder);
+  if (loaded.view().decoder == nullptr)
+    throw InvalidArgument(data.file, "has no tensor decoder (give one with --decoder FILE)");
+  return loaded;
+}
+
+template Dataset<float> load_data<float>(const DataOptions&);
+template Dataset<double> load_data<double>(const DataOptions&);
+
+// ---- rules
+
+namespace {
+
+const RuleInfo& info_of(const RuleSettings& settings) {
+  std::vector<std::string> known;
+  for (const RuleInfo& info : step_rules()) {
+    if (info.name == settings.rule) return info;
+    known.push_back(info.name);
+  }
+  throw InvalidArgument("--rule", "unknown rule " + settings.rule + " (known: " + join(known) + ")");
+}
+
+}  // namespace
+
+void add_rule(CLI::App& app, RuleFlags& flags) {
+  std::string rules;
+  for (const RuleInfo& info : step_rules()) rules += (rules.empty() ? "" : ", ") + info.name;
+  app.add_option("--rule", flags.rule, "Step rule: " + rules + "; or with its options, ngd:step-size=1")
+      ->type_name("RULE")
+      ->default_str(flags.rule);
+  // Whatever options the rules have, so that a new rule brings its own.
+  for (const RuleInfo& info : step_rules())
+    for (const RuleOptionInfo& option : info.options) {
+      if (flags.options.count(option.name) != 0) continue;
+      std::string users;
+      for (const RuleInfo& other : step_rules())
+        for (const RuleOptionInfo& theirs : other.options)
+          if (theirs.name == option.name)
+            users += (users.empty() ? "" : ", ") + other.name + " " + shortest(theirs.default_value);
+      double& value = flags.values[option.name];
+      CLI::Option* added = add_real(app, "--" + option.name, value, option.help + " (" + users + ")");
+      added->default_str("")->group("Options of the step rules (default in brackets)");
+      flags.options[option.name] = added;
+    }
+}
+
+RuleSettings RuleFlags::settings() const {
+  RuleSettings settings = parse_rule(rule);
+  const RuleInfo& info = info_of(settings);
+  for (const auto& [name, option] : options) {
+    if (option->count() == 0) continue;
+    std::vector<std::string> known;
+    for (const RuleOptionInfo& own : info.options) known.push_back("--" + own.name);
+    bool has = false;
+    for (const std::string& own : known) has = has || own == "--" + name;
+    if (!has)
+      throw InvalidArgument("--" + name, "rule " + info.name + " has no such option (its options: " +
+                                             (known.empty() ? "none" : join(known)) + ")");
+    if (settings.options.count(name) != 0)
+      throw InvalidArgument("--" + name, "given in --rule " + rule + " as well");
+    settings.options[name] = values.at(name);
+  }
+  make_step_rule<double>(settings);  // throws if a value is out of range
+  return settings;
+}
+
+std::string rule_label(const RuleSettings& settings) {
+  std::string label = settings.rule;
+  char separator = ':';
+  for (const RuleOptionInfo& option : info_of(settings).options) {
+    const auto given = settings.options.find(option.name);
+    if (given == settings.options.end()) continue;
+    label += separator + option.name + "=" + shortest(given->second);
+    separator = ',';
+  }
+  return label;
+}
+
+std::map<std::string, double> rule_values(const RuleSettings& settings) {
+  std::map<std::string, double> values;
+  for (const RuleOptionInfo& option : info_of(settings).options) values[option.name] = option.default_value;
+  for (const auto& [name, value] : settings.options) values[name] = value;
+  return values;
+}
+
+// ---- runs
+
+void add_run_options(CLI::App& app, RunOptions& run) {
+  add_whole(app, "--steps", run.n_steps, 1, std::numeric_limits<std::int64_t>::max(), "Steps to take");
+  add_word(app, "--precision", run.precision, {"f64", "f32"}, "Number type of data, weights and kernels");
+  add_word(app, "--master", run.master, {"working", "float64"},
+           "Weights kept in the working precision, or in float64 and rounded for the kernels");
+  add_word(app, "--loss", run.loss, {to_string(Loss::logistic), to_string(Loss::exponential)},
+           "Loss of the margin");
+  add_word(
+      app, "--lstar", run.lstar,
+      {to_string(OptimalLoss::optimal), to_string(OptimalLoss::selected), to_string(OptimalLoss::value),
+       to_string(OptimalLoss::zero)},
+      "What the loss gap is measured from: the infimum, the loss at the tokens now selected, a value, or 0");
+  run.lstar_value_option = add_real(app, "--lstar-value", run.lstar_value, "L* for --lstar value");
+  run.lstar_value_option->default_str("");
+  app.add_option("--init", run.init, "Initial weights: zero, normal:STD, or a weights file")
+      ->type_name("zero|normal:STD|FILE")
+      ->default_str(run.init);
+  app.add_option("--isa", run.isa, "Instruction set to use, or auto")
+      ->type_name("NAME")
+      ->default_str(run.isa);
+  add_whole(app, "--trace-rows-per-decade", run.trace_rows_per_decade, 0, 1000000,
+            "Traced steps per factor of ten, log-spaced; 0: only the first and the last");
+}
+
+ObjectiveOptions RunOptions::objective(int n_threads) const {
+  ObjectiveOptions options;
+  options.loss = parse_loss(loss);
+  options.optimal_loss = parse_optimal_loss(lstar);
+  const bool has_value = lstar_value_option->count() != 0;
+  if (options.optimal_loss == OptimalLoss::value && !has_value)
+    throw InvalidArgument("--lstar", "value needs --lstar-value X");
+  if (options.optimal_loss != OptimalLoss::value && has_value)
+    throw InvalidArgument("--lstar-value", "only goes with --lstar value (here it is " + lstar + ")");
+  options.optimal_loss_value = lstar_value;
+  options.n_threads = n_threads;
+  force_isa(isa);
+  options.isa = active_isa();
+  options.validate();
+  return options;
+}
+
+MasterWeights RunOptions::master_weights() const {
+  return master == "float64" ? MasterWeights::float64 : MasterWeights::working;
+}
+
+Init parse_init(const std::string& text) {
+  Init init;
+  const std::string normal = "normal:";
+  if (text == "zero") return init;
+  if (text.rfind(normal, 0) == 0) {
+    init.kind = Init::Kind::normal;
+    if (!read_number(text.substr(normal.size()), init.std) || !std::isfinite(init.std) || init.std < 0.0)
+      throw InvalidArgument("--init", text + " (need normal:STD with a finite STD of at least 0)");
+    return init;
+  }
+  if (text.empty() || text == "normal")
+    throw InvalidArgument("--init", text + " (need zero, normal:STD or a file)");
+  init.kind = Init::Kind::file;
+  init.file = text;
+  return init;
+}
+
+std::vector<double> Init::weights(std::size_t dim, std::uint64_t seed) const {
+  if (kind == Kind::file) return load_weights(file, dim);
+  if (kind == Kind::normal) return normal_weights(dim, std, seed);
+  return std::vector<double>(dim * dim, 0.0);
+}
+
+}  // namespace softstep::program

@@ -1,0 +1,105 @@
+#pragma once
+
+// Options that several commands share.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "softstep/dataset.h"
+#include "softstep/objective.h"
+#include "softstep/step_rules.h"
+#include "softstep/trainer.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace softstep::program {
+
+/// A whole number in [min, max]; also understands "1e6". Anything else is one line naming option and range.
+CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
+                       std::int64_t max, const std::string& help);
+/// A real number; NaN and infinity pass here and are refused where their meaning is known.
+CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, const std::string& help);
+/// One of a few words.
+CLI::Option* add_word(CLI::App& app, const std::string& name, std::string& value,
+                      const std::vector<std::string>& known, const std::string& help);
+/// --json FILE.
+void add_json(CLI::App& app, std::string& path);
+/// --threads K: 0 means all.
+void add_threads(CLI::App& app, std::int64_t& threads, const std::string& what);
+/// What 0 threads means on this machine.
+int resolved_threads(std::int64_t threads);
+
+// ---- data
+
+/// Where a generated data set comes from.
+struct ModelOptions {
+  GeneratorOptions generator;
+  std::int64_t n_samples = 10, n_tokens = 6, dim = 60;
+  /// The options as the library takes them.
+  GeneratorOptions with_seed(std::uint64_t seed) const;
+};
+/// Options of a data model but for its name and its seed; returns them.
+std::vector<CLI::Option*> add_model_options(CLI::App& app, ModelOptions& model);
+/// --seed S.
+CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const std::string& help);
+
+struct DataOptions {
+  std::string file, decoder;
+};
+/// --data and --decoder.
+CLI::Option* add_data(CLI::App& app, DataOptions& data);
+/// Reads the file, with the decoder from its own file if one is given. Throws InvalidArgument, also if there
+/// is no decoder at all.
+template <class T>
+Dataset<T> load_data(const DataOptions& data);
+
+// ---- rules
+
+/// --rule, and one option for every option that some rule has.
+struct RuleFlags {
+  std::string rule = "ngd";
+  std::map<std::string, double> values;  ///< by option name, without the dashes
+  std::map<std::string, CLI::Option*> options;
+  /// The rule with the options that were given. Throws InvalidArgument for an option that the rule does not
+  /// have.
+  RuleSettings settings() const;
+};
+void add_rule(CLI::App& app, RuleFlags& flags);
+/// "ngd:step-size=1,schedule-power=0.5", as parse_rule reads it; options in the rule's own order.
+std::string rule_label(const RuleSettings& settings);
+/// The value of every option of the rule, given or default.
+std::map<std::string, double> rule_values(const RuleSettings& settings);
+
+// ---- runs
+
+/// What is the same for `train` and for each run of `compare`.
+struct RunOptions {
+  std::string precision = "f64", master = "working", loss = "logistic", lstar = "optimal", init = "zero",
+              isa = "auto";
+  double lstar_value = 0.0;
+  CLI::Option* lstar_value_option = nullptr;
+  std::int64_t n_steps = 1000, trace_rows_per_decade = 20;
+  std::uint64_t seed = 0;
+
+  /// Throws InvalidArgument; also forces the instruction set.
+  ObjectiveOptions objective(int n_threads) const;
+  MasterWeights master_weights() const;
+};
+void add_run_options(CLI::App& app, RunOptions& run);
+
+/// zero, normal:STD or a file.
+struct Init {
+  enum class Kind { zero, normal, file } kind = Kind::zero;
+  double std = 0.0;
+  std::string file;
+  std::vector<double> weights(std::size_t dim, std::uint64_t seed) const;
+};
+Init parse_init(const std::string& text);
+
+}  // namespace softstep::program

@@ -1,0 +1,131 @@
+// softstep solve: the max-margin direction of a data set, with its certificate.
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "interrupt.h"
+#include "max_margin_progress.h"
+#include "options.h"
+#include "output.h"
+#include "softstep/error.h"
+#include "softstep/max_margin.h"
+
+namespace softstep::program {
+
+namespace {
+
+struct Options {
+  DataOptions data;
+  std::string out, json;
+  double tolerance = MaxMarginOptions{}.tolerance;
+  std::int64_t threads = 1, max_sweeps = static_cast<std::int64_t>(MaxMarginOptions{}.max_sweeps);
+};
+
+int exit_code(MaxMarginStatus status) {
+  if (status == MaxMarginStatus::interrupted) return interrupt_exit_code();
+  const bool solved = status == MaxMarginStatus::optimal || status == MaxMarginStatus::no_constraints;
+  return solved ? exit_success : exit_ending;
+}
+
+// In the type the file stores, so that a file of float32 or float64 is used where it lies.
+template <class T>
+int solve_as(const Options& options, const MaxMarginOptions& solver) {
+  const Dataset<T> data = load_data<T>(options.data);
+  const auto start = std::chrono::steady_clock::now();
+  MaxMarginResult result;
+  {
+    ProgressLine line;
+    result = solve_with_progress(data.view(), solver, line);
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const std::size_t dim = data.view().dim;
+  const bool has_weights = result.status != MaxMarginStatus::not_separable &&
+                           result.weights.size() == dim * dim && result.norm >= 0.0;
+  const bool written = !options.out.empty() && has_weights;
+  if (written) save_weights(options.out, result.weights, dim);
+
+  const std::string status = to_string(result.status);
+  Json json;
+  json["status"] = status;
+  json["norm"] = number(result.norm);
+  json["margin"] = number(result.margin);
+  json["duality_gap"] = number(result.duality_gap);
+  json["kkt_residual"] = number(result.kkt_residual);
+  json["support"] = result.n_support;
+  json["sweeps"] = result.sweeps;
+  json["seconds"] = number(seconds);
+  json["constraints"] = result.n_constraints;
+  json["unique_optimal_tokens"] = result.unique_optimal_tokens;
+  json["certificate"] = number(result.certificate);
+  json["tolerance"] = number(solver.tolerance);
+  json["threads"] = solver.n_threads;
+  json["data"] = options.data.file;
+  json["written"] = written ? Json(options.out) : Json(nullptr);
+
+  std::vector<std::pair<std::string, std::string>> rows = {{"status", status}};
+  if (result.status == MaxMarginStatus::not_separable) {
+    rows.emplace_back("certificate",
+                      rounded(result.certificate, 3) + " (0 would be a proof; see docs/command-line.md)");
+  } else {
+    rows.emplace_back("norm of W_mm", rounded(result.norm, 10));
+    rows.emplace_back("margin", rounded(result.margin, 10));
+    rows.emplace_back("duality gap", rounded(result.duality_gap, 3) + " (relative)");
+    rows.emplace_back("KKT residual", rounded(result.kkt_residual, 3));
+    rows.emplace_back("support", std::to_string(result.n_support) + " of " +
+                                     std::to_string(result.n_constraints) + " constraints");
+  }
+  rows.emplace_back("sweeps", std::to_string(result.sweeps));
+  rows.emplace_back("seconds", rounded(seconds, 4));
+  if (written) rows.emplace_back("weights", options.out);
+  publish(listing(rows), json, options.json);
+  if (!result.unique_optimal_tokens)
+    note("the optimal tokens are not unique: a sample has two tokens of the same best score");
+  if (!options.out.empty() && !written)
+    note(options.out + " was not written: there are no weights (" + status + ")");
+  return exit_code(result.status);
+}
+
+int run_solve(const Options& options) {
+  MaxMarginOptions solver;
+  solver.tolerance = options.tolerance;
+  solver.max_sweeps = static_cast<std::size_t>(options.max_sweeps);
+  solver.n_threads = resolved_threads(options.threads);
+  solver.validate();
+  Outputs outputs;
+  outputs.add_input("--data", options.data.file);
+  outputs.add_input("--decoder", options.data.decoder);
+  outputs.add("--out", options.out);
+  if (options.json != "-") outputs.add("--json", options.json);
+  catch_interrupts();
+  return stored_type(options.data.file) == StoredType::f64 ? solve_as<double>(options, solver)
+                                                           : solve_as<float>(options, solver);
+}
+
+}  // namespace
+
+Command add_solve(CLI::App& program) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* app = program.add_subcommand("solve", "Solve the max-margin problem (W-SVM) of a data set");
+  add_data(*app, options->data)->required();
+  app->add_option("--out", options->out, "Write W_mm, tensor `weights` [d,d]")->type_name("FILE");
+  add_real(*app, "--tolerance", options->tolerance, "Relative duality gap and KKT residual to reach");
+  add_whole(*app, "--max-sweeps", options->max_sweeps, 1, 1000000000000, "Give up after this many sweeps");
+  add_threads(*app, options->threads, "Threads; the result has the same bits for any number");
+  add_json(*app, options->json);
+  app->footer(
+      "Examples:\n"
+      "  softstep solve --data data.safetensors\n"
+      "  softstep solve --data data.safetensors --tolerance 1e-8 --threads 0 --out W.safetensors --json "
+      "solve.json\n"
+      "Exit code 1 if the data are not separable or the sweeps ran out.");
+  return {app, [options] { return run_solve(*options); }};
+}
+
+}  // namespace softstep::program
