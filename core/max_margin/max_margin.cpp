@@ -11,6 +11,7 @@
 #include "core/max_margin/certificate.h"
 #include "core/max_margin/constraint_rows.h"
 #include "core/max_margin/dual_ascent.h"
+#include "core/max_margin/ray_search.h"
 #include "core/objective/active_isa.h"
 #include "softstep/metrics.h"
 
@@ -91,6 +92,7 @@ class Solver {
   Solver(const BatchView<T>& batch, const TokenScores& scores, const MaxMarginOptions& options, int n_threads)
       : options_(options),
         rows_(batch, scores, resolve_isa("").kernels<double>(), n_threads),
+        ray_(rows_),
         dim_(batch.dim),
         n_threads_(n_threads) {
     result_.n_constraints = scores.gaps.size() - batch.n_samples;
@@ -103,7 +105,7 @@ class Solver {
     DualAscent ascent(rows_, targets(), n_threads_);
     result_.status = ascend(ascent);
     if (result_.status == MaxMarginStatus::not_separable)
-      write_ray(ascent.state());
+      write_ray();
     else if (result_.status != MaxMarginStatus::optimal)
       write_unfinished(ascent);
     return std::move(result_);
@@ -116,17 +118,20 @@ class Solver {
   bool near_zero(const DualAscent& ascent) const;
   Certificate write(const DualState& state);
   void write_unfinished(DualAscent& ascent);
-  void write_ray(const DualState& state);
+  bool find_ray(const DualState& state);
+  void write_ray();
   MaxMarginResult no_constraints();
   MaxMarginResult impossible_row();
 
   const MaxMarginOptions& options_;
   ConstraintRows<T> rows_;
+  RaySearch ray_;
   std::size_t dim_;
   int n_threads_;
   std::vector<double> values_;
   MaxMarginResult result_;
   bool has_weights_ = false;
+  std::size_t next_ray_search_ = 64;
 };
 
 // <a_k, W> >= 1 / ||A_k||, and on top of it so many units of ||W||: all of them where the multiplier does not count, so
@@ -180,6 +185,10 @@ MaxMarginStatus Solver<T>::ascend(DualAscent& ascent) {
     ascent.step();
     if (!report()) return MaxMarginStatus::interrupted;
     if (!state.feasible()) continue;
+    if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
+      if (find_ray(state)) return MaxMarginStatus::not_separable;
+      next_ray_search_ = 2 * result_.sweeps;
+    }
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
@@ -188,7 +197,7 @@ MaxMarginStatus Solver<T>::ascend(DualAscent& ascent) {
     ascent.refresh();
     if (!report()) return MaxMarginStatus::interrupted;
     if (suspect) {
-      if (near_zero(ascent)) return MaxMarginStatus::not_separable;
+      if (near_zero(ascent) && find_ray(state)) return MaxMarginStatus::not_separable;
       continue;
     }
     now = write(state);
@@ -200,6 +209,14 @@ MaxMarginStatus Solver<T>::ascend(DualAscent& ascent) {
     inner = 0.5 * tolerance;
   }
   return MaxMarginStatus::max_sweeps;
+}
+
+// As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
+template <class T>
+bool Solver<T>::find_ray(const DualState& state) {
+  const bool found = ray_.run(state.multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
+  result_.sweeps += ray_.products();
+  return found;
 }
 
 // The answer with its certificate, computed from the matrix itself; kept if no better one was.
@@ -249,8 +266,8 @@ void Solver<T>::write_unfinished(DualAscent& ascent) {
 
 // No W: the multipliers, with sum 1, are the proof.
 template <class T>
-void Solver<T>::write_ray(const DualState& state) {
-  const std::vector<double>& multipliers = state.multipliers;
+void Solver<T>::write_ray() {
+  const std::vector<double>& multipliers = ray_.multipliers();
   double sum = 0.0, largest = 0.0;
   result_.multipliers.assign(multipliers.size(), 0.0);
   for (std::size_t k = 0; k < multipliers.size(); ++k) {
@@ -259,7 +276,7 @@ void Solver<T>::write_ray(const DualState& state) {
     sum += result_.multipliers[k];
     largest = std::max(largest, rows_.sizes()[k]);
   }
-  result_.certificate = std::sqrt(rows_.squared_norm(state.span.data())) / sum / largest;
+  result_.certificate = std::sqrt(rows_.squared_norm(ray_.span().data())) / sum / largest;
   for (double& l : result_.multipliers) l /= sum;
   result_.norm = result_.duality_gap = result_.kkt_residual = infinity;
   result_.margin = 0.0;

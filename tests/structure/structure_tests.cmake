@@ -37,6 +37,6 @@ if(SOFTSTEP_INSTALL)
     softstep_structure_test(package_${way} ${python} ${here}/check_package.py ${way} --source ${PROJECT_SOURCE_DIR}
                             --build ${PROJECT_BINARY_DIR} --cmake ${CMAKE_COMMAND} --generator ${CMAKE_GENERATOR}
                             --make-program ${CMAKE_MAKE_PROGRAM} --compiler ${CMAKE_CXX_COMPILER}
-                            --launcher "${CMAKE_CXX_COMPILER_LAUNCHER}")
+                            "--launcher=${CMAKE_CXX_COMPILER_LAUNCHER}")
   endforeach()
 endif()
