@@ -1,6 +1,6 @@
 #pragma once
 
-// The two matrix products share their benchmark: verification, an Eigen expression beside them, registration.
+// The matrix products share their benchmark: verification, an Eigen expression beside them, registration.
 
 #include <Eigen/Core>
 
@@ -10,26 +10,26 @@
 
 namespace softstep::bench {
 
-enum class Form { nt, tn };
+enum class Form { nt, nn, tn };
 
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// The operands as the layer has them: nt is V = Z W^T (n x d, d x d), tn is G = g^T Z (n x d, n x d).
+/// The operands as the layer has them: nt is V = Z W^T (n x d, d x d), nn the same with the transposed state,
+/// tn is G = g^T Z or its transpose (n x d, n x d).
 template <class T>
 struct Operands {
   std::size_t m, n, k;
   std::vector<T> a, b, c;
   Operands(Form form, const Shape& shape)
-      : m(form == Form::nt ? shape.n_samples : shape.dim),
+      : m(form == Form::tn ? shape.dim : shape.n_samples),
         n(shape.dim),
-        k(form == Form::nt ? shape.dim : shape.n_samples),
+        k(form == Form::tn ? shape.n_samples : shape.dim),
         a(uniform<T>(m * k, -1, 1, 1)),
         b(uniform<T>(n * k, -1, 1, 2)),
         c(m * n) {}
   simd::ProductArgs<T> args(Form form) {
-    const bool nt = form == Form::nt;
-    return {m, n, k, a.data(), nt ? k : m, b.data(), nt ? k : n, c.data(), n};
+    return {m, n, k, a.data(), form == Form::tn ? m : k, b.data(), form == Form::nt ? k : n, c.data(), n};
   }
 };
 
@@ -43,13 +43,15 @@ double worst_over_bound(Form form, Operands<T>& in) {
     const std::size_t i = e / in.n, j = e % in.n;
     long double size = 0;
     for (std::size_t l = 0; l < in.k; ++l) {
-      const T x = form == Form::nt ? in.a[i * args.lda + l] : in.a[l * args.lda + i];
+      const T x = form == Form::tn ? in.a[l * args.lda + i] : in.a[i * args.lda + l];
       const T y = form == Form::nt ? in.b[j * args.ldb + l] : in.b[l * args.ldb + j];
       size += std::fabs(static_cast<long double>(x) * y);
     }
     const auto exact =
         form == Form::nt
             ? reference::product_nt<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb)
+        : form == Form::nn
+            ? reference::product_nn<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb)
             : reference::product_tn<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb);
     const double bound =
         1.01 * unit_roundoff<T> * static_cast<double>(2 * in.k + 16) * static_cast<double>(size);
@@ -76,14 +78,16 @@ void measure_product(benchmark::State& state, Form form, const Shape& shape, Pro
 template <class T>
 void eigen_product(Form form, Operands<T>& in) {
   const auto rows = [](std::size_t x) { return static_cast<Eigen::Index>(x); };
-  const bool nt = form == Form::nt;
-  Eigen::Map<const Matrix<T>> a(in.a.data(), rows(nt ? in.m : in.k), rows(nt ? in.k : in.m));
+  const bool nt = form == Form::nt, tn = form == Form::tn;
+  Eigen::Map<const Matrix<T>> a(in.a.data(), rows(tn ? in.k : in.m), rows(tn ? in.m : in.k));
   Eigen::Map<const Matrix<T>> b(in.b.data(), rows(nt ? in.n : in.k), rows(nt ? in.k : in.n));
   Eigen::Map<Matrix<T>> c(in.c.data(), rows(in.m), rows(in.n));
   if (nt)
     c.noalias() = a * b.transpose();
-  else
+  else if (tn)
     c.noalias() = a.transpose() * b;
+  else
+    c.noalias() = a * b;
 }
 
 /// `kernel`: the member of Kernels<T>, as a callable from (isa, args).

@@ -37,6 +37,7 @@ struct AttentionStats {
 
 /// Row-major matrices with leading dimensions in elements. Outputs must not overlap inputs.
 ///   product_nt: C[m x n]  = A[m x k] B[n x k]^T
+///   product_nn: C[m x n]  = A[m x k] B[k x n]
 ///   product_tn: C[m x n]  = A[k x m]^T B[k x n]
 template <class T>
 struct ProductArgs {

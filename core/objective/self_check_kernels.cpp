@@ -65,7 +65,7 @@ void check_vectors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
 template <class T>
 void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   const double u = unit_roundoff<T>;
-  Worst nt, tn;
+  Worst nt, nn, tn;
   constexpr std::size_t largest_k = 67;
   for (const std::size_t k : {std::size_t{1}, std::size_t{5}, std::size_t{32}, largest_k}) {
     const std::size_t m = 11, n = 19;
@@ -81,6 +81,13 @@ void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
                    c[i * n + j] - reference::product_nt<Number>(i, j, k, a.data(), k, b.data(), k))),
                u * static_cast<double>(
                        reference::product_nt<Number>(i, j, k, a_size.data(), k, b_size.data(), k)));
+    isa.kernels<T>().product_nn({m, n, k, a.data(), k, b.data(), n, c.data(), n});
+    for (std::size_t i = 0; i < m; ++i)
+      for (std::size_t j = 0; j < n; ++j)
+        nn.add(static_cast<double>(std::fabs(
+                   c[i * n + j] - reference::product_nn<Number>(i, j, k, a.data(), k, b.data(), n))),
+               u * static_cast<double>(
+                       reference::product_nn<Number>(i, j, k, a_size.data(), k, b_size.data(), n)));
     isa.kernels<T>().product_tn({m, n, k, a.data(), m, b.data(), n, c.data(), n});
     for (std::size_t i = 0; i < m; ++i)
       for (std::size_t j = 0; j < n; ++j)
@@ -91,6 +98,7 @@ void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   }
   // k products and k - 1 sums, in any order: k roundings in a row at most.
   add_row<T>(rows, isa, "product_nt [u sum|ab|]", nt.value(), 1.01 * static_cast<double>(largest_k));
+  add_row<T>(rows, isa, "product_nn [u sum|ab|]", nn.value(), 1.01 * static_cast<double>(largest_k));
   add_row<T>(rows, isa, "product_tn [u sum|ab|]", tn.value(), 1.01 * static_cast<double>(largest_k));
 }
 

@@ -42,6 +42,15 @@ Number product_nt(std::size_t row, std::size_t col, std::size_t k, const T* a, s
   return sum;
 }
 
+/// Entry (row, col) of C = A B, A of k columns, B of k rows.
+template <class Number, class T>
+Number product_nn(std::size_t row, std::size_t col, std::size_t k, const T* a, std::size_t lda, const T* b,
+                  std::size_t ldb) {
+  Number sum(0);
+  for (std::size_t i = 0; i < k; ++i) sum += Number(a[row * lda + i]) * Number(b[i * ldb + col]);
+  return sum;
+}
+
 /// Entry (row, col) of C = A^T B, A and B of k rows.
 template <class Number, class T>
 Number product_tn(std::size_t row, std::size_t col, std::size_t k, const T* a, std::size_t lda, const T* b,

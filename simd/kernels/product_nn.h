@@ -1,0 +1,21 @@
+#pragma once
+
+// C[m x n] = A[m x k] B[k x n]: c_ij = sum_l a_il b_lj. In the layer V = Z W^T with the transposed state
+// (n x d x d).
+//
+// Each element is one chain of multiply-adds over l = 0 .. k-1, whatever tile or lane it falls into: the bits
+// of an element do not depend on m, n, or how a caller splits them. Shapes: ProductArgs (simd/dispatch.h); any
+// leading dimensions and alignment; C must not overlap A or B. k = 0 gives 0. Error: |c_ij - exact| <=
+// k u sum_l |a_il b_lj|, twice that without fused multiply-add (tests/simd/test_products.cpp). NaN and
+// infinity propagate as in the sum. Traffic and blocking: product_tiles.h.
+
+#include "simd/kernels/product_tiles.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+template <class T>
+void product_nn(const ProductArgs<T>& in) {
+  product_by_tiles<false>(in);
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME

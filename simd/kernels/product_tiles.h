@@ -1,0 +1,153 @@
+#pragma once
+
+// What product_nn and product_tn share: C = A' B, rows of B loaded as vectors, elements of A' broadcast.
+// A tile of C stays in registers while `depth` outer products are added to it; the panel of B under a column
+// of tiles is copied once, so that it lies in the first cache without gaps, its last vector filled with zeros.
+//
+// Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0, whatever tile, panel or lane
+// it falls into: C holds the chain between two depths, to the bit. So the bits depend neither on m, n, nor on
+// how a caller splits them, nor on the constants below.
+
+#include "simd/dispatch.h"
+#include "simd/vec.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+// Rows and vectors of a tile: 24 sums where there are 32 registers, 12 where there are 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr std::size_t tile_rows = 6, tile_vectors = 4;
+#else
+constexpr std::size_t tile_rows = 6, tile_vectors = 2;
+#endif
+// Outer products to one visit of a tile.
+constexpr std::size_t tile_depth = 128;
+// Fewer rows of C than this do not repay the copy of B.
+constexpr std::size_t rows_worth_a_copy = 24;
+
+// Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed.
+template <bool transposed, class T>
+struct TileArgs {
+  std::size_t depth;
+  const T* a;
+  std::size_t lda;
+  const T* b;  // row l at b + l * ldb, whole vectors
+  std::size_t ldb;
+  T* c;
+  std::size_t ldc;
+  std::size_t last_lanes;  // of the last vector of C
+  bool first;              // C is not read: the chains begin
+
+  SOFTSTEP_INLINE const T* at(std::size_t row, std::size_t l) const {
+    return transposed ? a + l * lda + row : a + row * lda + l;
+  }
+};
+
+template <std::size_t n_rows, std::size_t n_vectors, bool transposed, class T>
+SOFTSTEP_INLINE void tile(const TileArgs<transposed, T>& in) {
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width;
+  V sums[n_rows][n_vectors];
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    SOFTSTEP_UNROLL
+    for (std::size_t v = 0; v < n_vectors; ++v) {
+      const T* c = in.c + r * in.ldc + v * w;
+      sums[r][v] = in.first                                   ? V::all(0)
+                   : v + 1 == n_vectors && in.last_lanes != w ? load_part(c, in.last_lanes)
+                                                              : V::load(c);
+    }
+  }
+  const T* b = in.b;
+  const T* a[n_rows];
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < n_rows; ++r) a[r] = in.at(r, 0);
+  for (std::size_t l = 0; l < in.depth; ++l) {
+    V row[n_vectors];
+    SOFTSTEP_UNROLL
+    for (std::size_t v = 0; v < n_vectors; ++v) row[v] = V::load(b + v * w);
+    b += in.ldb;
+    SOFTSTEP_UNROLL
+    for (std::size_t r = 0; r < n_rows; ++r) {
+      const V x = V::all(transposed ? a[0][l * in.lda + r] : a[r][l]);
+      SOFTSTEP_UNROLL
+      for (std::size_t v = 0; v < n_vectors; ++v) sums[r][v] = fma(x, row[v], sums[r][v]);
+    }
+  }
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    SOFTSTEP_UNROLL
+    for (std::size_t v = 0; v < n_vectors; ++v) {
+      T* c = in.c + r * in.ldc + v * w;
+      if (v + 1 == n_vectors && in.last_lanes != w)
+        store_part(sums[r][v], c, in.last_lanes);
+      else
+        sums[r][v].store(c);
+    }
+  }
+}
+
+// All rows of C over one panel of B.
+template <std::size_t n_vectors, bool transposed, class T>
+void column_of_tiles(TileArgs<transposed, T> in, std::size_t m) {
+  std::size_t i = 0;
+  const auto step = [&]<std::size_t n_rows>() SOFTSTEP_LAMBDA_INLINE {
+    tile<n_rows, n_vectors>(in);
+    in.a = in.at(n_rows, 0);
+    in.c += n_rows * in.ldc;
+    i += n_rows;
+  };
+  while (i + tile_rows <= m) step.template operator()<tile_rows>();
+  if (i + 4 <= m) step.template operator()<4>();
+  if (i + 2 <= m) step.template operator()<2>();
+  if (i < m) step.template operator()<1>();
+}
+
+template <class T>
+SOFTSTEP_INLINE void copy_panel(std::size_t depth, std::size_t n_vectors, std::size_t last_lanes, const T* b,
+                                std::size_t ldb, T* panel) {
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width;
+  for (std::size_t l = 0; l < depth; ++l, b += ldb, panel += n_vectors * w) {
+    for (std::size_t v = 0; v + 1 < n_vectors; ++v) V::load(b + v * w).store(panel + v * w);
+    const T* last = b + (n_vectors - 1) * w;
+    (last_lanes == w ? V::load(last) : load_part(last, last_lanes)).store(panel + (n_vectors - 1) * w);
+  }
+}
+
+template <bool transposed, class T>
+SOFTSTEP_INLINE void product_by_tiles(const ProductArgs<T>& in) {
+  constexpr std::size_t w = Vec<T>::width;
+  alignas(64) T panel[tile_depth * tile_vectors * w];
+  // Columns in panels as even as can be: 5 vectors are 3 and 2, not 4 and 1.
+  const std::size_t vectors = (in.n + w - 1) / w, panels = (vectors + tile_vectors - 1) / tile_vectors;
+  std::size_t first = 0;
+  do {
+    const std::size_t depth = in.k - first < tile_depth ? in.k - first : tile_depth;
+    for (std::size_t p = 0; p < panels; ++p) {
+      const std::size_t begin = vectors * p / panels, n_vectors = vectors * (p + 1) / panels - begin;
+      const std::size_t j = begin * w, columns = in.n - j < n_vectors * w ? in.n - j : n_vectors * w;
+      TileArgs<transposed, T> args{depth,     in.a,     in.lda, in.b + first * in.ldb + j,
+                                   in.ldb,    in.c + j, in.ldc, columns - (n_vectors - 1) * w,
+                                   first == 0};
+      args.a = args.at(0, first);
+      if (args.last_lanes != w || in.m >= rows_worth_a_copy) {
+        copy_panel(depth, n_vectors, args.last_lanes, args.b, args.ldb, panel);
+        args.b = panel;
+        args.ldb = n_vectors * w;
+      }
+      if (n_vectors == 1)
+        column_of_tiles<1>(args, in.m);
+      else if (n_vectors == 2)
+        column_of_tiles<2>(args, in.m);
+      else if constexpr (tile_vectors > 2) {
+        if (n_vectors == 3)
+          column_of_tiles<3>(args, in.m);
+        else
+          column_of_tiles<tile_vectors>(args, in.m);
+      }
+    }
+    first += depth;
+  } while (first < in.k);
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME
