@@ -10,7 +10,7 @@ namespace softstep::simd {
 /// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract.
 template <class T>
 struct AttentionArgs {
-  const T* tokens;           ///< X_i, row t at tokens + t * token_stride
+  const T* tokens;           ///< X_i, row t at tokens + t * token_stride; null: `scores` are given, `weights` wanted
   std::size_t token_stride;  ///< elements
   std::size_t n_tokens;      ///< T_i >= 1
   std::size_t dim;           ///< d >= 1
@@ -33,6 +33,45 @@ struct AttentionStats {
   T rest;             ///< E = sum_{t in B} e_t
   T ties;             ///< sum over A without the pivot of e^{s_t - s_a}
   T optimal_score;    ///< s_opt - s_a <= 0
+};
+
+/// Many samples at once, one to a lane; see simd/kernels/attention_lanes.h. Everything by sample has n_lanes
+/// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no tokens.
+template <class T>
+struct LanesArgs {
+  const T* tokens;      ///< x_itj at (t * dim + j) * n_lanes + i
+  std::size_t n_lanes;
+  std::size_t n_tokens;  ///< most tokens of one sample
+  std::size_t dim;
+  std::size_t begin, end;  ///< lanes to do, multiples of lane_multiple
+  const T* projected;      ///< v_ij at j * n_lanes + i
+  const T* score_gaps;     ///< gamma_opt - gamma_t at t * n_lanes + i; NaN where sample i has no token t
+  const T* optimal;        ///< opt_i as a number
+  T* gradient;             ///< out, g_ij at j * n_lanes + i; null: not wanted
+  T* weights;              ///< work space and out: r_it at t * n_lanes + i
+  // out, [n_lanes] each: the fields of AttentionStats, the pivot as a number
+  T *pivot, *exponent, *pivot_attention, *mean_gap, *rest, *ties, *optimal_score;
+  T* largest;  ///< out: max_j |g_ij|
+};
+/// Lanes come in whole cache lines, whatever the vector width.
+template <class T>
+constexpr std::size_t lane_multiple = 64 / sizeof(T);
+
+/// n samples after the attention kernel; see simd/kernels/row_factors.h. All arrays [n].
+template <class T>
+struct RowFactorsArgs {
+  std::size_t n;
+  bool logistic;             ///< the loss: logistic, else exponential
+  const T* exponent;         ///< c_i
+  const T* mean_gap;         ///< mu_i in units of gap_unit
+  const T* pivot_gap;        ///< gamma_opt - gamma_a
+  const T* largest;          ///< max_j |g_ij| of the row without l'; 0 for a zero row
+  const T* gap_unit;         ///< a power of two
+  const T* optimal_score;    ///< gamma_opt
+  const T* log_unit;         ///< log(gap_unit) + log(query_unit); -infinity where the query is zero
+  const T* inverse_query;    ///< 1 / (n query_unit)
+  T *row_scale, *row_factor;  ///< out: the row is to be multiplied by both, one after the other
+  T* size;                    ///< out: log of the size of g_i z_i^T, up to a factor of 4 d
 };
 
 /// Row-major matrices with leading dimensions in elements. Outputs must not overlap inputs.

@@ -33,11 +33,13 @@ struct Bits;
 template <>
 struct Bits<float> {
   using Int = std::int32_t;
+  using Unsigned = std::uint32_t;
   static constexpr int mantissa = 23;
 };
 template <>
 struct Bits<double> {
   using Int = std::int64_t;
+  using Unsigned = std::uint64_t;
   static constexpr int mantissa = 52;
 };
 
@@ -63,6 +65,10 @@ SOFTSTEP_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) {
 template <class T>
 SOFTSTEP_INLINE Vec<T> operator*(Vec<T> a, Vec<T> b) {
   return {a.v * b.v};
+}
+template <class T>
+SOFTSTEP_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) {
+  return {a.v / b.v};
 }
 // a * b + c. Without the instruction a library call would cost more than the rounding it saves.
 template <class T>
@@ -104,6 +110,17 @@ SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
   return {out};
 }
 
+// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for infinity
+// and NaN.
+template <class T>
+SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
+  using Int = typename Bits<T>::Int;
+  constexpr Int bias = (Int(1) << (8 * sizeof(T) - Bits<T>::mantissa - 2)) - 1;
+  Int i;
+  std::memcpy(&i, &x.v, sizeof(T));
+  return {static_cast<T>((i >> Bits<T>::mantissa) - bias)};
+}
+
 #else
 
 using Arch = SOFTSTEP_ISA_ARCH;
@@ -129,6 +146,10 @@ SOFTSTEP_INLINE Vec<T> operator-(Vec<T> a, Vec<T> b) {
 template <class T>
 SOFTSTEP_INLINE Vec<T> operator*(Vec<T> a, Vec<T> b) {
   return {a.v * b.v};
+}
+template <class T>
+SOFTSTEP_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) {
+  return {a.v / b.v};
 }
 // a * b + c, in one rounding where the instruction set has it.
 template <class T>
@@ -184,6 +205,25 @@ SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
   using IntBatch = xsimd::batch<Int, Arch>;
   return {xsimd::bitwise_cast<xsimd::batch<T, Arch>>(xsimd::bitwise_cast<IntBatch>(shifted.v)
                                                      << Bits<T>::mantissa)};
+#endif
+}
+
+// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for infinity
+// and NaN. Put below the mantissa of 2^mantissa, where it counts units: no conversion between integers and floats.
+template <class T>
+SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
+  using Bit = typename Bits<T>::Unsigned;
+  using Word = xsimd::batch<Bit, Arch>;
+  constexpr int mantissa = Bits<T>::mantissa;
+  constexpr Bit bias = (Bit(1) << (8 * sizeof(T) - mantissa - 2)) - 1;
+  const Vec<T> unit = Vec<T>::all(static_cast<T>(Bit(1) << mantissa));
+  const Vec<T> offset = Vec<T>::all(static_cast<T>((Bit(1) << mantissa) + bias));
+#if XSIMD_VERSION_MAJOR >= 11
+  const Word field = (xsimd::bitwise_cast<Bit>(x.v) >> mantissa) | xsimd::bitwise_cast<Bit>(unit.v);
+  return Vec<T>{xsimd::bitwise_cast<T>(field)} - offset;
+#else
+  const Word field = (xsimd::bitwise_cast<Word>(x.v) >> mantissa) | xsimd::bitwise_cast<Word>(unit.v);
+  return Vec<T>{xsimd::bitwise_cast<xsimd::batch<T, Arch>>(field)} - offset;
 #endif
 }
 

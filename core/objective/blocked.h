@@ -1,5 +1,7 @@
 #pragma once
 
+#include <omp.h>
+
 #include <cstddef>
 
 namespace softstep {
@@ -31,6 +33,18 @@ void for_each_block(std::size_t n_rows, std::size_t n_cols, int n_threads, Body 
     if (begin >= end) continue;
     body(by_rows ? Block{begin, 0, end - begin, n_cols} : Block{0, begin, n_rows, end - begin});
   }
+}
+
+/// body(index, thread) for every index, in one contiguous run per thread. One thread: no parallel region.
+template <class Body>
+void for_each_index(std::size_t count, int n_threads, Body body) {
+  if (n_threads <= 1) {
+    for (std::size_t i = 0; i < count; ++i) body(i, std::size_t{0});
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(count); ++i)
+    body(static_cast<std::size_t>(i), static_cast<std::size_t>(omp_get_thread_num()));
 }
 
 }  // namespace softstep

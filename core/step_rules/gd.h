@@ -16,6 +16,7 @@ struct GradientDescent {
     return {{"step-size", &Settings::step_size, Range::positive, false, "eta"}};
   }
   static constexpr bool needs_loss_gap = false;
+  static constexpr bool moves_along_gradient = true;
 
   template <class T>
   static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {

@@ -20,6 +20,7 @@ struct NormalizedGradientDescent {
             {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
   }
   static constexpr bool needs_loss_gap = false;
+  static constexpr bool moves_along_gradient = true;
 
   template <class T>
   static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {

@@ -24,6 +24,7 @@ struct PolyakStep {
             {"cap", &Settings::cap, Range::positive, true, "largest coefficient of G; inf: none"}};
   }
   static constexpr bool needs_loss_gap = true;
+  static constexpr bool moves_along_gradient = true;
 
   template <class T>
   static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {

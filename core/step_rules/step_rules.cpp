@@ -15,6 +15,7 @@ class RuleOf final : public StepRule<T> {
   RuleOf(const char* name, const typename Rule::Settings& settings) : name_(name), settings_(settings) {}
   std::string_view name() const override { return name_; }
   bool needs_loss_gap() const override { return Rule::needs_loss_gap; }
+  bool moves_along_gradient() const override { return Rule::moves_along_gradient; }
   Step<T> step(const StepContext<T>& context, RuleState& state) const override {
     // At an exact zero gradient every rule stays: 0/0 := 0.
     if (context.gradient_norm == 0.0) return {Step<T>::Outcome::stationary, 0.0, context.gradient, 0.0};

@@ -1,5 +1,6 @@
-// Training states as safetensors files: tensors `weights` [d, d], `master_weights` [d, d] where kept, one
-// `rule_state.<name>` per remembered vector, and metadata `format`, `rule`, `step`, `seconds`.
+// Training states as safetensors files: tensors `weights` [d, d], `master_weights` [d, d] where kept, `span.base`,
+// `span.coefficients` and `span.projected` after a span form, one `rule_state.<name>` per remembered vector, and
+// metadata `format`, `rule`, `form`, `step`, `seconds`.
 
 #include <charconv>
 #include <cstdio>
@@ -11,7 +12,7 @@ namespace softstep {
 namespace {
 
 constexpr const char* format = "softstep-state-1";
-const std::string rule_prefix = "rule_state.";
+const std::string rule_prefix = "rule_state.", span_prefix = "span.";
 
 std::string exact(double x) {
   char text[40];
@@ -58,11 +59,21 @@ void save_state(const std::string& path, const TrainState<T>& state, const RuleS
                      sizeof(T) == 4 ? StoredType::f32 : StoredType::f64});
   if (!state.master_weights.empty())
     tensors.push_back({"master_weights", {dim, dim}, state.master_weights, StoredType::f64});
+  const StoredType working = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
+  for (const auto& [name, values] : {std::pair{"base", &state.span.base},
+                                     std::pair{"coefficients", &state.span.coefficients},
+                                     std::pair{"projected", &state.span.projected}})
+    if (!values->empty())
+      tensors.push_back({span_prefix + name,
+                         {values->size()},
+                         std::vector<double>(values->begin(), values->end()),
+                         working});
   for (const auto& [name, values] : state.rule_state.values)
     tensors.push_back({rule_prefix + name, {values.size()}, values, StoredType::f64});
   save_tensors(path, tensors,
                {{"format", format},
                 {"rule", canonical(rule)},
+                {"form", to_string(state.span.form)},
                 {"step", std::to_string(state.step)},
                 {"seconds", exact(state.seconds)}});
 }
@@ -95,10 +106,20 @@ TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSet
       state.weights.assign(tensor.values.begin(), tensor.values.end());
     } else if (is_master) {
       state.master_weights = tensor.values;
+    } else if (tensor.name == span_prefix + "base") {
+      state.span.base.assign(tensor.values.begin(), tensor.values.end());
+    } else if (tensor.name == span_prefix + "coefficients") {
+      state.span.coefficients.assign(tensor.values.begin(), tensor.values.end());
+    } else if (tensor.name == span_prefix + "projected") {
+      state.span.projected.assign(tensor.values.begin(), tensor.values.end());
     } else if (tensor.name.starts_with(rule_prefix)) {
       state.rule_state.values[tensor.name.substr(rule_prefix.size())] = tensor.values;
     }
   }
+  state.span.form = parse_form(meta("form"));
+  if (!state.span.base.empty() && state.span.base.size() != dim * dim)
+    throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) + " entries (need " +
+                                    std::to_string(dim * dim) + ")");
   if (state.weights.empty()) throw InvalidArgument(path, "has no tensor `weights`");
   return state;
 }

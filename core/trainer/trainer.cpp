@@ -5,9 +5,9 @@
 #include <cmath>
 #include <optional>
 
-#include "core/objective/active_isa.h"
 #include "core/trainer/direction_watch.h"
 #include "core/trainer/trace_schedule.h"
+#include "core/trainer/trajectory.h"
 #include "softstep/metrics.h"
 
 namespace softstep {
@@ -96,15 +96,32 @@ class ProgressTimer {
   Clock::time_point last_ = Clock::now();
 };
 
+// The form asked for; else that of the state, if it is one in the middle of a run; else the cheapest.
+template <class T>
+Form chosen_form(const BatchView<T>& batch, const TrainState<T>& state, const TrainerOptions& options,
+                 const StepRule<T>& rule) {
+  const bool may_span = rule.moves_along_gradient() && state.master_weights.empty();
+  if (options.form != Form::automatic) {
+    if (options.form != Form::dense && !may_span)
+      throw InvalidArgument("form", std::string(to_string(options.form)) + " does not go with " +
+                                        (state.master_weights.empty() ? "rule " + std::string(rule.name())
+                                                                      : "float64 master weights") +
+                                        " (dense does)");
+    return options.form;
+  }
+  if (!may_span) return Form::dense;
+  return state.step > 0 ? state.span.form : cheapest_form(batch);
+}
+
 template <class T>
 class Run {
  public:
   Run(Objective<T>& objective, TrainState<T>& state, const TrainerOptions& options)
-      : objective_(objective),
-        state_(state),
+      : state_(state),
         options_(options),
-        kernels_(resolve_isa(objective.isa()).template kernels<T>()),
         rule_(make_step_rule<T>(options.rule)),
+        trajectory_(make_trajectory(chosen_form(objective.batch(), state, options, *rule_), Layer<T>::of(objective),
+                                    state)),
         schedule_(options.trace_rows_per_decade, state.step),
         watch_(state.seconds) {
     if (!options.reference.empty()) direction_.emplace(options.reference);
@@ -116,6 +133,7 @@ class Run {
     const double seconds_before = state_.seconds;
     const std::int64_t first = state_.step, end = first + options_.n_steps;
     summary_.status = TrainStatus::max_iterations;
+    summary_.form = trajectory_->form();
     bool go_on = report();
     while (go_on && state_.step < end) {
       if (!advance()) break;
@@ -142,6 +160,7 @@ class Run {
   bool direction_at_most(double threshold) {
     if (direction_->surely_above(threshold)) return false;
     watch_.pause();
+    trajectory_->write(state_);
     return has_master() ? direction_->at_most(state_.master_weights, threshold)
                         : direction_->at_most(state_.weights, threshold);
   }
@@ -149,13 +168,12 @@ class Run {
   // One step; false (with the reason in the summary) if it cannot be taken.
   bool advance() {
     if (!watch_.running()) watch_.start();
-    objective_.evaluate(state_.weights.data(), now_,
-                        want_gradient | (rule_->needs_loss_gap() ? want_loss_gap : 0u));
-    const std::size_t d = objective_.batch().dim;
+    trajectory_->evaluate(now_, want_gradient | (rule_->needs_loss_gap() ? want_loss_gap : 0u));
+    const auto shape = trajectory_->gradient_shape();
     const Step<T> step =
         std::isfinite(now_.gradient_norm)
-            ? rule_->step({state_.step, now_.loss_gap, now_.gradient.data(), d, d, now_.gradient_exponent,
-                           now_.gradient_norm, state_.weights.data()},
+            ? rule_->step({state_.step, now_.loss_gap, now_.gradient.data(), shape.n_rows, shape.n_cols,
+                           now_.gradient_exponent, now_.gradient_norm, trajectory_->weights()},
                           state_.rule_state)
             : Step<T>{Step<T>::Outcome::moved, now_.gradient_norm, nullptr, now_.gradient_norm};
     if (step.outcome == Step<T>::Outcome::stationary) return end_with(TrainStatus::stationary);
@@ -166,23 +184,10 @@ class Run {
         !(std::fabs(step.coefficient) < static_cast<double>(std::numeric_limits<T>::max())))
       return end_with(TrainStatus::not_finite);
     weight_bound_ = bound;
-    move(step);
+    trajectory_->move(step, state_.step);
     ++state_.step;
     step_length_ = step.length;
     return true;
-  }
-
-  void move(const Step<T>& step) {
-    std::vector<T>& w = state_.weights;
-    if (!has_master()) {
-      kernels_.axpy(w.size(), static_cast<T>(-step.coefficient), step.direction, w.data());
-      return;
-    }
-    std::vector<double>& master = state_.master_weights;
-    for (std::size_t k = 0; k < w.size(); ++k) {
-      master[k] -= step.coefficient * static_cast<double>(step.direction[k]);
-      w[k] = static_cast<T>(master[k]);
-    }
   }
 
   bool end_with(TrainStatus status) {
@@ -209,7 +214,8 @@ class Run {
   // Measures the current weights into summary_.last and hands the row out.
   bool report() {
     watch_.pause();
-    objective_.evaluate(state_.weights.data(), now_, want_all);
+    trajectory_->evaluate(now_, want_all);
+    trajectory_->write(state_);
     TraceRecord& row = summary_.last;
     row = {};
     row.step = state_.step;
@@ -236,11 +242,10 @@ class Run {
     row.angle = direction.angle;
   }
 
-  Objective<T>& objective_;
   TrainState<T>& state_;
   const TrainerOptions& options_;
-  const simd::Kernels<T>& kernels_;
   std::unique_ptr<StepRule<T>> rule_;
+  std::unique_ptr<Trajectory<T>> trajectory_;
   TraceSchedule schedule_;
   Stopwatch watch_;
   ProgressTimer progress_;

@@ -131,7 +131,7 @@ AttentionStats<T> attention(const AttentionArgs<T>& in) {
   const std::size_t n = in.n_tokens;
   const V zero = V::all(0);
 
-  scores_of(in);
+  if (in.tokens != nullptr) scores_of(in);
   V best = V::all(lowest), not_finite = zero;
   for_each_vector(in.scores, in.score_gaps, n, lowest,
                   [&](V s, V, std::size_t, std::size_t) SOFTSTEP_LAMBDA_INLINE {
@@ -180,7 +180,7 @@ AttentionStats<T> attention(const AttentionArgs<T>& in) {
   out.ties = sum(ties);
   out.pivot_attention = T(1) / (T(1) + out.ties + e_c * out.rest);
   out.mean_gap = out.pivot_attention * sum(moment);
-  if (in.gradient == nullptr) return out;
+  if (in.gradient == nullptr && in.tokens != nullptr) return out;
 
   const V p_a = V::all(out.pivot_attention), mu = V::all(out.mean_gap), e_c_mu = V::all(e_c * out.mean_gap);
   for_each_vector(in.weights, in.score_gaps, n, T(0),
@@ -188,7 +188,7 @@ AttentionStats<T> attention(const AttentionArgs<T>& in) {
                     const V d = select(equal(gap, gap_a), zero - mu, gap_a - gap - e_c_mu);
                     store_count(p_a * e * d, in.weights + t, count);
                   });
-  gradient_row(in);
+  if (in.tokens != nullptr) gradient_row(in);
   return out;
 }
 

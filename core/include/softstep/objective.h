@@ -10,6 +10,9 @@
 
 namespace softstep {
 
+template <class T>
+class Layer;  // internal
+
 /// Decreasing loss of the margin m: logistic log(1 + e^-m) or exponential e^-m.
 enum class Loss { logistic, exponential };
 
@@ -90,6 +93,7 @@ class Objective {
   double optimal_loss() const;
 
  private:
+  friend class Layer<T>;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

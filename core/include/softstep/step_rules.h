@@ -12,7 +12,8 @@
 
 namespace softstep {
 
-/// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent).
+/// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent). A dense run may keep W and G' transposed, both
+/// alike; in a span form the entries are coefficients (only for rules that move along the gradient).
 template <class T>
 struct StepContext {
   std::int64_t iteration = 0;   ///< t, from 0
@@ -21,7 +22,7 @@ struct StepContext {
   std::size_t n_rows = 0, n_cols = 0;
   double gradient_exponent = 0.0;
   double gradient_norm = 0.0;  ///< ||G'||_F
-  const T* weights = nullptr;  ///< W before the step
+  const T* weights = nullptr;  ///< W before the step, laid out as the gradient; null in a span form
 };
 
 /// What a rule asks for: W <- W - coefficient * direction.
@@ -52,6 +53,9 @@ class StepRule {
   virtual std::string_view name() const = 0;
   /// True if StepContext::loss_gap must be set.
   virtual bool needs_loss_gap() const { return false; }
+  /// True if the direction of a step is the gradient itself and the rule looks at norms alone: then the gradient's entries
+  /// may be those of any of the trainer's forms.
+  virtual bool moves_along_gradient() const { return false; }
   /// Never produces NaN from finite input; at an exact zero gradient returns `stationary`.
   virtual Step<T> step(const StepContext<T>& context, RuleState& state) const = 0;
 };

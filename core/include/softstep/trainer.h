@@ -44,8 +44,22 @@ enum class MasterWeights {
   float64   ///< kept in double, rounded to the working type for the kernels
 };
 
+/// How a run keeps W. The trajectory is the same to rounding; the cost of a step is not. The span forms use that every
+/// gradient is a sum of g_i z_i^T (query span) or x_it z_i^T (token span), for rules that move along the gradient itself.
+enum class Form {
+  automatic,   ///< the cheapest for the shape, the rule and the number of steps
+  dense,       ///< W, dim x dim: 4 n d^2 + 4 n T d flops a step
+  query_span,  ///< V = Z W^T and the queries' Gram matrix: 2 n^2 d + 4 n T d
+  token_span   ///< scores and the Gram matrix of all tokens: 2 (n T)^2
+};
+const char* to_string(Form form);
+/// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
+Form parse_form(const std::string& name);
+
 struct TrainerOptions {
   RuleSettings rule;
+  /// Throws InvalidArgument if the rule, or float64 master weights, cannot go with the span form asked for.
+  Form form = Form::automatic;
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
   MasterWeights master_weights = MasterWeights::working;
   /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
@@ -70,12 +84,19 @@ struct TrainState {
   std::vector<T> weights;              ///< W, dim x dim
   std::vector<double> master_weights;  ///< W in double, with MasterWeights::float64; else empty
   RuleState rule_state;
+  /// What a span form goes on from, beside W: empty after dense runs. W = base + sum_k coefficient_k (its token or row)
+  /// z_i^T; `projected` is V or the scores, in the form's own layout.
+  struct Span {
+    Form form = Form::dense;
+    std::vector<T> base, coefficients, projected;
+  } span;
   std::int64_t step = 0;
   double seconds = 0.0;
 };
 
 struct TrainSummary {
   TrainStatus status = TrainStatus::not_run;
+  Form form = Form::automatic;  ///< the one used
   std::int64_t steps = 0;  ///< steps taken by this call
   double seconds = 0.0;    ///< time in those steps
   TraceRecord last;        ///< at the final weights

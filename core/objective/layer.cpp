@@ -1,0 +1,288 @@
+#include "core/objective/layer.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/objective/active_isa.h"
+#include "core/objective/blocked.h"
+#include "core/objective/loss.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+template <class T>
+const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions& options) {
+  batch.validate();
+  options.validate();
+  return batch;
+}
+
+// Whole cache lines, and never a multiple of 4 KiB: rows that far apart share one set of the cache.
+template <class T>
+std::size_t padded_stride(std::size_t dim) {
+  constexpr std::size_t line = 64 / sizeof(T), page = 4096 / sizeof(T);
+  const std::size_t stride = (dim + line - 1) / line * line;
+  return stride % page == 0 ? stride + line : stride;
+}
+
+// Squares of numbers this large neither overflow nor lose digits to underflow.
+template <class T>
+bool is_safe(double squared) {
+  const double safe = sizeof(T) == 4 ? 1e24 : 1e280;
+  return squared < safe && squared > 1.0 / safe;
+}
+
+}  // namespace
+
+template <class T>
+Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
+    : batch(validated(view, wanted)),
+      options(wanted),
+      isa(resolve_isa(wanted.isa)),
+      kernels(isa.template kernels<T>()),
+      n_threads(wanted.n_threads > 0 ? wanted.n_threads : omp_get_max_threads()),
+      scores(score_tokens(view)),
+      stride(padded_stride<T>(view.dim)) {
+  const std::size_t n = batch.n_samples;
+  scale_gaps();
+  queries.assign(n * stride, T(0));
+  for (std::size_t i = 0; i < n; ++i) {
+    std::copy_n(batch.query(i), batch.dim, queries.begin() + static_cast<std::ptrdiff_t>(i * stride));
+    longest_ = std::max(longest_, batch.tokens_of(i));
+  }
+  work_.assign(2 * longest_ * static_cast<std::size_t>(n_threads), T(0));
+  stats_.resize(n);
+  terms_.resize(n);
+  for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &log_unit_, &inverse_query_, &row_scale_,
+                       &row_factor_, &size_})
+    values->resize(n);
+  set_units();
+  for (std::size_t i = 0; i < n; ++i)
+    terms_[i] = {loss_value(options.loss, scores.optimal_score[i]) / static_cast<double>(n), 0.0};
+  if (options.optimal_loss == OptimalLoss::optimal) optimal_loss_ = sum_scaled(terms_.data(), n).value();
+  if (options.optimal_loss == OptimalLoss::value) optimal_loss_ = options.optimal_loss_value;
+}
+
+// Gaps may be far outside the range of T (tokens times decoder); only their ratios matter to the kernel.
+template <class T>
+void Layer<T>::scale_gaps() {
+  gaps_.resize(scores.gaps.size());
+  gap_units_.assign(batch.n_samples, 1.0);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    double largest = 0.0;
+    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
+      largest = std::max(largest, scores.gaps[k]);
+    const int power = largest > 0.0 ? std::ilogb(largest) : 0;
+    gap_units_[i] = std::ldexp(1.0, power);
+    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
+      gaps_[k] = static_cast<T>(std::ldexp(scores.gaps[k], -power));
+  }
+}
+
+// The powers of two at or below the queries. A subnormal one counts as the smallest normal number, so that its
+// reciprocal is a number.
+template <class T>
+void Layer<T>::set_units() {
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const T* z = queries.data() + i * stride;
+    const auto largest = static_cast<double>(largest_of(z, batch.dim));
+    const int power = std::clamp(largest > 0.0 ? std::ilogb(largest) : 0, std::numeric_limits<T>::min_exponent - 1,
+                                 std::numeric_limits<T>::max_exponent - 2);
+    log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
+    inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
+  }
+}
+
+// NaN if there is one.
+template <class T>
+T Layer<T>::largest_of(const T* row, std::size_t size) const {
+  T largest = T(0), poison = T(0);
+  for (std::size_t j = 0; j < size; ++j) {
+    largest = std::max(largest, std::fabs(row[j]));
+    poison += row[j] * T(0);
+  }
+  return largest + poison;
+}
+
+template <class T>
+simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, T* row, T* space) const {
+  return kernels.attention({batch.sample(i), batch.row_stride(), batch.tokens_of(i), batch.dim, projected,
+                            gaps_.data() + scores.first[i], scores.optimal[i], row, space, space + longest_});
+}
+
+template <class T>
+void Layer<T>::note(std::size_t i, const simd::AttentionStats<T>& stats, double largest) {
+  stats_[i] = stats;
+  exponent_[i] = static_cast<double>(stats.exponent);
+  mean_gap_[i] = static_cast<double>(stats.mean_gap);
+  pivot_gap_[i] = scores.gaps[scores.first[i] + stats.pivot];
+  // A reciprocal of its unit must be a number of T.
+  constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
+  largest_[i] = largest == 0.0 ? 0.0 : std::isnan(largest) ? largest : std::max(largest, smallest);
+}
+
+template <class T>
+void Layer<T>::attend(const T* projected, T* rows) {
+  const std::size_t d = batch.dim;
+  const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(d);
+  for_each_index(batch.n_samples, threads_for(flops), [&](std::size_t i, std::size_t thread) {
+    T* row = rows == nullptr ? nullptr : rows + i * stride;
+    const auto stats = attend_one(i, projected + i * stride, row, work_.data() + 2 * longest_ * thread);
+    note(i, stats, row == nullptr ? 0.0 : static_cast<double>(largest_of(row, d)));
+  });
+}
+
+template <class T>
+void Layer<T>::attend_scores(const T* token_scores, T* weights) {
+  for_each_index(batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
+                 [&](std::size_t i, std::size_t thread) {
+    const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
+    T* space = work_.data() + 2 * longest_ * thread;
+    T* r = weights == nullptr ? space + longest_ : weights + first;
+    std::copy_n(token_scores + first, n_tokens, space);
+    const auto stats = kernels.attention({nullptr, 0, n_tokens, batch.dim, nullptr, gaps_.data() + first,
+                                          scores.optimal[i], nullptr, space, r});
+    note(i, stats, weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
+  });
+}
+
+template <class T>
+void Layer<T>::measure_tokens() {
+  token_sizes_.assign(batch.n_samples, 0.0);
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
+      token_sizes_[i] = std::max(
+          token_sizes_[i], static_cast<double>(largest_of(batch.sample(i) + t * batch.row_stride(), batch.dim)));
+}
+
+template <class T>
+double Layer<T>::set_factors() {
+  const simd::RowFactorsArgs<double> args{batch.n_samples,
+                                          options.loss == Loss::logistic,
+                                          exponent_.data(),
+                                          mean_gap_.data(),
+                                          pivot_gap_.data(),
+                                          largest_.data(),
+                                          gap_units_.data(),
+                                          scores.optimal_score.data(),
+                                          log_unit_.data(),
+                                          inverse_query_.data(),
+                                          row_scale_.data(),
+                                          row_factor_.data(),
+                                          size_.data()};
+  return isa.f64->row_factors(args);
+}
+
+template <class T>
+void Layer<T>::scale_rows(T* rows) const {
+  const double work = static_cast<double>(batch.n_samples) * static_cast<double>(batch.dim);
+  for_each_index(batch.n_samples, threads_for(0.25 * work), [&](std::size_t i, std::size_t) {
+    const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
+    T* row = rows + i * stride;
+    for (std::size_t j = 0; j < batch.dim; ++j) row[j] = row[j] * scale * factor;
+  });
+}
+
+template <class T>
+void Layer<T>::scale_weights(T* weights) const {
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
+    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k) weights[k] = weights[k] * scale * factor;
+  }
+}
+
+template <class T>
+double Layer<T>::sum_of_sizes() const {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < size_.size(); ++i) sum += std::fabs(row_factor_[i]) / inverse_query_[i];
+  return 2.0 * std::sqrt(static_cast<double>(batch.dim)) * sum / static_cast<double>(batch.n_samples);
+}
+
+template <class T>
+double Layer<T>::mantissa_norm(T* g, std::size_t size, double& exponent) const {
+  const double squared = kernels.dot(size, g, g);
+  if (is_safe<T>(squared) || std::isnan(squared)) return std::sqrt(squared);
+  const T largest = largest_of(g, size);
+  if (largest == T(0) || !std::isfinite(largest)) return static_cast<double>(largest);
+  const int power = std::ilogb(largest);
+  for (std::size_t k = 0; k < size; ++k) g[k] = std::scalbn(g[k], -power);
+  exponent += power * std::log(2.0);
+  return std::sqrt(kernels.dot(size, g, g));
+}
+
+template <class T>
+SampleTerms<T> Layer<T>::terms_of(std::size_t i) const {
+  return {stats_[i], gap_units_[i], pivot_gap_[i], scores.optimal_score[i]};
+}
+
+template <class T>
+void Layer<T>::loss_gap(Evaluation<T>& out) {
+  const std::size_t n = batch.n_samples;
+  double loss = 0.0, selected = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const SampleTerms<T> sample = terms_of(i);
+    loss += loss_value(options.loss, sample.margin());
+    switch (options.optimal_loss) {
+      case OptimalLoss::optimal:
+        terms_[i] = loss_difference(options.loss, sample.optimal_score, sample.gap_to_optimal());
+        break;
+      case OptimalLoss::selected:
+        terms_[i] = loss_difference(options.loss, sample.pivot_score(), sample.gap_to_pivot());
+        selected += loss_value(options.loss, sample.pivot_score());
+        break;
+      case OptimalLoss::value:
+      case OptimalLoss::zero:
+        terms_[i] = loss_scaled(options.loss, sample.margin());
+    }
+  }
+  const auto count = static_cast<double>(n);
+  out.loss = loss / count;
+  out.loss_gap = sum_scaled(terms_.data(), n);
+  out.loss_gap.mantissa /= count;
+  if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = selected / count;
+  if (options.optimal_loss == OptimalLoss::value && optimal_loss_ != 0.0)
+    out.loss_gap = out.loss_gap.exponent > 0.0  // beyond what a plain number holds, perhaps
+                       ? Scaled{out.loss_gap.mantissa - optimal_loss_ * std::exp(-out.loss_gap.exponent),
+                                out.loss_gap.exponent}
+                       : Scaled{out.loss_gap.value() - optimal_loss_, 0.0};
+}
+
+template <class T>
+void Layer<T>::attention_of_optimal(Evaluation<T>& out) const {
+  double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
+  bool nan = false;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const SampleTerms<T> sample = terms_of(i);
+    const double p = sample.optimal_attention(scores.optimal[i]);
+    const double rest = sample.log_one_minus_optimal_attention(scores.optimal[i]);
+    nan = nan || std::isnan(p) || std::isnan(rest);
+    smallest = std::min(smallest, p);
+    largest_rest = std::max(largest_rest, rest);
+  }
+  if (nan) smallest = largest_rest = std::numeric_limits<double>::quiet_NaN();
+  out.min_optimal_attention = smallest;
+  out.log10_one_minus_optimal_attention = largest_rest / std::log(10.0);
+}
+
+template <class T>
+std::vector<double> Layer<T>::attention(const T* projected) {
+  std::vector<double> out(scores.gaps.size());
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const simd::AttentionStats<T> stats = attend_one(i, projected + i * stride, nullptr, work_.data());
+    const auto top = static_cast<double>(work_[stats.pivot]);
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
+      out[scores.first[i] + t] =
+          static_cast<double>(stats.pivot_attention) * std::exp(static_cast<double>(work_[t]) - top);
+  }
+  return out;
+}
+
+template class Layer<float>;
+template class Layer<double>;
+
+}  // namespace softstep

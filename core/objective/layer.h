@@ -1,0 +1,89 @@
+#pragma once
+
+// One attention layer over a batch: everything about an evaluation that does not depend on where the projected queries
+// V = Z W^T come from. The objective computes them from W; the trainer's forms keep them in other ways (core/forms).
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "core/objective/sample_terms.h"
+#include "simd/dispatch.h"
+#include "softstep/objective.h"
+
+namespace softstep {
+
+template <class T>
+class Layer {
+ public:
+  /// Validates batch and options.
+  Layer(const BatchView<T>& batch, const ObjectiveOptions& options);
+
+  const BatchView<T> batch;
+  const ObjectiveOptions options;
+  const simd::Isa& isa;
+  const simd::Kernels<T>& kernels;
+  const int n_threads;
+  const TokenScores scores;
+  const std::size_t stride;  ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
+  std::vector<T> queries;    ///< Z, [n_samples] rows of stride
+
+  /// Forward, and backward if `rows` is not null: g without l', from V = `projected`; both n x d with row stride.
+  void attend(const T* projected, T* rows);
+  /// Before attend_scores(), once.
+  void measure_tokens();
+  /// The same for scores that are given, one per token in batch order: r without l' into `weights` unless null.
+  void attend_scores(const T* token_scores, T* weights);
+  /// The same from arrays with the sample index last, made once by pack_lanes().
+  void attend_lanes(const T* projected, T* rows);
+  void pack_lanes();
+  std::size_t n_lanes() const { return n_lanes_; }
+
+  /// C, and for each sample the factors that bring its row to e^(c_i - C) l'_i / n (simd/kernels/row_factors.h).
+  double set_factors();
+  void scale_rows(T* rows) const;          ///< n x d with row stride
+  void scale_lanes(T* rows);               ///< d x n_lanes
+  void scale_weights(T* weights) const;    ///< one per token in batch order
+  /// At least sum_i |g_i| |z_i| of the scaled rows: what the gradient's norm could be if nothing cancelled.
+  double sum_of_sizes() const;
+
+  void loss_gap(Evaluation<T>& out);
+  void attention_of_optimal(Evaluation<T>& out) const;
+  /// Attention of every token from V, in batch order.
+  std::vector<double> attention(const T* projected);
+  double optimal_loss() const { return optimal_loss_; }
+
+  /// ||G'||_F of `size` numbers; moves a power of two from the mantissa to the exponent where its squares would leave
+  /// the number range.
+  double mantissa_norm(T* gradient, std::size_t size, double& exponent) const;
+  /// Threads worth starting for this many multiply-adds: a parallel region costs microseconds.
+  int threads_for(double work_items) const { return work_items < 2e5 ? 1 : n_threads; }
+
+  /// The layer behind an objective, for the trainer.
+  static Layer& of(Objective<T>& objective);
+
+ private:
+  void scale_gaps();
+  void set_units();
+  simd::AttentionStats<T> attend_one(std::size_t i, const T* projected, T* row, T* space) const;
+  void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
+  SampleTerms<T> terms_of(std::size_t i) const;
+  T largest_of(const T* row, std::size_t size) const;
+
+  std::vector<T> gaps_;            // scores.gaps in T, in the unit of their sample
+  std::vector<double> gap_units_;  // powers of two: the largest gap of a sample is in [1, 2) units
+  std::size_t longest_ = 0;        // most tokens in one sample
+  std::vector<T> work_;            // scores and weights of one sample per thread
+  std::vector<simd::AttentionStats<T>> stats_;
+  std::vector<Scaled> terms_;
+  double optimal_loss_ = 0.0;
+  // What row_factors reads and writes, by sample.
+  std::vector<double> exponent_, mean_gap_, pivot_gap_, largest_, log_unit_, inverse_query_, row_scale_, row_factor_,
+      size_;
+  std::vector<double> token_sizes_;  // largest |x_itj| of each sample, for attend_scores
+  // With the sample index last.
+  std::size_t n_lanes_ = 0;
+  std::vector<T> lane_tokens_, lane_gaps_, lane_optimal_, lane_weights_, lane_stats_, lane_factors_;
+};
+
+}  // namespace softstep

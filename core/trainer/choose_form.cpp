@@ -1,0 +1,60 @@
+// Which form and which layout are the cheapest: a model of the time of a step in nanoseconds, from the two limits that
+// count, arithmetic and memory traffic. Only ratios matter. The constants were fitted to measured steps (benchmarks/,
+// step/ngd on the grid of shapes), where the choice is compared with the best of the three.
+
+#include <algorithm>
+#include <cstddef>
+
+#include "core/trainer/trajectory.h"
+
+namespace softstep {
+namespace {
+
+// Bytes that stay near the cores, and how many a nanosecond brings from there and from beyond.
+constexpr double cache_bytes = 4e6, cache_speed = 100.0, memory_speed = 30.0;
+constexpr double most_gram_bytes = 5e8;  // larger Gram matrices are not worth their memory
+
+double traffic(double bytes) { return bytes / (bytes <= cache_bytes ? cache_speed : memory_speed); }
+
+template <class T>
+double product(double flops) {
+  return flops / (sizeof(T) == 4 ? 200.0 : 100.0);
+}
+
+}  // namespace
+
+template <class T>
+Form cheapest_form(const BatchView<T>& batch) {
+  const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
+  const auto tokens = static_cast<double>(batch.total_tokens());
+  // Set-up is paid once. Not the number asked for: a run in parts must take the same form as one in a whole.
+  constexpr double steps = 1000.0;
+  constexpr double width = sizeof(T);
+  const double attention = std::max(product<T>(4.0 * tokens * d), traffic(tokens * d * width));
+  // Weights and gradient are each gone through three times beside the products.
+  const double dense = attention + product<T>(4.0 * n * d * d) + traffic(6.0 * d * d * width);
+  const double query = attention + product<T>(2.0 * n * n * d) + traffic(6.0 * n * d * width) +
+                       (product<T>(2.0 * n * n * d) + product<T>(2.0 * n * d * d)) / steps;
+  const double gram = tokens * tokens * width;
+  const double token = 25.0 * n + std::max(product<T>(2.0 * tokens * tokens), traffic(gram)) +
+                       (product<T>(2.0 * tokens * tokens * d) + traffic(2.0 * gram) + product<T>(2.0 * n * d * d)) / steps;
+  if (gram <= most_gram_bytes && token < query && token < dense) return Form::token_span;
+  return query < dense ? Form::query_span : Form::dense;
+}
+
+template <class T>
+bool fits_lanes(const BatchView<T>& batch) {
+  constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = std::size_t{1} << 20;
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
+  const std::size_t lanes = (batch.n_samples + multiple - 1) / multiple * multiple;
+  // Padding is work too.
+  return longest * lanes * batch.dim * sizeof(T) <= most_bytes && longest * lanes <= 2 * batch.total_tokens();
+}
+
+template Form cheapest_form(const BatchView<float>&);
+template Form cheapest_form(const BatchView<double>&);
+template bool fits_lanes(const BatchView<float>&);
+template bool fits_lanes(const BatchView<double>&);
+
+}  // namespace softstep

@@ -1,0 +1,98 @@
+#pragma once
+
+// The two layouts of the work between the projected queries V and the gradient rows g: sample by sample, or with the
+// sample index last. Everything that depends on which it is, is here.
+
+#include <cstddef>
+#include <vector>
+
+#include "core/objective/blocked.h"
+#include "core/objective/layer.h"
+
+namespace softstep {
+
+template <class T>
+class Pass {
+ public:
+  Pass(Layer<T>& layer, bool lanes) : layer_(layer), lanes_(lanes) {
+    const std::size_t n = layer.batch.n_samples, d = layer.batch.dim;
+    if (!lanes) return;
+    layer.pack_lanes();
+    queries_.assign(d * layer.n_lanes(), T(0));
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < d; ++j) queries_[j * layer.n_lanes() + i] = layer.queries[i * layer.stride + j];
+  }
+
+  Layer<T>& layer() const { return layer_; }
+  /// Entries of V and of g; what is beyond the samples and dimensions is 0.
+  std::size_t size() const {
+    return lanes_ ? layer_.batch.dim * layer_.n_lanes() : layer_.batch.n_samples * layer_.stride;
+  }
+  std::size_t n_rows() const { return lanes_ ? layer_.batch.dim : layer_.batch.n_samples; }
+  std::size_t n_cols() const { return lanes_ ? layer_.n_lanes() : layer_.stride; }
+  /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over lanes.
+  bool transposed() const { return !lanes_; }
+
+  void attend(const T* v, T* g) const { lanes_ ? layer_.attend_lanes(v, g) : layer_.attend(v, g); }
+  void scale(T* g) const { lanes_ ? layer_.scale_lanes(g) : layer_.scale_rows(g); }
+
+  /// V = Z W^T
+  void project(const T* w, T* v) const {
+    const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim, cols = n_cols();
+    if (lanes_)
+      multiply(d, cols, d, w, d, queries_.data(), cols, v, cols);
+    else
+      multiply(n, d, d, layer_.queries.data(), cols, w, d, v, cols);
+  }
+  /// sum_i g_i z_i^T, dim x dim
+  void outer_product(const T* g, T* out) const {
+    const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim;
+    if (lanes_) {
+      multiply(d, d, n, g, n_cols(), layer_.queries.data(), layer_.stride, out, d);
+      return;
+    }
+    for_each_block(d, d, threads(d, d, n), [&](Block block) {
+      layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row, layer_.stride,
+                                 g + block.col, layer_.stride, out + block.row * d + block.col, d});
+    });
+  }
+  /// Z Z^T in the layout that mix() takes.
+  std::vector<T> query_gram() const {
+    const std::size_t n = layer_.batch.n_samples, cols = lanes_ ? layer_.n_lanes() : n;
+    std::vector<T> gram(n * cols, T(0));
+    const T* z = layer_.queries.data();
+    for_each_block(n, n, threads(n, n, layer_.batch.dim), [&](Block block) {
+      layer_.kernels.product_nt({block.n_rows, block.n_cols, layer_.batch.dim, z + block.row * layer_.stride,
+                                 layer_.stride, z + block.col * layer_.stride, layer_.stride,
+                                 gram.data() + block.row * cols + block.col, cols});
+    });
+    return gram;
+  }
+  /// u_i = sum_j <z_i, z_j> g_j: what V changes by if W does by sum_j g_j z_j^T.
+  void mix(const T* gram, const T* g, T* u) const {
+    const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim, cols = n_cols();
+    if (lanes_)
+      multiply(d, cols, n, g, cols, gram, cols, u, cols);
+    else
+      multiply(n, d, n, gram, n, g, cols, u, cols);
+  }
+
+ private:
+  int threads(std::size_t a, std::size_t b, std::size_t c) const {
+    return layer_.threads_for(static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c));
+  }
+  // c[m x n] = a[m x k] b[k x n]
+  void multiply(std::size_t m, std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b,
+                std::size_t ldb, T* c, std::size_t ldc) const {
+    for_each_block(m, n, threads(m, n, k), [&](Block block) {
+      layer_.kernels.product_nn({block.n_rows, block.n_cols, k, a + block.row * lda, lda, b + block.col, ldb,
+                                 c + block.row * ldc + block.col, ldc});
+    });
+  }
+
+  Layer<T>& layer_;
+  bool lanes_;
+  std::vector<T> queries_;  // Z^T, with lanes only
+};
+
+}  // namespace softstep

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "core/trainer/pass.h"
+#include "core/trainer/span_trajectory.h"
+
+namespace softstep {
+
+/// W = base + sum_i b_i z_i^T with vectors b_i: V = Z W^T, and the Gram matrix of the queries.
+template <class T>
+class QuerySpanTrajectory final : public SpanTrajectory<T> {
+ public:
+  QuerySpanTrajectory(Layer<T>& layer, const TrainState<T>& state)
+      : SpanTrajectory<T>(layer), pass_(layer, fits_lanes(layer.batch)), gram_(pass_.query_gram()) {
+    this->start(state, pass_.size());
+  }
+  Form form() const override { return Form::query_span; }
+  typename Trajectory<T>::Shape gradient_shape() const override { return {pass_.n_rows(), pass_.n_cols()}; }
+
+ private:
+  void attend(T* gradient) override { pass_.attend(this->projected_.data(), gradient); }
+  void scale(T* gradient) override { pass_.scale(gradient); }
+  void apply_gram(const T* g, T* out) const override { pass_.mix(gram_.data(), g, out); }
+  std::vector<T> project_base(const T* weights) const override {
+    std::vector<T> v(pass_.size(), T(0));
+    pass_.project(turned(weights).data(), v.data());
+    return v;
+  }
+  std::vector<T> expand(const T* coefficients) const override {
+    const std::size_t d = this->layer_.batch.dim;
+    std::vector<T> w(d * d);
+    pass_.outer_product(coefficients, w.data());
+    return turned(w.data());
+  }
+  // Between W and the pass's layout of it.
+  std::vector<T> turned(const T* w) const {
+    const std::size_t d = this->layer_.batch.dim;
+    std::vector<T> out(w, w + d * d);
+    if (pass_.transposed())
+      for (std::size_t r = 0; r < d; ++r)
+        for (std::size_t c = 0; c < r; ++c) std::swap(out[r * d + c], out[c * d + r]);
+    return out;
+  }
+
+  Pass<T> pass_;
+  std::vector<T> gram_;
+};
+
+}  // namespace softstep

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "core/objective/gradient_size.h"
+#include "core/trainer/trajectory.h"
+
+namespace softstep {
+
+/// What the two span forms share. Every gradient is in the span of a fixed set of matrices E_k, so that
+/// W = base + sum_k b_k E_k. Kept are the coefficients b and y = (<E_k, W>)_k (query span: with b_k, y_k vectors); a step
+/// changes b by the gradient's coefficients g and y by H g, H the Gram matrix of the E_k, and ||G||^2 = <g, H g>.
+///
+/// y would drift from b by the rounding of every step; it is computed afresh from b at fixed steps.
+template <class T>
+class SpanTrajectory : public Trajectory<T> {
+ public:
+  void evaluate(Evaluation<T>& out, unsigned want) override {
+    const bool want_rows = (want & want_gradient) != 0;
+    if (want_rows) out.gradient.resize(coefficients_.size());
+    attend(want_rows ? out.gradient.data() : nullptr);
+    if ((want & want_loss_gap) != 0) layer_.loss_gap(out);
+    if ((want & want_attention) != 0) layer_.attention_of_optimal(out);
+    if (!want_rows) return;
+    out.gradient_exponent = layer_.set_factors();
+    if (is_without_rows(out)) return;
+    scale(out.gradient.data());
+    apply_gram(out.gradient.data(), image_.data());
+    set_norm(out);
+  }
+
+  void move(const Step<T>& step, std::int64_t iteration) override {
+    constexpr std::int64_t refresh_every = 64;
+    const auto a = static_cast<T>(-step.coefficient);
+    layer_.kernels.axpy(coefficients_.size(), a, step.direction, coefficients_.data());
+    if ((iteration + 1) % refresh_every == 0)
+      refresh();
+    else
+      layer_.kernels.axpy(projected_.size(), a, image_.data(), projected_.data());
+  }
+
+  void write(TrainState<T>& state) const override {
+    state.weights = expand(coefficients_.data());
+    for (std::size_t k = 0; k < base_.size(); ++k) state.weights[k] += base_[k];
+    state.span = {this->form(), base_, coefficients_, projected_};
+  }
+
+ protected:
+  explicit SpanTrajectory(Layer<T>& layer) : layer_(layer) {}
+
+  virtual void attend(T* gradient) = 0;
+  virtual void scale(T* gradient) = 0;
+  virtual void apply_gram(const T* g, T* out) const = 0;
+  /// y of the base, before anything else.
+  virtual std::vector<T> project_base(const T* weights) const = 0;
+  /// sum_k b_k E_k, dim x dim
+  virtual std::vector<T> expand(const T* coefficients) const = 0;
+
+  /// Called last in the constructors.
+  void start(const TrainState<T>& state, std::size_t size) {
+    coefficients_.assign(size, T(0));
+    image_.assign(size, T(0));
+    const bool goes_on = state.span.form == this->form() && state.span.coefficients.size() == size &&
+                         state.span.projected.size() == size;
+    const std::vector<T>& base = goes_on ? state.span.base : state.weights;
+    bool zero = true;
+    for (const T w : base) zero = zero && w == T(0);
+    if (!zero) base_ = base;
+    base_projected_ = zero ? std::vector<T>(size, T(0)) : project_base(base_.data());
+    projected_ = base_projected_;
+    if (!goes_on) return;
+    coefficients_ = state.span.coefficients;
+    projected_ = state.span.projected;
+  }
+
+  Layer<T>& layer_;
+  std::vector<T> base_, base_projected_;  // W where the coefficients are 0; empty if that is 0
+  std::vector<T> coefficients_, projected_, image_;
+
+ private:
+  void refresh() {
+    apply_gram(coefficients_.data(), projected_.data());
+    for (std::size_t k = 0; k < projected_.size(); ++k) projected_[k] += base_projected_[k];
+  }
+
+  // <g, H g> has lost its digits where the terms of the gradient cancel so far that rounding, relative to
+  // (sum |g_k| |E_k|)^2, counts: then the norm is that of the matrix itself. Of g with n terms of one size and no
+  // cancellation the quotient is about 1/n, far above.
+  void set_norm(Evaluation<T>& out) const {
+    const double squared = layer_.kernels.dot(image_.size(), out.gradient.data(), image_.data());
+    const double whole = layer_.sum_of_sizes();
+    constexpr double smallest = 256.0 * std::numeric_limits<T>::epsilon();
+    if (squared > smallest * whole * whole) {
+      out.gradient_norm = std::sqrt(squared);
+      return;
+    }
+    const std::vector<T> matrix = expand(out.gradient.data());
+    out.gradient_norm = std::sqrt(layer_.kernels.dot(matrix.size(), matrix.data(), matrix.data()));
+    if (out.gradient_norm == 0.0) out.gradient_exponent = -std::numeric_limits<double>::infinity();
+  }
+};
+
+}  // namespace softstep

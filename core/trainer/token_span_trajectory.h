@@ -1,0 +1,86 @@
+#pragma once
+
+#include "core/trainer/pass.h"
+#include "core/trainer/span_trajectory.h"
+
+namespace softstep {
+
+/// W = base + sum_it a_it x_it z_i^T: the scores x_it^T W z_i, and the Gram matrix <x_k, x_l> <z_i, z_j> of all tokens.
+template <class T>
+class TokenSpanTrajectory final : public SpanTrajectory<T> {
+ public:
+  TokenSpanTrajectory(Layer<T>& layer, const TrainState<T>& state)
+      : SpanTrajectory<T>(layer), pass_(layer, false), n_(layer.scores.gaps.size()), gram_(token_gram()) {
+    layer.measure_tokens();
+    this->start(state, n_);
+  }
+  Form form() const override { return Form::token_span; }
+  typename Trajectory<T>::Shape gradient_shape() const override { return {1, n_}; }
+
+ private:
+  const T* token(std::size_t i, std::size_t t) const {
+    const BatchView<T>& batch = this->layer_.batch;
+    return batch.sample(i) + t * batch.row_stride();
+  }
+  void attend(T* gradient) override { this->layer_.attend_scores(this->projected_.data(), gradient); }
+  void scale(T* gradient) override { this->layer_.scale_weights(gradient); }
+  void apply_gram(const T* g, T* out) const override {
+    const double work = static_cast<double>(n_) * static_cast<double>(n_);
+    for_each_block(1, n_, this->layer_.threads_for(work), [&](Block block) {
+      this->layer_.kernels.product_nt(
+          {1, block.n_cols, n_, g, n_, gram_.data() + block.col * n_, n_, out + block.col, n_});
+    });
+  }
+  std::vector<T> project_base(const T* weights) const override {
+    const Layer<T>& layer = this->layer_;
+    const std::size_t n = layer.batch.n_samples, d = layer.batch.dim;
+    std::vector<T> v(n * d), scores(n_);
+    layer.kernels.product_nt({n, d, d, layer.queries.data(), layer.stride, weights, d, v.data(), d});
+    for (std::size_t i = 0; i < n; ++i)
+      layer.kernels.product_nt({1, layer.batch.tokens_of(i), d, v.data() + i * d, d, token(i, 0),
+                                layer.batch.row_stride(), scores.data() + layer.scores.first[i], n_});
+    return scores;
+  }
+  std::vector<T> expand(const T* coefficients) const override {
+    const Layer<T>& layer = this->layer_;
+    const std::size_t n = layer.batch.n_samples, d = layer.batch.dim;
+    std::vector<T> rows(n * d, T(0)), w(d * d);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t t = 0; t < layer.batch.tokens_of(i); ++t)
+        layer.kernels.axpy(d, coefficients[layer.scores.first[i] + t], token(i, t), rows.data() + i * d);
+    for_each_block(d, d, layer.threads_for(static_cast<double>(n * d) * static_cast<double>(d)), [&](Block block) {
+      layer.kernels.product_tn({block.n_rows, block.n_cols, n, rows.data() + block.row, d,
+                                layer.queries.data() + block.col, layer.stride,
+                                w.data() + block.row * d + block.col, d});
+    });
+    return w;
+  }
+  std::vector<T> token_gram() const {
+    const Layer<T>& layer = this->layer_;
+    const std::size_t n = layer.batch.n_samples, d = layer.batch.dim;
+    std::vector<T> tokens(n_ * d), gram(n_ * n_);
+    std::vector<std::size_t> sample(n_);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t t = 0; t < layer.batch.tokens_of(i); ++t) {
+        const std::size_t k = layer.scores.first[i] + t;
+        std::copy_n(token(i, t), d, tokens.begin() + static_cast<std::ptrdiff_t>(k * d));
+        sample[k] = i;
+      }
+    const std::vector<T> queries = pass_.query_gram();
+    const double work = static_cast<double>(n_) * static_cast<double>(n_) * static_cast<double>(d);
+    for_each_block(n_, n_, layer.threads_for(work), [&](Block block) {
+      layer.kernels.product_nt({block.n_rows, block.n_cols, d, tokens.data() + block.row * d, d,
+                                tokens.data() + block.col * d, d, gram.data() + block.row * n_ + block.col, n_});
+      for (std::size_t k = block.row; k < block.row + block.n_rows; ++k)
+        for (std::size_t l = block.col; l < block.col + block.n_cols; ++l)
+          gram[k * n_ + l] *= queries[sample[k] * n + sample[l]];
+    });
+    return gram;
+  }
+
+  Pass<T> pass_;
+  std::size_t n_;  // tokens of all samples
+  std::vector<T> gram_;
+};
+
+}  // namespace softstep

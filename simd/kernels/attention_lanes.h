@@ -1,0 +1,144 @@
+#pragma once
+
+// The attention kernel of attention.h for many small samples, one to a lane: where d and T are a few vectors or less, the
+// horizontal sums, loop heads and part vectors of one sample at a time cost more than the arithmetic.
+//
+// Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last
+// (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
+// and takes no part; a lane without tokens gives c = -infinity and a zero row.
+//
+// Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
+// Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
+//
+// Traffic: tokens twice, from the second cache or nearer; v once; writes d + T elements a lane.
+
+#include "simd/dispatch.h"
+#include "simd/exp.h"
+#include "simd/kernels/attention.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+// s_t .. s_(t + count - 1) of one vector of samples.
+template <std::size_t count, class T>
+SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::size_t t) {
+  using V = Vec<T>;
+  V s[count];
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) s[r] = V::all(0);
+  const T* x = in.tokens + t * in.dim * in.n_lanes + i;
+  for (std::size_t j = 0; j < in.dim; ++j) {
+    const V v = V::load(in.projected + j * in.n_lanes + i);
+    SOFTSTEP_UNROLL
+    for (std::size_t r = 0; r < count; ++r)
+      s[r] = fma(V::load(x + (r * in.dim + j) * in.n_lanes), v, s[r]);
+  }
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) s[r].store(in.weights + (t + r) * in.n_lanes + i);
+}
+
+// g_j .. g_(j + count - 1); returns the larger of `largest` and their absolute values.
+template <std::size_t count, class T>
+SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std::size_t j, Vec<T> largest) {
+  using V = Vec<T>;
+  V g[count];
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) g[r] = V::all(0);
+  for (std::size_t t = 0; t < in.n_tokens; ++t) {
+    const V weight = V::load(in.weights + t * in.n_lanes + i);
+    const T* x = in.tokens + (t * in.dim + j) * in.n_lanes + i;
+    SOFTSTEP_UNROLL
+    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * in.n_lanes), weight, g[r]);
+  }
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) {
+    g[r].store(in.gradient + (j + r) * in.n_lanes + i);
+    const V size = max(g[r], V::all(0) - g[r]);
+    // A NaN is larger than anything and stays.
+    largest = select(less(size, largest), largest, select(equal(largest, largest), size, largest));
+  }
+  return largest;
+}
+
+template <class T>
+SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i) {
+  using V = Vec<T>;
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  const V zero = V::all(0), none = V::all(-infinity);
+  const auto gap_at = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    return V::load(in.score_gaps + t * in.n_lanes + i);
+  };
+  const auto weight_at = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    return V::load(in.weights + t * in.n_lanes + i);
+  };
+
+  std::size_t t = 0;
+  for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, i, t);
+  if (t + 2 <= in.n_tokens) lane_scores<2>(in, i, t), t += 2;
+  if (t < in.n_tokens) lane_scores<1>(in, i, t);
+
+  // Pivot, its gap, and the score of the optimal token. A missing token has the score -infinity from here on.
+  const V optimal = V::load(in.optimal + i);
+  V s_a = none, a = zero, gap_a = zero, s_optimal = zero, poison = zero;
+  for (t = 0; t < in.n_tokens; ++t) {
+    const V gap = gap_at(t), index = V::all(static_cast<T>(t)), score = weight_at(t);
+    const auto present = equal(gap, gap);
+    const V s = select(present, score, none);
+    s.store(in.weights + t * in.n_lanes + i);
+    poison = fma(select(present, score, zero), zero, poison);  // NaN where a score is not finite
+    const auto better = less(s_a, s);
+    a = select(better, index, a);
+    gap_a = select(better, gap, gap_a);
+    s_a = select(better, s, s_a);
+    s_optimal = select(equal(index, optimal), s, s_optimal);
+  }
+  V s_c = none;
+  for (t = 0; t < in.n_tokens; ++t)
+    s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weight_at(t)));
+  const auto is_empty = equal(s_c, none);
+  V c = s_c - s_a + poison;
+  // -infinity says that there is no other token; finite scores too far apart for T do not.
+  c = select(is_empty, none + poison, select(equal(c, none), V::all(std::numeric_limits<T>::quiet_NaN()), c));
+
+  const V shift_b = select(is_empty, zero, s_c);
+  V rest = zero, ties = zero, moment = zero;
+  for (t = 0; t < in.n_tokens; ++t) {
+    const V gap = gap_at(t);
+    const auto in_a = equal(gap, gap_a);
+    const V e = exp_nonpositive(weight_at(t) - select(in_a, s_a, shift_b));
+    rest = rest + select(in_a, zero, e);
+    // The pivot's own term is 1 and is added by hand.
+    ties = ties + select(equal(V::all(static_cast<T>(t)), a), zero, select(in_a, e, zero));
+    moment = fma(e, select(equal(gap, gap), gap_a - gap, zero), moment);
+    e.store(in.weights + t * in.n_lanes + i);
+  }
+  const V e_c = exp_nonpositive(c), p_a = V::all(1) / (V::all(1) + ties + e_c * rest), mu = p_a * moment;
+  a.store(in.pivot + i);
+  c.store(in.exponent + i);
+  p_a.store(in.pivot_attention + i);
+  mu.store(in.mean_gap + i);
+  rest.store(in.rest + i);
+  ties.store(in.ties + i);
+  (s_optimal - s_a + poison).store(in.optimal_score + i);
+  if (in.gradient == nullptr) return;
+
+  const V e_c_mu = e_c * mu;
+  for (t = 0; t < in.n_tokens; ++t) {
+    const V gap = gap_at(t);
+    const V d = select(equal(gap, gap_a), zero - mu, select(equal(gap, gap), gap_a - gap - e_c_mu, zero));
+    (p_a * weight_at(t) * d).store(in.weights + t * in.n_lanes + i);
+  }
+  V largest = zero;
+  std::size_t j = 0;
+  for (; j + 8 <= in.dim; j += 8) largest = lane_gradient<8>(in, i, j, largest);
+  if (j + 4 <= in.dim) largest = lane_gradient<4>(in, i, j, largest), j += 4;
+  if (j + 2 <= in.dim) largest = lane_gradient<2>(in, i, j, largest), j += 2;
+  if (j < in.dim) largest = lane_gradient<1>(in, i, j, largest);
+  largest.store(in.largest + i);
+}
+
+template <class T>
+void attention_lanes(const LanesArgs<T>& in) {
+  for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples(in, i);
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME
