@@ -25,13 +25,14 @@ Cpu detect_cpu() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return cpu;
   cpu.sse2 = has(d, 26);
-  const bool fma = has(c, 12), osxsave = has(c, 27), avx = has(c, 28);
+  const bool fma = has(c, 12), osxsave = has(c, 27), avx = has(c, 28), f16c = has(c, 29);
   if (!osxsave || !avx) return cpu;
   const unsigned state = enabled_register_state();
   constexpr unsigned xmm_ymm = 0x6, opmask_zmm = 0xe0;
   if ((state & xmm_ymm) != xmm_ymm) return cpu;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return cpu;
   cpu.avx2_fma = has(b, 5) && fma;
+  cpu.f16c = f16c;
   const bool f = has(b, 16), dq = has(b, 17), cd = has(b, 28), bw = has(b, 30), vl = has(b, 31);
   cpu.avx512 = cpu.avx2_fma && (state & opmask_zmm) == opmask_zmm && f && dq && cd && bw && vl;
   return cpu;

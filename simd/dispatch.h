@@ -4,14 +4,21 @@
 // Kernels trust their caller: sizes, strides and pointers are checked above this room.
 
 #include <cstddef>
+#include <cstdint>
 
 namespace softstep::simd {
+
+/// How tokens are stored. The 16-bit types (IEEE binary16; bfloat16, the upper half of a float) go with T =
+/// float only and are converted without rounding; arithmetic is in T.
+enum class TokenStorage { working, f16, bf16 };
 
 /// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract.
 template <class T>
 struct AttentionArgs {
-  const T* tokens;           ///< X_i, row t at tokens + t * token_stride; null: `scores` are given, `weights` wanted
-  std::size_t token_stride;  ///< elements
+  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given and `weights`
+  /// wanted, without a gradient.
+  const T* tokens;
+  std::size_t token_stride;  ///< elements of the storage
   std::size_t n_tokens;      ///< T_i >= 1
   std::size_t dim;           ///< d >= 1
   const T* projected_query;  ///< v = W z_i, [dim]
@@ -20,6 +27,10 @@ struct AttentionArgs {
   T* gradient;               ///< out, [dim]: X_i^T r / e^c without l'; null: not wanted
   T* scores;                 ///< work space and out: s_t, [n_tokens]
   T* weights;                ///< work space and out: r_t / e^c without l', [n_tokens]
+  TokenStorage storage = TokenStorage::working;
+  const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
+  const void* next = nullptr;  ///< the tokens of the next call, to be fetched meanwhile; null: not known
+  std::size_t next_bytes = 0;
 };
 
 /// What one sample yields besides its gradient row (mathematics, section 2). A is the set of tokens whose
@@ -33,6 +44,7 @@ struct AttentionStats {
   T rest;             ///< E = sum_{t in B} e_t
   T ties;             ///< sum over A without the pivot of e^{s_t - s_a}
   T optimal_score;    ///< s_opt - s_a <= 0
+  T largest;          ///< max_j |gradient_j|, NaN if any is NaN; 0 if the gradient is not wanted
 };
 
 /// Many samples at once, one to a lane; see simd/kernels/attention_lanes.h. Everything by sample has n_lanes

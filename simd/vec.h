@@ -188,13 +188,43 @@ SOFTSTEP_INLINE T sum(Vec<T> a) {
   return xsimd::hadd(a.v);
 #endif
 }
+// Which of two is taken is open where one is NaN.
 template <class T>
 SOFTSTEP_INLINE T maximum(Vec<T> a) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_reduce_max_ps(a.v);
+  else
+    return _mm512_reduce_max_pd(a.v);
+#elif defined(__SSE2__)
+#if defined(__AVX2__)
+  const auto half = [&] {
+    if constexpr (sizeof(T) == 4)
+      return _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    else
+      return _mm_max_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+  }();
+#else
+  const auto half = [&] {
+    if constexpr (sizeof(T) == 4)
+      return static_cast<__m128>(a.v);
+    else
+      return static_cast<__m128d>(a.v);
+  }();
+#endif
+  if constexpr (sizeof(T) == 4) {
+    const __m128 pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+  } else {
+    return _mm_cvtsd_f64(_mm_max_sd(half, _mm_unpackhi_pd(half, half)));
+  }
+#else
   T out[Vec<T>::width];
   a.store(out);
   T m = out[0];
   for (std::size_t i = 1; i < Vec<T>::width; ++i) m = out[i] > m ? out[i] : m;
   return m;
+#endif
 }
 template <class T>
 SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
@@ -229,14 +259,79 @@ SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
 
 #endif
 
-// The first n < width lanes; the others are `fill`. Never touches memory past p + n.
+// 0, 1, .. width - 1.
+template <class T>
+SOFTSTEP_INLINE Vec<T> lane_numbers() {
+  constexpr T numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  static_assert(Vec<T>::width <= 16);
+  return Vec<T>::load(numbers);
+}
+
+// The index of the first of n elements that is `value`; n - 1 if none is.
+template <class T>
+SOFTSTEP_INLINE std::size_t first_equal(const T* p, std::size_t n, T value) {
+  std::size_t i = 0;
+#if defined(__SSE2__) && !defined(SOFTSTEP_ISA_IS_scalar)
+  constexpr std::size_t w = Vec<T>::width;
+  const Vec<T> wanted = Vec<T>::all(value);
+  for (; i + w <= n; i += w) {
+    const Vec<T> x = Vec<T>::load(p + i);
+    int found = 0;
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+      found = _mm512_cmp_ps_mask(x.v, wanted.v, _CMP_EQ_OQ);
+    else
+      found = _mm512_cmp_pd_mask(x.v, wanted.v, _CMP_EQ_OQ);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4)
+      found = _mm256_movemask_ps(_mm256_cmp_ps(x.v, wanted.v, _CMP_EQ_OQ));
+    else
+      found = _mm256_movemask_pd(_mm256_cmp_pd(x.v, wanted.v, _CMP_EQ_OQ));
+#else
+    if constexpr (sizeof(T) == 4)
+      found = _mm_movemask_ps(_mm_cmpeq_ps(x.v, wanted.v));
+    else
+      found = _mm_movemask_pd(_mm_cmpeq_pd(x.v, wanted.v));
+#endif
+    if (found != 0) return i + static_cast<std::size_t>(__builtin_ctz(static_cast<unsigned>(found)));
+  }
+#endif
+  while (i + 1 < n && !(p[i] == value)) ++i;
+  return i < n ? i : n - 1;
+}
+
+// The first n lanes, 0 < n < width; the others are `fill`. Never touches memory past p + n.
 template <class T>
 SOFTSTEP_INLINE Vec<T> load_part(const T* p, std::size_t n, T fill = T(0)) {
-#if defined(__AVX512F__) && !defined(SOFTSTEP_ISA_IS_scalar)
+#if defined(SOFTSTEP_ISA_IS_scalar)
+  return n == 0 ? Vec<T>{fill} : Vec<T>{*p};
+#elif defined(__AVX512F__)
   if constexpr (sizeof(T) == 4)
     return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), static_cast<__mmask16>((1u << n) - 1u), p)};
   else
     return {_mm512_mask_loadu_pd(_mm512_set1_pd(fill), static_cast<__mmask8>((1u << n) - 1u), p)};
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256i lanes =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256 x = _mm256_maskload_ps(p, lanes);
+    return {fill == T(0) ? x : _mm256_blendv_ps(_mm256_set1_ps(fill), x, _mm256_castsi256_ps(lanes))};
+  } else {
+    const __m256i lanes =
+        _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(n)), _mm256_setr_epi64x(0, 1, 2, 3));
+    const __m256d x = _mm256_maskload_pd(p, lanes);
+    return {fill == T(0) ? x : _mm256_blendv_pd(_mm256_set1_pd(fill), x, _mm256_castsi256_pd(lanes))};
+  }
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 4) {
+    const __m128 others = _mm_set1_ps(fill);
+    if (n == 1) return {_mm_move_ss(others, _mm_load_ss(p))};
+    const __m128 two = _mm_loadl_pi(others, reinterpret_cast<const __m64*>(p));
+    if (n == 2) return {two};
+    return {_mm_movelh_ps(two, _mm_move_ss(others, _mm_load_ss(p + 2)))};
+  } else {
+    return {_mm_loadl_pd(_mm_set1_pd(fill), p)};
+  }
 #else
   T buffer[Vec<T>::width];
   for (std::size_t i = 0; i < Vec<T>::width; ++i) buffer[i] = i < n ? p[i] : fill;
@@ -244,13 +339,44 @@ SOFTSTEP_INLINE Vec<T> load_part(const T* p, std::size_t n, T fill = T(0)) {
 #endif
 }
 
+#if defined(__SSE2__) && !defined(SOFTSTEP_ISA_IS_scalar)
+// n < 4 and n < 2.
+SOFTSTEP_INLINE void store_low(__m128 x, float* p, std::size_t n) {
+  if (n >= 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), x);
+    x = _mm_movehl_ps(x, x);
+    p += 2;
+  }
+  if (n % 2 != 0) _mm_store_ss(p, x);
+}
+SOFTSTEP_INLINE void store_low(__m128d x, double* p, std::size_t n) {
+  if (n != 0) _mm_store_sd(p, x);
+}
+#endif
+
+// The first n lanes, 0 < n < width.
 template <class T>
 SOFTSTEP_INLINE void store_part(Vec<T> a, T* p, std::size_t n) {
-#if defined(__AVX512F__) && !defined(SOFTSTEP_ISA_IS_scalar)
+#if defined(SOFTSTEP_ISA_IS_scalar)
+  if (n != 0) *p = a.v;
+#elif defined(__AVX512F__)
   if constexpr (sizeof(T) == 4)
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), a.v);
   else
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1u), a.v);
+#elif defined(__AVX2__)
+  // In pieces: a masked store takes tens of cycles on some processors.
+  if constexpr (sizeof(T) == 4) {
+    if (n < 4) return store_low(_mm256_castps256_ps128(a.v), p, n);
+    _mm_storeu_ps(p, _mm256_castps256_ps128(a.v));
+    store_low(_mm256_extractf128_ps(a.v, 1), p + 4, n - 4);
+  } else {
+    if (n < 2) return store_low(_mm256_castpd256_pd128(a.v), p, n);
+    _mm_storeu_pd(p, _mm256_castpd256_pd128(a.v));
+    store_low(_mm256_extractf128_pd(a.v, 1), p + 2, n - 2);
+  }
+#elif defined(__SSE2__)
+  store_low(a.v, p, n);
 #else
   T buffer[Vec<T>::width];
   a.store(buffer);

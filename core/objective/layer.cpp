@@ -111,8 +111,22 @@ T Layer<T>::largest_of(const T* row, std::size_t size) const {
 
 template <class T>
 simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, T* row, T* space) const {
-  return kernels.attention({batch.sample(i), batch.row_stride(), batch.tokens_of(i), batch.dim, projected,
-                            gaps_.data() + scores.first[i], scores.optimal[i], row, space, space + longest_});
+  simd::AttentionArgs<T> args{};
+  args.tokens = batch.sample(i);
+  args.token_stride = batch.row_stride();
+  args.n_tokens = batch.tokens_of(i);
+  args.dim = batch.dim;
+  args.projected_query = projected;
+  args.score_gaps = gaps_.data() + scores.first[i];
+  args.optimal = scores.optimal[i];
+  args.gradient = row;
+  args.scores = space;
+  args.weights = space + longest_;
+  if (i + 1 < batch.n_samples) {
+    args.next = batch.sample(i + 1);
+    args.next_bytes = batch.tokens_of(i + 1) * batch.row_stride() * sizeof(T);
+  }
+  return kernels.attention(args);
 }
 
 template <class T>
@@ -128,25 +142,31 @@ void Layer<T>::note(std::size_t i, const simd::AttentionStats<T>& stats, double 
 
 template <class T>
 void Layer<T>::attend(const T* projected, T* rows) {
-  const std::size_t d = batch.dim;
-  const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(d);
+  lanes_are_newer_ = false;
+  const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(batch.dim);
   for_each_index(batch.n_samples, threads_for(flops), [&](std::size_t i, std::size_t thread) {
     T* row = rows == nullptr ? nullptr : rows + i * stride;
     const auto stats = attend_one(i, projected + i * stride, row, work_.data() + 2 * longest_ * thread);
-    note(i, stats, row == nullptr ? 0.0 : static_cast<double>(largest_of(row, d)));
+    note(i, stats, static_cast<double>(stats.largest));
   });
 }
 
 template <class T>
 void Layer<T>::attend_scores(const T* token_scores, T* weights) {
+  lanes_are_newer_ = false;
   for_each_index(batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
                  [&](std::size_t i, std::size_t thread) {
     const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
     T* space = work_.data() + 2 * longest_ * thread;
     T* r = weights == nullptr ? space + longest_ : weights + first;
     std::copy_n(token_scores + first, n_tokens, space);
-    const auto stats = kernels.attention({nullptr, 0, n_tokens, batch.dim, nullptr, gaps_.data() + first,
-                                          scores.optimal[i], nullptr, space, r});
+    simd::AttentionArgs<T> args{};
+    args.n_tokens = n_tokens;
+    args.score_gaps = gaps_.data() + first;
+    args.optimal = scores.optimal[i];
+    args.scores = space;
+    args.weights = r;
+    const auto stats = kernels.attention(args);
     note(i, stats, weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
   });
 }
@@ -222,6 +242,7 @@ SampleTerms<T> Layer<T>::terms_of(std::size_t i) const {
 
 template <class T>
 void Layer<T>::loss_gap(Evaluation<T>& out) {
+  read_lanes();
   const std::size_t n = batch.n_samples;
   double loss = 0.0, selected = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -253,7 +274,8 @@ void Layer<T>::loss_gap(Evaluation<T>& out) {
 }
 
 template <class T>
-void Layer<T>::attention_of_optimal(Evaluation<T>& out) const {
+void Layer<T>::attention_of_optimal(Evaluation<T>& out) {
+  read_lanes();
   double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
   bool nan = false;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {

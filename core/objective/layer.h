@@ -48,7 +48,7 @@ class Layer {
   double sum_of_sizes() const;
 
   void loss_gap(Evaluation<T>& out);
-  void attention_of_optimal(Evaluation<T>& out) const;
+  void attention_of_optimal(Evaluation<T>& out);
   /// Attention of every token from V, in batch order.
   std::vector<double> attention(const T* projected);
   double optimal_loss() const { return optimal_loss_; }
@@ -67,6 +67,7 @@ class Layer {
   void set_units();
   simd::AttentionStats<T> attend_one(std::size_t i, const T* projected, T* row, T* space) const;
   void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
+  void read_lanes();
   SampleTerms<T> terms_of(std::size_t i) const;
   T largest_of(const T* row, std::size_t size) const;
 
@@ -83,6 +84,7 @@ class Layer {
   std::vector<double> token_sizes_;  // largest |x_itj| of each sample, for attend_scores
   // With the sample index last.
   std::size_t n_lanes_ = 0;
+  bool lanes_are_newer_ = false;  // than stats_
   std::vector<T> lane_tokens_, lane_gaps_, lane_optimal_, lane_weights_, lane_stats_, lane_factors_;
 };
 

@@ -44,11 +44,30 @@ void Layer<T>::attend_lanes(const T* projected, T* rows) {
                              stats + 2 * n_lanes_, stats + 3 * n_lanes_, stats + 4 * n_lanes_, stats + 5 * n_lanes_,
                              stats + 6 * n_lanes_, stats + 7 * n_lanes_});
   });
+  lanes_are_newer_ = true;
+  // Field by field, so that the loops are ones of vectors.
+  constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
+  const T *pivot = stats, *exponent = stats + n_lanes_, *mean_gap = stats + 3 * n_lanes_,
+          *largest = stats + 7 * n_lanes_;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) exponent_[i] = static_cast<double>(exponent[i]);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) mean_gap_[i] = static_cast<double>(mean_gap[i]);
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    pivot_gap_[i] = scores.gaps[scores.first[i] + static_cast<std::size_t>(pivot[i])];
+  if (rows == nullptr) return;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const T* of = stats + i;
-    const auto field = [&](std::size_t k) { return of[k * n_lanes_]; };
-    note(i, {static_cast<std::size_t>(field(0)), field(1), field(2), field(3), field(4), field(5), field(6)},
-         rows == nullptr ? 0.0 : static_cast<double>(field(7)));
+    const auto size = static_cast<double>(largest[i]);
+    largest_[i] = size > 0.0 && size < smallest ? smallest : size;
+  }
+}
+
+template <class T>
+void Layer<T>::read_lanes() {
+  if (!lanes_are_newer_) return;
+  lanes_are_newer_ = false;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const auto field = [&](std::size_t k) { return lane_stats_[k * n_lanes_ + i]; };
+    stats_[i] = {static_cast<std::size_t>(field(0)), field(1), field(2), field(3), field(4), field(5), field(6),
+                 field(7)};
   }
 }
 
@@ -69,6 +88,8 @@ template void Layer<float>::pack_lanes();
 template void Layer<double>::pack_lanes();
 template void Layer<float>::attend_lanes(const float*, float*);
 template void Layer<double>::attend_lanes(const double*, double*);
+template void Layer<float>::read_lanes();
+template void Layer<double>::read_lanes();
 template void Layer<float>::scale_lanes(float*);
 template void Layer<double>::scale_lanes(double*);
 

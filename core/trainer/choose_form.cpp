@@ -48,8 +48,9 @@ bool fits_lanes(const BatchView<T>& batch) {
   std::size_t longest = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
   const std::size_t lanes = (batch.n_samples + multiple - 1) / multiple * multiple;
-  // Padding is work too.
-  return longest * lanes * batch.dim * sizeof(T) <= most_bytes && longest * lanes <= 2 * batch.total_tokens();
+  // Padding is work too, where it is more than a few vectors.
+  return longest * lanes * batch.dim * sizeof(T) <= most_bytes &&
+         (longest * lanes <= 2 * batch.total_tokens() || lanes == multiple);
 }
 
 template Form cheapest_form(const BatchView<float>&);

@@ -103,6 +103,9 @@ void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, Ratios& rat
     ratios.add(ratios.row, out.gradient[j] - g[j],
                softstep::reference::row_error_factor(n) * u * bound + tiny * underflow);
   }
+  T largest = 0;
+  for (const T x : out.gradient) largest = std::max(largest, std::fabs(x));
+  REQUIRE(out.stats.largest == largest);
 }
 
 enum class Where { anywhere, at_optimal, elsewhere, score_ties, gap_ties };
@@ -149,6 +152,7 @@ TEMPLATE_TEST_CASE("attention keeps its bounds at every shape around the lane co
           const AttentionRun<T> short_run = softstep::test::run(isa, in, false);
           REQUIRE(std::memcmp(&short_run.stats.mean_gap, &out.stats.mean_gap, sizeof(T)) == 0);
           REQUIRE(short_run.scores == out.scores);
+          REQUIRE(short_run.stats.largest == T(0));
         }
   });
 }

@@ -19,7 +19,7 @@ namespace {
 const std::map<std::string, std::vector<std::string>> needed_flags = {
     {"scalar", {}},
     {"sse2", {"sse2"}},
-    {"avx2", {"avx2", "fma"}},
+    {"avx2", {"avx2", "fma", "f16c"}},
     {"avx512", {"avx512f", "avx512cd", "avx512dq", "avx512bw", "avx512vl", "avx2", "fma"}},
     {"neon64", {"asimd"}},
 };
