@@ -51,7 +51,8 @@ struct AttentionStats {
 /// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no tokens.
 template <class T>
 struct LanesArgs {
-  const T* tokens;      ///< x_itj at (t * dim + j) * n_lanes + i
+  /// x_itj at ((i / m * n_tokens + t) * dim + j) * m + i % m, m = lane_multiple
+  const T* tokens;
   std::size_t n_lanes;
   std::size_t n_tokens;  ///< most tokens of one sample
   std::size_t dim;

@@ -25,7 +25,8 @@ void Layer<T>::pack_lanes() {
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       lane_gaps_[t * n_lanes_ + i] = gaps_[scores.first[i] + t];
       const T* x = batch.sample(i) + t * batch.row_stride();
-      for (std::size_t j = 0; j < d; ++j) lane_tokens_[(t * d + j) * n_lanes_ + i] = x[j];
+      T* lane = lane_tokens_.data() + (i / multiple * longest_ + t) * d * multiple + i % multiple;
+      for (std::size_t j = 0; j < d; ++j) lane[j * multiple] = x[j];
     }
   }
 }

@@ -44,12 +44,13 @@ Form cheapest_form(const BatchView<T>& batch) {
 
 template <class T>
 bool fits_lanes(const BatchView<T>& batch) {
-  constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = std::size_t{1} << 20;
+  // A cache line of samples in the first cache, and a copy of the tokens that is no burden.
+  constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = 24 << 10, most_copied = 64 << 20;
   std::size_t longest = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
   const std::size_t lanes = (batch.n_samples + multiple - 1) / multiple * multiple;
   // Padding is work too, where it is more than a few vectors.
-  return longest * lanes * batch.dim * sizeof(T) <= most_bytes &&
+  return longest * batch.dim <= most_bytes / 64 && longest * batch.dim * lanes * sizeof(T) <= most_copied &&
          (longest * lanes <= 2 * batch.total_tokens() || lanes == multiple);
 }
 

@@ -3,20 +3,27 @@
 // The attention kernel of attention.h for many small samples, one to a lane: where d and T are a few vectors or less, the
 // horizontal sums, loop heads and part vectors of one sample at a time cost more than the arithmetic.
 //
-// Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last
-// (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
+// Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last, a cache
+// line of samples after the other (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
 // and takes no part; a lane without tokens gives c = -infinity and a zero row.
 //
 // Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
 // Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
 //
-// Traffic: tokens twice, from the second cache or nearer; v once; writes d + T elements a lane.
+// Traffic: tokens once, if a line of samples, 64 T d bytes, stays in the first cache, else twice; v once; writes d + T elements a lane.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
 #include "simd/kernels/attention.h"
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+// x_itj of the vector of samples from i on.
+template <class T>
+SOFTSTEP_INLINE const T* lane_tokens(const LanesArgs<T>& in, std::size_t i, std::size_t t, std::size_t j) {
+  constexpr std::size_t group = lane_multiple<T>;
+  return in.tokens + ((i / group * in.n_tokens + t) * in.dim + j) * group + i % group;
+}
 
 // s_t .. s_(t + count - 1) of one vector of samples.
 template <std::size_t count, class T>
@@ -25,12 +32,12 @@ SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::siz
   V s[count];
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) s[r] = V::all(0);
-  const T* x = in.tokens + t * in.dim * in.n_lanes + i;
-  for (std::size_t j = 0; j < in.dim; ++j) {
+  const T* x = lane_tokens(in, i, t, 0);
+  for (std::size_t j = 0; j < in.dim; ++j, x += lane_multiple<T>) {
     const V v = V::load(in.projected + j * in.n_lanes + i);
     SOFTSTEP_UNROLL
     for (std::size_t r = 0; r < count; ++r)
-      s[r] = fma(V::load(x + (r * in.dim + j) * in.n_lanes), v, s[r]);
+      s[r] = fma(V::load(x + r * in.dim * lane_multiple<T>), v, s[r]);
   }
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) s[r].store(in.weights + (t + r) * in.n_lanes + i);
@@ -45,9 +52,9 @@ SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std:
   for (std::size_t r = 0; r < count; ++r) g[r] = V::all(0);
   for (std::size_t t = 0; t < in.n_tokens; ++t) {
     const V weight = V::load(in.weights + t * in.n_lanes + i);
-    const T* x = in.tokens + (t * in.dim + j) * in.n_lanes + i;
+    const T* x = lane_tokens(in, i, t, j);
     SOFTSTEP_UNROLL
-    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * in.n_lanes), weight, g[r]);
+    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * lane_multiple<T>), weight, g[r]);
   }
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) {
