@@ -1,6 +1,7 @@
 // y + a x, the weight update, on d x d weights.
 
 #include "core/reference/kernels.h"
+#include "limits/limits.h"
 #include "support.h"
 
 namespace softstep::bench {
@@ -17,7 +18,7 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   double worst = 0.0;
   for (std::size_t i = 0; i < size; ++i) {
     const double error = std::fabs(static_cast<double>(out[i] - reference::axpy<long double>(a, x[i], y[i])));
-    if (!(error <= worst)) worst = error;
+    worst = worse(worst, error);
   }
   // Two roundings of values below 1 + 1/1024.
   if (!verified(state, worst, 2.01 * unit_roundoff<T>)) return;
@@ -25,12 +26,14 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
     kernels.axpy(size, a, x.data(), out.data());
     benchmark::ClobberMemory();
   }
-  count(state, 2.0 * static_cast<double>(size), 3.0 * static_cast<double>(size * sizeof(T)));
+  const auto bytes = static_cast<double>(size * sizeof(T));
+  count(state, {2.0 * static_cast<double>(size), peak_flops<T>(isa), 3.0 * bytes,
+                read_bandwidth(level_of(2.0 * bytes))});
 }
 
 const bool registered = [] {
   for_each_kernel_variant("axpy", []<class T>(const simd::Isa& isa, const std::string& name) {
-    benchmark::RegisterBenchmark(name.c_str(), [&isa](benchmark::State& s) { measure<T>(s, isa); })
+    enlist(name, [&isa](benchmark::State& s) { measure<T>(s, isa); })
         ->ArgName("size")
         ->Arg(60 * 60)
         ->Arg(512 * 512);

@@ -1,6 +1,7 @@
 // Inner product, for norms of d x d gradients.
 
 #include "core/reference/kernels.h"
+#include "limits/limits.h"
 #include "support.h"
 
 namespace softstep::bench {
@@ -18,12 +19,14 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   // At most 1024 products added in a row, each with two roundings (simd/kernels/dot.h).
   if (!verified(state, error, 2 * 1032 * unit_roundoff<T> * static_cast<double>(sizes))) return;
   for (auto _ : state) benchmark::DoNotOptimize(kernels.dot(size, x.data(), y.data()));
-  count(state, 2.0 * static_cast<double>(size), 2.0 * static_cast<double>(size * sizeof(T)));
+  const auto bytes = static_cast<double>(size * sizeof(T));
+  count(state, {2.0 * static_cast<double>(size), peak_flops<T>(isa), 2.0 * bytes,
+                read_bandwidth(level_of(2.0 * bytes))});
 }
 
 const bool registered = [] {
   for_each_kernel_variant("dot", []<class T>(const simd::Isa& isa, const std::string& name) {
-    benchmark::RegisterBenchmark(name.c_str(), [&isa](benchmark::State& s) { measure<T>(s, isa); })
+    enlist(name, [&isa](benchmark::State& s) { measure<T>(s, isa); })
         ->ArgName("size")
         ->Arg(60 * 60)
         ->Arg(512 * 512);

@@ -1,14 +1,11 @@
-// V = Z W^T from the transposed state, beside Eigen compiled for the same plain target as the library around the kernels.
+// V = Z W^T from the transposed state.
 
 #include "products.h"
 
 namespace softstep::bench {
 namespace {
 
-const bool registered = register_product("product_nn", Form::nn,
-                                         []<class T>(const simd::Isa& isa, const simd::ProductArgs<T>& args) {
-                                           isa.kernels<T>().product_nn(args);
-                                         });
+const bool registered = register_product("product_nn", Form::nn, SOFTSTEP_PRODUCT(product_nn));
 
 }  // namespace
 }  // namespace softstep::bench

@@ -1,14 +1,11 @@
-// V = Z W^T, beside Eigen compiled for the same plain target as the library around the kernels.
+// V = Z W^T.
 
 #include "products.h"
 
 namespace softstep::bench {
 namespace {
 
-const bool registered = register_product("product_nt", Form::nt,
-                                         []<class T>(const simd::Isa& isa, const simd::ProductArgs<T>& args) {
-                                           isa.kernels<T>().product_nt(args);
-                                         });
+const bool registered = register_product("product_nt", Form::nt, SOFTSTEP_PRODUCT(product_nt));
 
 }  // namespace
 }  // namespace softstep::bench

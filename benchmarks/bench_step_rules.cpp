@@ -1,11 +1,13 @@
-// Whole steps of every rule of rules.def, on the active instruction set: what a run costs.
+// Whole steps of every rule of rules.def, in every form, on the active instruction set: what a run costs.
 
 #include <algorithm>
 
 #include "core/reference/attention.h"
-#include "shapes.h"
+#include "data.h"
+#include "forms.h"
+#include "limits/limits.h"
 #include "softstep/softstep.h"
-#include "support.h"
+#include "step_parts.h"
 
 namespace softstep::bench {
 namespace {
@@ -14,30 +16,34 @@ namespace {
 template <class T>
 std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, const TokenScores& scores,
                                                     const std::vector<T>& weights) {
-  std::vector<std::vector<long double>> rows;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+  std::vector<std::vector<long double>> rows(batch.n_samples);
+#pragma omp parallel for schedule(static)
+  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(batch.n_samples); ++s) {
+    const auto i = static_cast<std::size_t>(s);
     std::vector<long double> v(batch.dim, 0);
     for (std::size_t r = 0; r < batch.dim; ++r)
       for (std::size_t c = 0; c < batch.dim; ++c)
         v[r] += static_cast<long double>(weights[r * batch.dim + c]) * batch.query(i)[c];
     const std::size_t n_tokens = batch.tokens_of(i);
-    const auto s =
+    const auto token_scores =
         reference::scores<long double>(batch.sample(i), batch.row_stride(), n_tokens, batch.dim, v.data());
     const auto gaps = scores.gaps.begin() + static_cast<std::ptrdiff_t>(scores.first[i]);
     const std::vector<long double> gap(gaps, gaps + static_cast<std::ptrdiff_t>(n_tokens));
-    const auto exact = reference::attention<long double>(n_tokens, s.data(), gap.data(), scores.optimal[i]);
+    const auto exact =
+        reference::attention<long double>(n_tokens, token_scores.data(), gap.data(), scores.optimal[i]);
     const auto row_weights = reference::gradient_weights<long double>(exact, gap.data(), 0.0L);
-    rows.push_back(reference::weighted_sum<long double>(batch.sample(i), batch.row_stride(), n_tokens,
-                                                        batch.dim, row_weights.data()));
+    rows[i] = reference::weighted_sum<long double>(batch.sample(i), batch.row_stride(), n_tokens, batch.dim,
+                                                   row_weights.data());
     const long double margin = scores.optimal_score[i] - exact.gap_to_optimal;
     const long double slope = -1 / (1 + std::exp(margin)) / static_cast<long double>(batch.n_samples);
-    for (long double& g : rows.back()) g *= slope;
+    for (long double& g : rows[i]) g *= slope;
   }
   return rows;
 }
 
 // A step from W to `after` must have gone along the exact gradient at W: at about 500 entries the worst
-// distance from -length G / |G|, over |G|'s rounding bound and that of the addition.
+// distance from -length G / |G|, over |G|'s rounding bound (8 (d + T) u, softstep/objective.h) and that of the
+// addition.
 template <class T>
 double worst_over_bound(const BatchView<T>& batch, const std::vector<T>& w, const std::vector<T>& after,
                         double length) {
@@ -52,61 +58,110 @@ double worst_over_bound(const BatchView<T>& batch, const std::vector<T>& w, cons
   Evaluation<T> now;
   objective.evaluate(w.data(), now);
   const double norm = now.gradient_norm_scaled().value();
+  const double gradient_bound = 8 * static_cast<double>(d + batch.n_tokens) * length;
   double worst = 0.0;
   for (std::size_t k = 0; k < d * d; k += d * d / 500 + 1) {
     const auto expected =
         static_cast<double>(w[k]) - length * static_cast<double>(entry(k / d, k % d)) / norm;
-    const double bound = unit_roundoff<T> * (8 * static_cast<double>(d) * length + std::fabs(expected));
-    const double ratio = std::fabs(static_cast<double>(after[k]) - expected) / bound;
-    if (!(ratio <= worst)) worst = ratio;
-    if (std::isnan(ratio)) return ratio;
+    const double bound = unit_roundoff<T> * (gradient_bound + std::fabs(expected));
+    worst = worse(worst, std::fabs(static_cast<double>(after[k]) - expected) / bound);
   }
   return worst;
 }
 
+// Polyak's steps grow without end once a sample has settled on another token than the optimal one, and the run ends:
+// then many short runs are measured.
+template <class T, class Run>
+std::int64_t steps_possible(std::int64_t wanted, const TrainState<T>& start, Run run_from) {
+  TrainState<T> from = start;
+  const TrainSummary summary = run_from(from, wanted);
+  return summary.steps == wanted ? wanted : std::max<std::int64_t>(1, summary.steps / 2);
+}
+
 template <class T>
-void measure(benchmark::State& state, const std::string& rule, const Shape& shape) {
-  GeneratorOptions generator;
-  generator.n_samples = shape.n_samples;
-  generator.n_tokens = shape.n_tokens;
-  generator.dim = shape.dim;
-  const Dataset<T> data = convert<T>(generate(generator));
-  Objective<T> objective(data.view());
-  TrainState<T> run = initial_state<T>(nullptr, shape.dim);
+void measure(benchmark::State& state, const std::string& label, const std::string& rule, const FormRow& form,
+             const Shape& shape, int threads) {
+  const BatchView<T>& data = signal_noise<T>(shape).view();
+  ObjectiveOptions how;
+  how.n_threads = threads;
+  Objective<T> objective(data, how);
   TrainerOptions options;
+  form.choose(options);
   options.rule = parse_rule(rule);
   options.trace_rows_per_decade = 0;
-  options.n_steps = 3;
-  train(objective, run, options);
-  const std::vector<T> before = run.weights;
-  options.n_steps = 1;
-  const TrainSummary one = train(objective, run, options);
-  if (!verified(state, worst_over_bound(data.view(), before, run.weights, one.last.step_length), 1.0)) return;
+  const auto run_from = [&](TrainState<T>& from, std::int64_t n_steps) {
+    options.n_steps = n_steps;
+    return train(objective, from, options);
+  };
+  TrainState<T> start = initial_state<T>(nullptr, shape.dim);
+  run_from(start, 3);
+  const auto check = [&] {
+    TrainState<T> after = start;
+    const TrainSummary one = run_from(after, 1);
+    return worst_over_bound(data, start.weights, after.weights, one.last.step_length);
+  };
+  if (!verified_once(state, label, check)) return;
 
-  // Enough steps that the clock is exact; the two measurements of the state at either end are not in the
-  // time.
-  const double flops = 4.0 * static_cast<double>(shape.n_samples * shape.dim) *
-                       static_cast<double>(shape.dim + shape.n_tokens);
-  options.n_steps = std::max<std::int64_t>(1, static_cast<std::int64_t>(2e7 / flops));
-  for (auto _ : state) state.SetIterationTime(train(objective, run, options).seconds);
-  const auto steps = static_cast<double>(options.n_steps);
+  // Enough steps that the clock is exact, always the same ones; the two measurements of the state at either end are not
+  // in the time.
+  const auto elements = static_cast<double>(shape.n_samples * shape.n_tokens * shape.dim);
+  const auto d = static_cast<double>(shape.dim);
+  const double flops = 4.0 * static_cast<double>(shape.n_samples) * d * d + 4.0 * elements;
+  const double bytes = (elements + 2 * d * d) * sizeof(T);
+  const std::int64_t wanted = std::max<std::int64_t>(3, static_cast<std::int64_t>(2e7 / flops));
+  const std::int64_t length = wanted > 8 ? steps_possible(wanted, start, run_from) : wanted;
+  const std::int64_t n_runs = (wanted + length - 1) / length;
+  double seconds = 0;
+  for (auto _ : state) {
+    double now = 0;
+    for (std::int64_t k = 0; k < n_runs; ++k) {
+      TrainState<T> from = start;
+      const TrainSummary summary = run_from(from, length);
+      if (summary.steps != length) {
+        state.SkipWithError(("ended early: " + std::string(to_string(summary.status))).c_str());
+        return;
+      }
+      now += summary.seconds;
+    }
+    seconds += now;
+    state.SetIterationTime(now);
+  }
+  const auto steps = static_cast<double>(length * n_runs);
+  const double step = seconds / steps / static_cast<double>(state.iterations());
   const auto tokens = static_cast<double>(shape.n_samples * shape.n_tokens);
   using benchmark::Counter;
   state.counters["steps/s"] = Counter(steps, Counter::kIsIterationInvariantRate);
   state.counters["tokens/s"] = Counter(steps * tokens, Counter::kIsIterationInvariantRate);
-  count(state, steps * flops, 0.0);
+  state.counters["us/step"] = step * 1e6;
+  if (!form.does_dense_work) return;
+  const simd::Isa& isa = *simd::find_isa(objective.isa().c_str());
+  count(state, {steps * flops, peak_flops<T>(isa, threads), steps * bytes,
+                read_bandwidth(level_of(bytes, threads), threads)});
+  if (threads > 1) return;
+  const StepParts parts = measure_parts<T>(isa, shape);
+  state.counters["share_products"] = parts.products / step;
+  state.counters["share_attention"] = parts.attention / step;
+  state.counters["share_update"] = parts.update / step;
+  state.counters["share_finish"] = 1 - (parts.products + parts.attention + parts.update) / step;
+}
+
+template <class T>
+void register_step(const std::string& rule, const FormRow& form, const Shape& shape, int threads) {
+  const std::string label = "step/" + rule + "/" + form.name + "/" + type_name<T> + "/" + name(shape) +
+                            "/threads:" + std::to_string(threads);
+  benchmark::RegisterBenchmark(label.c_str(), [=, &form](benchmark::State& s) {
+    measure<T>(s, label, rule, form, shape, threads);
+  })->UseManualTime();
 }
 
 const bool registered = [] {
-  const auto enlist = [](const std::string& rule, const Shape& shape, const char* type, auto run) {
-    const std::string label = "step/" + rule + "/" + type + "/" + name(shape);
-    benchmark::RegisterBenchmark(label.c_str(), run)->UseManualTime();
-  };
   for (const RuleInfo& rule : step_rules())
-    for (const Shape& shape : shapes) {
-      enlist(rule.name, shape, "f32", [=](benchmark::State& s) { measure<float>(s, rule.name, shape); });
-      enlist(rule.name, shape, "f64", [=](benchmark::State& s) { measure<double>(s, rule.name, shape); });
-    }
+    for (const FormRow& form : forms)
+      for (const Shape& shape : shapes)
+        for (const int threads : thread_counts()) {
+          register_step<float>(rule.name, form, shape, threads);
+          register_step<double>(rule.name, form, shape, threads);
+        }
   return true;
 }();
 

@@ -1,34 +1,31 @@
 #pragma once
 
-// The matrix products share their benchmark: verification, an Eigen expression beside them, registration.
+// The matrix products share their benchmark: operands, verification, registration.
 
-#include <Eigen/Core>
-
+#include "contenders.h"
 #include "core/reference/kernels.h"
 #include "shapes.h"
-#include "support.h"
 
 namespace softstep::bench {
 
-enum class Form { nt, nn, tn };
+/// nt is V = Z W^T (n x d x d), tn is G = g^T Z (d x n x d), nn is Z W (n x d x d).
+enum class Form { nt, tn, nn };
 
-template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-/// The operands as the layer has them: nt is V = Z W^T (n x d, d x d), nn the same with the transposed state,
-/// tn is G = g^T Z or its transpose (n x d, n x d).
+/// The operands as the layer has them.
 template <class T>
 struct Operands {
+  Form form;
   std::size_t m, n, k;
   std::vector<T> a, b, c;
-  Operands(Form form, const Shape& shape)
-      : m(form == Form::tn ? shape.dim : shape.n_samples),
+  Operands(Form f, const Shape& shape)
+      : form(f),
+        m(f == Form::tn ? shape.dim : shape.n_samples),
         n(shape.dim),
-        k(form == Form::tn ? shape.n_samples : shape.dim),
+        k(f == Form::tn ? shape.n_samples : shape.dim),
         a(uniform<T>(m * k, -1, 1, 1)),
         b(uniform<T>(n * k, -1, 1, 2)),
         c(m * n) {}
-  simd::ProductArgs<T> args(Form form) {
+  simd::ProductArgs<T> args() {
     return {m, n, k, a.data(), form == Form::tn ? m : k, b.data(), form == Form::nt ? k : n, c.data(), n};
   }
 };
@@ -36,79 +33,63 @@ struct Operands {
 /// The worst of about 500 elements, each over its own bound: a chain of k multiply-adds with two roundings
 /// each and 16 additions over lanes.
 template <class T>
-double worst_over_bound(Form form, Operands<T>& in) {
-  const auto args = in.args(form);
+double worst_over_bound(Operands<T>& in) {
+  const auto args = in.args();
+  const std::size_t a_row = in.form == Form::tn ? 1 : args.lda, a_column = in.form == Form::tn ? args.lda : 1;
+  const std::size_t b_row = in.form == Form::nt ? 1 : args.ldb, b_column = in.form == Form::nt ? args.ldb : 1;
   double worst = 0.0;
   for (std::size_t e = 0; e < in.m * in.n; e += in.m * in.n / 500 + 1) {
     const std::size_t i = e / in.n, j = e % in.n;
+    std::vector<T> row, column;
     long double size = 0;
     for (std::size_t l = 0; l < in.k; ++l) {
-      const T x = form == Form::tn ? in.a[l * args.lda + i] : in.a[i * args.lda + l];
-      const T y = form == Form::nt ? in.b[j * args.ldb + l] : in.b[l * args.ldb + j];
-      size += std::fabs(static_cast<long double>(x) * y);
+      row.push_back(in.a[i * a_row + l * a_column]);
+      column.push_back(in.b[l * b_row + j * b_column]);
+      size += std::fabs(static_cast<long double>(row[l]) * column[l]);
     }
-    const auto exact =
-        form == Form::nt
-            ? reference::product_nt<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb)
-        : form == Form::nn
-            ? reference::product_nn<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb)
-            : reference::product_tn<long double>(i, j, in.k, in.a.data(), args.lda, in.b.data(), args.ldb);
+    const auto exact = reference::dot<long double>(in.k, row.data(), column.data());
     const double bound =
         1.01 * unit_roundoff<T> * static_cast<double>(2 * in.k + 16) * static_cast<double>(size);
-    const double ratio = std::fabs(static_cast<double>(in.c[e] - exact)) / bound;
-    if (!(ratio <= worst)) worst = ratio;
-    if (std::isnan(ratio)) return ratio;
+    worst = worse(worst, std::fabs(static_cast<double>(in.c[e] - exact)) / bound);
   }
   return worst;
 }
 
 template <class T, class Product>
-void measure_product(benchmark::State& state, Form form, const Shape& shape, Product product) {
+void measure_product(benchmark::State& state, const std::string& name, Form form, const Shape& shape,
+                     const Contender<T>& contender, Product product) {
   Operands<T> in(form, shape);
-  product(in);
-  if (!verified(state, worst_over_bound(form, in), 1.0)) return;
+  const auto args = in.args();
+  const auto check = [&] {
+    std::fill(in.c.begin(), in.c.end(), std::numeric_limits<T>::quiet_NaN());
+    product(contender, args);
+    return worst_over_bound(in);
+  };
+  if (!verified_once(state, name, check)) return;
   for (auto _ : state) {
-    product(in);
+    product(contender, args);
     benchmark::DoNotOptimize(in.c.data());
     benchmark::ClobberMemory();
   }
-  count(state, 2.0 * static_cast<double>(in.m) * static_cast<double>(in.n) * static_cast<double>(in.k), 0.0);
+  count(state, {2.0 * static_cast<double>(in.m) * static_cast<double>(in.n) * static_cast<double>(in.k),
+                contender.peak()});
 }
 
-template <class T>
-void eigen_product(Form form, Operands<T>& in) {
-  const auto rows = [](std::size_t x) { return static_cast<Eigen::Index>(x); };
-  const bool nt = form == Form::nt, tn = form == Form::tn;
-  Eigen::Map<const Matrix<T>> a(in.a.data(), rows(tn ? in.k : in.m), rows(tn ? in.m : in.k));
-  Eigen::Map<const Matrix<T>> b(in.b.data(), rows(nt ? in.n : in.k), rows(nt ? in.k : in.n));
-  Eigen::Map<Matrix<T>> c(in.c.data(), rows(in.m), rows(in.n));
-  if (nt)
-    c.noalias() = a * b.transpose();
-  else if (tn)
-    c.noalias() = a.transpose() * b;
-  else
-    c.noalias() = a * b;
-}
-
-/// `kernel`: the member of Kernels<T>, as a callable from (isa, args).
-template <class Kernel>
-bool register_product(const std::string& kernel_name, Form form, Kernel kernel) {
-  for (const Shape& shape : shapes) {
-    for_each_kernel_variant(kernel_name, [&]<class T>(const simd::Isa& isa, const std::string& variant) {
-      benchmark::RegisterBenchmark((variant + "/" + name(shape)).c_str(), [=, &isa](benchmark::State& s) {
-        measure_product<T>(s, form, shape, [&](Operands<T>& in) { kernel(isa, in.args(form)); });
-      });
+/// `product`: calls the product of a contender, from (contender, args).
+template <class Product>
+bool register_product(const std::string& kernel_name, Form form, Product product) {
+  for (const Shape& shape : shapes)
+    for_each_contender(kernel_name, [&]<class T>(const Contender<T>& contender, const std::string& variant) {
+      const std::string label = variant + "/" + name(shape);
+      enlist(label, [=](benchmark::State& s) { measure_product<T>(s, label, form, shape, contender, product); });
     });
-    const auto eigen = [&]<class T>(T) {
-      const std::string variant = kernel_name + "/eigen/" + type_name<T> + "/" + name(shape);
-      benchmark::RegisterBenchmark(variant.c_str(), [=](benchmark::State& s) {
-        measure_product<T>(s, form, shape, [&](Operands<T>& in) { eigen_product(form, in); });
-      });
-    };
-    eigen(float());
-    eigen(double());
-  }
   return true;
 }
+
+/// The callable for a kernel that the baselines know by the same name.
+#define SOFTSTEP_PRODUCT(member)                                                              \
+  []<class T>(const softstep::bench::Contender<T>& c, const softstep::simd::ProductArgs<T>& args) { \
+    c.isa != nullptr ? c.isa->template kernels<T>().member(args) : c.baseline->member(args);  \
+  }
 
 }  // namespace softstep::bench

@@ -11,11 +11,15 @@ struct Shape {
 };
 
 inline constexpr Shape shapes[] = {
-    {10, 6, 60},      // the demo
-    {20, 5, 10},      // call overhead
-    {100, 20, 100},   // cache
-    {1000, 64, 256},  // memory
-    {2000, 8, 512},   // products
+    {20, 5, 10},       // call overhead: calls, horizontal sums, loop heads
+    {6, 8, 10},        // call overhead: the published random_unit set-up
+    {10, 6, 60},       // call overhead and first cache: the demo
+    {100, 20, 100},    // cache: products and attention pass from the second cache
+    {1000, 64, 256},   // third cache or memory: X is 66 MB in f32
+    {256, 512, 128},   // third cache or memory: X of the same size, long samples, cheap products
+    {4000, 128, 256},  // memory: X is 524 MB in f32
+    {2000, 8, 512},    // multiply-adds: the two products
+    {64, 16, 2048},    // d^2: W is 17 MB in f32 and n T < d
 };
 
 inline std::string name(const Shape& shape) {

@@ -1,7 +1,6 @@
 #pragma once
 
-// What every benchmark shares: registration per instruction set and number type, data, verification,
-// counters.
+// What every benchmark shares: contenders and their registration, data, verification, counters.
 
 #include <benchmark/benchmark.h>
 
@@ -18,6 +17,8 @@ namespace softstep::bench {
 
 /// The rows of isas.def that can run here, slowest first.
 std::vector<const simd::Isa*> runnable_isas();
+/// 1, and all threads where there are more.
+std::vector<int> thread_counts();
 
 template <class T>
 constexpr const char* type_name = sizeof(T) == 4 ? "f32" : "f64";
@@ -29,6 +30,12 @@ void for_each_kernel_variant(const std::string& kernel, Enlist enlist) {
     enlist.template operator()<float>(*isa, kernel + "/" + isa->name + "/f32");
     enlist.template operator()<double>(*isa, kernel + "/" + isa->name + "/f64");
   }
+}
+
+/// Registers run(state); its clock is the wall's, which is the one that counts with several threads.
+template <class Run>
+auto enlist(const std::string& name, Run run) {
+  return benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime();
 }
 
 /// Uniform in [low, high], the same at every call.
@@ -46,10 +53,31 @@ constexpr double unit_roundoff = std::numeric_limits<T>::epsilon() / 2;
 
 /// Ends the benchmark without a figure, and the program with a failure, unless error <= bound (NaN is wrong).
 bool verified(benchmark::State& state, double error, double bound);
+/// The same for a check that takes long: `worst_over_bound` is asked at the first call for `what` and its answer
+/// holds for the repetitions, which compute the same from the same.
+template <class Check>
+bool verified_once(benchmark::State& state, const std::string& what, Check worst_over_bound);
 /// Whether any benchmark was wrong.
 bool any_wrong();
 
-/// Counters per second of one thread: floating-point operations and bytes of one iteration.
-void count(benchmark::State& state, double flops, double bytes);
+/// The larger of two errors; NaN is the largest.
+inline double worse(double a, double b) { return a <= b ? b : (std::isnan(b) ? b : a); }
+
+/// Counters of one iteration: floating-point operations with the fraction of `peak` (per second), bytes with the
+/// fraction of `bandwidth`; 0 is left out.
+struct Work {
+  double flops = 0, peak = 0, bytes = 0, bandwidth = 0;
+};
+void count(benchmark::State& state, const Work& work);
+
+/// What verified_once knows: null until it was asked.
+double* known_error(const std::string& what);
+void remember_error(const std::string& what, double error);
+
+template <class Check>
+bool verified_once(benchmark::State& state, const std::string& what, Check worst_over_bound) {
+  if (known_error(what) == nullptr) remember_error(what, worst_over_bound());
+  return verified(state, *known_error(what), 1.0);
+}
 
 }  // namespace softstep::bench

@@ -1,0 +1,2 @@
+#define SOFTSTEP_BASELINE_NAME fastmath
+#include "baselines/loops.h"

@@ -1,0 +1,2 @@
+#define SOFTSTEP_BASELINE_NAME loops
+#include "baselines/loops.h"

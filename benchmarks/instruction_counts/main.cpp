@@ -1,0 +1,130 @@
+// Runs each hot kernel and a whole step of each rule between two requests to callgrind, once and `extra` times more:
+// check.py takes the difference, in which start-up, set-up and the requests themselves cancel.
+//   valgrind --tool=callgrind ... softstep_instruction_counts ISA     (without valgrind it only runs)
+//   softstep_instruction_counts --compiler                            the compiler this was built with
+
+#include <valgrind/callgrind.h>
+
+#include <cstdio>
+#include <cstring>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "softstep/softstep.h"
+
+#include "simd/dispatch.h"
+
+namespace softstep::instruction_counts {
+namespace {
+
+constexpr std::size_t few = 2, many = 12;  // calls; check.py divides by the difference
+
+// callgrind reads the text of a request when it next has time.
+const char* kept(const std::string& text) {
+  static std::list<std::string> all;
+  return all.emplace_back(text).c_str();
+}
+
+template <class Body>
+void record(const std::string& name, Body body) {
+  for (const std::size_t calls : {few, many}) {
+    [[maybe_unused]] const char* label = kept(name + "#" + std::to_string(calls));
+    CALLGRIND_ZERO_STATS;
+    for (std::size_t k = 0; k < calls; ++k) body();
+    CALLGRIND_DUMP_STATS_AT(label);
+  }
+}
+
+template <class T>
+std::vector<T> numbers(std::size_t size, double low, double high) {
+  std::vector<T> out(size);
+  unsigned state = 1;
+  for (T& x : out) {
+    state = state * 1664525u + 1013904223u;
+    x = static_cast<T>(low + (high - low) * (state >> 8) / (1u << 24));
+  }
+  return out;
+}
+
+// Sizes with whole vectors and a rest on every instruction set.
+template <class T>
+void kernels(const simd::Isa& isa, const std::string& type) {
+  const auto& k = isa.kernels<T>();
+  const std::size_t n = 20, tokens = 19, d = 67;
+  const std::vector<T> x = numbers<T>(tokens * d, -1, 1), v = numbers<T>(d, -1, 1), z = numbers<T>(n * d, -1, 1);
+  const std::vector<T> weights = numbers<T>(d * d, -1, 1), below = numbers<T>(1003, -20, 0);
+  std::vector<T> gaps = numbers<T>(tokens, 0.1, 2), y(1003), row(d), scores(tokens), r(tokens), g(d * d), out(n * d);
+  gaps[3] = 0;
+  record("exp_nonpositive/" + type, [&] { k.exp_nonpositive(below.data(), y.data(), below.size()); });
+  record("attention/" + type, [&] {
+    k.attention({x.data(), d, tokens, d, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
+  });
+  record("attention_small/" + type, [&] {
+    k.attention({x.data(), 10, 5, 10, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
+  });
+  record("product_nt/" + type,
+         [&] { k.product_nt({n, d, d, z.data(), d, weights.data(), d, out.data(), d}); });
+  record("product_tn/" + type, [&] { k.product_tn({d, d, n, z.data(), d, z.data(), d, g.data(), d}); });
+  record("axpy/" + type, [&] { k.axpy(d * d, T(1) / 1024, weights.data(), g.data()); });
+  double sum = 0;
+  record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
+  if (sum == 0.0) std::puts("");  // used
+}
+
+// 100 steps count as one call; data on which every rule goes on for as long.
+constexpr std::int64_t steps_per_call = 100;
+
+template <class T>
+bool steps(const std::string& type) {
+  const Dataset<T> data =
+      convert<T>(generate({.n_samples = 20, .n_tokens = 5, .dim = 10, .equal_scores = true}));
+  for (const RuleInfo& rule : step_rules()) {
+    Objective<T> objective(data.view());
+    TrainerOptions options;
+    options.rule = parse_rule(rule.name);
+    options.trace_rows_per_decade = 0;
+    for (const std::size_t calls : {few, many}) {
+      [[maybe_unused]] const char* label = kept("steps_100/" + rule.name + "/" + type + "#" + std::to_string(calls));
+      TrainState<T> state = initial_state<T>(nullptr, 10);
+      options.n_steps = steps_per_call * static_cast<std::int64_t>(calls);
+      CALLGRIND_ZERO_STATS;
+      const TrainSummary summary = train(objective, state, options);
+      CALLGRIND_DUMP_STATS_AT(label);
+      if (summary.steps != options.n_steps) {
+        std::fprintf(stderr, "%s: %s\n", rule.name.c_str(), to_string(summary.status));
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+int run(const char* name) {
+  const simd::Isa* isa = simd::find_isa(name);
+  if (isa == nullptr || !isa->runnable) {
+    std::fprintf(stderr, "instruction set %s cannot run here\n", name);
+    return 3;
+  }
+  force_isa(name);
+  kernels<float>(*isa, "f32");
+  kernels<double>(*isa, "f64");
+  return steps<float>("f32") && steps<double>("f64") ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace softstep::instruction_counts
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s ISA | --compiler\n", argv[0]);
+    return 2;
+  }
+  if (std::strcmp(argv[1], "--compiler") != 0) return softstep::instruction_counts::run(argv[1]);
+#if defined(__clang__)
+  std::printf("clang-%d\n", __clang_major__);
+#else
+  std::printf("gcc-%d\n", __GNUC__);
+#endif
+  return 0;
+}

@@ -1,0 +1,77 @@
+// That a benchmark with a wrong result gets no figure and fails the program: run by tests/structure, without measuring
+// anything.
+
+#include <cstdio>
+#include <map>
+
+#include "support.h"
+
+namespace softstep::bench {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+
+struct Case {
+  const char* name;
+  double error, bound;
+  bool right;
+};
+constexpr Case cases[] = {
+    {"zero_error", 0, 1, true},
+    {"at_the_bound", 1, 1, true},
+    {"above_the_bound", 1.0000001, 1, false},
+    {"far_above", 1e300, 1, false},
+    {"infinite", infinity, 1, false},
+    {"nan", nan, 1, false},
+    {"nan_bound", 0, nan, false},
+    {"negative_nan", -nan, infinity, false},
+};
+
+class Silence : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>&) override {}
+};
+
+int run(int argc, char** argv) {
+  int bad = 0;
+  const auto expect = [&](bool holds, const std::string& what) {
+    std::printf("%-5s  %s\n", holds ? "ok" : "WRONG", what.c_str());
+    bad += !holds;
+  };
+  std::map<std::string, int> measured;
+  std::map<std::string, bool> refused;
+  for (const bool once : {false, true})
+    for (const Case& c : cases)
+      benchmark::RegisterBenchmark((std::string(once ? "once_" : "") + c.name).c_str(),
+                                   [&, once](benchmark::State& state) {
+                                     const std::string name = std::string(once ? "once_" : "") + c.name;
+                                     const bool right =
+                                         once ? verified_once(state, c.name, [&] { return c.error / c.bound; })
+                                              : verified(state, c.error, c.bound);
+                                     refused[name] = state.error_occurred();
+                                     if (!right) return;
+                                     for (auto _ : state) ++measured[name];
+                                   })
+          ->Iterations(3)
+          ->Repetitions(2);
+  benchmark::Initialize(&argc, argv);
+  Silence silence;
+  expect(!any_wrong(), "nothing is wrong before the first result");
+  benchmark::RunSpecifiedBenchmarks(&silence);
+  for (const bool once : {false, true})
+    for (const Case& c : cases) {
+      const std::string name = std::string(once ? "once_" : "") + c.name;
+      expect(refused.count(name) == 1 && refused[name] == !c.right && (measured[name] > 0) == c.right,
+             name + (c.right ? ": measured" : ": no figure"));
+    }
+  expect(any_wrong(), "the program is to fail");
+  expect(worse(0, 1) == 1 && worse(1, 0) == 1, "worse: the larger");
+  expect(std::isnan(worse(nan, 1)) && std::isnan(worse(1, nan)), "worse: NaN on either side stays");
+  return bad == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace softstep::bench
+
+int main(int argc, char** argv) { return softstep::bench::run(argc, argv); }
