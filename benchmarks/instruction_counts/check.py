@@ -5,7 +5,7 @@ committed figures: timing is never a test, counts repeat.
     check.py PROGRAM [--update] [--self-test]      PROGRAM: build/<preset>/benchmarks/softstep_instruction_counts
 
 Each is the difference of 12 and 2 calls over 10, so that start-up, set-up and the requests to callgrind cancel. Figures
-hold for one major version of a compiler and one instruction set (figures.json); for another there is nothing to compare
+hold for one major version of a compiler, one processor family and one instruction set (figures.json); for another there is nothing to compare
 with, which is said. --update writes the counts of this compiler: commit them with the change that explains them.
 
 The tolerance: repeated runs differ by less than 0.01 % (the trainer asks the clock ten times a second, which makes the
@@ -18,6 +18,7 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -103,7 +104,10 @@ def main():
         parser.error("which program?")
     if not shutil.which("valgrind"):
         sys.exit("instruction counts: valgrind is missing (tools/setup installs it)")
-    compiler = subprocess.run([arguments.program, "--compiler"], check=True, capture_output=True, text=True).stdout.strip()
+    if not pathlib.Path(arguments.program).is_file():
+        sys.exit(f"instruction counts: {arguments.program} was not built (it needs valgrind's headers)")
+    asked = subprocess.run([arguments.program, "--compiler"], check=True, capture_output=True, text=True)
+    compiler = f"{asked.stdout.strip()}-{platform.machine()}"
     figures = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
     if compiler not in figures and not arguments.update:
         print(f"instruction counts: not compared: no figures for {compiler} (known: {', '.join(sorted(figures))}); "

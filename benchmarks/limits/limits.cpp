@@ -105,7 +105,7 @@ std::size_t bytes_per_thread(Level level, int threads) {
   return 0;
 }
 
-constexpr int n_tries = 5;  // the best of them is the limit
+constexpr int n_tries = 9;  // the best of them is the limit
 
 template <class Measure>
 double remembered(const std::tuple<std::string, std::size_t, int>& key, Measure measure) {

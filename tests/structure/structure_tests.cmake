@@ -15,6 +15,13 @@ foreach(script IN ITEMS check_includes check_rows check_portable)
   softstep_structure_test(${script}_self_test ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR} --self-test)
 endforeach()
 
+# The benchmarks print no figure for a wrong result, and the guard of instruction counts can fail.
+if(TARGET softstep_benchmarks_selftest)
+  softstep_structure_test(benchmarks_refuse_wrong_results softstep_benchmarks_selftest)
+endif()
+softstep_structure_test(instruction_counts_self_test ${python}
+                        ${PROJECT_SOURCE_DIR}/benchmarks/instruction_counts/check.py --self-test)
+
 # Symbols are judged in an optimised build, which is what is installed.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(isa_objects)
