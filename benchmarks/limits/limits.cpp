@@ -72,8 +72,8 @@ double seconds_together(int threads, Prepare prepare, Body body) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
+// What the kernel says first: the C library multiplies the third cache by the sockets or cores of some virtual machines.
 std::size_t cache_size(int sysconf_name, int level, std::size_t otherwise) {
-  if (const long size = sysconf(sysconf_name); size > 0) return static_cast<std::size_t>(size);
   for (int index = 0; index < 8; ++index) {
     const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
     int found = 0;
@@ -84,7 +84,8 @@ std::size_t cache_size(int sysconf_name, int level, std::size_t otherwise) {
     std::ifstream(folder + "size") >> kilobytes;
     if (found == level && type != "Instruction" && kilobytes > 0) return kilobytes << 10;
   }
-  return otherwise;
+  const long size = sysconf(sysconf_name);
+  return size > 0 ? static_cast<std::size_t>(size) : otherwise;
 }
 
 // Half of each cache, so that nothing else that lives there matters; of the third, which other machines of the host
