@@ -5,7 +5,7 @@
 namespace softstep::bench {
 namespace {
 
-const bool registered = register_product("product_nn", Form::nn, SOFTSTEP_PRODUCT(product_nn));
+const bool registered = register_product("product_nn", ProductForm::nn, SOFTSTEP_PRODUCT(product_nn));
 
 }  // namespace
 }  // namespace softstep::bench

@@ -5,7 +5,7 @@
 namespace softstep::bench {
 namespace {
 
-const bool registered = register_product("product_nt", Form::nt, SOFTSTEP_PRODUCT(product_nt));
+const bool registered = register_product("product_nt", ProductForm::nt, SOFTSTEP_PRODUCT(product_nt));
 
 }  // namespace
 }  // namespace softstep::bench

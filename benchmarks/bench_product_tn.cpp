@@ -5,7 +5,7 @@
 namespace softstep::bench {
 namespace {
 
-const bool registered = register_product("product_tn", Form::tn, SOFTSTEP_PRODUCT(product_tn));
+const bool registered = register_product("product_tn", ProductForm::tn, SOFTSTEP_PRODUCT(product_tn));
 
 }  // namespace
 }  // namespace softstep::bench

@@ -86,7 +86,7 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
   how.n_threads = threads;
   Objective<T> objective(data, how);
   TrainerOptions options;
-  form.choose(options);
+  options.form = form.form;
   options.rule = parse_rule(rule);
   options.trace_rows_per_decade = 0;
   const auto run_from = [&](TrainState<T>& from, std::int64_t n_steps) {
@@ -147,7 +147,7 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
 
 template <class T>
 void register_step(const std::string& rule, const FormRow& form, const Shape& shape, int threads) {
-  const std::string label = "step/" + rule + "/" + form.name + "/" + type_name<T> + "/" + name(shape) +
+  const std::string label = "step/" + rule + "/" + form.name() + "/" + type_name<T> + "/" + name(shape) +
                             "/threads:" + std::to_string(threads);
   benchmark::RegisterBenchmark(label.c_str(), [=, &form](benchmark::State& s) {
     measure<T>(s, label, rule, form, shape, threads);
@@ -159,6 +159,7 @@ const bool registered = [] {
     for (const FormRow& form : forms)
       for (const Shape& shape : shapes)
         for (const int threads : thread_counts()) {
+          if (!form.fits(shape)) continue;
           register_step<float>(rule.name, form, shape, threads);
           register_step<double>(rule.name, form, shape, threads);
         }

@@ -9,24 +9,24 @@
 namespace softstep::bench {
 
 /// nt is V = Z W^T (n x d x d), tn is G = g^T Z (d x n x d), nn is Z W (n x d x d).
-enum class Form { nt, tn, nn };
+enum class ProductForm { nt, tn, nn };
 
 /// The operands as the layer has them.
 template <class T>
 struct Operands {
-  Form form;
+  ProductForm form;
   std::size_t m, n, k;
   std::vector<T> a, b, c;
-  Operands(Form f, const Shape& shape)
+  Operands(ProductForm f, const Shape& shape)
       : form(f),
-        m(f == Form::tn ? shape.dim : shape.n_samples),
+        m(f == ProductForm::tn ? shape.dim : shape.n_samples),
         n(shape.dim),
-        k(f == Form::tn ? shape.n_samples : shape.dim),
+        k(f == ProductForm::tn ? shape.n_samples : shape.dim),
         a(uniform<T>(m * k, -1, 1, 1)),
         b(uniform<T>(n * k, -1, 1, 2)),
         c(m * n) {}
   simd::ProductArgs<T> args() {
-    return {m, n, k, a.data(), form == Form::tn ? m : k, b.data(), form == Form::nt ? k : n, c.data(), n};
+    return {m, n, k, a.data(), form == ProductForm::tn ? m : k, b.data(), form == ProductForm::nt ? k : n, c.data(), n};
   }
 };
 
@@ -35,8 +35,8 @@ struct Operands {
 template <class T>
 double worst_over_bound(Operands<T>& in) {
   const auto args = in.args();
-  const std::size_t a_row = in.form == Form::tn ? 1 : args.lda, a_column = in.form == Form::tn ? args.lda : 1;
-  const std::size_t b_row = in.form == Form::nt ? 1 : args.ldb, b_column = in.form == Form::nt ? args.ldb : 1;
+  const std::size_t a_row = in.form == ProductForm::tn ? 1 : args.lda, a_column = in.form == ProductForm::tn ? args.lda : 1;
+  const std::size_t b_row = in.form == ProductForm::nt ? 1 : args.ldb, b_column = in.form == ProductForm::nt ? args.ldb : 1;
   double worst = 0.0;
   for (std::size_t e = 0; e < in.m * in.n; e += in.m * in.n / 500 + 1) {
     const std::size_t i = e / in.n, j = e % in.n;
@@ -56,7 +56,7 @@ double worst_over_bound(Operands<T>& in) {
 }
 
 template <class T, class Product>
-void measure_product(benchmark::State& state, const std::string& name, Form form, const Shape& shape,
+void measure_product(benchmark::State& state, const std::string& name, ProductForm form, const Shape& shape,
                      const Contender<T>& contender, Product product) {
   Operands<T> in(form, shape);
   const auto args = in.args();
@@ -77,7 +77,7 @@ void measure_product(benchmark::State& state, const std::string& name, Form form
 
 /// `product`: calls the product of a contender, from (contender, args).
 template <class Product>
-bool register_product(const std::string& kernel_name, Form form, Product product) {
+bool register_product(const std::string& kernel_name, ProductForm form, Product product) {
   for (const Shape& shape : shapes)
     for_each_contender(kernel_name, [&]<class T>(const Contender<T>& contender, const std::string& variant) {
       const std::string label = variant + "/" + name(shape);
