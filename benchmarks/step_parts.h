@@ -49,7 +49,7 @@ StepParts measure_parts(const simd::Isa& isa, const Shape& shape) {
   std::vector<T> v(n * stride), w = uniform<T>(d * d, -1, 1, 5), g(d * d);
   StepParts out;
   out.products = seconds_of([&] {
-    kernels.product_nt({n, d, d, z.data(), stride, w.data(), d, v.data(), stride});
+    kernels.product_nn({n, d, d, z.data(), stride, w.data(), d, v.data(), stride});
     kernels.product_tn({d, d, n, rows.data(), stride, z.data(), stride, g.data(), d});
     benchmark::ClobberMemory();
   });

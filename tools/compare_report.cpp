@@ -132,6 +132,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   json["steps"] = settings.run.n_steps;
   json["precision"] = settings.run.precision;
   json["master"] = settings.run.master;
+  json["form"] = settings.run.form;
   json["isa"] = settings.objective.isa;
   json["threads"] = settings.n_threads;
   json["init"] = settings.run.init;

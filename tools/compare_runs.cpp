@@ -117,6 +117,7 @@ class Runs {
     options.rule = settings_.rules[r];
     options.n_steps = settings_.run.n_steps;
     options.master_weights = settings_.run.master_weights();
+    options.form = parse_form(settings_.run.form);
     options.trace_rows_per_decade = static_cast<int>(settings_.run.trace_rows_per_decade);
     if (is_direction(source.reference)) {
       options.reference = source.reference.weights;

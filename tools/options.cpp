@@ -253,6 +253,10 @@ void add_run_options(CLI::App& app, RunOptions& run) {
   add_word(app, "--precision", run.precision, {"f64", "f32"}, "Number type of data, weights and kernels");
   add_word(app, "--master", run.master, {"working", "float64"},
            "Weights kept in the working precision, or in float64 and rounded for the kernels");
+  add_word(app, "--form", run.form,
+           {to_string(Form::automatic), to_string(Form::dense), to_string(Form::query_span),
+            to_string(Form::token_span)},
+           "How W is kept: the same trajectory, at another cost per step");
   add_word(app, "--loss", run.loss, {to_string(Loss::logistic), to_string(Loss::exponential)},
            "Loss of the margin");
   add_word(

@@ -136,6 +136,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   trainer.n_steps = options.run.n_steps;
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.master_weights.empty() ? MasterWeights::working : MasterWeights::float64;
+  trainer.form = parse_form(options.run.form);
   trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
   trainer.reference = reference.weights;
   trainer.stop_one_minus_cos = reference.weights.empty() ? 0.0 : options.stop_one_minus_cos;
@@ -164,6 +165,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   json["rule_options"] = rule_values(rule);
   json["precision"] = options.run.precision;
   json["master"] = master;
+  json["form"] = to_string(summary.form);
   json["isa"] = objective.isa();
   json["threads"] = objective_options.n_threads;
   add_run(json, summary, margin);
@@ -178,7 +180,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   std::vector<std::pair<std::string, std::string>> rows = {
       {"status", to_string(summary.status)},
       {"rule", rule_label(rule)},
-      {"on", options.run.precision + ", master weights " + master + ", " + objective.isa() + ", threads " +
+      {"on", options.run.precision + ", master weights " + master + ", " + to_string(summary.form) + ", " + objective.isa() + ", threads " +
                  std::to_string(objective_options.n_threads)},
       {"steps", std::to_string(summary.steps) + " in " + rounded(summary.seconds, 4) + " s (" +
                     rounded(steps_per_second(summary), 4) + " steps/s)" +

@@ -3,7 +3,8 @@
 // The kernels of simd/kernels.def as plain loops in a number type of the caller's choice: `Number` is float,
 // double, long double or a multi-precision type; mathematical functions are found by argument. Inputs are of
 // any type T that Number can be made from without rounding. Written for the reader and the tests, never
-// tuned; shares no code with what it checks. The attention kernel is in attention.h.
+// tuned; shares no code with what it checks. The attention kernels, attention
+// and attention_lanes, are in attention.h.
 
 #include <cmath>
 #include <cstddef>
@@ -58,6 +59,19 @@ Number product_tn(std::size_t row, std::size_t col, std::size_t k, const T* a, s
   Number sum(0);
   for (std::size_t i = 0; i < k; ++i) sum += Number(a[i * lda + row]) * Number(b[i * ldb + col]);
   return sum;
+}
+
+/// The slope that row_factors multiplies a row by, from m = gamma_opt - pivot_gap + e^c mu; its last term as one number.
+template <class Number>
+struct RowFactor {
+  Number margin, log_slope;  ///< m; log of -l'(m)
+};
+template <class Number>
+RowFactor<Number> row_factors(bool logistic, Number optimal_score, Number pivot_gap, Number shifted_gap) {
+  using std::exp;
+  using std::log;
+  const Number m = optimal_score - pivot_gap + shifted_gap;
+  return {m, logistic ? Number(-log(Number(1) + exp(m))) : Number(-m)};
 }
 
 }  // namespace softstep::reference

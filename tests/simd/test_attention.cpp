@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention_case.h"
+#include "attention_check.h"
 #include "core/reference/attention.h"
 #include "core/reference/error_bounds.h"
 #include "support/isas.h"
@@ -18,95 +19,10 @@ namespace {
 
 using softstep::simd::Isa;
 using softstep::test::AttentionCase;
+using softstep::test::AttentionRatios;
 using softstep::test::AttentionRun;
 using softstep::test::for_each_isa;
 using Number = long double;
-
-// Errors relative to their bounds, the worst of each kind.
-struct Ratios {
-  double scores = 0.0, stats = 0.0, row = 0.0;
-  bool nan = false;
-  void add(double& worst, Number error, double bound) {
-    const double ratio = error == 0 ? 0.0 : static_cast<double>(std::fabs(error)) / bound;
-    if (!(ratio <= worst)) worst = ratio;
-    nan = nan || std::isnan(ratio);
-  }
-  bool ok() const { return !nan && scores <= 1.0 && stats <= 1.0 && row <= 1.0; }
-};
-
-template <class T>
-void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, Ratios& ratios) {
-  const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
-  const double tiny = static_cast<double>(std::numeric_limits<T>::min());
-  const std::size_t n = in.n_tokens, d = in.dim;
-  const std::vector<Number> v(in.query.data(), in.query.data() + d), gaps(in.gaps.data(), in.gaps.data() + n),
-      s(out.scores.begin(), out.scores.end());
-  const auto exact_scores = softstep::reference::scores(in.tokens.data(), in.stride, n, d, v.data());
-  for (std::size_t t = 0; t < n; ++t) {
-    double size = 0.0;
-    for (std::size_t j = 0; j < d; ++j) size += static_cast<double>(std::fabs(Number(in.at(t, j)) * v[j]));
-    // d products and their sum in any order: no term passes through more than d roundings.
-    ratios.add(ratios.scores, s[t] - exact_scores[t], 1.01 * u * static_cast<double>(d) * size + tiny);
-  }
-
-  const auto exact = softstep::reference::attention(n, s.data(), gaps.data(), in.optimal);
-  const Number c = softstep::reference::other_exponent(exact, gaps.data());
-  const auto pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
-  std::vector<double> z, gap;
-  for (std::size_t t = 0; t < n; ++t) {
-    z.push_back(static_cast<double>(s[t] - s[pivot]));
-    gap.push_back(static_cast<double>(gaps[t]));
-  }
-  const auto size = softstep::reference::row_magnitude(z, gap, 0.0);
-  const bool empty = std::isinf(size.exponent);
-  REQUIRE(out.stats.pivot == pivot);
-  REQUIRE(std::isinf(out.stats.exponent) == empty);
-  const auto n_tokens = static_cast<double>(n);
-  // Numbers that are rounded once.
-  if (!empty) ratios.add(ratios.stats, out.stats.exponent - c, u * static_cast<double>(std::fabs(c)));
-  ratios.add(ratios.stats, out.stats.optimal_score - (s[in.optimal] - s[pivot]),
-             u * std::fabs(z[in.optimal]));
-  // p_a, E and the ties, mu: the lines of error_bounds.h
-  const double p_a = static_cast<double>(exact.attention[pivot]);
-  ratios.add(ratios.stats, out.stats.pivot_attention - exact.attention[pivot],
-             1.01 * (7 * n_tokens + 6) * u * p_a);
-  Number rest = 0, ties = 0, mu = 0;
-  double rest_bound = tiny * n_tokens, ties_bound = tiny * n_tokens;
-  for (std::size_t t = 0; t < n; ++t) {
-    if (t == pivot) continue;
-    if (gaps[t] == gaps[pivot]) {
-      const Number w = std::exp(s[t] - s[pivot]);
-      ties += w;
-      ties_bound += static_cast<double>(w) * u * (n_tokens + 3 * (1 + std::fabs(z[t])));
-    } else {
-      const Number argument = s[t] - s[pivot] - c, e = std::exp(argument);
-      rest += e;
-      mu += exact.attention[pivot] * e * (gaps[pivot] - gaps[t]);
-      rest_bound += static_cast<double>(e * (n_tokens + 3 * (1 - argument))) * u;
-    }
-  }
-  ratios.add(ratios.stats, out.stats.rest - rest, 1.01 * rest_bound);
-  ratios.add(ratios.stats, out.stats.ties - ties, 1.01 * ties_bound);
-  ratios.add(ratios.stats, out.stats.mean_gap - mu,
-             1.01 * (8 * n_tokens + 12) * u * size.moment + 4.0 * n_tokens * tiny);
-
-  const auto r = softstep::reference::gradient_weights(exact, gaps.data(), c);
-  const auto g = softstep::reference::weighted_sum(in.tokens.data(), in.stride, n, d, r.data());
-  for (std::size_t j = 0; j < d; ++j) {
-    // The second term is for results and e_t below the smallest normal number, which may become 0.
-    double bound = 0.0, underflow = 1.0;
-    for (std::size_t t = 0; t < n; ++t) {
-      const double x = std::fabs(static_cast<double>(in.at(t, j)));
-      bound += size.weights[t] * x;
-      underflow += (1.0 + std::fabs(gap[t] - gap[pivot]) + size.moment) * x;
-    }
-    ratios.add(ratios.row, out.gradient[j] - g[j],
-               softstep::reference::row_error_factor(n) * u * bound + tiny * underflow);
-  }
-  T largest = 0;
-  for (const T x : out.gradient) largest = std::max(largest, std::fabs(x));
-  REQUIRE(out.stats.largest == largest);
-}
 
 enum class Where { anywhere, at_optimal, elsewhere, score_ties, gap_ties };
 
@@ -137,7 +53,7 @@ TEMPLATE_TEST_CASE("attention keeps its bounds at every shape around the lane co
   using T = TestType;
   std::mt19937_64 random(1);
   for_each_isa([&](const Isa& isa) {
-    Ratios ratios;
+    AttentionRatios ratios;
     for (const std::size_t n : sizes)
       for (const std::size_t d : sizes)
         for (const double scale : {1.0, 40.0}) {
@@ -163,7 +79,7 @@ TEMPLATE_TEST_CASE("attention keeps its bounds saturated at the optimal token, a
   std::mt19937_64 random(2);
   const Isa& scalar = *softstep::test::runnable_isas().front();
   for_each_isa([&](const Isa& isa) {
-    Ratios ratios;
+    AttentionRatios ratios;
     for (const Where where :
          {Where::anywhere, Where::at_optimal, Where::elsewhere, Where::score_ties, Where::gap_ties})
       for (const double scale : {0.0, 1e-3, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6})

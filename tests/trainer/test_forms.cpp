@@ -1,0 +1,216 @@
+// Every form of the weights takes the same trajectory: dense in both layouts, query span, token span.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/reference/error_bounds.h"
+#include "objective/exact_objective.h"
+#include "support/batches.h"
+#include "support/isas.h"
+#include "trainer/runs.h"
+
+using namespace softstep;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using softstep::test::Exact;
+using softstep::test::for_each_isa;
+using softstep::test::Layout;
+using softstep::test::run;
+using softstep::test::signal_noise;
+using softstep::test::TestBatch;
+using softstep::test::Toward;
+
+namespace {
+
+constexpr Form forms[] = {Form::dense, Form::query_span, Form::token_span};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+// ||a/|a| - b/|b|||
+template <class A, class B>
+double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
+  return std::sqrt(2.0 * compare_direction(a.data(), b.data(), a.size()).one_minus_cos);
+}
+
+// The change of W by one NGD step of length 1 from `weights`, apart from W itself, which may be too large to show it.
+template <class T>
+std::vector<T> first_change(const BatchView<T>& batch, const std::vector<T>& weights, Form form,
+                            const ObjectiveOptions& how) {
+  Objective<T> objective(batch, how);
+  const std::vector<double> start(weights.begin(), weights.end());
+  auto state = initial_state<T>(start.data(), batch.dim);
+  TrainerOptions options;
+  options.rule = parse_rule("ngd:step-size=1");
+  options.form = form;
+  options.n_steps = 1;
+  options.trace_rows_per_decade = 0;
+  train(objective, state, options);
+  // From its own coefficients: the state with the base taken out.
+  for (T& w : state.span.base) w = T(0);
+  for (T& y : state.span.projected) y = T(0);
+  options.n_steps = 0;
+  train(objective, state, options);
+  return state.weights;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one at norms to 1e6", "[trainer]", float,
+                   double) {
+  using T = TestType;
+  const double u = softstep::test::unit_roundoff<T>;
+  const std::vector<Layout> layouts = {{{5, 5, 5, 5}, 20, 0, false},
+                                       {{3, 7, 1, 4}, 9, 2, true, false, true},
+                                       {{4, 4, 4}, 6, 3, false, true},
+                                       {std::vector<std::size_t>(20, 3), 40, 0, true}};
+  for_each_isa([&](const simd::Isa& isa) {
+    ObjectiveOptions how;
+    how.isa = isa.name;
+    std::uint64_t seed = 0;
+    for (const Layout& layout : layouts)
+      for (const double norm : {0.0, 10.0, 1e3, 1e6})
+        for (const Toward toward : {Toward::optimal, Toward::other}) {
+          const TestBatch<T> batch(layout, ++seed);
+          const auto weights = weights_toward(batch.view, toward, norm);
+          const softstep::test::ExactObjective<T> exact(batch.view, weights, Loss::logistic);
+          if (exact.gradient_norm == 0) continue;
+          std::vector<double> unit;
+          for (const Exact& g : exact.gradient) unit.push_back(static_cast<double>(Exact(-g / exact.gradient_norm)));
+          for (const Form form : {Form::query_span, Form::token_span}) {
+            const auto change = first_change(batch.view, weights, form, how);
+            INFO(isa.name << ' ' << to_string(form) << " norm " << norm << " seed " << seed);
+            // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a row, n rows, and
+            // each coefficient once; relative to the sum of their sizes, at most sqrt(n T d) times their sum.
+            const double terms = static_cast<double>(score_tokens(batch.view).gaps.size());
+            const double bound = exact.gradient_bound.direction +
+                                 2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
+            REQUIRE(direction_distance(change, unit) <= bound);
+          }
+        }
+  });
+}
+
+TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", "[trainer]", float, double) {
+  using T = TestType;
+  const double u = softstep::test::unit_roundoff<T>;
+  struct Case {
+    std::size_t n, n_tokens, dim;
+  };
+  // Small ones have the sample index last, the long one has not; fewer and more samples than dimensions.
+  for (const Case& size : {Case{10, 6, 60}, Case{20, 5, 10}, Case{9, 20, 40}}) {
+    const Dataset<T> data = convert<T>(signal_noise(3, size.n, size.n_tokens, size.dim));
+    for (const char* rule : {"gd:step-size=20", "ngd:step-size=1", "polyak"}) {
+      TrainerOptions options;
+      options.form = Form::dense;
+      const auto dense = run(data.view(), rule, 300, {}, {}, options);
+      CHECK(dense.summary.form == Form::dense);
+      for (const Form form : {Form::query_span, Form::token_span}) {
+        options.form = form;
+        const auto other = run(data.view(), rule, 300, {}, {}, options);
+        INFO(rule << ' ' << to_string(form) << " d = " << size.dim);
+        CHECK(other.summary.form == form);
+        // A perturbation of the scores by delta turns the gradient by 2 delta; steps of one length, 300 of them, each with
+        // scores that err by (2 d + 2) u |x| |W| |z|, make no more than that on average of |W|: 2 (2 d + 2) u |W|.
+        const double norm = dense.summary.last.weight_norm;
+        const double bound = 4.0 * (static_cast<double>(size.dim + size.n) + 2.0) * u * (1.0 + norm);
+        CHECK(direction_distance(dense.state.weights, other.state.weights) <= bound);
+        CHECK(std::fabs(other.summary.last.weight_norm / norm - 1.0) <= bound);
+        CHECK(std::fabs(other.summary.last.log10_gap - dense.summary.last.log10_gap) <=
+              bound * (1.0 + std::fabs(dense.summary.last.log10_gap)));
+        CHECK(other.trace.size() == dense.trace.size());
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("a run in any form goes on with the bits of an uninterrupted one, for any number of threads",
+                   "[trainer]", float, double) {
+  using T = TestType;
+  const Dataset<T> data = convert<T>(signal_noise(5, 24, 30, 130));
+  std::vector<double> start(130 * 130);
+  for (std::size_t k = 0; k < start.size(); ++k) start[k] = std::sin(static_cast<double>(k));
+  for (const Form form : forms) {
+    INFO(to_string(form));
+    TrainerOptions options;
+    options.rule = parse_rule("polyak");
+    options.form = form;
+    Objective<T> objective(data.view());
+    auto whole = initial_state<T>(start.data(), 130);
+    options.n_steps = 100;
+    train(objective, whole, options);
+    for (const int n_threads : {1, 2, 3}) {
+      ObjectiveOptions how;
+      how.n_threads = n_threads;
+      Objective<T> threaded(data.view(), how);
+      auto parts = initial_state<T>(start.data(), 130);
+      for (const int steps : {1, 62, 0, 37}) {
+        options.n_steps = steps;
+        options.form = parts.step == 0 ? form : Form::automatic;  // a run keeps its form
+        CHECK(train(threaded, parts, options).form == form);
+      }
+      options.form = form;
+      CHECK(same_bits(parts.weights, whole.weights));
+      CHECK(same_bits(parts.span.coefficients, whole.span.coefficients));
+      CHECK(same_bits(parts.span.projected, whole.span.projected));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("queries that repeat and gradients that cancel leave a span form right", "[trainer]", float,
+                   double) {
+  // Two samples with one query and mirrored tokens: at W = 0 their gradients cancel but for rounding; with a third, small
+  // one the norm is that of what is left.
+  using T = TestType;
+  DatasetParts<T> parts;
+  parts.n_samples = 3;
+  parts.n_tokens = 2;
+  parts.dim = 2;
+  const T small = static_cast<T>(1e-3);
+  parts.tokens = {1, T(0.5), -1, T(-0.5), 1, T(0.5), -1, T(-0.5), small, 0, 0, small};
+  parts.labels = {1, 1, 1};
+  parts.decoder = {1, 0};
+  parts.queries = {1, 1, -1, -1, 0, 1};
+  const Dataset<T> data = make_dataset(parts);
+  TrainerOptions options;
+  options.form = Form::dense;
+  const auto dense = run(data.view(), "ngd:step-size=1", 1, {}, {}, options);
+  for (const Form form : {Form::query_span, Form::token_span}) {
+    INFO(to_string(form));
+    options.form = form;
+    const auto other = run(data.view(), "ngd:step-size=1", 1, {}, {}, options);
+    CHECK(std::fabs(other.trace.front().log10_gradient_norm - dense.trace.front().log10_gradient_norm) <=
+          1e5 * softstep::test::unit_roundoff<T>);
+    CHECK(std::fabs(other.summary.last.weight_norm - 1.0) <= 1e4 * softstep::test::unit_roundoff<T>);
+  }
+}
+
+TEST_CASE("a form that cannot be is refused, and the choice fits the shape", "[trainer]") {
+  const Dataset<float> data = convert<float>(signal_noise(0));
+  Objective<float> objective(data.view());
+  TrainerOptions options;
+  options.form = Form::query_span;
+  options.master_weights = MasterWeights::float64;
+  auto state = initial_state<float>(nullptr, 60, MasterWeights::float64);
+  CHECK_THROWS_MATCHES(train(objective, state, options), InvalidArgument,
+                       MessageMatches(ContainsSubstring("form") && ContainsSubstring("float64 master weights")));
+  options.form = Form::automatic;
+  options.n_steps = 1;
+  CHECK(train(objective, state, options).form == Form::dense);
+  CHECK_THROWS_MATCHES(parse_form("sparse"), InvalidArgument, MessageMatches(ContainsSubstring("query-span")));
+
+  // d^2 large: W is not formed; many samples of few dimensions: it is.
+  const auto chosen = [](std::size_t n, std::size_t n_tokens, std::size_t dim) {
+    const auto result = run(signal_noise(0, n, n_tokens, dim).view(), "ngd", 1);
+    return result.summary.form;
+  };
+  CHECK(chosen(8, 4, 300) == Form::token_span);
+  CHECK(chosen(300, 10, 8) == Form::dense);
+}
