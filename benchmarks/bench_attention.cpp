@@ -1,93 +1,21 @@
-// The fused attention kernel over all samples of a shape: scores, pivot softmax, gap and gradient row, X_i
-// from memory once.
+// The fused attention kernel: scores, pivot softmax, gap and gradient row, X_i from memory once.
 
-#include <algorithm>
-
-#include "contenders.h"
-#include "core/reference/attention.h"
-#include "data.h"
+#include "attention_pass.h"
 
 namespace softstep::bench {
 namespace {
-
-// Worst entry of one sample's gradient row, times e^exponent, over its bound. Scores err by at most
-// (d + 1) u sum_j |x_tj v_j| each, so the exponentials of a pair by four times that and a few roundings (and
-// those of the baselines' exponential), and the sums over tokens by T u more; all relative to the sum of the absolute
-// pairs, which in the textbook form are p_t p_k (gap_t + gap_k).
-template <class T>
-double worst_over_bound(Layer<T>& layer, std::size_t i, double exponent, bool textbook) {
-  const auto in = layer.args(i);
-  const std::vector<long double> v(in.projected_query, in.projected_query + in.dim);
-  const std::vector<long double> gaps(in.score_gaps, in.score_gaps + in.n_tokens);
-  const auto s = reference::scores<long double>(in.tokens, in.token_stride, in.n_tokens, in.dim, v.data());
-  const auto exact = reference::attention<long double>(in.n_tokens, s.data(), gaps.data(), in.optimal);
-  const auto weights =
-      reference::gradient_weights<long double>(exact, gaps.data(), static_cast<long double>(exponent));
-  const auto row =
-      reference::weighted_sum<long double>(in.tokens, in.token_stride, in.n_tokens, in.dim, weights.data());
-  long double score_size = 0;
-  std::vector<long double> size(in.dim, 0);
-  const long double scale = std::exp(-static_cast<long double>(exponent));
-  for (std::size_t t = 0; t < in.n_tokens; ++t) {
-    const T* x = in.tokens + t * in.token_stride;
-    long double products = 0, pairs = 0;
-    for (std::size_t j = 0; j < in.dim; ++j) products += std::fabs(x[j] * v[j]);
-    for (std::size_t k = 0; k < in.n_tokens; ++k)
-      pairs += exact.attention[t] * exact.attention[k] * scale *
-               (textbook ? gaps[t] + gaps[k] : std::fabs(gaps[t] - gaps[k]));
-    for (std::size_t j = 0; j < in.dim; ++j) size[j] += pairs * std::fabs(static_cast<long double>(x[j]));
-    score_size = std::max(score_size, products);
-  }
-  const double factor =
-      unit_roundoff<T> * (4 * static_cast<double>(in.dim + 1) * static_cast<double>(score_size) +
-                          2 * static_cast<double>(in.n_tokens) + 40);
-  double worst = 0.0;
-  for (std::size_t j = 0; j < in.dim; ++j)
-    worst = worse(worst, std::fabs(static_cast<double>(in.gradient[j] - row[j])) /
-                             (factor * static_cast<double>(size[j])));
-  return worst;
-}
 
 template <class T>
 PlainAttention<T> plain(const simd::AttentionArgs<T>& in) {
   return {in.tokens, in.n_tokens, in.dim, in.projected_query, in.score_gaps, in.gradient, in.weights};
 }
 
-template <class T>
-void measure(benchmark::State& state, const std::string& name, const Contender<T>& c, const Shape& shape) {
-  Layer<T>& in = layer<T>(shape);
-  const auto one = [&](std::size_t i) {
-    if (c.isa != nullptr) return static_cast<double>(c.isa->template kernels<T>().attention(in.args(i)).exponent);
-    c.baseline->attention(plain(in.args(i)));
-    return 0.0;
-  };
-  const auto check = [&] {
-    double worst = 0.0;
-    for (std::size_t i = 0; i < std::min<std::size_t>(shape.n_samples, 5); ++i) {
-      std::fill_n(in.gradient.begin() + static_cast<std::ptrdiff_t>(i * shape.dim), shape.dim,
-                  std::numeric_limits<T>::quiet_NaN());
-      worst = worse(worst, worst_over_bound(in, i, one(i), c.isa == nullptr));
-    }
-    return worst;
-  };
-  if (!verified_once(state, name, check)) return;
-  for (auto _ : state) {
-    for (std::size_t i = 0; i < shape.n_samples; ++i) benchmark::DoNotOptimize(one(i));
-    benchmark::ClobberMemory();
-  }
-  const auto elements = static_cast<double>(shape.n_samples * shape.n_tokens * shape.dim);
-  const double bytes = elements * sizeof(T);
-  count(state, {4 * elements, c.peak(), bytes, read_bandwidth(level_of(bytes))});
-}
-
-const bool registered = [] {
-  for (const Shape& shape : shapes)
-    for_each_contender("attention", [&]<class T>(const Contender<T>& c, const std::string& variant) {
-      const std::string label = variant + "/" + name(shape);
-      enlist(label, [=](benchmark::State& s) { measure<T>(s, label, c, shape); });
+const bool registered =
+    register_attention("attention", []<class T>(const Contender<T>& c, const simd::AttentionArgs<T>& args) {
+      if (c.isa != nullptr) return static_cast<double>(c.isa->template kernels<T>().attention(args).exponent);
+      c.baseline->attention(plain(args));
+      return 0.0;
     });
-  return true;
-}();
 
 }  // namespace
 }  // namespace softstep::bench

@@ -1,16 +1,8 @@
-# softstep_add_isa_objects(target [SOURCE file] [PREFIX name] [OPTIONS option...])
-# One object file per row of simd/isas.def that fits the target processor: SOURCE (simd/one_isa.cpp) compiled with that
-# row's flags as object library PREFIX<isa> (softstep_isa_), OPTIONS last. Always optimised, also in debug builds: an
-# inline function that is not inlined becomes a weak symbol, and the linker may then keep the copy compiled for a CPU
-# that is not there.
-function(softstep_add_isa_objects target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "SOURCE;PREFIX" "OPTIONS")
-  if(NOT arg_SOURCE)
-    set(arg_SOURCE ${PROJECT_SOURCE_DIR}/simd/one_isa.cpp)
-  endif()
-  if(NOT arg_PREFIX)
-    set(arg_PREFIX softstep_isa_)
-  endif()
+# One object file per row of simd/isas.def that fits the target processor: `source` compiled with that row's flags, as
+# target `prefix`_<isa>; further arguments are options that come last. Always optimised, also in debug builds: an inline
+# function that is not inlined becomes a weak symbol, and the linker may then keep the copy compiled for a CPU that is
+# not there.
+function(softstep_add_isa_objects target prefix source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(family x86)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
@@ -33,14 +25,14 @@ function(softstep_add_isa_objects target)
     if(NOT CMAKE_MATCH_2 STREQUAL "any" AND NOT CMAKE_MATCH_2 STREQUAL family)
       continue()
     endif()
-    set(object ${arg_PREFIX}${name})
-    add_library(${object} OBJECT ${arg_SOURCE})
+    set(object ${prefix}_${name})
+    add_library(${object} OBJECT ${source})
     softstep_compile_options(${object})
     # GCC 12 takes the undefined registers inside its own AVX-512 intrinsics for uninitialised variables.
     # No sanitizers here: they stop inlining, and these files must not emit functions that others could pick up.
     target_compile_options(${object} PRIVATE -O3 -fno-sanitize=all -fno-exceptions -fno-math-errno -fno-trapping-math
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized> ${flags}
-                           ${arg_OPTIONS})
+                           ${ARGN})
     target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name} SOFTSTEP_ISA_IS_${name}
                                "SOFTSTEP_ISA_ARCH=${arch}" NDEBUG)
     target_compile_features(${object} PRIVATE cxx_std_20)
