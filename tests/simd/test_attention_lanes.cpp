@@ -65,8 +65,8 @@ struct Lanes {
     T* s = stats.data();
     const auto field = [&](std::size_t k) { return s + k * n_lanes; };
     // In two halves, as threads do it.
-    for (const std::size_t begin : {std::size_t{0}, n_lanes / m / 2 * m}) {
-      const std::size_t end = begin == 0 ? n_lanes / m / 2 * m : n_lanes;
+    const std::size_t middle = n_lanes / m / 2 * m;
+    for (const auto& [begin, end] : {std::pair{std::size_t{0}, middle}, std::pair{middle, n_lanes}}) {
       isa.kernels<T>().attention_lanes({tokens.data(), n_lanes, n_tokens, dim, begin, end, projected.data(),
                                         gaps.data(), optimal.data(), want_gradient ? gradient.data() : nullptr,
                                         weights.data(), field(0), field(1), field(2), field(3), field(4),
