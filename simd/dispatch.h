@@ -29,8 +29,8 @@ struct AttentionArgs {
   T* weights;                ///< work space and out: r_t / e^c without l', [n_tokens]
   TokenStorage storage = TokenStorage::working;
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
-  const void* next = nullptr;  ///< the tokens of the next call, to be fetched meanwhile; null: not known
-  std::size_t next_bytes = 0;
+  bool in_cache =
+      false;  ///< whether the tokens of all samples stay in cache; changes the order of loads, no bit
 };
 
 /// What one sample yields besides its gradient row (mathematics, section 2). A is the set of tokens whose

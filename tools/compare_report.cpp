@@ -133,6 +133,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   json["precision"] = settings.run.precision;
   json["master"] = settings.run.master;
   json["form"] = settings.run.form;
+  json["token_storage"] = settings.run.token_storage;
   json["isa"] = settings.objective.isa;
   json["threads"] = settings.n_threads;
   json["init"] = settings.run.init;

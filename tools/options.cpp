@@ -257,6 +257,8 @@ void add_run_options(CLI::App& app, RunOptions& run) {
            {to_string(Form::automatic), to_string(Form::dense), to_string(Form::query_span),
             to_string(Form::token_span)},
            "How W is kept: the same trajectory, at another cost per step");
+  add_word(app, "--token-storage", run.token_storage, {"working", "f16", "bf16"},
+           "How the kernels read tokens: 16 bits, with f32, halve the memory traffic");
   add_word(app, "--loss", run.loss, {to_string(Loss::logistic), to_string(Loss::exponential)},
            "Loss of the margin");
   add_word(
@@ -288,6 +290,9 @@ ObjectiveOptions RunOptions::objective(int n_threads) const {
   options.optimal_loss_value = lstar_value;
   options.n_threads = n_threads;
   force_isa(isa);
+  options.token_storage = parse_stored_tokens(token_storage);
+  if (options.token_storage != StoredTokens::working && precision != "f32")
+    throw InvalidArgument("--token-storage", token_storage + " goes with --precision f32 only");
   options.isa = active_isa();
   options.validate();
   return options;

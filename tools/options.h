@@ -81,7 +81,7 @@ std::map<std::string, double> rule_values(const RuleSettings& settings);
 /// What is the same for `train` and for each run of `compare`.
 struct RunOptions {
   std::string precision = "f64", master = "working", loss = "logistic", lstar = "optimal", init = "zero",
-              form = "auto", isa = "auto";
+              form = "auto", token_storage = "working", isa = "auto";
   double lstar_value = 0.0;
   CLI::Option* lstar_value_option = nullptr;
   std::int64_t n_steps = 1000, trace_rows_per_decade = 20;

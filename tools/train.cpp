@@ -166,6 +166,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   json["precision"] = options.run.precision;
   json["master"] = master;
   json["form"] = to_string(summary.form);
+  json["token_storage"] = options.run.token_storage;
   json["isa"] = objective.isa();
   json["threads"] = objective_options.n_threads;
   add_run(json, summary, margin);

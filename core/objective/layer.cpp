@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/data/half.h"
+#include "core/data/text.h"
 #include "core/objective/active_isa.h"
 #include "core/objective/blocked.h"
 #include "core/objective/loss.h"
@@ -14,11 +16,14 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr std::size_t cache_size = std::size_t{1} << 20;  // where the second cache of today's cores ends
 
 template <class T>
 const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions& options) {
   batch.validate();
   options.validate();
+  if (sizeof(T) != sizeof(float) && options.token_storage != StoredTokens::working)
+    throw InvalidArgument("token_storage", "16 bits go with float32 only");
   return batch;
 }
 
@@ -35,6 +40,12 @@ template <class T>
 bool is_safe(double squared) {
   const double safe = sizeof(T) == 4 ? 1e24 : 1e280;
   return squared < safe && squared > 1.0 / safe;
+}
+
+simd::TokenStorage storage_of(StoredTokens type) {
+  return type == StoredTokens::f16 ? simd::TokenStorage::f16
+         : type == StoredTokens::bf16 ? simd::TokenStorage::bf16
+                                      : simd::TokenStorage::working;
 }
 
 }  // namespace
@@ -62,6 +73,10 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
                        &row_factor_, &size_})
     values->resize(n);
   set_units();
+  if constexpr (sizeof(T) == sizeof(float)) store_tokens();
+  const std::size_t bytes =
+      half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T) : half_tokens_.size() * sizeof(std::uint16_t);
+  in_cache_ = bytes <= cache_size;
   for (std::size_t i = 0; i < n; ++i)
     terms_[i] = {loss_value(options.loss, scores.optimal_score[i]) / static_cast<double>(n), 0.0};
   if (options.optimal_loss == OptimalLoss::optimal) optimal_loss_ = sum_scaled(terms_.data(), n).value();
@@ -82,6 +97,28 @@ void Layer<T>::scale_gaps() {
     for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
       gaps_[k] = static_cast<T>(std::ldexp(scores.gaps[k], -power));
   }
+}
+
+// The tokens once more in 16 bits, for the kernel alone: scores of tokens, queries and W_mm are those of the batch.
+template <class T>
+void Layer<T>::store_tokens() {
+  if (options.token_storage == StoredTokens::working) return;
+  constexpr std::size_t line = 64 / sizeof(std::uint16_t);
+  half_stride_ = (batch.dim + line - 1) / line * line;
+  half_tokens_.assign(scores.gaps.size() * half_stride_, 0);
+  const auto narrow = options.token_storage == StoredTokens::f16 ? data::encode_f16 : data::encode_bf16;
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      const T* x = batch.sample(i) + t * batch.row_stride();
+      std::uint16_t* stored = half_tokens_.data() + (scores.first[i] + t) * half_stride_;
+      for (std::size_t j = 0; j < batch.dim; ++j) {
+        stored[j] = narrow(static_cast<double>(x[j]));
+        if (options.token_storage == StoredTokens::f16 && !std::isfinite(data::decode_f16(stored[j])))
+          throw InvalidArgument("token_storage", "f16 does not hold " + data::number_text(static_cast<double>(x[j])) +
+                                                     ", in token " + std::to_string(t) + " of sample " +
+                                                     std::to_string(i));
+      }
+    }
 }
 
 // The powers of two at or below the queries. A subnormal one counts as the smallest normal number, so that its
@@ -122,9 +159,11 @@ simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, 
   args.gradient = row;
   args.scores = space;
   args.weights = space + longest_;
-  if (i + 1 < batch.n_samples) {
-    args.next = batch.sample(i + 1);
-    args.next_bytes = batch.tokens_of(i + 1) * batch.row_stride() * sizeof(T);
+  args.in_cache = in_cache_;
+  if (!half_tokens_.empty()) {
+    args.storage = storage_of(options.token_storage);
+    args.half_tokens = half_tokens_.data() + scores.first[i] * half_stride_;
+    args.token_stride = half_stride_;
   }
   return kernels.attention(args);
 }

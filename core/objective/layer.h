@@ -65,6 +65,7 @@ class Layer {
  private:
   void scale_gaps();
   void set_units();
+  void store_tokens();
   simd::AttentionStats<T> attend_one(std::size_t i, const T* projected, T* row, T* space) const;
   void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
   void read_lanes();
@@ -74,6 +75,9 @@ class Layer {
   std::vector<T> gaps_;            // scores.gaps in T, in the unit of their sample
   std::vector<double> gap_units_;  // powers of two: the largest gap of a sample is in [1, 2) units
   std::size_t longest_ = 0;        // most tokens in one sample
+  bool in_cache_ = false;    // all tokens
+  std::vector<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
+  std::size_t half_stride_ = 0;
   std::vector<T> work_;            // scores and weights of one sample per thread
   std::vector<simd::AttentionStats<T>> stats_;
   std::vector<Scaled> terms_;

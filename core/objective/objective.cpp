@@ -24,6 +24,16 @@ const char* to_string(OptimalLoss mode) {
   return "";
 }
 
+const char* to_string(StoredTokens type) {
+  return type == StoredTokens::f16 ? "f16" : type == StoredTokens::bf16 ? "bf16" : "working";
+}
+
+StoredTokens parse_stored_tokens(const std::string& name) {
+  for (const StoredTokens type : {StoredTokens::working, StoredTokens::f16, StoredTokens::bf16})
+    if (name == to_string(type)) return type;
+  throw InvalidArgument("token_storage", "\"" + name + "\" is not known (known: working, f16, bf16)");
+}
+
 Loss parse_loss(const std::string& name) {
   for (const Loss loss : {Loss::logistic, Loss::exponential})
     if (name == to_string(loss)) return loss;

@@ -24,7 +24,8 @@ double product(double flops) {
 }  // namespace
 
 template <class T>
-Form cheapest_form(const BatchView<T>& batch) {
+Form cheapest_form(const Layer<T>& layer) {
+  const BatchView<T>& batch = layer.batch;
   const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
   const auto tokens = static_cast<double>(batch.total_tokens());
   // Set-up is paid once. Not the number asked for: a run in parts must take the same form as one in a whole.
@@ -38,12 +39,15 @@ Form cheapest_form(const BatchView<T>& batch) {
   const double gram = tokens * tokens * width;
   const double token = 25.0 * n + std::max(product<T>(2.0 * tokens * tokens), traffic(gram)) +
                        (product<T>(2.0 * tokens * tokens * d) + traffic(2.0 * gram) + product<T>(2.0 * n * d * d)) / steps;
-  if (gram <= most_gram_bytes && token < query && token < dense) return Form::token_span;
+  const bool may_take_tokens = layer.options.token_storage == StoredTokens::working && gram <= most_gram_bytes;
+  if (may_take_tokens && token < query && token < dense) return Form::token_span;
   return query < dense ? Form::query_span : Form::dense;
 }
 
 template <class T>
-bool fits_lanes(const BatchView<T>& batch) {
+bool fits_lanes(const Layer<T>& layer) {
+  const BatchView<T>& batch = layer.batch;
+  if (layer.options.token_storage != StoredTokens::working) return false;
   // A cache line of samples in the first cache, and a copy of the tokens that is no burden.
   constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = 24 << 10, most_copied = 64 << 20;
   std::size_t longest = 0;
@@ -54,9 +58,9 @@ bool fits_lanes(const BatchView<T>& batch) {
          (longest * lanes <= 2 * batch.total_tokens() || lanes == multiple);
 }
 
-template Form cheapest_form(const BatchView<float>&);
-template Form cheapest_form(const BatchView<double>&);
-template bool fits_lanes(const BatchView<float>&);
-template bool fits_lanes(const BatchView<double>&);
+template Form cheapest_form(const Layer<float>&);
+template Form cheapest_form(const Layer<double>&);
+template bool fits_lanes(const Layer<float>&);
+template bool fits_lanes(const Layer<double>&);
 
 }  // namespace softstep

@@ -11,7 +11,7 @@ template <class T>
 class DenseTrajectory final : public Trajectory<T> {
  public:
   DenseTrajectory(Layer<T>& layer, const TrainState<T>& state)
-      : pass_(layer, fits_lanes(layer.batch)),
+      : pass_(layer, fits_lanes(layer)),
         dim_(layer.batch.dim),
         weights_(laid_out(state.weights)),
         master_(laid_out(state.master_weights)),

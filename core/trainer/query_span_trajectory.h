@@ -10,7 +10,7 @@ template <class T>
 class QuerySpanTrajectory final : public SpanTrajectory<T> {
  public:
   QuerySpanTrajectory(Layer<T>& layer, const TrainState<T>& state)
-      : SpanTrajectory<T>(layer), pass_(layer, fits_lanes(layer.batch)), gram_(pass_.query_gram()) {
+      : SpanTrajectory<T>(layer), pass_(layer, fits_lanes(layer)), gram_(pass_.query_gram()) {
     this->start(state, pass_.size());
   }
   Form form() const override { return Form::query_span; }

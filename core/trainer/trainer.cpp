@@ -98,7 +98,7 @@ class ProgressTimer {
 
 // The form asked for; else that of the state, if it is one in the middle of a run; else the cheapest.
 template <class T>
-Form chosen_form(const BatchView<T>& batch, const TrainState<T>& state, const TrainerOptions& options,
+Form chosen_form(const Layer<T>& layer, const TrainState<T>& state, const TrainerOptions& options,
                  const StepRule<T>& rule) {
   const bool may_span = rule.moves_along_gradient() && state.master_weights.empty();
   if (options.form != Form::automatic) {
@@ -107,10 +107,13 @@ Form chosen_form(const BatchView<T>& batch, const TrainState<T>& state, const Tr
                                         (state.master_weights.empty() ? "rule " + std::string(rule.name())
                                                                       : "float64 master weights") +
                                         " (dense does)");
+    if (options.form == Form::token_span && layer.options.token_storage != StoredTokens::working)
+      throw InvalidArgument("form", "token-span does not go with tokens stored as " +
+                                        std::string(to_string(layer.options.token_storage)));
     return options.form;
   }
   if (!may_span) return Form::dense;
-  return state.step > 0 ? state.span.form : cheapest_form(batch);
+  return state.step > 0 ? state.span.form : cheapest_form(layer);
 }
 
 template <class T>
@@ -120,8 +123,8 @@ class Run {
       : state_(state),
         options_(options),
         rule_(make_step_rule<T>(options.rule)),
-        trajectory_(make_trajectory(chosen_form(objective.batch(), state, options, *rule_), Layer<T>::of(objective),
-                                    state)),
+        trajectory_(make_trajectory(chosen_form(Layer<T>::of(objective), state, options, *rule_),
+                                    Layer<T>::of(objective), state)),
         schedule_(options.trace_rows_per_decade, state.step),
         watch_(state.seconds) {
     if (!options.reference.empty()) direction_.emplace(options.reference);

@@ -36,10 +36,10 @@ std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const
 
 /// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of many steps.
 template <class T>
-Form cheapest_form(const BatchView<T>& batch);
+Form cheapest_form(const Layer<T>& layer);
 
 /// A dense run keeps small batches with the sample index last (Layer::pack_lanes).
 template <class T>
-bool fits_lanes(const BatchView<T>& batch);
+bool fits_lanes(const Layer<T>& layer);
 
 }  // namespace softstep

@@ -18,7 +18,6 @@
 // be stored in 16 bits where T = float (tokens.h): the bounds below hold for the stored numbers.
 //
 // Traffic: X_i is read from memory once (the second pass finds it in cache), v, gaps; writes d + 2 T elements.
-// While the second pass runs from cache, part of the next sample is fetched if the caller names it.
 //
 // Error of the scores: |s_t - exact| <= d u sum_j |x_tj v_j|. Of the row, given the scores:
 //   |g - exact| <= (16 T + 30) u sum_t a_t |x_t|,  a_t = |r_t| with each of its terms in absolute value and

@@ -60,6 +60,7 @@ ROOMS = [
     (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "reference", "def", "eigen", "own"}),
     (r"core/.*", STD | {"public", "dispatch", "core", "def", "own"}),
     (r"tools/.*", STD | {"public", "cli", "json", "own"}),
+    (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
     (r"tests/.*", STD | {"public", "dispatch", "reference", "catch", "boost", "eigen", "json", "support", "def", "own"}),
 ]

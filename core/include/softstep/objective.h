@@ -24,16 +24,24 @@ enum class OptimalLoss {
   zero       ///< 0: the gap is the loss itself
 };
 
+/// How the kernels read tokens, with float32: as they are, or from a copy in 16 bits, converted in registers and computed
+/// with in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16) or 2^-8 (bf16) of themselves, not at all
+/// where they came from such a file. Token scores, queries and W_mm are those of the batch.
+enum class StoredTokens { working, f16, bf16 };
+
 const char* to_string(Loss loss);
 const char* to_string(OptimalLoss mode);
+const char* to_string(StoredTokens type);
 Loss parse_loss(const std::string& name);                 ///< throws InvalidArgument listing the known names
 OptimalLoss parse_optimal_loss(const std::string& name);  ///< likewise
+StoredTokens parse_stored_tokens(const std::string& name);  ///< likewise
 
 struct ObjectiveOptions {
   Loss loss = Loss::logistic;
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
   int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
+  StoredTokens token_storage = StoredTokens::working;  ///< 16 bits for Objective<float>; f16 must hold every token
   std::string isa;                  ///< instruction set; empty means active_isa()
   void validate() const;            ///< throws InvalidArgument naming the field
 };

@@ -1,0 +1,83 @@
+// The attention kernel on tokens stored in 16 bits, arithmetic in f32: half the traffic where memory bounds it.
+
+#include "data.h"
+#include "limits/limits.h"
+
+namespace softstep::bench {
+namespace {
+
+using simd::TokenStorage;
+
+// Random numbers of the type, with magnitudes in [1/4, 1), and what they are in float.
+struct Stored {
+  std::vector<std::uint16_t> half;
+  std::vector<float> decoded;
+
+  Stored(std::size_t size, TokenStorage storage) {
+    std::mt19937 random(7);
+    for (std::size_t k = 0; k < size; ++k) {
+      const auto bits = random();
+      const bool negative = bits & 1u, small = bits & 2u;
+      const int mantissa_bits = storage == TokenStorage::f16 ? 10 : 7;
+      const std::uint32_t mantissa = (bits >> 2) & ((1u << mantissa_bits) - 1);
+      const std::uint32_t exponent = (storage == TokenStorage::f16 ? 14u : 126u) - small;
+      half.push_back(static_cast<std::uint16_t>(negative << 15 | exponent << mantissa_bits | mantissa));
+      const float value = std::ldexp(1.0f + std::ldexp(static_cast<float>(mantissa), -mantissa_bits), -1 - small);
+      decoded.push_back(negative ? -value : value);
+    }
+  }
+};
+
+void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, TokenStorage storage) {
+  Layer<float>& in = layer<float>(shape);
+  const std::size_t size = shape.n_tokens * shape.dim;
+  const Stored stored(shape.n_samples * size, storage);
+  const bool in_cache = stored.half.size() * sizeof(std::uint16_t) <= std::size_t{1} << 20;
+  const auto args = [&](std::size_t i) {
+    auto out = in.args(i);
+    out.storage = storage;
+    out.half_tokens = stored.half.data() + i * size;
+    out.in_cache = in_cache;
+    return out;
+  };
+  // The same kernel on the decoded tokens computes with the same numbers; loads may be grouped otherwise, so that scores
+  // below 50 err by (d + 1) u each way, terms by e^(4 d u 50), and sums by T + 40 roundings.
+  double worst = 0.0;
+  std::vector<float> row(shape.dim);
+  for (std::size_t i = 0; i < std::min<std::size_t>(5, shape.n_samples); ++i) {
+    auto plain = in.args(i);
+    plain.tokens = stored.decoded.data() + i * size;
+    plain.gradient = row.data();
+    const float largest = isa.f32->attention(plain).largest;
+    isa.f32->attention(args(i));
+    for (std::size_t j = 0; j < shape.dim; ++j)
+      worst = worse(worst, std::fabs(static_cast<double>(args(i).gradient[j]) - row[j]) /
+                               (static_cast<double>(largest) * static_cast<double>(shape.n_tokens)));
+  }
+  const double bound = unit_roundoff<float> *
+                       (400 * static_cast<double>(shape.dim + 1) + 2 * static_cast<double>(shape.n_tokens) + 80);
+  if (!verified(state, worst, bound)) return;
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < shape.n_samples; ++i) benchmark::DoNotOptimize(isa.f32->attention(args(i)));
+    benchmark::ClobberMemory();
+  }
+  const double bytes = static_cast<double>(stored.half.size()) * sizeof(std::uint16_t);
+  count(state, {4 * static_cast<double>(stored.half.size()), peak_flops<float>(isa), bytes,
+                read_bandwidth(level_of(bytes))});
+}
+
+const bool registered = [] {
+  for (const Shape& shape : shapes) {
+    if (shape.n_samples * shape.n_tokens * shape.dim < 1000000) continue;  // where memory does not bound it
+    for (const simd::Isa* isa : runnable_isas())
+      for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+        const std::string label = std::string("attention_storage/") +
+                                  (storage == TokenStorage::f16 ? "f16/" : "bf16/") + isa->name + "/" + name(shape);
+        enlist(label, [=](benchmark::State& s) { measure(s, *isa, shape, storage); });
+      }
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace softstep::bench
