@@ -16,7 +16,7 @@ struct Stored {
   Stored(std::size_t size, TokenStorage storage) {
     std::mt19937 random(7);
     for (std::size_t k = 0; k < size; ++k) {
-      const auto bits = random();
+      const auto bits = static_cast<std::uint32_t>(random());
       const bool negative = bits & 1u, small = bits & 2u;
       const int mantissa_bits = storage == TokenStorage::f16 ? 10 : 7;
       const std::uint32_t mantissa = (bits >> 2) & ((1u << mantissa_bits) - 1);
