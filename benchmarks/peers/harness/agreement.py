@@ -1,0 +1,103 @@
+"""When two implementations of three steps agree: a bound derived from the data, to first order in the unit roundoff u.
+
+Notation: gamma_it = y_i u^T x_it, s = X W z, p = softmax(s), m = sum p gamma, q_t = p_t (gamma_t - m), g_i = l'(m_i) X_i^T q_i,
+G = (1/n) sum_i g_i z_i^T. In any order of summation a sum of k products is within k u of the exact one, relative to the sum of
+the absolute values. So with S the largest |x|^T |W| |z|
+    s within 2 d u S; p within (4 d S + T + 4) u; gamma within d u of Gamma_t = |u|^T |x_t|; q within that of p_t (Gamma_t + M),
+    M = sum p Gamma; X^T q adds T u, the sum over samples n u, the norm d u (summed by rows, pairwise or in lanes)
+and the direction G / ||G|| is off by at most
+    delta = 2 K u (1 + S) kappa,   K = n + 4 d + 4 T + 20,   kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
+A deviation e of W moves the direction by at most Lambda e, Lambda = (1/n) sum_i C_i |z_i|^2 / ||G|| with
+    C_i = |X^T q|^2 / 4 + |l'| (sum_t |q_t| |x_t|^2 + 2 |X^T q| |X^T p|).
+The step size of the check is 1 / Lambda at most, so e doubles in a step: after 3 steps e <= (1 + 2 + 4) eta delta, plus the
+roundings of W itself, 3 u ||W||. Two implementations differ by twice that; their losses by ||G|| times it, and rounding.
+"""
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+ROUNDOFF = {"f32": 2.0 ** -24, "f64": 2.0 ** -53}
+STEPS = 3
+START = 4.0  # ||W_0||, a normalised step from 0: attention is neither uniform nor saturated
+CHUNK = 2 ** 22  # tokens' elements looked at at once
+
+
+@dataclasses.dataclass
+class Agreement:
+    """Of one data set: where to start, how to step, and how far apart loss and weights may be."""
+    step_size: float
+    polyak_cap: float
+    roundoff_weights: float  # times u: bound on ||W - W'||_F
+    roundoff_loss: float  # times u
+    step_of_weights: float  # length of the three steps, to see that the bound says something
+
+    def bounds(self, number_type: str) -> tuple[float, float]:
+        u = ROUNDOFF[number_type]
+        return u * self.roundoff_weights, u * self.roundoff_loss
+
+
+class Problem:
+    def __init__(self, data_file: pathlib.Path):
+        tensors = load_file(data_file)
+        self.x, self.u = tensors["tokens"], tensors["decoder"].astype(np.float64)
+        self.y = tensors["labels"].astype(np.float64)
+        self.n, self.n_tokens, self.d = self.x.shape
+
+    def chunks(self):
+        step = max(1, CHUNK // (self.n_tokens * self.d))
+        for first in range(0, self.n, step):
+            x = self.x[first:first + step].astype(np.float64)
+            yield x, x[:, 0, :], self.y[first:first + step, None]
+
+    def at(self, w: np.ndarray) -> dict:
+        """Gradient and the quantities of the bound."""
+        d = self.d
+        gradient, magnitude = np.zeros((d, d)), np.zeros((d, d))
+        sums = dict.fromkeys(("curvature", "moment", "loss"), 0.0)
+        largest = 0.0
+        for x, z, y in self.chunks():
+            ax, az = np.abs(x), np.abs(z)
+            gamma, big = y * (x @ self.u), ax @ np.abs(self.u)
+            s = np.matvec(x, z @ w.T)
+            largest = max(largest, float(np.matvec(ax, az @ np.abs(w).T).max()))
+            p = np.exp(s - s.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            m = (p * gamma).sum(axis=1, keepdims=True)
+            slope = 1 / (1 + np.exp(m))
+            q, bound = p * (gamma - m), p * (big + (p * big).sum(axis=1, keepdims=True))
+            xq, xp = np.vecmat(q, x), np.vecmat(p, x)
+            gradient -= (slope * xq).T @ z
+            magnitude += (slope * np.vecmat(bound, ax)).T @ az
+            length_q, length_p = np.linalg.norm(xq, axis=1), np.linalg.norm(xp, axis=1)
+            c = length_q ** 2 / 4 + slope[:, 0] * ((np.abs(q) * (x * x).sum(axis=2)).sum(axis=1) + 2 * length_q * length_p)
+            loss = np.logaddexp(0, -m)
+            sums["curvature"] += float(c @ (z * z).sum(axis=1))
+            sums["moment"] += float((slope * bound).sum())
+            sums["loss"] += float(loss.sum())
+        out = {name: value / self.n for name, value in sums.items()}
+        return {**out, "gradient": gradient / self.n, "magnitude": np.linalg.norm(magnitude) / self.n, "largest": largest}
+
+
+def prepare(data_file: pathlib.Path, weights_file: pathlib.Path) -> Agreement:
+    """Writes W_0 beside the data and derives the bound there."""
+    problem = Problem(data_file)
+    first = problem.at(np.zeros((problem.d, problem.d)))["gradient"]
+    start = (-START / np.linalg.norm(first) * first).astype(np.float32).astype(np.float64)
+    save_file({"weights": start}, weights_file)
+    at = problem.at(start)
+    norm = float(np.linalg.norm(at["gradient"]))
+    step_size = min(0.1, norm / at["curvature"])
+    k = (problem.n + 4 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
+    delta = 2 * k * at["magnitude"] / norm
+    weights = 2 * (7 * step_size * delta + STEPS * (START + STEPS * step_size))
+    loss = norm * weights + 2 * k * at["moment"] + 2 * (problem.n + 4) * at["loss"]
+    # A Polyak step held to this coefficient of G has the same length.
+    return Agreement(step_size, step_size / norm, weights, loss, STEPS * step_size)
+
+
+def difference(ours: pathlib.Path, theirs: pathlib.Path) -> float:
+    a, b = (load_file(f)["weights"].astype(np.float64) for f in (ours, theirs))
+    return float(np.linalg.norm(a - b)) if a.shape == b.shape else math.nan

@@ -1,0 +1,65 @@
+"""The command: which parts to run, and where the results go."""
+import argparse
+import json
+import time
+
+from . import breaking, environment, report, research, solvers, steps
+from .worker_process import COMPILED, INTERPRETED
+
+SHAPES = "20,5,10 6,8,10 100,20,100 1000,64,256 256,512,128 4000,128,256 2000,8,512 64,16,2048"
+RULE_SHAPES = "20,5,10 100,20,100 1000,64,256"
+PARTS = ("steps", "rules", "breaking", "solver", "research")
+
+
+def shape(text: str) -> steps.Shape:
+    return steps.Shape(*map(int, text.split(",")))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers",
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--shapes", nargs="+", type=shape, default=[shape(s) for s in SHAPES.split()], metavar="n,T,d")
+    parser.add_argument("--types", nargs="+", choices=["f32", "f64"], default=["f32", "f64"])
+    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, len(environment.cpus(0))}))
+    parser.add_argument("--peers", nargs="+", choices=[*COMPILED, *INTERPRETED], default=[*COMPILED, *INTERPRETED])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.1, help="of one measurement in one round")
+    parser.add_argument("--research-seeds", type=int, default=3, help="seeds that the PyTorch + cvxpy script is timed on")
+    parser.add_argument("--spoil", default="", metavar="PEER",
+                        help="make this peer's steps 1 %% too long, to see the check refuse them")
+    parser.add_argument("--report", action="store_true", help="write benchmarks/RESULTS.md")
+    options = parser.parse_args()
+    if "softstep" not in options.peers:
+        options.peers.insert(0, "softstep")
+    options.peers.sort(key=[*COMPILED, *INTERPRETED].index)  # softstep first: the others are compared with it
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    began = time.monotonic()
+    settings = steps.Settings(options.peers, options.rounds, options.seconds, options.spoil)
+    file = steps.OUT / "results.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    results["machine"] = environment.machine()
+    results["threads"] = options.threads
+    if "steps" in options.parts:
+        results["steps"] = steps.run(options.shapes, options.types, options.threads, settings)
+        results["steps_command"] = f"--rounds {options.rounds} --seconds {options.seconds:g}"
+    if "rules" in options.parts:
+        fewer = steps.Settings(["softstep", "optax"], options.rounds, options.seconds)
+        results["rules"] = steps.run([shape(s) for s in RULE_SHAPES.split()], options.types, [1], fewer, "polyak")
+    if "breaking" in options.parts:
+        results["breaking"] = breaking.run()
+    if "solver" in options.parts:
+        results["solver"] = solvers.run(options.rounds)
+    if "research" in options.parts:
+        results["research"] = research.run(options.research_seeds, options.rounds)
+    results["seconds"] = time.monotonic() - began
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    text = report.text(results)
+    if options.report:
+        (environment.ROOT / "benchmarks" / "RESULTS.md").write_text(text)
+    print(text)

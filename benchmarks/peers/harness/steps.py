@@ -1,0 +1,171 @@
+"""One step of normalised gradient descent by everybody, interleaved: correct first, then timed."""
+import dataclasses
+import itertools
+import json
+import math
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+from . import agreement, environment
+from .worker_process import Worker, WorkerFailed
+
+FINALISTS = 2  # variants of a peer that go on after the first round
+PREPARE_TIMEOUT = 150.0  # seconds; torch.compile needs them
+OUT = environment.ROOT / "out" / "peers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    n: int
+    n_tokens: int
+    d: int
+
+    def __str__(self) -> str:
+        return f"{self.n},{self.n_tokens},{self.d}"
+
+
+@dataclasses.dataclass
+class Settings:
+    peers: list[str]
+    rounds: int
+    seconds: float
+    spoil: str = ""  # this peer's steps are made 1 % too long, to see the check refuse them
+
+
+@dataclasses.dataclass
+class Measured:
+    """A variant of a peer in one cell: shape, type, threads, rule."""
+    peer: str
+    variant: str
+    error_over_bound: float = math.nan
+    refused: str = ""
+    us: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.us) if self.us else math.nan
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def make_data(shape: Shape, number_type: str) -> tuple[pathlib.Path, pathlib.Path]:
+    folder = OUT / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / f"{str(shape).replace(',', '-')}-{number_type}.safetensors"
+    command = [environment.PROGRAM, "generate", "--model", "signal_noise", "--samples", shape.n, "--tokens", shape.n_tokens,
+               "--dim", shape.d, "--seed", 1, "--dtype", number_type, "--out", data]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    return data, data.with_suffix(".weights")
+
+
+class Cell:
+    """All peers on one data set with one type and one count of threads."""
+
+    def __init__(self, shape: Shape, number_type: str, threads: int, rule: str, settings: Settings, workers: dict[str, Worker]):
+        self.type, self.settings, self.workers, self.rule = number_type, settings, workers, rule
+        self.data, self.start = make_data(shape, number_type)
+        self.agreement = agreement.prepare(self.data, self.start)
+        self.step_size = self.agreement.step_size if rule == "ngd" else self.agreement.polyak_cap
+        self.bounds = self.agreement.bounds(number_type)
+        self.folder = OUT / "weights"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.entries: list[Measured] = []
+        self.head = {"shape": str(shape), "type": number_type, "threads": threads, "rule": rule}
+
+    def ours(self, name: str) -> bool:
+        return self.rule == name.split("-")[0]
+
+    def prepare(self) -> None:
+        """Loads, compiles and checks every variant; softstep comes first and is what the others are compared with."""
+        truth: tuple[pathlib.Path, float] | None = None
+        for peer, worker in self.workers.items():
+            try:
+                names = worker.ask("load", self.data, self.start)["variants"]
+            except WorkerFailed as error:
+                self.entries.append(Measured(peer, "*", refused=str(error)))
+                continue
+            for name in names:
+                if peer in ("softstep", "optax") and not self.ours(name):
+                    continue
+                entry = Measured(peer, name)
+                self.entries.append(entry)
+                try:
+                    worker.ask("prepare", name, timeout=PREPARE_TIMEOUT)
+                    file = self.folder / f"{peer}.safetensors"
+                    size = self.step_size * (1.01 if peer == self.settings.spoil else 1.0)
+                    loss = worker.ask("check", name, size, agreement.STEPS, file)["loss"]
+                    if truth is None:
+                        truth = shutil.copy(file, self.folder / "truth.safetensors"), loss
+                    self.judge(entry, file, loss, *truth)
+                except WorkerFailed as error:
+                    entry.refused = str(error)
+
+    def judge(self, entry: Measured, file: pathlib.Path, loss: float, ours: pathlib.Path, our_loss: float) -> None:
+        distance, apart = agreement.difference(ours, file), abs(loss - our_loss)
+        entry.error_over_bound = max(distance / self.bounds[0], apart / self.bounds[1])
+        if not (distance <= self.bounds[0] and apart <= self.bounds[1]):
+            entry.refused = f"disagrees: weights {distance:.3g} apart (bound {self.bounds[0]:.3g}), " \
+                            f"losses {apart:.3g} (bound {self.bounds[1]:.3g})"
+
+    def measure(self) -> None:
+        """Round 1 times every variant, the others each peer's best; who begins changes from round to round."""
+        running = [e for e in self.entries if not e.refused]
+        for number in range(self.settings.rounds):
+            for entry in running[number % len(running):] + running[:number % len(running)] if running else []:
+                try:
+                    entry.us.append(self.workers[entry.peer].ask("run", entry.variant, self.settings.seconds)["us"])
+                except WorkerFailed as error:
+                    entry.refused = str(error)
+            running = [e for e in running if not e.refused]
+            if number == 0:
+                running = finalists(running)
+
+    def result(self) -> dict:
+        entries = [{"peer": e.peer, "variant": e.variant, "median_us": None if math.isnan(e.median) else e.median,
+                    "rounds_us": e.us, "error_over_bound": None if math.isnan(e.error_over_bound) else e.error_over_bound,
+                    "refused": e.refused} for e in self.entries]
+        return {**self.head, "bound_weights": self.bounds[0], "bound_loss": self.bounds[1],
+                "length_of_check": self.agreement.step_of_weights, "entries": entries}
+
+
+def finalists(entries: list[Measured]) -> list[Measured]:
+    out: list[Measured] = []
+    for _, group in itertools.groupby(entries, key=lambda e: e.peer):
+        group = list(group)
+        # Forms of softstep are different algorithms, each reported for itself.
+        out += group if group[0].peer == "softstep" else sorted(group, key=lambda e: e.median)[:FINALISTS]
+    return out
+
+
+def run(shapes: list[Shape], types: list[str], threads: list[int], settings: Settings, rule: str = "ngd") -> list[dict]:
+    results = []
+    for number_type, count in itertools.product(types, threads):
+        workers = {peer: Worker(peer, number_type, count) for peer in settings.peers}
+        versions = {}
+        for peer, worker in workers.items():
+            try:
+                versions[peer] = worker.ask("version")["version"]
+            except (WorkerFailed, json.JSONDecodeError) as error:
+                say(f"{peer}: {error}")
+        workers = {peer: workers[peer] for peer in versions}
+        for shape in shapes:
+            began = time.monotonic()
+            cell = Cell(shape, number_type, count, rule, settings, workers)
+            cell.prepare()
+            ready = time.monotonic()
+            cell.measure()
+            results.append({**cell.result(), "versions": versions})
+            say(f"{shape} {number_type} {count} thread(s) {rule}: prepared in {ready - began:.1f} s, "
+                f"measured in {time.monotonic() - ready:.1f} s")
+            for entry in cell.entries:
+                if entry.refused:
+                    say(f"  {entry.peer} {entry.variant}: {entry.refused}")
+        for worker in workers.values():
+            worker.close()
+    return results

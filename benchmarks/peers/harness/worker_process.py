@@ -1,0 +1,57 @@
+"""A worker as the comparison sees it: a process of its own, bound to as many processors as it may use threads."""
+import json
+import os
+import select
+import subprocess
+
+from . import environment
+
+COMPILED = {"softstep": "softstep_worker", "eigen": "eigen_worker", "eigen+openblas": "eigen_blas_worker",
+            "loops": "loops_worker"}
+INTERPRETED = {"numpy": "numpy_worker.py", "torch": "torch_worker.py", "jax": "jax_worker.py", "optax": "optax_worker.py"}
+
+
+class WorkerFailed(Exception):
+    pass
+
+
+def command(peer: str) -> list[str]:
+    if peer in COMPILED:
+        return [str(environment.BUILD / "workers" / COMPILED[peer])]
+    return [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / INTERPRETED[peer])]
+
+
+class Worker:
+    def __init__(self, peer: str, number_type: str, threads: int):
+        self.peer = peer
+        log = environment.ROOT / "out" / "peers" / "logs" / f"{peer}-{number_type}-{threads}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        cpus = environment.cpus(threads)
+        with log.open("w") as errors:
+            self.process = subprocess.Popen([*command(peer), number_type, str(threads)], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=errors, env=environment.for_threads(threads),
+                                            preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+
+    def ask(self, *fields: object, timeout: float = 120.0) -> dict:
+        """Raises WorkerFailed for an error, silence, or the end of the process."""
+        if self.process.poll() is not None:
+            raise WorkerFailed(f"{self.peer} is gone")
+        self.process.stdin.write(("\t".join(map(str, fields)) + "\n").encode())
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], timeout)[0]:
+            self.process.kill()
+            raise WorkerFailed(f"{self.peer}: no answer to {fields[0]} in {timeout:.0f} s")
+        line = self.process.stdout.readline()
+        if not line:
+            raise WorkerFailed(f"{self.peer} ended at {fields[0]}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise WorkerFailed(f"{self.peer} {' '.join(map(str, fields[:2]))}: {reply['error']}")
+        return reply
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()

@@ -1,0 +1,74 @@
+// softstep itself behind the protocol of the peers. A variant is <rule>-<form>: the rule, and how W is represented.
+
+#include "worker.h"
+
+namespace softstep::peers {
+namespace {
+
+/// Forms the trainer has; `dense` keeps W as it is, the span forms follow the same trajectory for less.
+const std::vector<std::string> forms = {"dense"};
+
+/// The one line that a new form needs.
+void choose_form(TrainerOptions&, const std::string&) {}
+
+template <class T>
+class Trained final : public Variant<T> {
+ public:
+  Trained(const std::string& rule, const std::string& form, const Data<T>& data, int threads)
+      : rule_(rule), initial_(data.weights.begin(), data.weights.end()), d_(data.d) {
+    BatchView<T> batch;
+    batch.tokens = data.tokens.data();
+    batch.n_samples = data.n;
+    batch.n_tokens = data.n_tokens;
+    batch.dim = data.d;
+    batch.labels = data.labels.data();
+    batch.decoder = data.decoder.data();
+    ObjectiveOptions objective;
+    objective.n_threads = threads;
+    objective_ = std::make_unique<Objective<T>>(batch, objective);
+    options_.trace_rows_per_decade = 0;
+    choose_form(options_, form);
+  }
+  void reset() override { state_ = initial_state<T>(initial_.data(), d_); }
+  /// The trainer's own time: its two measurements of the state, at either end, are not in it.
+  double advance(std::int64_t steps, double step_size) override {
+    char rule[100];
+    if (rule_ == "polyak")
+      std::snprintf(rule, sizeof rule, "polyak:factor=1,cap=%.17g", step_size);
+    else
+      std::snprintf(rule, sizeof rule, "%s:step-size=%.17g", rule_.c_str(), step_size);
+    options_.rule = parse_rule(rule);
+    options_.n_steps = steps;
+    const TrainSummary summary = train(*objective_, state_, options_);
+    if (summary.steps != steps) throw std::runtime_error(to_string(summary.status));
+    loss_ = summary.last.loss;
+    return summary.seconds;
+  }
+  double loss() override { return loss_; }
+  std::vector<T> weights() const override { return state_.weights; }
+
+ private:
+  std::string rule_;
+  std::vector<double> initial_;
+  std::size_t d_;
+  std::unique_ptr<Objective<T>> objective_;
+  TrainState<T> state_;
+  TrainerOptions options_;
+  double loss_ = 0.0;
+};
+
+}  // namespace
+}  // namespace softstep::peers
+
+int main(int argc, char** argv) {
+  using namespace softstep::peers;
+  std::vector<std::string> names;
+  for (const char* rule : {"ngd", "polyak"})
+    for (const std::string& form : forms) names.push_back(std::string(rule) + "-" + form);
+  return serve(argc, argv, names, std::string(softstep::version) + ", " + softstep::active_isa(),
+               [&]<class T>(const std::string& name, const Data<T>& data, int threads) {
+                 const std::size_t dash = name.find('-');
+                 return std::unique_ptr<Variant<T>>(
+                     new Trained<T>(name.substr(0, dash), name.substr(dash + 1), data, threads));
+               });
+}
