@@ -1,6 +1,7 @@
 """The command: which parts to run, and where the results go."""
 import argparse
 import json
+import math
 import time
 
 from . import breaking, environment, report, research, solvers, steps
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--research-seeds", type=int, default=3, help="seeds that the PyTorch + cvxpy script is timed on")
     parser.add_argument("--spoil", default="", metavar="PEER",
                         help="make this peer's steps 1 %% too long, to see the check refuse them")
+    parser.add_argument("--merge", action="store_true", help="keep what the last run measured and this one does not")
     parser.add_argument("--report", action="store_true", help="write benchmarks/RESULTS.md")
     options = parser.parse_args()
     if "softstep" not in options.peers:
@@ -36,16 +38,35 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def without_nan(value):
+    """JSON has no NaN: null."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def merged(old: list[dict], new: list[dict]) -> list[dict]:
+    """Cells of the last run that were not measured again, in the order of the shapes."""
+    def key(cell: dict) -> tuple:
+        return cell["shape"], cell["type"], cell["threads"]
+
+    fresh = {key(cell) for cell in new}
+    order = [*SHAPES.split(), *(cell["shape"] for cell in [*old, *new])]
+    return sorted([c for c in old if key(c) not in fresh] + new, key=lambda c: (order.index(c["shape"]), c["type"], c["threads"]))
+
+
 def main() -> None:
     options = arguments()
     began = time.monotonic()
     settings = steps.Settings(options.peers, options.rounds, options.seconds, options.spoil)
     file = steps.OUT / "results.json"
-    results = json.loads(file.read_text()) if file.exists() else {}
+    results = json.loads(file.read_text()) if options.merge and file.exists() else {}
     results["machine"] = environment.machine()
-    results["threads"] = options.threads
+    results["threads"] = sorted({*results.get("threads", []), *options.threads})
     if "steps" in options.parts:
-        results["steps"] = steps.run(options.shapes, options.types, options.threads, settings)
+        results["steps"] = merged(results.get("steps", []), steps.run(options.shapes, options.types, options.threads, settings))
         results["steps_command"] = f"--rounds {options.rounds} --seconds {options.seconds:g}"
     if "rules" in options.parts:
         fewer = steps.Settings(["softstep", "optax"], options.rounds, options.seconds)
@@ -57,6 +78,7 @@ def main() -> None:
     if "research" in options.parts:
         results["research"] = research.run(options.research_seeds, options.rounds)
     results["seconds"] = time.monotonic() - began
+    results = without_nan(results)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     text = report.text(results)

@@ -1,5 +1,6 @@
 """One step of normalised gradient descent by everybody, interleaved: correct first, then timed."""
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -54,6 +55,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@functools.cache
 def make_data(shape: Shape, number_type: str) -> tuple[pathlib.Path, pathlib.Path]:
     folder = OUT / "data"
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,13 +66,18 @@ def make_data(shape: Shape, number_type: str) -> tuple[pathlib.Path, pathlib.Pat
     return data, data.with_suffix(".weights")
 
 
+@functools.cache
+def agreement_of(shape: Shape, number_type: str) -> agreement.Agreement:
+    return agreement.prepare(*make_data(shape, number_type))
+
+
 class Cell:
     """All peers on one data set with one type and one count of threads."""
 
     def __init__(self, shape: Shape, number_type: str, threads: int, rule: str, settings: Settings, workers: dict[str, Worker]):
         self.type, self.settings, self.workers, self.rule = number_type, settings, workers, rule
         self.data, self.start = make_data(shape, number_type)
-        self.agreement = agreement.prepare(self.data, self.start)
+        self.agreement = agreement_of(shape, number_type)
         self.step_size = self.agreement.step_size if rule == "ngd" else self.agreement.polyak_cap
         self.bounds = self.agreement.bounds(number_type)
         self.folder = OUT / "weights"
