@@ -2,11 +2,12 @@
 
 Notation: gamma_it = y_i u^T x_it, s = X W z, p = softmax(s), m = sum p gamma, q_t = p_t (gamma_t - m), g_i = l'(m_i) X_i^T q_i,
 G = (1/n) sum_i g_i z_i^T. In any order of summation a sum of k products is within k u of the exact one, relative to the sum of
-the absolute values. So with S the largest |x|^T |W| |z|
-    s within 2 d u S; p within (4 d S + T + 4) u; gamma within d u of Gamma_t = |u|^T |x_t|; q within that of p_t (Gamma_t + M),
-    M = sum p Gamma; X^T q adds T u, the sum over samples n u, the norm d u (summed by rows, pairwise or in lanes)
-and the direction G / ||G|| is off by at most
-    delta = 2 K u (1 + S) kappa,   K = n + 4 d + 4 T + 20,   kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
+the absolute values, and within 6 sqrt(k) u unless its roundings conspire (N. Higham and T. Mary, 2019: probability 1 - 2 e^-18;
+an accumulator that stagnates is such a conspiracy, and is to be refused). The roundings on the way to G, with S the largest
+|x|^T |W| |z|: 2 d to s, each felt by p twice and times S; T + 4 more to p; d to gamma, relative to Gamma_t = |u|^T |x_t|; T to m
+and T to X^T q, q relative to p_t (Gamma_t + M), M = sum p Gamma; n to the sum over samples; d to the norm (by rows or pairwise). So
+the direction G / ||G|| is off by at most
+    delta = 2 k u (1 + S) kappa,   k = 6 sqrt(n + 4 d + 4 T + 20),   kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
 A deviation e of W moves the direction by at most Lambda e, Lambda = (1/n) sum_i C_i |z_i|^2 / ||G|| with
     C_i = |X^T q|^2 / 4 + |l'| (sum_t |q_t| |x_t|^2 + 2 |X^T q| |X^T p|).
 The step size of the check is 1 / Lambda at most, so e doubles in a step: after 3 steps e <= (1 + 2 + 4) eta delta, plus the
@@ -90,10 +91,10 @@ def prepare(data_file: pathlib.Path, weights_file: pathlib.Path) -> Agreement:
     at = problem.at(start)
     norm = float(np.linalg.norm(at["gradient"]))
     step_size = min(0.1, norm / at["curvature"])
-    k = (problem.n + 4 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
+    k = 6 * math.sqrt(problem.n + 4 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
     delta = 2 * k * at["magnitude"] / norm
     weights = 2 * (7 * step_size * delta + STEPS * (START + STEPS * step_size))
-    loss = norm * weights + 2 * k * at["moment"] + 2 * (problem.n + 4) * at["loss"]
+    loss = norm * weights + 2 * k * at["moment"] + 2 * 6 * math.sqrt(problem.n + 4) * at["loss"]
     # A Polyak step held to this coefficient of G has the same length.
     return Agreement(step_size, step_size / norm, weights, loss, STEPS * step_size)
 

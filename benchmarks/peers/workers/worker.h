@@ -111,8 +111,8 @@ class Server {
     if (command == "prepare") {
       ready_[name] = {make_(name, data_, threads_), 0.0};
       ready_[name].variant->reset();
-      ready_[name].variant->advance(2, timed_step_size);
-      ready_[name].seconds_per_step = ready_[name].variant->advance(2, timed_step_size) / 2;
+      ready_[name].variant->advance(1, timed_step_size);
+      ready_[name].seconds_per_step = ready_[name].variant->advance(1, timed_step_size);
       return "{\"variant\": \"" + name + "\"}";
     }
     Ready& ready = ready_.at(name);
