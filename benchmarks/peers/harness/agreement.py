@@ -4,10 +4,11 @@ Notation: gamma_it = y_i u^T x_it, s = X W z, p = softmax(s), m = sum p gamma, q
 G = (1/n) sum_i g_i z_i^T. In any order of summation a sum of k products is within k u of the exact one, relative to the sum of
 the absolute values, and within 6 sqrt(k) u unless its roundings conspire (N. Higham and T. Mary, 2019: probability 1 - 2 e^-18;
 an accumulator that stagnates is such a conspiracy, and is to be refused). The roundings on the way to G, with S the largest
-|x|^T |W| |z|: 2 d to s, each felt by p twice and times S; T + 4 more to p; d to gamma, relative to Gamma_t = |u|^T |x_t|; T to m
-and T to X^T q, q relative to p_t (Gamma_t + M), M = sum p Gamma; n to the sum over samples; d to the norm (by rows or pairwise). So
+|x|^T |W| |z|: 2 d to s, times S and felt twice by p; T + 4 more to p; d to gamma, relative to Gamma_t = |u|^T |x_t|; T to m and
+T to X^T q, q relative to p_t (Gamma_t + M), M = sum p Gamma; n to the sum over samples; d to the norm (by rows or pairwise). So
 the direction G / ||G|| is off by at most
-    delta = 2 k u (1 + S) kappa,   k = 6 sqrt(n + 4 d + 4 T + 20),   kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
+    delta = 2 c u (1 + S) kappa,   c = 6 sqrt(n + 10 d + 4 T + 20),
+    kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
 A deviation e of W moves the direction by at most Lambda e, Lambda = (1/n) sum_i C_i |z_i|^2 / ||G|| with
     C_i = |X^T q|^2 / 4 + |l'| (sum_t |q_t| |x_t|^2 + 2 |X^T q| |X^T p|).
 The step size of the check is 1 / Lambda at most, so e doubles in a step: after 3 steps e <= (1 + 2 + 4) eta delta, plus the
@@ -73,9 +74,10 @@ class Problem:
             gradient -= (slope * xq).T @ z
             magnitude += (slope * np.vecmat(bound, ax)).T @ az
             length_q, length_p = np.linalg.norm(xq, axis=1), np.linalg.norm(xp, axis=1)
-            c = length_q ** 2 / 4 + slope[:, 0] * ((np.abs(q) * (x * x).sum(axis=2)).sum(axis=1) + 2 * length_q * length_p)
+            spread = (np.abs(q) * (x * x).sum(axis=2)).sum(axis=1) + 2 * length_q * length_p
+            curvature = length_q ** 2 / 4 + slope[:, 0] * spread
             loss = np.logaddexp(0, -m)
-            sums["curvature"] += float(c @ (z * z).sum(axis=1))
+            sums["curvature"] += float(curvature @ (z * z).sum(axis=1))
             sums["moment"] += float((slope * bound).sum())
             sums["loss"] += float(loss.sum())
         out = {name: value / self.n for name, value in sums.items()}
@@ -91,10 +93,10 @@ def prepare(data_file: pathlib.Path, weights_file: pathlib.Path) -> Agreement:
     at = problem.at(start)
     norm = float(np.linalg.norm(at["gradient"]))
     step_size = min(0.1, norm / at["curvature"])
-    k = 6 * math.sqrt(problem.n + 4 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
-    delta = 2 * k * at["magnitude"] / norm
+    c = 6 * math.sqrt(problem.n + 10 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
+    delta = 2 * c * at["magnitude"] / norm
     weights = 2 * (7 * step_size * delta + STEPS * (START + STEPS * step_size))
-    loss = norm * weights + 2 * k * at["moment"] + 2 * 6 * math.sqrt(problem.n + 4) * at["loss"]
+    loss = norm * weights + 2 * c * at["moment"] + 2 * 6 * math.sqrt(problem.n + 4) * at["loss"]
     # A Polyak step held to this coefficient of G has the same length.
     return Agreement(step_size, step_size / norm, weights, loss, STEPS * step_size)
 

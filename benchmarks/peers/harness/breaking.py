@@ -42,7 +42,8 @@ def run() -> list[dict]:
             with trace.open() as rows:
                 curves[rule] = {int(r["step"]): float(r["one_minus_cos"]) for r in csv.DictReader(rows) if int(r["step"]) > 0}
         steps = sorted(set.intersection(*(set(c) for c in curves.values())))
-        command = [environment.PYTHON, "-B", environment.PEERS / "workers" / "breaking_worker.py", number_type, data, limit, *steps]
+        worker = environment.PEERS / "workers" / "breaking_worker.py"
+        command = [environment.PYTHON, "-B", worker, number_type, data, limit, *steps]
         done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True,
                               env=environment.for_threads(1))
         for rule, theirs in json.loads(done.stdout.splitlines()[-1]).items():

@@ -32,8 +32,8 @@ def head(results: dict) -> str:
     lines += [[peer, version] for peer, version in versions.items()]
     return f"""# Results
 
-Written by `benchmarks/peers/compare --report {results.get('steps_command', '')}` after `benchmarks/peers/setup`;
-[peers/README.md](peers/README.md) says what is measured and how to read it, `out/peers/results.json` holds every variant and round.
+Written by `benchmarks/peers/compare --report {results.get('steps_command', '')}` after
+`benchmarks/peers/setup`; [peers/README.md](peers/README.md) says what is measured and how to read it, `out/peers/results.json` holds every variant and round.
 Medians of interleaved rounds on a machine that is shared with others: only ratios within one run count. Each answer was checked
 first; there is no figure for a wrong one.
 
@@ -53,8 +53,8 @@ def target_table(results: dict) -> str:
     return f"""
 ## Targets
 
-{met} met, {short} short, {len(rows) - met - short} not measured. Fractions of the machine's limits (FMA peak, bandwidth) are the business
-of the benchmark program, see [README.md](README.md).
+{met} met, {short} short, {len(rows) - met - short} not measured. Fractions of the machine's limits (FMA peak, bandwidth) are
+measured by the benchmark program, see [README.md](README.md).
 
 {table(['shape n,T,d; what', 'target', 'measured', ''], lines)}"""
 
@@ -90,7 +90,8 @@ def span_table(results: list[dict]) -> str:
                      *(times(cells.ratio(key, peer, "auto")) for peer in ("PyTorch", "JAX", "NumPy", "Eigen, best"))])
     if not rows:
         return ""
-    names = ["n,T,d", "type", "threads", *(f"{form}, us" for form in FORMS), "auto over dense", "PyTorch", "JAX", "NumPy", "Eigen"]
+    names = ["n,T,d", "type", "threads", *(f"{form}, us" for form in FORMS), "auto over dense", "PyTorch", "JAX", "NumPy",
+             "Eigen"]
     return f"""
 ## The same trajectory for less: algebraic gain
 
@@ -122,8 +123,8 @@ def rule_tables(results: dict) -> str:
                  f"{r['ours_at_end']:.1e}", "NaN" if r["theirs_at_end"] is None else f"{r['theirs_at_end']:.1e}"]
                 for r in results["breaking"]]
         text += f"""
-Where they leave the way to W_mm (`signal_noise`, n=10, T=6, d=60, seed 0, from W = 0; broken: from this traced step on 1 - cos(W, W_mm) is
-more than twice softstep's), and 1 - cos after {results['breaking'][0]['steps']} steps.
+Where they leave the way to W_mm (`signal_noise`, n=10, T=6, d=60, seed 0, from W = 0; broken: from this traced step on
+1 - cos(W, W_mm) is more than twice softstep's), and 1 - cos after {results['breaking'][0]['steps']} steps.
 
 {table(['rule', 'type', 'broken at step', 'NaN at step', 'softstep', 'theirs'], rows, 2)}"""
     return text
@@ -133,8 +134,8 @@ def solver_tables(results: list[dict]) -> str:
     text = """
 ## The max-margin problem (W-SVM)
 
-From the data to W, all processors. Primal: d^2 variables, one vectorised constraint matrix. Dual: one variable a constraint, with the
-Gram matrix as the Hadamard product of two small ones, softstep's own algebra. A method has solved the problem if its margin
+From the data to W, all processors. Primal: d^2 variables, one vectorised constraint matrix. Dual: one variable a constraint,
+with the Gram matrix as the Hadamard product of two small ones, softstep's own algebra. A method has solved the problem if its margin
 is within 1e-8 of softstep's (to 1e-8); the shortfall is relative.
 """
     for part in results:
@@ -153,6 +154,7 @@ is within 1e-8 of softstep's (to 1e-8); the shortfall is relative.
 
 def research_text(r: dict) -> str:
     agreement = f"losses {r['losses_apart']:.0e} and norms {r['norms_apart']:.0e} (relative) apart"
+    ours, theirs = r["softstep_seconds"], r["script_seconds"]
     if not r["agrees"]:
         return f"\n## The published research set-up\n\nNo figure: {agreement}.\n"
     return f"""
@@ -160,8 +162,8 @@ def research_text(r: dict) -> str:
 
     {r['command']}
 
-takes {r['softstep_seconds']:.3g} s as a process, from data to files. A PyTorch + cvxpy script (autograd, one vectorised constraint) takes
-{r['script_seconds']:.3g} s, {times(r['script_seconds'] / r['softstep_seconds'])} as long: the median of {r['script_seeds']} seeds times 100, on one thread,
+takes {ours:.3g} s as a process, from data to files. A PyTorch + cvxpy script (autograd, one vectorised constraint) takes
+{theirs:.3g} s, {times(theirs / ours)} as long: the median of {r['script_seeds']} seeds times 100, on one thread,
 which is its best. Checked: {agreement}.
 """
 

@@ -8,8 +8,8 @@ import subprocess
 from . import environment
 from .steps import OUT, Shape, make_data, say
 
-FULL, REDUCED = Shape(50, 20, 200), Shape(50, 20, 60)
-TIMEOUT = 90.0
+FULL, REDUCED = Shape(50, 20, 200), Shape(50, 20, 40)
+TIMEOUT = 40.0  # seconds
 WANTED = 1e-8  # relative shortfall of the margin at which a method counts as having solved it
 DUAL = ["cvxpy-dual-clarabel", "cvxpy-dual-osqp", "cvxpy-dual-scs", "sklearn-svc-dual", "scipy-nnls-dual"]
 PRIMAL = ["cvxpy-primal-clarabel", "cvxpy-primal-osqp", "cvxpy-primal-scs", "sklearn-linear-svc-primal"]

@@ -80,6 +80,8 @@ class Cell:
         self.agreement = agreement_of(shape, number_type)
         self.step_size = self.agreement.step_size if rule == "ngd" else self.agreement.polyak_cap
         self.bounds = self.agreement.bounds(number_type)
+        if not self.bounds[0] <= 0.5 * self.agreement.step_of_weights:
+            raise ValueError(f"{shape} {number_type}: the bound is as long as the steps, the check would say nothing")
         self.folder = OUT / "weights"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.entries: list[Measured] = []
@@ -107,8 +109,10 @@ class Cell:
                     file = self.folder / f"{peer}.safetensors"
                     size = self.step_size * (1.01 if peer == self.settings.spoil else 1.0)
                     loss = worker.ask("check", name, size, agreement.STEPS, file)["loss"]
-                    if truth is None:
+                    if truth is None and peer == "softstep":
                         truth = shutil.copy(file, self.folder / "truth.safetensors"), loss
+                    if truth is None:
+                        raise WorkerFailed("softstep gave no answer to compare with")
                     self.judge(entry, file, loss, *truth)
                 except WorkerFailed as error:
                     entry.refused = str(error)
@@ -121,7 +125,7 @@ class Cell:
                             f"losses {apart:.3g} (bound {self.bounds[1]:.3g})"
 
     def measure(self) -> None:
-        """Round 1 times every variant, the others each peer's best; who begins changes from round to round."""
+        """Round 1 times every variant, the further ones each peer's best; who begins changes from round to round."""
         running = [e for e in self.entries if not e.refused]
         for number in range(self.settings.rounds):
             for entry in running[number % len(running):] + running[:number % len(running)] if running else []:

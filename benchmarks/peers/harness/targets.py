@@ -104,7 +104,8 @@ def step_rows(cells: Cells, all_threads: int) -> list[Row]:
             rows.append(at_least(what, wanted, cells.ratio((shape, number_type, count), peer, form)))
     for shape, number_type in sorted({key[:2] for key in cells.cells}) if all_threads > 1 else []:
         gain = cells.ours((shape, number_type, 1)) / cells.ours((shape, number_type, all_threads))
-        rows.append(at_least(f"{shape} {number_type}: {all_threads} threads over 1", 1.8 if shape in COMPUTE_BOUND else 1.0, gain))
+        wanted = 1.8 if shape in COMPUTE_BOUND else 1.0
+        rows.append(at_least(f"{shape} {number_type}: {all_threads} threads over 1", wanted, gain))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The step rules of optax and jaxopt that are the normalised and the Polyak step, with their guards switched off where they can be
+"""The step rules of optax and jaxopt that are the normalised and the Polyak step, with their guards off where they can be
 (eps = 0, no largest step but the one asked for): make(rule, optimal_loss) gives step(w, size, *arrays) -> w.
 
 `size` is eta for the normalised step and the largest coefficient of G for the Polyak steps (c = 1).

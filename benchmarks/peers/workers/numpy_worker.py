@@ -1,4 +1,4 @@
-"""The step in NumPy: gradient written out, all arrays allocated beforehand, three ways to batch the products with X_i."""
+"""The step in NumPy: gradient written out, all arrays allocated beforehand, three ways to batch the products."""
 import numpy as np
 
 from worker import Data, serve

@@ -1,4 +1,4 @@
-"""The step in PyTorch: eager and torch.compile, autograd and a gradient written out, three ways to batch the products with X_i."""
+"""The step in PyTorch: eager and torch.compile, autograd and a gradient written out, three ways to batch the products."""
 import sys
 
 import torch
