@@ -2,6 +2,7 @@
 import argparse
 import json
 import math
+import sys
 import time
 
 from . import breaking, environment, report, research, solvers, steps
@@ -57,31 +58,39 @@ def merged(old: list[dict], new: list[dict]) -> list[dict]:
     return sorted([c for c in old if key(c) not in fresh] + new, key=lambda c: (order.index(c["shape"]), c["type"], c["threads"]))
 
 
-def main() -> None:
-    options = arguments()
-    began = time.monotonic()
-    settings = steps.Settings(options.peers, options.rounds, options.seconds, options.spoil)
-    file = steps.OUT / "results.json"
-    results = json.loads(file.read_text()) if options.merge and file.exists() else {}
-    results["machine"] = environment.machine()
-    results["threads"] = sorted({*results.get("threads", []), *options.threads})
+def measure(options: argparse.Namespace) -> dict:
+    results: dict = {"machine": environment.machine(), "threads": options.threads}
     if "steps" in options.parts:
-        results["steps"] = merged(results.get("steps", []), steps.run(options.shapes, options.types, options.threads, settings))
+        settings = steps.Settings(options.peers, options.rounds, options.seconds, options.spoil)
+        results["steps"] = steps.run(options.shapes, options.types, options.threads, settings)
         results["steps_command"] = f"--rounds {options.rounds} --seconds {options.seconds:g}"
     if "rules" in options.parts:
-        fewer = steps.Settings(["softstep", "optax"], options.rounds, options.seconds)
-        results["rules"] = steps.run([shape(s) for s in RULE_SHAPES.split()], options.types, [1], fewer, "polyak")
+        settings = steps.Settings(["softstep", "optax"], options.rounds, options.seconds)
+        results["rules"] = steps.run([shape(s) for s in RULE_SHAPES.split()], options.types, [1], settings, "polyak")
     if "breaking" in options.parts:
         results["breaking"] = breaking.run()
     if "solver" in options.parts:
         results["solver"] = solvers.run(options.rounds)
     if "research" in options.parts:
         results["research"] = research.run(options.research_seeds, options.rounds)
-    results["seconds"] = time.monotonic() - began
-    results = without_nan(results)
+    return without_nan(results)
+
+
+def main() -> None:
+    options = arguments()
+    began = time.monotonic()
+    results = measure(options)
+    file = steps.OUT / "results.json"
+    if options.merge and file.exists():
+        old = json.loads(file.read_text())
+        if "steps" in results:
+            results["steps"] = merged(old.get("steps", []), results["steps"])
+        results["threads"] = sorted({*old["threads"], *results["threads"]})
+        results = {**old, **results}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     text = report.text(results)
     if options.report:
         (environment.ROOT / "benchmarks" / "RESULTS.md").write_text(text)
     print(text)
+    print(f"compare: {time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -33,7 +33,8 @@ def head(results: dict) -> str:
     return f"""# Results
 
 Written by `benchmarks/peers/compare --report {results.get('steps_command', '')}` after
-`benchmarks/peers/setup`; [peers/README.md](peers/README.md) says what is measured and how to read it, `out/peers/results.json` holds every variant and round.
+`benchmarks/peers/setup`; [peers/README.md](peers/README.md) says what is measured and how to read it,
+`out/peers/results.json` holds every variant and round.
 Medians of interleaved rounds on a machine that is shared with others: only ratios within one run count. Each answer was checked
 first; there is no figure for a wrong one.
 
@@ -135,8 +136,8 @@ def solver_tables(results: list[dict]) -> str:
 ## The max-margin problem (W-SVM)
 
 From the data to W, all processors. Primal: d^2 variables, one vectorised constraint matrix. Dual: one variable a constraint,
-with the Gram matrix as the Hadamard product of two small ones, softstep's own algebra. A method has solved the problem if its margin
-is within 1e-8 of softstep's (to 1e-8); the shortfall is relative.
+with the Gram matrix as the Hadamard product of two small ones, softstep's own algebra. A method has solved the problem
+if its margin is within 1e-8 of softstep's (to 1e-8); the shortfall is relative.
 """
     for part in results:
         ours = part["softstep"]

@@ -12,8 +12,8 @@ SEEDS, STEPS, STEP_SIZE = 100, 2000, 0.1
 MODEL = ["--model", "random_unit", "--samples", "6", "--tokens", "8", "--dim", "10"]
 COMMAND = ["compare", *MODEL, "--rules", f"ngd:step-size={STEP_SIZE}", "--steps", str(STEPS),
            "--seeds", str(SEEDS), "--no-plots"]
-# At the end attention is saturated, so a loss is a sum of 6 logarithms at the tokens selected, right to (n + T + d + 20) u in both;
-# a run that selected another token anywhere is off by that token's score gap. Norms: cvxpy's solver stops at a gap of 1e-8.
+# At the end attention is saturated, so a loss is a sum of 6 logarithms at the tokens selected, right to (n + T + d + 20) u in
+# both; a run that selected another token anywhere is off by that token's score gap. Norms: cvxpy's solver stops at a gap of 1e-8.
 LOSS_TOLERANCE = 2 * (6 + 8 + 10 + 20) * 2.0 ** -53
 NORM_TOLERANCE = 1e-7
 
