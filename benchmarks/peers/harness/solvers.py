@@ -34,7 +34,7 @@ def peer(method: str, data: pathlib.Path, threads: int) -> dict:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=TIMEOUT,
                               env=environment.for_threads(threads))
     except subprocess.TimeoutExpired:
-        return {"refused": f"not done in {TIMEOUT:.0f} s"}
+        return {"refused": f"not done in {TIMEOUT:.0f} s", "stopped_after": TIMEOUT}
     if done.returncode != 0:
         return {"refused": (done.stderr.strip().splitlines() or ["failed"])[-1][:200]}
     return json.loads(done.stdout.splitlines()[-1])

@@ -110,10 +110,16 @@ def step_rows(cells: Cells, all_threads: int) -> list[Row]:
 
 
 def solver_rows(results: list[dict]) -> list[Row]:
-    full = results[0]
-    solved = [e["seconds"] for e in full["entries"] if e["method"].startswith("cvxpy") and e.get("solved")]
-    best = min(solved, default=math.nan)
-    return [at_least(f"W-SVM {full['shape']} to 1e-8: cvxpy's best", 100, best / full["softstep"]["seconds"])]
+    """A method that was stopped took longer than that: its ratio is a lower bound."""
+    full, rows = results[0], []
+    for form, words in (("primal", "as the problem is written"), ("dual", "handed the Gram matrix")):
+        entries = [e for e in full["entries"] if e["method"].startswith(f"cvxpy-{form}")]
+        best = min((e["seconds"] for e in entries if e.get("solved")), default=math.nan)
+        stopped = max((e.get("stopped_after", math.nan) for e in entries), default=math.nan)
+        what = f"W-SVM {full['shape']} to 1e-8: cvxpy's best, {words}"
+        row = at_least(what, 100, (stopped if math.isnan(best) else best) / full["softstep"]["seconds"])
+        rows.append(dataclasses.replace(row, measured=f"> {row.measured}") if math.isnan(best) and row.measured else row)
+    return rows
 
 
 def research_rows(result: dict) -> list[Row]:

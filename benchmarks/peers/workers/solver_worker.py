@@ -92,9 +92,10 @@ def linear_svc(c: Constraints) -> np.ndarray:
 
 def nnls(c: Constraints) -> np.ndarray:
     """min ||[A^T; 1^T] lambda - e_last|| over lambda >= 0 with R in place of A^T, K = R^T R: as long, and short."""
-    from scipy.linalg import cholesky
+    from scipy.linalg import eigh
     from scipy.optimize import nnls as lawson_hanson
-    r = cholesky(c.gram())
+    values, vectors = eigh(c.gram())  # which may be singular
+    r = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
     system = np.vstack([r, np.ones(c.shape[0])])
     right = np.zeros(len(system))
     right[-1] = 1
