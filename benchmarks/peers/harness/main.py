@@ -86,7 +86,7 @@ def main() -> None:
         if "steps" in results:
             results["steps"] = merged(old.get("steps", []), results["steps"])
         results["threads"] = sorted({*old["threads"], *results["threads"]})
-        results = {**old, **results}
+        results = {**old, **results, "merged": True}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=1) + "\n")
     text = report.text(results)

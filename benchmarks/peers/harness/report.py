@@ -33,7 +33,8 @@ def head(results: dict) -> str:
     return f"""# Results
 
 Written by `benchmarks/peers/compare --report {results.get('steps_command', '')}` after
-`benchmarks/peers/setup`; [peers/README.md](peers/README.md) says what is measured and how to read it,
+`benchmarks/peers/setup`{', cell by cell with `--merge`' if results.get('merged') else ''};
+[peers/README.md](peers/README.md) says what is measured and how to read it,
 `out/peers/results.json` holds every variant and round.
 Medians of interleaved rounds on a machine that is shared with others: only ratios within one run count. Each answer was checked
 first; there is no figure for a wrong one.
