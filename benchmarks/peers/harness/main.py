@@ -20,7 +20,7 @@ def shape(text: str) -> steps.Shape:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="none: only write the report again")
     parser.add_argument("--shapes", nargs="+", type=shape, default=[shape(s) for s in SHAPES.split()], metavar="n,T,d")
     parser.add_argument("--types", nargs="+", choices=["f32", "f64"], default=["f32", "f64"])
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, len(environment.cpus(0))}))

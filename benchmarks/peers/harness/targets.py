@@ -117,7 +117,7 @@ def solver_rows(results: list[dict]) -> list[Row]:
     for form, words in (("primal", "as the problem is written"), ("dual", "handed the Gram matrix")):
         entries = [e for e in full["entries"] if e["method"].startswith(f"cvxpy-{form}")]
         best = min((e["seconds"] for e in entries if e.get("solved")), default=math.nan)
-        stopped = max((e.get("stopped_after", math.nan) for e in entries), default=math.nan)
+        stopped = min((e["stopped_after"] for e in entries if "stopped_after" in e), default=math.nan)
         what = f"W-SVM {full['shape']} to 1e-8: cvxpy's best, {words}"
         row = at_least(what, 100, (stopped if math.isnan(best) else best) / full["softstep"]["seconds"])
         rows.append(dataclasses.replace(row, measured=f"> {row.measured}") if math.isnan(best) and row.measured else row)
