@@ -92,10 +92,14 @@ def linear_svc(c: Constraints) -> np.ndarray:
 
 def nnls(c: Constraints) -> np.ndarray:
     """min ||[A^T; 1^T] lambda - e_last|| over lambda >= 0 with R in place of A^T, K = R^T R: as long, and short."""
-    from scipy.linalg import eigh
+    from scipy.linalg import LinAlgError, cholesky, eigh
     from scipy.optimize import nnls as lawson_hanson
-    values, vectors = eigh(c.gram())  # which may be singular
-    r = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+    k = c.gram()
+    try:
+        r = cholesky(k)
+    except LinAlgError:  # singular
+        values, vectors = eigh(k)
+        r = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
     system = np.vstack([r, np.ones(c.shape[0])])
     right = np.zeros(len(system))
     right[-1] = 1
