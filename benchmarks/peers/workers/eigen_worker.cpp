@@ -1,5 +1,5 @@
-// The step in Eigen, compiled for the machine: once with Eigen's own products, once with EIGEN_USE_BLAS. Everything is allocated
-// beforehand; both ways to walk over the samples are there (one matrix-vector product each, or a lazy sum).
+// The step in Eigen, compiled for the machine: once with Eigen's own products, once with EIGEN_USE_BLAS.
+// Everything is allocated beforehand; a sample's products are taken as matrix-vector products or lazily.
 
 #include <Eigen/Core>
 
@@ -87,8 +87,9 @@ class Step final : public Variant<T> {
 int main(int argc, char** argv) {
   using namespace softstep::peers;
   const std::string own = products;
-  const std::string version = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
-                              "." + std::to_string(EIGEN_MINOR_VERSION);
+  const std::string version = std::to_string(EIGEN_WORLD_VERSION) + "." +
+                              std::to_string(EIGEN_MAJOR_VERSION) + "." +
+                              std::to_string(EIGEN_MINOR_VERSION);
   return serve(argc, argv, {own + "-gemv", own + "-lazy"}, version,
                []<class T>(const std::string& name, const Data<T>& data, int threads) {
                  const bool lazy = name.find("lazy") != std::string::npos;

@@ -1,4 +1,5 @@
-// The step as plain loops that the compiler vectorises: -O3 -march=native -ffast-math, which no library can ask of its users.
+// The step as plain loops that the compiler vectorises: -O3 -march=native -ffast-math, which no library can
+// ask of its users.
 
 #include "worker.h"
 

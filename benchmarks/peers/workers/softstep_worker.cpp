@@ -1,14 +1,15 @@
-// softstep itself behind the protocol of the peers. A variant is <rule>-<form>: the rule, and how W is represented.
+// softstep itself behind the protocol of the peers. A variant is <rule>-<form>: the rule, and how W is
+// represented.
 
 #include "worker.h"
 
 namespace softstep::peers {
 namespace {
 
-/// Forms the trainer has; `dense` keeps W as it is, the span forms follow the same trajectory for less.
+/// Forms the trainer has. `dense` keeps W as it is; the report knows query_span, token_span and auto as well.
 const std::vector<std::string> forms = {"dense"};
 
-/// The one line that a new form needs.
+/// Where a form's name becomes an option of the trainer, once it has more than one.
 void choose_form(TrainerOptions&, const std::string&) {}
 
 template <class T>
