@@ -28,7 +28,10 @@ class Trained final : public Variant<T> {
     objective.n_threads = threads;
     objective_ = std::make_unique<Objective<T>>(batch, objective);
     options_.trace_rows_per_decade = 0;
-    choose_form(options_, form);
+    options_.form = form_of(form);
+    // A Gram matrix of more tokens than this is no contender, only minutes of set-up.
+    if (options_.form == Form::token_span && data.n * data.n_tokens > 4096)
+      throw std::runtime_error("too many tokens for the token span");
   }
   void reset() override { state_ = initial_state<T>(initial_.data(), d_); }
   /// The trainer's own time: its two measurements of the state, at either end, are not in it.
@@ -65,7 +68,7 @@ int main(int argc, char** argv) {
   using namespace softstep::peers;
   std::vector<std::string> names;
   for (const char* rule : {"ngd", "polyak"})
-    for (const std::string& form : forms) names.push_back(std::string(rule) + "-" + form);
+    for (const auto& [form, value] : forms) names.push_back(std::string(rule) + "-" + form);
   return serve(argc, argv, names, std::string(softstep::version) + ", " + softstep::active_isa(),
                [&]<class T>(const std::string& name, const Data<T>& data, int threads) {
                  const std::size_t dash = name.find('-');
