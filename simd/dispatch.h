@@ -56,7 +56,7 @@ struct LanesArgs {
   std::size_t n_lanes;
   std::size_t n_tokens;  ///< most tokens of one sample
   std::size_t dim;
-  std::size_t begin, end;  ///< lanes to do, multiples of lane_multiple
+  std::size_t begin, end;  ///< lanes to do: from a multiple of lane_multiple on, to the vector that holds lane end - 1
   const T* projected;      ///< v_ij at j * n_lanes + i
   const T* score_gaps;     ///< gamma_opt - gamma_t at t * n_lanes + i; NaN where sample i has no token t
   const T* optimal;        ///< opt_i as a number

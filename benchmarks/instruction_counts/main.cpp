@@ -5,6 +5,7 @@
 
 #include <valgrind/callgrind.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <list>
@@ -65,8 +66,28 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   });
   record("product_nt/" + type,
          [&] { k.product_nt({n, d, d, z.data(), d, weights.data(), d, out.data(), d}); });
+  record("product_nn/" + type,
+         [&] { k.product_nn({n, d, d, z.data(), d, weights.data(), d, out.data(), d}); });
   record("product_tn/" + type, [&] { k.product_tn({d, d, n, z.data(), d, z.data(), d, g.data(), d}); });
   record("axpy/" + type, [&] { k.axpy(d * d, T(1) / 1024, weights.data(), g.data()); });
+  // 32 samples of 5 tokens in 10 dimensions, one to a lane.
+  constexpr std::size_t lanes = 32;
+  const std::vector<T> packed = numbers<T>(5 * 10 * lanes, -1, 1), queries = numbers<T>(10 * lanes, -1, 1);
+  std::vector<T> lane_gaps = numbers<T>(5 * lanes, 0.1, 2), best(lanes, T(2)), rows(10 * lanes), p(5 * lanes),
+                 stats(8 * lanes);
+  std::fill_n(lane_gaps.begin() + 2 * lanes, lanes, T(0));
+  T* s = stats.data();
+  record("attention_lanes/" + type, [&] {
+    k.attention_lanes({packed.data(), lanes, 5, 10, 0, lanes, queries.data(), lane_gaps.data(), best.data(),
+                       rows.data(), p.data(), s, s + lanes, s + 2 * lanes, s + 3 * lanes, s + 4 * lanes, s + 5 * lanes,
+                       s + 6 * lanes, s + 7 * lanes});
+  });
+  const std::vector<T> ones(lanes, T(1)), zeros(lanes, T(0));
+  std::vector<T> scale(lanes), factor(lanes), size(lanes);
+  record("row_factors/" + type, [&] {
+    k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(), ones.data(),
+                   zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
+  });
   double sum = 0;
   record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
   if (sum == 0.0) std::puts("");  // used

@@ -39,8 +39,10 @@ void Layer<T>::attend_lanes(const T* projected, T* rows) {
   const std::size_t lines = n_lanes_ / multiple;
   T* stats = lane_stats_.data();
   for_each_index(threads, static_cast<int>(threads), [&](std::size_t band, std::size_t) {
-    kernels.attention_lanes({lane_tokens_.data(), n_lanes_, longest_, batch.dim, lines * band / threads * multiple,
-                             lines * (band + 1) / threads * multiple, projected, lane_gaps_.data(),
+    const std::size_t begin = lines * band / threads * multiple;
+    // The last vectors, of padding alone, are left as they are: zero.
+    const std::size_t end = std::min(lines * (band + 1) / threads * multiple, batch.n_samples);
+    kernels.attention_lanes({lane_tokens_.data(), n_lanes_, longest_, batch.dim, begin, end, projected, lane_gaps_.data(),
                              lane_optimal_.data(), rows, lane_weights_.data(), stats, stats + n_lanes_,
                              stats + 2 * n_lanes_, stats + 3 * n_lanes_, stats + 4 * n_lanes_, stats + 5 * n_lanes_,
                              stats + 6 * n_lanes_, stats + 7 * n_lanes_});
