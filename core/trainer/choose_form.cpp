@@ -49,7 +49,7 @@ bool fits_lanes(const Layer<T>& layer) {
   const BatchView<T>& batch = layer.batch;
   if (layer.options.token_storage != StoredTokens::working) return false;
   // A cache line of samples in the first cache, and a copy of the tokens that is no burden.
-  constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = 24 << 10, most_copied = 64 << 20;
+  constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = 160 << 10, most_copied = 64 << 20;
   std::size_t longest = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
   const std::size_t lanes = (batch.n_samples + multiple - 1) / multiple * multiple;
