@@ -41,8 +41,7 @@ class SpanTrajectory : public Trajectory<T> {
   }
 
   void write(TrainState<T>& state) const override {
-    state.weights = expand(coefficients_.data());
-    for (std::size_t k = 0; k < base_.size(); ++k) state.weights[k] += base_[k];
+    state.weights = weights_of(base_, coefficients_);
     state.span = {this->form(), base_, coefficients_, projected_};
   }
 
@@ -62,7 +61,7 @@ class SpanTrajectory : public Trajectory<T> {
     coefficients_.assign(size, T(0));
     image_.assign(size, T(0));
     const bool goes_on = state.span.form == this->form() && state.span.coefficients.size() == size &&
-                         state.span.projected.size() == size;
+                         state.span.projected.size() == size && is_its_own(state);
     const std::vector<T>& base = goes_on ? state.span.base : state.weights;
     bool zero = true;
     for (const T w : base) zero = zero && w == T(0);
@@ -79,6 +78,18 @@ class SpanTrajectory : public Trajectory<T> {
   std::vector<T> coefficients_, projected_, image_;
 
  private:
+  std::vector<T> weights_of(const std::vector<T>& base, const std::vector<T>& coefficients) const {
+    std::vector<T> w = expand(coefficients.data());
+    for (std::size_t k = 0; k < base.size(); ++k) w[k] += base[k];
+    return w;
+  }
+
+  // Whether the state is as write() left it: its weights may have been set to others since.
+  bool is_its_own(const TrainState<T>& state) const {
+    return (state.span.base.empty() || state.span.base.size() == state.weights.size()) &&
+           weights_of(state.span.base, state.span.coefficients) == state.weights;
+  }
+
   void refresh() {
     apply_gram(coefficients_.data(), projected_.data());
     for (std::size_t k = 0; k < projected_.size(); ++k) projected_[k] += base_projected_[k];

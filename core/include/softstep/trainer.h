@@ -84,7 +84,7 @@ struct TrainState {
   std::vector<T> weights;              ///< W, dim x dim
   std::vector<double> master_weights;  ///< W in double, with MasterWeights::float64; else empty
   RuleState rule_state;
-  /// What a span form goes on from, beside W: empty after dense runs. W = base + sum_k coefficient_k (its token or row)
+  /// What a span form goes on from, beside W: empty after dense runs, not used if `weights` have been set to others since. W = base + sum_k coefficient_k (its token or row)
   /// z_i^T; `projected` is V or the scores, in the form's own layout.
   struct Span {
     Form form = Form::dense;
