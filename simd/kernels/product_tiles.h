@@ -20,7 +20,7 @@ constexpr std::size_t tile_rows = 6, tile_vectors = 4;
 constexpr std::size_t tile_rows = 6, tile_vectors = 2;
 #endif
 // Outer products to one visit of a tile.
-constexpr std::size_t tile_depth = 128;
+constexpr std::size_t tile_depth = 256;
 // Fewer rows of C than this do not repay the copy of B.
 constexpr std::size_t rows_worth_a_copy = 24;
 
