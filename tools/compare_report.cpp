@@ -33,12 +33,12 @@ double median_of(const CompareResult& result, std::size_t rule, const Value& val
   return median(std::move(values));
 }
 
-// Seconds until 1 - cos fell to the level; infinity if it never did, NaN if there was no direction to compare
-// with.
-double seconds_to(const CompareRun& run, double threshold) {
+// What it took until 1 - cos fell to the level; infinity if it never did, NaN if there was no direction to compare with.
+template <class Value>
+double taken_to(const CompareRun& run, double threshold, const Value& value) {
   if (std::isnan(run.summary.last.one_minus_cos)) return std::numeric_limits<double>::quiet_NaN();
   for (const TrainSummary::Crossing& crossing : run.summary.time_to)
-    if (crossing.threshold == threshold) return crossing.seconds;
+    if (crossing.threshold == threshold) return static_cast<double>(value(crossing));
   return std::numeric_limits<double>::infinity();
 }
 
@@ -82,14 +82,6 @@ std::string data_text(const CompareSettings& settings, const CompareResult& resu
          ", d=" + std::to_string(result.dim);
 }
 
-// RFC 4180: a field with commas stands in quotes.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
 Json data_json(const CompareSettings& settings, const CompareResult& result) {
   Json json;
   json["name"] = data_text(settings, result);
@@ -124,6 +116,25 @@ Json run_json(const CompareSeed& seed, const CompareRun& run) {
 }
 
 }  // namespace
+
+double median_seconds_to(const CompareResult& result, std::size_t rule, double threshold) {
+  return median_of(result, rule, [&](const CompareRun& run) {
+    return taken_to(run, threshold, [](const TrainSummary::Crossing& crossing) { return crossing.seconds; });
+  });
+}
+
+double median_steps_to(const CompareResult& result, std::size_t rule, double threshold) {
+  return median_of(result, rule, [&](const CompareRun& run) {
+    return taken_to(run, threshold, [](const TrainSummary::Crossing& crossing) { return crossing.step; });
+  });
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
 
 Json compare_summary(const CompareSettings& settings, const CompareResult& result) {
   Json json;
@@ -160,9 +171,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
     medians["seconds_to"] = Json::array();
     for (const double threshold : thresholds)
       medians["seconds_to"].push_back(
-          {{"one_minus_cos", threshold}, {"seconds", number(median_of(result, r, [&](const CompareRun& run) {
-                                            return seconds_to(run, threshold);
-                                          }))}});
+          {{"one_minus_cos", threshold}, {"seconds", number(median_seconds_to(result, r, threshold))}});
     json["rules"].push_back(rule);
   }
   return json;
@@ -182,8 +191,7 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
       row.push_back(whole ? count_text(value) : rounded(value, 4));
     }
     for (const double threshold : thresholds) {
-      const double value =
-          median_of(result, r, [&](const CompareRun& run) { return seconds_to(run, threshold); });
+      const double value = median_seconds_to(result, r, threshold);
       row.push_back(std::isinf(value) ? "never" : rounded(value, 3));
     }
     rows.push_back(std::move(row));

@@ -6,11 +6,17 @@
 namespace softstep::peers {
 namespace {
 
-/// Forms the trainer has. `dense` keeps W as it is; the report knows query_span, token_span and auto as well.
-const std::vector<std::string> forms = {"dense"};
+/// Names the report knows; `dense` keeps W as it is, the span forms follow the same trajectory for less.
+const std::vector<std::pair<std::string, Form>> forms = {{"dense", Form::dense},
+                                                         {"query_span", Form::query_span},
+                                                         {"token_span", Form::token_span},
+                                                         {"auto", Form::automatic}};
 
-/// Where a form's name becomes an option of the trainer, once it has more than one.
-void choose_form(TrainerOptions&, const std::string&) {}
+Form form_of(const std::string& name) {
+  for (const auto& [known, form] : forms)
+    if (known == name) return form;
+  throw std::runtime_error("unknown form " + name);
+}
 
 template <class T>
 class Trained final : public Variant<T> {

@@ -1,0 +1,123 @@
+#include "compare_options.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "interrupt.h"
+#include "output.h"
+#include "softstep/error.h"
+
+namespace softstep::program {
+
+namespace fs = std::filesystem;
+
+void check_rules(const std::vector<RuleSettings>& rules) {
+  if (rules.empty()) throw InvalidArgument("--rules", "none given");
+  for (std::size_t r = 0; r < rules.size(); ++r) {
+    make_step_rule<double>(rules[r]);  // throws if a value is out of range
+    for (std::size_t s = 0; s < r; ++s)
+      if (rules[s].rule == rules[r].rule && rule_values(rules[s]) == rule_values(rules[r]))
+        throw InvalidArgument("--rules", rule_label(rules[r]) + " is there twice");
+  }
+}
+
+CompareSettings CompareOptions::settings(std::vector<RuleSettings> chosen) const {
+  CompareSettings settings;
+  settings.from_file = data_option->count() != 0;
+  if (settings.from_file && model_option->count() != 0)
+    throw InvalidArgument("--data", "does not go with --model: choose one of the two");
+  if (settings.from_file)
+    for (const CLI::Option* option : model_options)
+      if (option->count() != 0)
+        throw InvalidArgument(option->get_name(), "does not go with --data, only with --model");
+  settings.rules = std::move(chosen);
+  settings.run = run;
+  settings.init = parse_init(run.init);
+  settings.objective = run.objective(1);
+  settings.data = data;
+  settings.model = model;
+  settings.n_threads = resolved_threads(threads);
+  settings.n_seeds = static_cast<int>(seeds);
+  // One file from the same start is one run, whatever the seed.
+  if (settings.from_file && settings.init.kind != Init::Kind::normal) settings.n_seeds = 1;
+  return settings;
+}
+
+void add_compare_options(CLI::App& app, CompareOptions& options) {
+  std::string models;
+  for (const GeneratorInfo& model : generator_models())
+    models += (models.empty() ? "" : ", ") + std::string(model.name);
+  options.data_option = add_data(app, options.data);
+  options.model_option = app.add_option("--model", options.model.generator.model,
+                                        "Data model, made anew for each seed: " + models)
+                             ->type_name("NAME")
+                             ->default_str(options.model.generator.model);
+  options.model_options = add_model_options(app, options.model);
+  app.add_option("--rules", options.rules, "Rules with their options, separated by semicolons")
+      ->type_name("RULES")
+      ->default_str(options.rules);
+  add_run_options(app, options.run);
+  options.seeds_option = add_whole(app, "--seeds", options.seeds, 1, 100000, "Number of seeds");
+  add_seed(app, options.run.seed, "First seed, of the data model and of --init normal:STD");
+  add_threads(app, options.threads, "Runs at a time, each on one thread");
+  app.add_option("--out", options.out, "Directory for the results")->type_name("DIR")->required();
+  add_json(app, options.json);
+}
+
+OutputDirectory::OutputDirectory(std::string path) : path_(std::move(path)) {
+  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+}
+
+OutputDirectory::~OutputDirectory() {
+  std::error_code error;
+  for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, error);  // only if empty
+}
+
+void OutputDirectory::make() {
+  std::error_code error;
+  fs::path parent;
+  for (const fs::path& part : fs::path(path_)) {
+    parent /= part;
+    if (fs::exists(parent, error)) continue;
+    if (!fs::create_directory(parent, error))
+      throw InvalidArgument("--out", path_ + " cannot be made: " + error.message());
+    made_.push_back(parent);
+  }
+  if (!fs::is_directory(path_, error)) throw InvalidArgument("--out", path_ + " is not a directory");
+}
+
+CompareResult run_into(const CompareOptions& options, const CompareSettings& settings, OutputDirectory& directory,
+                       const std::vector<std::string>& names) {
+  catch_interrupts();
+  return run_compare(settings, [&] {
+    directory.make();
+    Outputs outputs;
+    outputs.add_input("--data", options.data.file);
+    outputs.add_input("--decoder", options.data.decoder);
+    outputs.add_input("--init", settings.init.file);
+    for (const std::string& name : names) outputs.add("--out", directory.file(name));
+    if (options.json != "-") outputs.add("--json", options.json);
+  });
+}
+
+bool note_endings(const CompareOptions& options, const CompareSettings& settings, const CompareResult& result) {
+  bool good = true, unique = true;
+  std::size_t n_without_direction = 0;
+  for (const CompareSeed& seed : result.seeds) {
+    for (const CompareRun& run : seed.runs) good = good && ended_well(run.summary.status);
+    unique = unique && seed.unique_optimal_tokens;
+    if (seed.reference["norm"].is_null()) ++n_without_direction;
+  }
+  if (settings.n_seeds != options.seeds && options.seeds_option->count() != 0)
+    note(
+        "one run of each rule: a file from the same start is the same run for every seed (see --init "
+        "normal:STD)");
+  if (!unique) note("the optimal tokens are not unique in at least one data set");
+  if (n_without_direction != 0)
+    note("no direction to compare with for " + std::to_string(n_without_direction) +
+         " seeds: their max-margin problem has no solution (summary.json, references)");
+  return good;
+}
+
+}  // namespace softstep::program

@@ -1,0 +1,55 @@
+#pragma once
+
+// What `compare` and `sweep` share: the options of many runs over seeds, and the directory of their results.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compare_runs.h"
+
+namespace softstep::program {
+
+struct CompareOptions {
+  DataOptions data;
+  ModelOptions model;
+  RunOptions run;
+  std::string rules, out, json;
+  std::int64_t seeds = 10, threads = 0;
+  CLI::Option *data_option = nullptr, *model_option = nullptr, *seeds_option = nullptr;
+  std::vector<CLI::Option*> model_options;
+
+  /// Throws InvalidArgument for what does not go together; `chosen` are the rules to run.
+  CompareSettings settings(std::vector<RuleSettings> chosen) const;
+};
+
+/// All but the options of a command's own.
+void add_compare_options(CLI::App& app, CompareOptions& options);
+
+/// The rules of --rules, each with values in range and no two alike. Throws InvalidArgument.
+void check_rules(const std::vector<RuleSettings>& rules);
+
+/// The directory of the results; removed again if nothing came of it.
+class OutputDirectory {
+ public:
+  explicit OutputDirectory(std::string path);
+  ~OutputDirectory();
+  OutputDirectory(const OutputDirectory&) = delete;
+  OutputDirectory& operator=(const OutputDirectory&) = delete;
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  void make();
+
+ private:
+  std::string path_;
+  std::vector<std::filesystem::path> made_;
+};
+
+/// Makes the runs. Before the first of them the directory is made and every file of `names` found writable.
+CompareResult run_into(const CompareOptions& options, const CompareSettings& settings, OutputDirectory& directory,
+                       const std::vector<std::string>& names);
+
+/// Exit code, and the notes that both commands give.
+bool note_endings(const CompareOptions& options, const CompareSettings& settings, const CompareResult& result);
+
+}  // namespace softstep::program

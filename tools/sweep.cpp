@@ -1,0 +1,112 @@
+// softstep sweep: rules times step sizes times seeds, many small runs at once, each on one thread.
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "compare_options.h"
+#include "compare_report.h"
+#include "interrupt.h"
+#include "output.h"
+#include "softstep/error.h"
+
+namespace softstep::program {
+
+namespace {
+
+struct Options : CompareOptions {
+  std::string step_sizes = "0.01,0.1,1,10,100";
+};
+
+const std::string step_size = "step-size";
+
+std::vector<double> read_sizes(const std::string& text) {
+  std::vector<double> sizes;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = text.find(',', begin);
+    const std::string part = text.substr(begin, end - begin);
+    double value = 0.0;
+    const char* last = part.data() + part.size();
+    const auto read = std::from_chars(part.data(), last, value);
+    if (part.empty() || read.ec != std::errc() || read.ptr != last || !(value > 0.0) || !std::isfinite(value))
+      throw InvalidArgument("--step-sizes", "\"" + part + "\" in \"" + text + "\" is not a positive number");
+    for (const double other : sizes)
+      if (other == value) throw InvalidArgument("--step-sizes", part + " is there twice");
+    sizes.push_back(value);
+    if (end == std::string::npos) return sizes;
+    begin = end + 1;
+  }
+}
+
+bool has_step_size(const std::string& rule) {
+  for (const RuleInfo& info : step_rules())
+    if (info.name == rule)
+      for (const RuleOptionInfo& option : info.options)
+        if (option.name == step_size) return true;
+  return false;
+}
+
+// Every rule that takes a step size, and is not given one, with each of the sizes; the others once.
+std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules, const std::vector<double>& sizes) {
+  std::vector<RuleSettings> out;
+  for (const RuleSettings& rule : rules) {
+    if (!has_step_size(rule.rule) || rule.options.count(step_size) != 0) {
+      out.push_back(rule);
+      continue;
+    }
+    for (const double size : sizes) {
+      out.push_back(rule);
+      out.back().options[step_size] = size;
+    }
+  }
+  return out;
+}
+
+int run_sweep_command(const Options& options) {
+  const std::vector<RuleSettings> rules = with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
+  check_rules(rules);
+  const CompareSettings settings = options.settings(rules);
+  OutputDirectory directory(options.out);
+  const CompareResult result = run_into(options, settings, directory, {"sweep.csv", "summary.json"});
+  if (result.interrupted) {
+    note("interrupted; nothing was written");
+    return interrupt_exit_code();
+  }
+  Json summary = compare_summary(settings, result);
+  summary["best"] = sweep_best(settings, result);
+  write_file(directory.file("sweep.csv"), sweep_rows(settings, result));
+  write_file(directory.file("summary.json"),
+             summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  publish(compare_table(settings, result) + sweep_best_text(summary["best"]), summary, options.json);
+  std::cout.flush();
+  // A step size at which a rule does not go on is a result here, not a failure.
+  note_endings(options, settings, result);
+  return exit_success;
+}
+
+}  // namespace
+
+Command add_sweep(CLI::App& program) {
+  const auto options = std::make_shared<Options>();
+  options->rules = "gd;ngd;polyak";
+  CLI::App* app = program.add_subcommand("sweep", "Try step sizes: rules x step sizes x seeds, many runs at once");
+  add_compare_options(*app, *options);
+  app->add_option("--step-sizes", options->step_sizes,
+                  "Step sizes, separated by commas, for every rule that takes one and is not given one in --rules")
+      ->type_name("SIZES")
+      ->default_str(options->step_sizes);
+  app->footer(
+      "Examples:\n"
+      "  softstep sweep --model signal_noise --step-sizes 0.1,1,10 --steps 2000 --seeds 10 --out steps\n"
+      "  softstep sweep --data data.safetensors --rules \"gd;ngd:schedule-power=0.5\" --out mine\n"
+      "Writes summary.json and sweep.csv, a row per run. Runs that end early count as runs: see the column status.");
+  return {app, [options] { return run_sweep_command(*options); }};
+}
+
+}  // namespace softstep::program
