@@ -49,8 +49,8 @@ double worst_over_bound(Layer<T>& layer, std::size_t i, double exponent, bool te
 }
 
 template <class T, class Pass>
-void measure_attention(benchmark::State& state, const std::string& name, const Contender<T>& c, const Shape& shape,
-                       Pass pass, bool textbook) {
+void measure_attention(benchmark::State& state, const std::string& name, const Contender<T>& c,
+                       const Shape& shape, Pass pass, bool textbook) {
   Layer<T>& in = layer<T>(shape);
   const auto one = [&](std::size_t i) { return pass(c, in.args(i)); };
   const auto check = [&] {

@@ -38,10 +38,25 @@ struct Packed {
   }
   simd::LanesArgs<T> args() {
     T* s = stats.data();
-    return {tokens.data(), n_lanes,      n_tokens,        dim,          0,
-            n_lanes,       projected.data(), gaps.data(), optimal.data(), gradient.data(),
-            weights.data(), s,           s + n_lanes,     s + 2 * n_lanes, s + 3 * n_lanes,
-            s + 4 * n_lanes, s + 5 * n_lanes, s + 6 * n_lanes, s + 7 * n_lanes};
+    return {tokens.data(),
+            n_lanes,
+            n_tokens,
+            dim,
+            0,
+            n_lanes,
+            projected.data(),
+            gaps.data(),
+            optimal.data(),
+            gradient.data(),
+            weights.data(),
+            s,
+            s + n_lanes,
+            s + 2 * n_lanes,
+            s + 3 * n_lanes,
+            s + 4 * n_lanes,
+            s + 5 * n_lanes,
+            s + 6 * n_lanes,
+            s + 7 * n_lanes};
   }
 };
 
@@ -63,8 +78,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape) 
       worst = worse(worst, std::fabs(static_cast<double>(packed.gradient[j * packed.n_lanes + i] - row[j])) /
                                (static_cast<double>(largest) * static_cast<double>(shape.n_tokens)));
   }
-  const double bound =
-      unit_roundoff<T> * (400 * static_cast<double>(shape.dim + 1) + 2 * static_cast<double>(shape.n_tokens) + 80);
+  const double bound = unit_roundoff<T> * (400 * static_cast<double>(shape.dim + 1) +
+                                           2 * static_cast<double>(shape.n_tokens) + 80);
   if (!verified(state, worst, bound)) return;
   for (auto _ : state) {
     kernels.attention_lanes(packed.args());
@@ -78,7 +93,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape) 
 const bool registered = [] {
   for (const Shape& shape : shapes) {
     if (shape.n_tokens * shape.dim > 2000) continue;
-    for_each_kernel_variant("attention_lanes", [&]<class T>(const simd::Isa& isa, const std::string& variant) {
+    for_each_kernel_variant("attention_lanes", [&]<class T>(const simd::Isa& isa,
+                                                            const std::string& variant) {
       enlist(variant + "/" + name(shape), [&isa, shape](benchmark::State& s) { measure<T>(s, isa, shape); });
     });
   }

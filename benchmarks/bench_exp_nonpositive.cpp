@@ -22,7 +22,8 @@ template <class T>
 void measure(benchmark::State& state, const Contender<T>& c) {
   const std::vector<T> x = uniform<T>(2048, -20.0, 0.0);
   std::vector<T> y(x.size());
-  const auto run = c.isa != nullptr ? c.isa->template kernels<T>().exp_nonpositive : c.baseline->exp_nonpositive;
+  const auto run =
+      c.isa != nullptr ? c.isa->template kernels<T>().exp_nonpositive : c.baseline->exp_nonpositive;
   run(x.data(), y.data(), x.size());
   double worst = 0.0;
   for (std::size_t i = 0; i < x.size(); ++i) {

@@ -32,9 +32,9 @@ const bool registered = [] {
   for (const int threads : thread_counts()) {
     const std::string suffix = "/threads:" + std::to_string(threads);
     for_each_kernel_variant("limit/fma", [&]<class T>(const simd::Isa& isa, const std::string& name) {
-      benchmark::RegisterBenchmark((name + suffix).c_str(),
-                                   [&isa, threads](benchmark::State& s) { multiply_adds<T>(s, isa, threads); })
-          ->UseManualTime();
+      benchmark::RegisterBenchmark((name + suffix).c_str(), [&isa, threads](benchmark::State& s) {
+        multiply_adds<T>(s, isa, threads);
+      })->UseManualTime();
     });
     for (const Level level : levels)
       benchmark::RegisterBenchmark((std::string("limit/read/") + name(level) + suffix).c_str(),

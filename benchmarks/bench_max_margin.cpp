@@ -80,8 +80,9 @@ const bool registered = [] {
   for (const Shape& shape : problems)
     for (const int threads : thread_counts()) {
       const std::string label = "max_margin/f64/" + name(shape) + "/threads:" + std::to_string(threads);
-      enlist(label, [=](benchmark::State& s) { measure(s, label, shape, threads); })
-          ->Unit(benchmark::kMillisecond);
+      enlist(label, [=](benchmark::State& s) {
+        measure(s, label, shape, threads);
+      })->Unit(benchmark::kMillisecond);
     }
   return true;
 }();

@@ -67,7 +67,8 @@ void measure(benchmark::State& state, const std::string& rule) {
       return one_minus_cos(again.weights, limit.weights);
     };
     if (!verified(state, distance_after(crossing.step), crossing.threshold * (1 + 1e-6) + rounding)) return;
-    if (!verified(state, crossing.threshold, distance_after(crossing.step - 1) * (1 + 1e-6) + rounding)) return;
+    if (!verified(state, crossing.threshold, distance_after(crossing.step - 1) * (1 + 1e-6) + rounding))
+      return;
   }
 
   TrainSummary summary;

@@ -22,7 +22,8 @@ struct Stored {
       const std::uint32_t mantissa = (bits >> 2) & ((1u << mantissa_bits) - 1);
       const std::uint32_t exponent = (storage == TokenStorage::f16 ? 14u : 126u) - small;
       half.push_back(static_cast<std::uint16_t>(negative << 15 | exponent << mantissa_bits | mantissa));
-      const float value = std::ldexp(1.0f + std::ldexp(static_cast<float>(mantissa), -mantissa_bits), -1 - small);
+      const float value =
+          std::ldexp(1.0f + std::ldexp(static_cast<float>(mantissa), -mantissa_bits), -1 - small);
       decoded.push_back(negative ? -value : value);
     }
   }
@@ -54,8 +55,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
       worst = worse(worst, std::fabs(static_cast<double>(args(i).gradient[j]) - row[j]) /
                                (static_cast<double>(largest) * static_cast<double>(shape.n_tokens)));
   }
-  const double bound = unit_roundoff<float> *
-                       (400 * static_cast<double>(shape.dim + 1) + 2 * static_cast<double>(shape.n_tokens) + 80);
+  const double bound = unit_roundoff<float> * (400 * static_cast<double>(shape.dim + 1) +
+                                               2 * static_cast<double>(shape.n_tokens) + 80);
   if (!verified(state, worst, bound)) return;
   for (auto _ : state) {
     for (std::size_t i = 0; i < shape.n_samples; ++i) benchmark::DoNotOptimize(isa.f32->attention(args(i)));
@@ -72,7 +73,8 @@ const bool registered = [] {
     for (const simd::Isa* isa : runnable_isas())
       for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
         const std::string label = std::string("attention_storage/") +
-                                  (storage == TokenStorage::f16 ? "f16/" : "bf16/") + isa->name + "/" + name(shape);
+                                  (storage == TokenStorage::f16 ? "f16/" : "bf16/") + isa->name + "/" +
+                                  name(shape);
         enlist(label, [=](benchmark::State& s) { measure(s, *isa, shape, storage); });
       }
   }

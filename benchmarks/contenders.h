@@ -13,8 +13,8 @@ namespace softstep::bench {
 
 template <class T>
 struct Contender {
-  const simd::Isa* isa;          ///< null: a baseline
-  const Baseline<T>* baseline;   ///< null: the kernels
+  const simd::Isa* isa;         ///< null: a baseline
+  const Baseline<T>* baseline;  ///< null: the kernels
 
   const char* name() const { return isa != nullptr ? isa->name : baseline->name; }
   /// Multiply-adds per second, times two, of the instruction set it is compiled for.

@@ -28,9 +28,16 @@ struct Layer {
   simd::AttentionArgs<T> args(std::size_t i) { return args(i, scores.data(), weights.data()); }
   simd::AttentionArgs<T> args(std::size_t i, T* scores_space, T* weights_space) {
     const std::size_t t = batch->n_tokens, d = batch->dim;
-    return {batch->sample(i),     batch->row_stride(), t,         d,
-            projected.data() + i * d, gaps.data() + i * t, optimal[i], gradient.data() + i * d,
-            scores_space,         weights_space};
+    return {batch->sample(i),
+            batch->row_stride(),
+            t,
+            d,
+            projected.data() + i * d,
+            gaps.data() + i * t,
+            optimal[i],
+            gradient.data() + i * d,
+            scores_space,
+            weights_space};
   }
 };
 

@@ -45,9 +45,9 @@ void add_context() {
 // Like the library's own main, with defaults that give figures to be compared, what they depend on in the context, and
 // a failure if a result was wrong.
 int main(int argc, char** argv) {
-  std::vector<std::string> arguments = {argv[0], "--benchmark_repetitions=9",
-                                        "--benchmark_enable_random_interleaving=true",
-                                        "--benchmark_display_aggregates_only=true", "--benchmark_min_time=0.05"};
+  std::vector<std::string> arguments = {
+      argv[0], "--benchmark_repetitions=9", "--benchmark_enable_random_interleaving=true",
+      "--benchmark_display_aggregates_only=true", "--benchmark_min_time=0.05"};
   bool only_list = false;
   for (int k = 1; k < argc; ++k) {
     arguments.emplace_back(argv[k]);  // the later of two wins

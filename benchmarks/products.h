@@ -26,7 +26,9 @@ struct Operands {
         b(uniform<T>(n * k, -1, 1, 2)),
         c(m * n) {}
   simd::ProductArgs<T> args() {
-    return {m, n, k, a.data(), form == ProductForm::tn ? m : k, b.data(), form == ProductForm::nt ? k : n, c.data(), n};
+    return {
+        m,        n, k, a.data(), form == ProductForm::tn ? m : k, b.data(), form == ProductForm::nt ? k : n,
+        c.data(), n};
   }
 };
 
@@ -35,8 +37,10 @@ struct Operands {
 template <class T>
 double worst_over_bound(Operands<T>& in) {
   const auto args = in.args();
-  const std::size_t a_row = in.form == ProductForm::tn ? 1 : args.lda, a_column = in.form == ProductForm::tn ? args.lda : 1;
-  const std::size_t b_row = in.form == ProductForm::nt ? 1 : args.ldb, b_column = in.form == ProductForm::nt ? args.ldb : 1;
+  const std::size_t a_row = in.form == ProductForm::tn ? 1 : args.lda,
+                    a_column = in.form == ProductForm::tn ? args.lda : 1;
+  const std::size_t b_row = in.form == ProductForm::nt ? 1 : args.ldb,
+                    b_column = in.form == ProductForm::nt ? args.ldb : 1;
   double worst = 0.0;
   for (std::size_t e = 0; e < in.m * in.n; e += in.m * in.n / 500 + 1) {
     const std::size_t i = e / in.n, j = e % in.n;
@@ -81,15 +85,16 @@ bool register_product(const std::string& kernel_name, ProductForm form, Product 
   for (const Shape& shape : shapes)
     for_each_contender(kernel_name, [&]<class T>(const Contender<T>& contender, const std::string& variant) {
       const std::string label = variant + "/" + name(shape);
-      enlist(label, [=](benchmark::State& s) { measure_product<T>(s, label, form, shape, contender, product); });
+      enlist(label,
+             [=](benchmark::State& s) { measure_product<T>(s, label, form, shape, contender, product); });
     });
   return true;
 }
 
 /// The callable for a kernel that the baselines know by the same name.
-#define SOFTSTEP_PRODUCT(member)                                                              \
+#define SOFTSTEP_PRODUCT(member)                                                                    \
   []<class T>(const softstep::bench::Contender<T>& c, const softstep::simd::ProductArgs<T>& args) { \
-    c.isa != nullptr ? c.isa->template kernels<T>().member(args) : c.baseline->member(args);  \
+    c.isa != nullptr ? c.isa->template kernels<T>().member(args) : c.baseline->member(args);        \
   }
 
 }  // namespace softstep::bench

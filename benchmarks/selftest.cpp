@@ -9,7 +9,8 @@
 namespace softstep::bench {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN(),
+                 infinity = std::numeric_limits<double>::infinity();
 
 struct Case {
   const char* name;
@@ -43,16 +44,16 @@ int run(int argc, char** argv) {
   std::map<std::string, bool> refused;
   for (const bool once : {false, true})
     for (const Case& c : cases)
-      benchmark::RegisterBenchmark((std::string(once ? "once_" : "") + c.name).c_str(),
-                                   [&, once](benchmark::State& state) {
-                                     const std::string name = std::string(once ? "once_" : "") + c.name;
-                                     const bool right =
-                                         once ? verified_once(state, c.name, [&] { return c.error / c.bound; })
-                                              : verified(state, c.error, c.bound);
-                                     refused[name] = state.error_occurred();
-                                     if (!right) return;
-                                     for (auto _ : state) ++measured[name];
-                                   })
+      benchmark::RegisterBenchmark(
+          (std::string(once ? "once_" : "") + c.name).c_str(),
+          [&, once](benchmark::State& state) {
+            const std::string name = std::string(once ? "once_" : "") + c.name;
+            const bool right = once ? verified_once(state, c.name, [&] { return c.error / c.bound; })
+                                    : verified(state, c.error, c.bound);
+            refused[name] = state.error_occurred();
+            if (!right) return;
+            for (auto _ : state) ++measured[name];
+          })
           ->Iterations(3)
           ->Repetitions(2);
   benchmark::Initialize(&argc, argv);

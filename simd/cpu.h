@@ -7,7 +7,7 @@ namespace softstep::simd {
 struct Cpu {
   bool sse2 = false;
   bool avx2_fma = false;
-  bool f16c = false;  ///< conversion of float16, in registers of AVX
+  bool f16c = false;    ///< conversion of float16, in registers of AVX
   bool avx512 = false;  ///< f, cd, dq, bw, vl
   bool neon64 = false;
 };

@@ -56,12 +56,13 @@ struct LanesArgs {
   std::size_t n_lanes;
   std::size_t n_tokens;  ///< most tokens of one sample
   std::size_t dim;
-  std::size_t begin, end;  ///< lanes to do: from a multiple of lane_multiple on, to the vector that holds lane end - 1
-  const T* projected;      ///< v_ij at j * n_lanes + i
-  const T* score_gaps;     ///< gamma_opt - gamma_t at t * n_lanes + i; NaN where sample i has no token t
-  const T* optimal;        ///< opt_i as a number
-  T* gradient;             ///< out, g_ij at j * n_lanes + i; null: not wanted
-  T* weights;              ///< work space and out: r_it at t * n_lanes + i
+  std::size_t begin,
+      end;  ///< lanes to do: from a multiple of lane_multiple on, to the vector that holds lane end - 1
+  const T* projected;   ///< v_ij at j * n_lanes + i
+  const T* score_gaps;  ///< gamma_opt - gamma_t at t * n_lanes + i; NaN where sample i has no token t
+  const T* optimal;     ///< opt_i as a number
+  T* gradient;          ///< out, g_ij at j * n_lanes + i; null: not wanted
+  T* weights;           ///< work space and out: r_it at t * n_lanes + i
   // out, [n_lanes] each: the fields of AttentionStats, the pivot as a number
   T *pivot, *exponent, *pivot_attention, *mean_gap, *rest, *ties, *optimal_score;
   T* largest;  ///< out: max_j |g_ij|
@@ -74,15 +75,15 @@ constexpr std::size_t lane_multiple = 64 / sizeof(T);
 template <class T>
 struct RowFactorsArgs {
   std::size_t n;
-  bool logistic;             ///< the loss: logistic, else exponential
-  const T* exponent;         ///< c_i
-  const T* mean_gap;         ///< mu_i in units of gap_unit
-  const T* pivot_gap;        ///< gamma_opt - gamma_a
-  const T* largest;          ///< max_j |g_ij| of the row without l'; 0 for a zero row
-  const T* gap_unit;         ///< a power of two
-  const T* optimal_score;    ///< gamma_opt
-  const T* log_unit;         ///< log(gap_unit) + log(query_unit); -infinity where the query is zero
-  const T* inverse_query;    ///< 1 / (n query_unit)
+  bool logistic;              ///< the loss: logistic, else exponential
+  const T* exponent;          ///< c_i
+  const T* mean_gap;          ///< mu_i in units of gap_unit
+  const T* pivot_gap;         ///< gamma_opt - gamma_a
+  const T* largest;           ///< max_j |g_ij| of the row without l'; 0 for a zero row
+  const T* gap_unit;          ///< a power of two
+  const T* optimal_score;     ///< gamma_opt
+  const T* log_unit;          ///< log(gap_unit) + log(query_unit); -infinity where the query is zero
+  const T* inverse_query;     ///< 1 / (n query_unit)
   T *row_scale, *row_factor;  ///< out: the row is to be multiplied by both, one after the other
   T* size;                    ///< out: log of the size of g_i z_i^T, up to a factor of 4 d
 };

@@ -87,8 +87,8 @@ void OutputDirectory::make() {
   if (!fs::is_directory(path_, error)) throw InvalidArgument("--out", path_ + " is not a directory");
 }
 
-CompareResult run_into(const CompareOptions& options, const CompareSettings& settings, OutputDirectory& directory,
-                       const std::vector<std::string>& names) {
+CompareResult run_into(const CompareOptions& options, const CompareSettings& settings,
+                       OutputDirectory& directory, const std::vector<std::string>& names) {
   catch_interrupts();
   return run_compare(settings, [&] {
     directory.make();
@@ -101,7 +101,8 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
   });
 }
 
-bool note_endings(const CompareOptions& options, const CompareSettings& settings, const CompareResult& result) {
+bool note_endings(const CompareOptions& options, const CompareSettings& settings,
+                  const CompareResult& result) {
   bool good = true, unique = true;
   std::size_t n_without_direction = 0;
   for (const CompareSeed& seed : result.seeds) {

@@ -46,10 +46,11 @@ class OutputDirectory {
 };
 
 /// Makes the runs. Before the first of them the directory is made and every file of `names` found writable.
-CompareResult run_into(const CompareOptions& options, const CompareSettings& settings, OutputDirectory& directory,
-                       const std::vector<std::string>& names);
+CompareResult run_into(const CompareOptions& options, const CompareSettings& settings,
+                       OutputDirectory& directory, const std::vector<std::string>& names);
 
 /// Exit code, and the notes that both commands give.
-bool note_endings(const CompareOptions& options, const CompareSettings& settings, const CompareResult& result);
+bool note_endings(const CompareOptions& options, const CompareSettings& settings,
+                  const CompareResult& result);
 
 }  // namespace softstep::program

@@ -53,7 +53,8 @@ bool has_step_size(const std::string& rule) {
 }
 
 // Every rule that takes a step size, and is not given one, with each of the sizes; the others once.
-std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules, const std::vector<double>& sizes) {
+std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules,
+                                     const std::vector<double>& sizes) {
   std::vector<RuleSettings> out;
   for (const RuleSettings& rule : rules) {
     if (!has_step_size(rule.rule) || rule.options.count(step_size) != 0) {
@@ -69,7 +70,8 @@ std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules, con
 }
 
 int run_sweep_command(const Options& options) {
-  const std::vector<RuleSettings> rules = with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
+  const std::vector<RuleSettings> rules =
+      with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
   check_rules(rules);
   const CompareSettings settings = options.settings(rules);
   OutputDirectory directory(options.out);
@@ -95,17 +97,20 @@ int run_sweep_command(const Options& options) {
 Command add_sweep(CLI::App& program) {
   const auto options = std::make_shared<Options>();
   options->rules = "gd;ngd;polyak";
-  CLI::App* app = program.add_subcommand("sweep", "Try step sizes: rules x step sizes x seeds, many runs at once");
+  CLI::App* app =
+      program.add_subcommand("sweep", "Try step sizes: rules x step sizes x seeds, many runs at once");
   add_compare_options(*app, *options);
-  app->add_option("--step-sizes", options->step_sizes,
-                  "Step sizes, separated by commas, for every rule that takes one and is not given one in --rules")
+  app->add_option(
+         "--step-sizes", options->step_sizes,
+         "Step sizes, separated by commas, for every rule that takes one and is not given one in --rules")
       ->type_name("SIZES")
       ->default_str(options->step_sizes);
   app->footer(
       "Examples:\n"
       "  softstep sweep --model signal_noise --step-sizes 0.1,1,10 --steps 2000 --seeds 10 --out steps\n"
       "  softstep sweep --data data.safetensors --rules \"gd;ngd:schedule-power=0.5\" --out mine\n"
-      "Writes summary.json and sweep.csv, a row per run. Runs that end early count as runs: see the column status.");
+      "Writes summary.json and sweep.csv, a row per run. Runs that end early count as runs: see the column "
+      "status.");
   return {app, [options] { return run_sweep_command(*options); }};
 }
 

@@ -24,16 +24,17 @@ double step_of(const TrainSummary& summary, double threshold) {
 }  // namespace
 
 std::string sweep_rows(const CompareSettings& settings, const CompareResult& result) {
-  std::string text = "rule,step_size,seed,status,steps,seconds,log10_gap,weight_norm,one_minus_cos,"
-                     "log10_one_minus_optimal_attention,margin";
+  std::string text =
+      "rule,step_size,seed,status,steps,seconds,log10_gap,weight_norm,one_minus_cos,"
+      "log10_one_minus_optimal_attention,margin";
   for (const double threshold : thresholds) text += ",steps_to_" + rounded(threshold, 1);
   text += "\n";
   for (std::size_t r = 0; r < settings.rules.size(); ++r)
     for (const CompareSeed& seed : result.seeds) {
       const CompareRun& run = seed.runs[r];
       const TraceRecord& last = run.summary.last;
-      text += csv_field(rule_label(settings.rules[r])) + "," + shortest(step_size_of(settings.rules[r])) + "," +
-              std::to_string(seed.seed) + "," + to_string(run.summary.status) + "," +
+      text += csv_field(rule_label(settings.rules[r])) + "," + shortest(step_size_of(settings.rules[r])) +
+              "," + std::to_string(seed.seed) + "," + to_string(run.summary.status) + "," +
               std::to_string(run.summary.steps);
       for (const double value : {run.summary.seconds, last.log10_gap, last.weight_norm, last.one_minus_cos,
                                  last.log10_one_minus_optimal_attention, run.margin})
@@ -54,7 +55,8 @@ Json sweep_best(const CompareSettings& settings, const CompareResult& result) {
     for (const double threshold : thresholds) {  // the last one reached is the smallest
       double fewest = std::numeric_limits<double>::infinity();
       for (std::size_t r = 0; r < settings.rules.size(); ++r) {
-        const double steps = settings.rules[r].rule == rule.rule ? median_steps_to(result, r, threshold) : fewest;
+        const double steps =
+            settings.rules[r].rule == rule.rule ? median_steps_to(result, r, threshold) : fewest;
         if (!(steps < fewest)) continue;
         fewest = steps;
         row["label"] = rule_label(settings.rules[r]);
@@ -69,7 +71,8 @@ Json sweep_best(const CompareSettings& settings, const CompareResult& result) {
 }
 
 std::string sweep_best_text(const Json& best) {
-  std::string text = "\nBest of each rule (fewest steps, median, to the smallest level of 1-cos reached in most seeds):\n";
+  std::string text =
+      "\nBest of each rule (fewest steps, median, to the smallest level of 1-cos reached in most seeds):\n";
   for (const Json& row : best) {
     text += "  " + row["rule"].get<std::string>() + ": ";
     if (row["label"].is_null())

@@ -181,8 +181,8 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   std::vector<std::pair<std::string, std::string>> rows = {
       {"status", to_string(summary.status)},
       {"rule", rule_label(rule)},
-      {"on", options.run.precision + ", master weights " + master + ", " + to_string(summary.form) + ", " + objective.isa() + ", threads " +
-                 std::to_string(objective_options.n_threads)},
+      {"on", options.run.precision + ", master weights " + master + ", " + to_string(summary.form) + ", " +
+                 objective.isa() + ", threads " + std::to_string(objective_options.n_threads)},
       {"steps", std::to_string(summary.steps) + " in " + rounded(summary.seconds, 4) + " s (" +
                     rounded(steps_per_second(summary), 4) + " steps/s)" +
                     (last.step != summary.steps ? ", now at step " + std::to_string(last.step) : "")},

@@ -36,10 +36,10 @@ struct Baseline {
   void (*product_nn)(const simd::ProductArgs<T>& args);  ///< C[m x n] = A[m x k] B[k x n]
 };
 
-#define SOFTSTEP_BASELINE(name)                       \
-  namespace name {                                    \
-  SOFTSTEP_SHOWN extern const Baseline<float> f32;    \
-  SOFTSTEP_SHOWN extern const Baseline<double> f64;   \
+#define SOFTSTEP_BASELINE(name)                     \
+  namespace name {                                  \
+  SOFTSTEP_SHOWN extern const Baseline<float> f32;  \
+  SOFTSTEP_SHOWN extern const Baseline<double> f64; \
   }
 SOFTSTEP_BASELINE(loops)
 SOFTSTEP_BASELINE(fastmath)

@@ -81,8 +81,12 @@ void product_nn(const simd::ProductArgs<T>& in) {
 #define SOFTSTEP_TEXT(name) #name
 #define SOFTSTEP_NAME(name) SOFTSTEP_TEXT(name)
 template <class T>
-constexpr Baseline<T> table = {SOFTSTEP_NAME(SOFTSTEP_BASELINE_NAME), &exp_nonpositive<T>, &attention<T>,
-                               &product_nt<T>, &product_tn<T>, &product_nn<T>};
+constexpr Baseline<T> table = {SOFTSTEP_NAME(SOFTSTEP_BASELINE_NAME),
+                               &exp_nonpositive<T>,
+                               &attention<T>,
+                               &product_nt<T>,
+                               &product_tn<T>,
+                               &product_nn<T>};
 
 }  // namespace
 

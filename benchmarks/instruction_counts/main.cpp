@@ -53,9 +53,11 @@ template <class T>
 void kernels(const simd::Isa& isa, const std::string& type) {
   const auto& k = isa.kernels<T>();
   const std::size_t n = 20, tokens = 19, d = 67;
-  const std::vector<T> x = numbers<T>(tokens * d, -1, 1), v = numbers<T>(d, -1, 1), z = numbers<T>(n * d, -1, 1);
+  const std::vector<T> x = numbers<T>(tokens * d, -1, 1), v = numbers<T>(d, -1, 1),
+                       z = numbers<T>(n * d, -1, 1);
   const std::vector<T> weights = numbers<T>(d * d, -1, 1), below = numbers<T>(1003, -20, 0);
-  std::vector<T> gaps = numbers<T>(tokens, 0.1, 2), y(1003), row(d), scores(tokens), r(tokens), g(d * d), out(n * d);
+  std::vector<T> gaps = numbers<T>(tokens, 0.1, 2), y(1003), row(d), scores(tokens), r(tokens), g(d * d),
+                 out(n * d);
   gaps[3] = 0;
   record("exp_nonpositive/" + type, [&] { k.exp_nonpositive(below.data(), y.data(), below.size()); });
   record("attention/" + type, [&] {
@@ -64,10 +66,12 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   record("attention_small/" + type, [&] {
     k.attention({x.data(), 10, 5, 10, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
   });
-  record("product_nt/" + type,
-         [&] { k.product_nt({n, d, d, z.data(), d, weights.data(), d, out.data(), d}); });
-  record("product_nn/" + type,
-         [&] { k.product_nn({n, d, d, z.data(), d, weights.data(), d, out.data(), d}); });
+  record("product_nt/" + type, [&] {
+    k.product_nt({n, d, d, z.data(), d, weights.data(), d, out.data(), d});
+  });
+  record("product_nn/" + type, [&] {
+    k.product_nn({n, d, d, z.data(), d, weights.data(), d, out.data(), d});
+  });
   record("product_tn/" + type, [&] { k.product_tn({d, d, n, z.data(), d, z.data(), d, g.data(), d}); });
   record("axpy/" + type, [&] { k.axpy(d * d, T(1) / 1024, weights.data(), g.data()); });
   // 32 samples of 5 tokens in 10 dimensions, one to a lane.
@@ -79,14 +83,14 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   T* s = stats.data();
   record("attention_lanes/" + type, [&] {
     k.attention_lanes({packed.data(), lanes, 5, 10, 0, lanes, queries.data(), lane_gaps.data(), best.data(),
-                       rows.data(), p.data(), s, s + lanes, s + 2 * lanes, s + 3 * lanes, s + 4 * lanes, s + 5 * lanes,
-                       s + 6 * lanes, s + 7 * lanes});
+                       rows.data(), p.data(), s, s + lanes, s + 2 * lanes, s + 3 * lanes, s + 4 * lanes,
+                       s + 5 * lanes, s + 6 * lanes, s + 7 * lanes});
   });
   const std::vector<T> ones(lanes, T(1)), zeros(lanes, T(0));
   std::vector<T> scale(lanes), factor(lanes), size(lanes);
   record("row_factors/" + type, [&] {
-    k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(), ones.data(),
-                   zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
+    k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(),
+                   ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
   });
   double sum = 0;
   record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
@@ -106,7 +110,8 @@ bool steps(const std::string& type) {
     options.rule = parse_rule(rule.name);
     options.trace_rows_per_decade = 0;
     for (const std::size_t calls : {few, many}) {
-      [[maybe_unused]] const char* label = kept("steps_100/" + rule.name + "/" + type + "#" + std::to_string(calls));
+      [[maybe_unused]] const char* label =
+          kept("steps_100/" + rule.name + "/" + type + "#" + std::to_string(calls));
       TrainState<T> state = initial_state<T>(nullptr, 10);
       options.n_steps = steps_per_call * static_cast<std::int64_t>(calls);
       CALLGRIND_ZERO_STATS;

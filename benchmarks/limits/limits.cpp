@@ -34,9 +34,9 @@ namespace softstep::bench {
 #endif
 
 namespace limits {
-#define SOFTSTEP_COMPILED(name)   \
-  namespace name {                \
-  extern const IsaLimits limits;  \
+#define SOFTSTEP_COMPILED(name)  \
+  namespace name {               \
+  extern const IsaLimits limits; \
   }
 #include "simd/isas.def"
 #undef SOFTSTEP_COMPILED
@@ -147,14 +147,16 @@ double measure_peak_flops(const simd::Isa& isa, int threads) {
       benchmark::DoNotOptimize(code.f64_chains(n, 0.999, 0.001));
   };
   const std::size_t width = sizeof(T) == 4 ? code.f32_width : code.f64_width;
-  const double seconds = seconds_together(threads, [](int) {}, run);
+  const double seconds = seconds_together(
+      threads, [](int) {}, run);
   return 2.0 * static_cast<double>(n * limits::n_chains * width) * threads / seconds;
 }
 
 double measure_read_bandwidth(Level level, int threads) {
   const limits::IsaLimits& code = limits::isa_limits(simd::best_isa().name);
   const std::size_t bytes = bytes_per_thread(level, threads);
-  const std::size_t repeats = std::max<std::size_t>(1, (std::size_t{1} << 28) / (level == Level::l3 ? 2 : 1) / bytes);
+  const std::size_t repeats =
+      std::max<std::size_t>(1, (std::size_t{1} << 28) / (level == Level::l3 ? 2 : 1) / bytes);
   // Each thread fills its own pages, so that they lie near it. Kept: memory from the system is slow to get.
   static std::map<std::pair<Level, int>, std::vector<std::unique_ptr<char[]>>> kept;
   auto& memory = kept[{level, threads}];
@@ -213,8 +215,10 @@ std::vector<std::pair<std::string, std::string>> limits_as_text() {
   for (const int threads : thread_counts()) {
     const std::string suffix = "_threads_" + std::to_string(threads);
     for (const simd::Isa* isa : runnable_isas()) {
-      add(std::string("limit_fma_") + isa->name + "_f32" + suffix, peak_flops<float>(*isa, threads), "GFLOP/s");
-      add(std::string("limit_fma_") + isa->name + "_f64" + suffix, peak_flops<double>(*isa, threads), "GFLOP/s");
+      add(std::string("limit_fma_") + isa->name + "_f32" + suffix, peak_flops<float>(*isa, threads),
+          "GFLOP/s");
+      add(std::string("limit_fma_") + isa->name + "_f64" + suffix, peak_flops<double>(*isa, threads),
+          "GFLOP/s");
     }
     for (const Level level : levels)
       add(std::string("limit_read_") + name(level) + suffix, read_bandwidth(level, threads), "GB/s");

@@ -43,7 +43,7 @@ bool is_safe(double squared) {
 }
 
 simd::TokenStorage storage_of(StoredTokens type) {
-  return type == StoredTokens::f16 ? simd::TokenStorage::f16
+  return type == StoredTokens::f16    ? simd::TokenStorage::f16
          : type == StoredTokens::bf16 ? simd::TokenStorage::bf16
                                       : simd::TokenStorage::working;
 }
@@ -69,13 +69,13 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   work_.assign(2 * longest_ * static_cast<std::size_t>(n_threads), T(0));
   stats_.resize(n);
   terms_.resize(n);
-  for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &log_unit_, &inverse_query_, &row_scale_,
-                       &row_factor_, &size_})
+  for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &log_unit_, &inverse_query_,
+                       &row_scale_, &row_factor_, &size_})
     values->resize(n);
   set_units();
   if constexpr (sizeof(T) == sizeof(float)) store_tokens();
-  const std::size_t bytes =
-      half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T) : half_tokens_.size() * sizeof(std::uint16_t);
+  const std::size_t bytes = half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T)
+                                                 : half_tokens_.size() * sizeof(std::uint16_t);
   in_cache_ = bytes <= cache_size;
   for (std::size_t i = 0; i < n; ++i)
     terms_[i] = {loss_value(options.loss, scores.optimal_score[i]) / static_cast<double>(n), 0.0};
@@ -114,9 +114,9 @@ void Layer<T>::store_tokens() {
       for (std::size_t j = 0; j < batch.dim; ++j) {
         stored[j] = narrow(static_cast<double>(x[j]));
         if (options.token_storage == StoredTokens::f16 && !std::isfinite(data::decode_f16(stored[j])))
-          throw InvalidArgument("token_storage", "f16 does not hold " + data::number_text(static_cast<double>(x[j])) +
-                                                     ", in token " + std::to_string(t) + " of sample " +
-                                                     std::to_string(i));
+          throw InvalidArgument("token_storage",
+                                "f16 does not hold " + data::number_text(static_cast<double>(x[j])) +
+                                    ", in token " + std::to_string(t) + " of sample " + std::to_string(i));
       }
     }
 }
@@ -128,8 +128,9 @@ void Layer<T>::set_units() {
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const T* z = queries.data() + i * stride;
     const auto largest = static_cast<double>(largest_of(z, batch.dim));
-    const int power = std::clamp(largest > 0.0 ? std::ilogb(largest) : 0, std::numeric_limits<T>::min_exponent - 1,
-                                 std::numeric_limits<T>::max_exponent - 2);
+    const int power =
+        std::clamp(largest > 0.0 ? std::ilogb(largest) : 0, std::numeric_limits<T>::min_exponent - 1,
+                   std::numeric_limits<T>::max_exponent - 2);
     log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
     inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
   }
@@ -193,21 +194,23 @@ void Layer<T>::attend(const T* projected, T* rows) {
 template <class T>
 void Layer<T>::attend_scores(const T* token_scores, T* weights) {
   lanes_are_newer_ = false;
-  for_each_index(batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
-                 [&](std::size_t i, std::size_t thread) {
-    const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
-    T* space = work_.data() + 2 * longest_ * thread;
-    T* r = weights == nullptr ? space + longest_ : weights + first;
-    std::copy_n(token_scores + first, n_tokens, space);
-    simd::AttentionArgs<T> args{};
-    args.n_tokens = n_tokens;
-    args.score_gaps = gaps_.data() + first;
-    args.optimal = scores.optimal[i];
-    args.scores = space;
-    args.weights = r;
-    const auto stats = kernels.attention(args);
-    note(i, stats, weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
-  });
+  for_each_index(
+      batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
+      [&](std::size_t i, std::size_t thread) {
+        const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
+        T* space = work_.data() + 2 * longest_ * thread;
+        T* r = weights == nullptr ? space + longest_ : weights + first;
+        std::copy_n(token_scores + first, n_tokens, space);
+        simd::AttentionArgs<T> args{};
+        args.n_tokens = n_tokens;
+        args.score_gaps = gaps_.data() + first;
+        args.optimal = scores.optimal[i];
+        args.scores = space;
+        args.weights = r;
+        const auto stats = kernels.attention(args);
+        note(i, stats,
+             weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
+      });
 }
 
 template <class T>
@@ -215,24 +218,19 @@ void Layer<T>::measure_tokens() {
   token_sizes_.assign(batch.n_samples, 0.0);
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
-      token_sizes_[i] = std::max(
-          token_sizes_[i], static_cast<double>(largest_of(batch.sample(i) + t * batch.row_stride(), batch.dim)));
+      token_sizes_[i] =
+          std::max(token_sizes_[i],
+                   static_cast<double>(largest_of(batch.sample(i) + t * batch.row_stride(), batch.dim)));
 }
 
 template <class T>
 double Layer<T>::set_factors() {
-  const simd::RowFactorsArgs<double> args{batch.n_samples,
-                                          options.loss == Loss::logistic,
-                                          exponent_.data(),
-                                          mean_gap_.data(),
-                                          pivot_gap_.data(),
-                                          largest_.data(),
-                                          gap_units_.data(),
-                                          scores.optimal_score.data(),
-                                          log_unit_.data(),
-                                          inverse_query_.data(),
-                                          row_scale_.data(),
-                                          row_factor_.data(),
+  const simd::RowFactorsArgs<double> args{batch.n_samples,   options.loss == Loss::logistic,
+                                          exponent_.data(),  mean_gap_.data(),
+                                          pivot_gap_.data(), largest_.data(),
+                                          gap_units_.data(), scores.optimal_score.data(),
+                                          log_unit_.data(),  inverse_query_.data(),
+                                          row_scale_.data(), row_factor_.data(),
                                           size_.data()};
   return isa.f64->row_factors(args);
 }
@@ -251,7 +249,8 @@ template <class T>
 void Layer<T>::scale_weights(T* weights) const {
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
-    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k) weights[k] = weights[k] * scale * factor;
+    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
+      weights[k] = weights[k] * scale * factor;
   }
 }
 

@@ -41,9 +41,9 @@ class Layer {
 
   /// C, and for each sample the factors that bring its row to e^(c_i - C) l'_i / n (simd/kernels/row_factors.h).
   double set_factors();
-  void scale_rows(T* rows) const;          ///< n x d with row stride
-  void scale_lanes(T* rows);               ///< d x n_lanes
-  void scale_weights(T* weights) const;    ///< one per token in batch order
+  void scale_rows(T* rows) const;        ///< n x d with row stride
+  void scale_lanes(T* rows);             ///< d x n_lanes
+  void scale_weights(T* weights) const;  ///< one per token in batch order
   /// At least sum_i |g_i| |z_i| of the scaled rows: what the gradient's norm could be if nothing cancelled.
   double sum_of_sizes() const;
 
@@ -72,19 +72,19 @@ class Layer {
   SampleTerms<T> terms_of(std::size_t i) const;
   T largest_of(const T* row, std::size_t size) const;
 
-  std::vector<T> gaps_;            // scores.gaps in T, in the unit of their sample
-  std::vector<double> gap_units_;  // powers of two: the largest gap of a sample is in [1, 2) units
-  std::size_t longest_ = 0;        // most tokens in one sample
-  bool in_cache_ = false;    // all tokens
+  std::vector<T> gaps_;                     // scores.gaps in T, in the unit of their sample
+  std::vector<double> gap_units_;           // powers of two: the largest gap of a sample is in [1, 2) units
+  std::size_t longest_ = 0;                 // most tokens in one sample
+  bool in_cache_ = false;                   // all tokens
   std::vector<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
   std::size_t half_stride_ = 0;
-  std::vector<T> work_;            // scores and weights of one sample per thread
+  std::vector<T> work_;  // scores and weights of one sample per thread
   std::vector<simd::AttentionStats<T>> stats_;
   std::vector<Scaled> terms_;
   double optimal_loss_ = 0.0;
   // What row_factors reads and writes, by sample.
-  std::vector<double> exponent_, mean_gap_, pivot_gap_, largest_, log_unit_, inverse_query_, row_scale_, row_factor_,
-      size_;
+  std::vector<double> exponent_, mean_gap_, pivot_gap_, largest_, log_unit_, inverse_query_, row_scale_,
+      row_factor_, size_;
   std::vector<double> token_sizes_;  // largest |x_itj| of each sample, for attend_scores
   // With the sample index last.
   std::size_t n_lanes_ = 0;

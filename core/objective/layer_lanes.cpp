@@ -42,10 +42,11 @@ void Layer<T>::attend_lanes(const T* projected, T* rows) {
     const std::size_t begin = lines * band / threads * multiple;
     // The last vectors, of padding alone, are left as they are: zero.
     const std::size_t end = std::min(lines * (band + 1) / threads * multiple, batch.n_samples);
-    kernels.attention_lanes({lane_tokens_.data(), n_lanes_, longest_, batch.dim, begin, end, projected, lane_gaps_.data(),
-                             lane_optimal_.data(), rows, lane_weights_.data(), stats, stats + n_lanes_,
-                             stats + 2 * n_lanes_, stats + 3 * n_lanes_, stats + 4 * n_lanes_, stats + 5 * n_lanes_,
-                             stats + 6 * n_lanes_, stats + 7 * n_lanes_});
+    kernels.attention_lanes({lane_tokens_.data(), n_lanes_, longest_, batch.dim, begin, end, projected,
+                             lane_gaps_.data(), lane_optimal_.data(), rows, lane_weights_.data(), stats,
+                             stats + n_lanes_, stats + 2 * n_lanes_, stats + 3 * n_lanes_,
+                             stats + 4 * n_lanes_, stats + 5 * n_lanes_, stats + 6 * n_lanes_,
+                             stats + 7 * n_lanes_});
   });
   lanes_are_newer_ = true;
   // Field by field, so that the loops are ones of vectors.
@@ -69,7 +70,13 @@ void Layer<T>::read_lanes() {
   lanes_are_newer_ = false;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const auto field = [&](std::size_t k) { return lane_stats_[k * n_lanes_ + i]; };
-    stats_[i] = {static_cast<std::size_t>(field(0)), field(1), field(2), field(3), field(4), field(5), field(6),
+    stats_[i] = {static_cast<std::size_t>(field(0)),
+                 field(1),
+                 field(2),
+                 field(3),
+                 field(4),
+                 field(5),
+                 field(6),
                  field(7)};
   }
 }
@@ -84,7 +91,8 @@ void Layer<T>::scale_lanes(T* rows) {
     factor[i] = static_cast<T>(row_factor_[i]);
   }
   for (std::size_t j = 0; j < batch.dim; ++j)
-    for (std::size_t i = 0; i < n_lanes_; ++i) rows[j * n_lanes_ + i] = rows[j * n_lanes_ + i] * scale[i] * factor[i];
+    for (std::size_t i = 0; i < n_lanes_; ++i)
+      rows[j * n_lanes_ + i] = rows[j * n_lanes_ + i] * scale[i] * factor[i];
 }
 
 template void Layer<float>::pack_lanes();

@@ -62,7 +62,8 @@ struct Objective<T>::Impl {
   std::string isa;
   std::vector<T> projected, rows;  // V = Z W^T; g, then scaled by e^(c_i - C) l'_i / n
 
-  Impl(const BatchView<T>& batch, const ObjectiveOptions& options) : layer(batch, options), isa(layer.isa.name) {}
+  Impl(const BatchView<T>& batch, const ObjectiveOptions& options)
+      : layer(batch, options), isa(layer.isa.name) {}
 
   double flops() const {
     const auto n = static_cast<double>(layer.batch.n_samples), d = static_cast<double>(layer.batch.dim);
@@ -73,9 +74,9 @@ struct Objective<T>::Impl {
     const std::size_t d = layer.batch.dim, stride = layer.stride;
     projected.resize(layer.queries.size());
     for_each_block(layer.batch.n_samples, d, layer.threads_for(flops()), [&](Block block) {
-      layer.kernels.product_nt({block.n_rows, block.n_cols, d, layer.queries.data() + block.row * stride, stride,
-                                weights + block.col * d, d, projected.data() + block.row * stride + block.col,
-                                stride});
+      layer.kernels.product_nt({block.n_rows, block.n_cols, d, layer.queries.data() + block.row * stride,
+                                stride, weights + block.col * d, d,
+                                projected.data() + block.row * stride + block.col, stride});
     });
   }
 

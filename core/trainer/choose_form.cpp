@@ -37,9 +37,11 @@ Form cheapest_form(const Layer<T>& layer) {
   const double query = attention + product<T>(2.0 * n * n * d) + traffic(6.0 * n * d * width) +
                        (product<T>(2.0 * n * n * d) + product<T>(2.0 * n * d * d)) / steps;
   const double gram = tokens * tokens * width;
-  const double token = 25.0 * n + std::max(product<T>(2.0 * tokens * tokens), traffic(gram)) +
-                       (product<T>(2.0 * tokens * tokens * d) + traffic(2.0 * gram) + product<T>(2.0 * n * d * d)) / steps;
-  const bool may_take_tokens = layer.options.token_storage == StoredTokens::working && gram <= most_gram_bytes;
+  const double token =
+      25.0 * n + std::max(product<T>(2.0 * tokens * tokens), traffic(gram)) +
+      (product<T>(2.0 * tokens * tokens * d) + traffic(2.0 * gram) + product<T>(2.0 * n * d * d)) / steps;
+  const bool may_take_tokens =
+      layer.options.token_storage == StoredTokens::working && gram <= most_gram_bytes;
   if (may_take_tokens && token < query && token < dense) return Form::token_span;
   return query < dense ? Form::query_span : Form::dense;
 }

@@ -40,7 +40,8 @@ class DenseTrajectory final : public Trajectory<T> {
 
   void move(const Step<T>& step, std::int64_t) override {
     if (master_.empty()) {
-      pass_.layer().kernels.axpy(weights_.size(), static_cast<T>(-step.coefficient), step.direction, weights_.data());
+      pass_.layer().kernels.axpy(weights_.size(), static_cast<T>(-step.coefficient), step.direction,
+                                 weights_.data());
       return;
     }
     for (std::size_t k = 0; k < weights_.size(); ++k) {

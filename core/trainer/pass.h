@@ -20,7 +20,8 @@ class Pass {
     layer.pack_lanes();
     queries_.assign(d * layer.n_lanes(), T(0));
     for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j < d; ++j) queries_[j * layer.n_lanes() + i] = layer.queries[i * layer.stride + j];
+      for (std::size_t j = 0; j < d; ++j)
+        queries_[j * layer.n_lanes() + i] = layer.queries[i * layer.stride + j];
   }
 
   Layer<T>& layer() const { return layer_; }
@@ -52,8 +53,9 @@ class Pass {
       return;
     }
     for_each_block(d, d, threads(d, d, n), [&](Block block) {
-      layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row, layer_.stride,
-                                 g + block.col, layer_.stride, out + block.row * d + block.col, d});
+      layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row,
+                                 layer_.stride, g + block.col, layer_.stride, out + block.row * d + block.col,
+                                 d});
     });
   }
   /// Z Z^T in the layout that mix() takes.

@@ -60,9 +60,9 @@ void save_state(const std::string& path, const TrainState<T>& state, const RuleS
   if (!state.master_weights.empty())
     tensors.push_back({"master_weights", {dim, dim}, state.master_weights, StoredType::f64});
   const StoredType working = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
-  for (const auto& [name, values] : {std::pair{"base", &state.span.base},
-                                     std::pair{"coefficients", &state.span.coefficients},
-                                     std::pair{"projected", &state.span.projected}})
+  for (const auto& [name, values] :
+       {std::pair{"base", &state.span.base}, std::pair{"coefficients", &state.span.coefficients},
+        std::pair{"projected", &state.span.projected}})
     if (!values->empty())
       tensors.push_back({span_prefix + name,
                          {values->size()},
@@ -118,8 +118,8 @@ TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSet
   }
   state.span.form = parse_form(meta("form"));
   if (!state.span.base.empty() && state.span.base.size() != dim * dim)
-    throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) + " entries (need " +
-                                    std::to_string(dim * dim) + ")");
+    throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
+                                    " entries (need " + std::to_string(dim * dim) + ")");
   if (state.weights.empty()) throw InvalidArgument(path, "has no tensor `weights`");
   return state;
 }

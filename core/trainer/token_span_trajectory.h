@@ -48,11 +48,12 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t t = 0; t < layer.batch.tokens_of(i); ++t)
         layer.kernels.axpy(d, coefficients[layer.scores.first[i] + t], token(i, t), rows.data() + i * d);
-    for_each_block(d, d, layer.threads_for(static_cast<double>(n * d) * static_cast<double>(d)), [&](Block block) {
-      layer.kernels.product_tn({block.n_rows, block.n_cols, n, rows.data() + block.row, d,
-                                layer.queries.data() + block.col, layer.stride,
-                                w.data() + block.row * d + block.col, d});
-    });
+    for_each_block(d, d, layer.threads_for(static_cast<double>(n * d) * static_cast<double>(d)),
+                   [&](Block block) {
+                     layer.kernels.product_tn({block.n_rows, block.n_cols, n, rows.data() + block.row, d,
+                                               layer.queries.data() + block.col, layer.stride,
+                                               w.data() + block.row * d + block.col, d});
+                   });
     return w;
   }
   std::vector<T> token_gram() const {
@@ -70,7 +71,8 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     const double work = static_cast<double>(n_) * static_cast<double>(n_) * static_cast<double>(d);
     for_each_block(n_, n_, layer.threads_for(work), [&](Block block) {
       layer.kernels.product_nt({block.n_rows, block.n_cols, d, tokens.data() + block.row * d, d,
-                                tokens.data() + block.col * d, d, gram.data() + block.row * n_ + block.col, n_});
+                                tokens.data() + block.col * d, d, gram.data() + block.row * n_ + block.col,
+                                n_});
       for (std::size_t k = block.row; k < block.row + block.n_rows; ++k)
         for (std::size_t l = block.col; l < block.col + block.n_cols; ++l)
           gram[k * n_ + l] *= queries[sample[k] * n + sample[l]];

@@ -36,8 +36,7 @@ SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::siz
   for (std::size_t j = 0; j < in.dim; ++j, x += lane_multiple<T>) {
     const V v = V::load(in.projected + j * in.n_lanes + i);
     SOFTSTEP_UNROLL
-    for (std::size_t r = 0; r < count; ++r)
-      s[r] = fma(V::load(x + r * in.dim * lane_multiple<T>), v, s[r]);
+    for (std::size_t r = 0; r < count; ++r) s[r] = fma(V::load(x + r * in.dim * lane_multiple<T>), v, s[r]);
   }
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) s[r].store(in.weights + (t + r) * in.n_lanes + i);
@@ -71,12 +70,10 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   using V = Vec<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const V zero = V::all(0), none = V::all(-infinity);
-  const auto gap_at = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
-    return V::load(in.score_gaps + t * in.n_lanes + i);
-  };
-  const auto weight_at = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
-    return V::load(in.weights + t * in.n_lanes + i);
-  };
+  const auto gap_at = [&](std::size_t t)
+                          SOFTSTEP_LAMBDA_INLINE { return V::load(in.score_gaps + t * in.n_lanes + i); };
+  const auto weight_at = [&](std::size_t t)
+                             SOFTSTEP_LAMBDA_INLINE { return V::load(in.weights + t * in.n_lanes + i); };
 
   std::size_t t = 0;
   for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, i, t);
@@ -99,8 +96,7 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
     s_optimal = select(equal(index, optimal), s, s_optimal);
   }
   V s_c = none;
-  for (t = 0; t < in.n_tokens; ++t)
-    s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weight_at(t)));
+  for (t = 0; t < in.n_tokens; ++t) s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weight_at(t)));
   const auto is_empty = equal(s_c, none);
   V c = s_c - s_a + poison;
   // -infinity says that there is no other token; finite scores too far apart for T do not.

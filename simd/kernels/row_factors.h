@@ -37,8 +37,7 @@ template <class T>
 SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std::size_t count) {
   using V = Vec<T>;
   constexpr T log2 = T(0.69314718055994530942), infinity = std::numeric_limits<T>::infinity();
-  const auto load = [&](const T* p, T fill)
-                        SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
+  const auto load = [&](const T* p, T fill) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
   const V zero = V::all(0), one = V::all(1), none = V::all(-infinity);
   const V c = load(in.exponent, -infinity), gap = load(in.mean_gap, T(0)) * load(in.gap_unit, T(1));
   // A gap of zero drops out, whatever e^c is.

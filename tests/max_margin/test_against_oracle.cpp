@@ -41,9 +41,16 @@ bool agrees_with_oracle(const BatchView<T>& batch, double tolerance = 1e-10) {
 
 TEMPLATE_TEST_CASE("small problems agree with the exact method", "[max_margin]", float, double) {
   const std::vector<std::vector<std::size_t>> shapes = {
-      {2}, {7}, {3, 3}, {4, 4, 4}, {2, 2, 2, 2, 2, 2}, {6, 6, 6, 6}, {10, 10, 10},
+      {2},
+      {7},
+      {3, 3},
+      {4, 4, 4},
+      {2, 2, 2, 2, 2, 2},
+      {6, 6, 6, 6},
+      {10, 10, 10},
       // More samples than the queries have dimensions: often not separable.
-      {3, 3, 3, 3, 3, 3, 3, 3, 3, 3}, {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}};
+      {3, 3, 3, 3, 3, 3, 3, 3, 3, 3},
+      {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}};
   int separable = 0, not_separable = 0;
   std::uint64_t seed = 0;
   for (const std::vector<std::size_t>& n_tokens : shapes)

@@ -45,7 +45,8 @@ TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float3
         INFO(isa.name << ' ' << to_string(storage) << " norm " << norm);
         // The norm that is divided by was rounded as well: (d^2 + 8) u at most.
         REQUIRE(std::sqrt(static_cast<double>(squared)) <=
-                exact.gradient_bound.direction + 0.5 * (21.0 * 21.0 + 8.0) * softstep::test::unit_roundoff<float>);
+                exact.gradient_bound.direction +
+                    0.5 * (21.0 * 21.0 + 8.0) * softstep::test::unit_roundoff<float>);
       }
   });
 }
@@ -68,7 +69,8 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
   const auto working = train_with(StoredTokens::working);
   // Tokens rounded by at most r = 2^-11 or 2^-8 of themselves; the constraints A_k of unit tokens turn by 2 r each, and the
   // direction that is fitted to them by a multiple of that, their condition, which is below 10 here.
-  for (const auto& [storage, r] : {std::pair{StoredTokens::f16, 0x1p-11}, std::pair{StoredTokens::bf16, 0x1p-8}}) {
+  for (const auto& [storage, r] :
+       {std::pair{StoredTokens::f16, 0x1p-11}, std::pair{StoredTokens::bf16, 0x1p-8}}) {
     const auto stored = train_with(storage);
     const Direction turned = compare_direction(working.data(), stored.data(), stored.size());
     CHECK(turned.angle <= 10.0 * 2.0 * r);

@@ -32,12 +32,13 @@ void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, AttentionRa
   const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
   const double tiny = static_cast<double>(std::numeric_limits<T>::min());
   const std::size_t n = in.n_tokens, d = in.dim;
-  const std::vector<long double> v(in.query.data(), in.query.data() + d), gaps(in.gaps.data(), in.gaps.data() + n),
-      s(out.scores.begin(), out.scores.end());
+  const std::vector<long double> v(in.query.data(), in.query.data() + d),
+      gaps(in.gaps.data(), in.gaps.data() + n), s(out.scores.begin(), out.scores.end());
   const auto exact_scores = reference::scores(in.tokens.data(), in.stride, n, d, v.data());
   for (std::size_t t = 0; t < n; ++t) {
     double size = 0.0;
-    for (std::size_t j = 0; j < d; ++j) size += static_cast<double>(std::fabs(static_cast<long double>(in.at(t, j)) * v[j]));
+    for (std::size_t j = 0; j < d; ++j)
+      size += static_cast<double>(std::fabs(static_cast<long double>(in.at(t, j)) * v[j]));
     // d products and their sum in any order: no term passes through more than d roundings.
     ratios.add(ratios.scores, s[t] - exact_scores[t], 1.01 * u * static_cast<double>(d) * size + tiny);
   }

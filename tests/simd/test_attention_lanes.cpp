@@ -67,17 +67,23 @@ struct Lanes {
     // In two halves, as threads do it.
     const std::size_t middle = n_lanes / m / 2 * m;
     for (const auto& [begin, end] : {std::pair{std::size_t{0}, middle}, std::pair{middle, n_lanes}}) {
-      isa.kernels<T>().attention_lanes({tokens.data(), n_lanes, n_tokens, dim, begin, end, projected.data(),
-                                        gaps.data(), optimal.data(), want_gradient ? gradient.data() : nullptr,
-                                        weights.data(), field(0), field(1), field(2), field(3), field(4),
-                                        field(5), field(6), field(7)});
+      isa.kernels<T>().attention_lanes(
+          {tokens.data(), n_lanes, n_tokens, dim, begin, end, projected.data(), gaps.data(), optimal.data(),
+           want_gradient ? gradient.data() : nullptr, weights.data(), field(0), field(1), field(2), field(3),
+           field(4), field(5), field(6), field(7)});
     }
   }
   T field(std::size_t k, std::size_t i) const { return stats[k * n_lanes + i]; }
   AttentionRun<T> sample(std::size_t i) const {
     AttentionRun<T> out;
-    out.stats = {static_cast<std::size_t>(field(0, i)), field(1, i), field(2, i), field(3, i),
-                 field(4, i),                           field(5, i), field(6, i), field(7, i)};
+    out.stats = {static_cast<std::size_t>(field(0, i)),
+                 field(1, i),
+                 field(2, i),
+                 field(3, i),
+                 field(4, i),
+                 field(5, i),
+                 field(6, i),
+                 field(7, i)};
     const AttentionCase<T>& in = cases[i];
     for (std::size_t t = 0; t < in.n_tokens; ++t) {
       long double score = 0;
@@ -156,7 +162,8 @@ TEMPLATE_TEST_CASE("a NaN in one lane of attention_lanes is seen there and nowhe
   });
 }
 
-TEMPLATE_TEST_CASE("attention takes scores as given and yields the weights of its own", "[simd]", float, double) {
+TEMPLATE_TEST_CASE("attention takes scores as given and yields the weights of its own", "[simd]", float,
+                   double) {
   using T = TestType;
   std::mt19937_64 random(13);
   for_each_isa([&](const Isa& isa) {

@@ -29,15 +29,25 @@ struct Rows {
   Rows(std::size_t count, bool is_logistic, std::mt19937_64& random, double spread)
       : n(count),
         logistic(is_logistic),
-        exponent(n), mean_gap(n), pivot_gap(n), largest(n), gap_unit(n), optimal_score(n), log_unit(n),
-        inverse_query(n), scale(n), factor(n), size(n) {
+        exponent(n),
+        mean_gap(n),
+        pivot_gap(n),
+        largest(n),
+        gap_unit(n),
+        optimal_score(n),
+        log_unit(n),
+        inverse_query(n),
+        scale(n),
+        factor(n),
+        size(n) {
     std::uniform_real_distribution<double> uniform(0.0, 1.0);
     for (std::size_t i = 0; i < n; ++i) {
       exponent[i] = static_cast<T>(-spread * uniform(random));
       mean_gap[i] = static_cast<T>(1.0 - 2.0 * uniform(random));
       pivot_gap[i] = static_cast<T>(random() % 2 == 0 ? 0.0 : uniform(random));
       largest[i] = static_cast<T>(std::ldexp(1.0 + uniform(random), static_cast<int>(random() % 20) - 10));
-      const int gap_power = static_cast<int>(random() % 5) - 2, query_power = static_cast<int>(random() % 9) - 4;
+      const int gap_power = static_cast<int>(random() % 5) - 2,
+                query_power = static_cast<int>(random() % 9) - 4;
       gap_unit[i] = static_cast<T>(std::ldexp(1.0, gap_power));
       optimal_score[i] = static_cast<T>(10.0 * uniform(random) - 3.0);
       log_unit[i] = static_cast<T>((gap_power + query_power) * std::log(2.0));
@@ -46,8 +56,9 @@ struct Rows {
   }
   T run(const Isa& isa) {
     return isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(),
-                                         largest.data(), gap_unit.data(), optimal_score.data(), log_unit.data(),
-                                         inverse_query.data(), scale.data(), factor.data(), size.data()});
+                                         largest.data(), gap_unit.data(), optimal_score.data(),
+                                         log_unit.data(), inverse_query.data(), scale.data(), factor.data(),
+                                         size.data()});
   }
 };
 
@@ -79,7 +90,8 @@ TEMPLATE_TEST_CASE("row_factors brings every row to e^(c - C) l' within its boun
             // 12 u, and the exponents: each of c, q, the units and C is rounded, and so are the sums up to size - C.
             const double exponents = std::fabs(static_cast<double>(exact.margin)) + 3 * spread +
                                      2 * std::fabs(static_cast<double>(top)) + 12 * std::log(2.0) + 20.0;
-            REQUIRE(static_cast<double>(std::fabs(got / expected - 1)) <= 1.01 * u * (12.0 + 4.0 * exponents));
+            REQUIRE(static_cast<double>(std::fabs(got / expected - 1)) <=
+                    1.01 * u * (12.0 + 4.0 * exponents));
             // The scaled row is in [1, 2).
             const double unit = static_cast<double>(rows.largest[i]) * static_cast<double>(rows.scale[i]);
             REQUIRE(unit >= 1.0);

@@ -42,7 +42,8 @@ double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
 
 // sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample index last.
 template <class T>
-std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vector<T>& coefficients, bool lanes) {
+std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vector<T>& coefficients,
+                           bool lanes) {
   const std::size_t n = batch.n_samples, d = batch.dim;
   std::vector<double> w(d * d, 0.0);
   std::size_t k = 0;
@@ -50,7 +51,8 @@ std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vect
     std::vector<double> row(d, 0.0);
     for (std::size_t t = 0; form == Form::token_span && t < batch.tokens_of(i); ++t, ++k)
       for (std::size_t j = 0; j < d; ++j)
-        row[j] += static_cast<double>(coefficients[k]) * static_cast<double>(batch.sample(i)[t * batch.row_stride() + j]);
+        row[j] += static_cast<double>(coefficients[k]) *
+                  static_cast<double>(batch.sample(i)[t * batch.row_stride() + j]);
     for (std::size_t j = 0; form == Form::query_span && j < d; ++j)
       row[j] = static_cast<double>(lanes ? coefficients[j * (coefficients.size() / d) + i]
                                          : coefficients[i * (coefficients.size() / n) + j]);
@@ -80,39 +82,39 @@ double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weig
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one at norms to 1e6", "[trainer]", float,
-                   double) {
+TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one at norms to 1e6",
+                   "[trainer]", float, double) {
   using T = TestType;
   const double u = softstep::test::unit_roundoff<T>;
   const std::vector<Layout> layouts = {{{5, 5, 5, 5}, 20, 0, false},
                                        {{3, 7, 1, 4}, 9, 2, true, false, true},
                                        {{4, 4, 4}, 6, 3, false, true},
                                        {std::vector<std::size_t>(20, 3), 40, 0, true}};
-  for_each_isa([&](const simd::Isa& isa) {
-    ObjectiveOptions how;
-    how.isa = isa.name;
-    std::uint64_t seed = 0;
-    for (const Layout& layout : layouts)
-      for (const double norm : {0.0, 10.0, 1e3, 1e6})
-        for (const Toward toward : {Toward::optimal, Toward::other}) {
-          const TestBatch<T> batch(layout, ++seed);
-          const auto weights = weights_toward(batch.view, toward, norm);
-          const softstep::test::ExactObjective<T> exact(batch.view, weights, Loss::logistic);
-          if (exact.gradient_norm == 0) continue;
-          std::vector<double> unit;
-          for (const Exact& g : exact.gradient) unit.push_back(static_cast<double>(Exact(-g / exact.gradient_norm)));
+  std::uint64_t seed = 0;
+  for (const Layout& layout : layouts)
+    for (const double norm : {0.0, 10.0, 1e3, 1e6})
+      for (const Toward toward : {Toward::optimal, Toward::other}) {
+        const TestBatch<T> batch(layout, ++seed);
+        const auto weights = weights_toward(batch.view, toward, norm);
+        const softstep::test::ExactObjective<T> exact(batch.view, weights, Loss::logistic);
+        if (exact.gradient_norm == 0) continue;
+        std::vector<double> unit;
+        for (const Exact& g : exact.gradient)
+          unit.push_back(static_cast<double>(Exact(-g / exact.gradient_norm)));
+        // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a row, n rows, and
+        // each coefficient once; relative to the sum of their sizes, at most sqrt(n T d) times their sum.
+        const auto terms = static_cast<double>(score_tokens(batch.view).gaps.size());
+        const double bound = exact.gradient_bound.direction +
+                             2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
+        for_each_isa([&](const simd::Isa& isa) {
+          ObjectiveOptions how;
+          how.isa = isa.name;
           for (const Form form : {Form::query_span, Form::token_span}) {
-            const double distance = first_step_distance(batch.view, weights, form, how, unit);
             INFO(isa.name << ' ' << to_string(form) << " norm " << norm << " seed " << seed);
-            // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a row, n rows, and
-            // each coefficient once; relative to the sum of their sizes, at most sqrt(n T d) times their sum.
-            const double terms = static_cast<double>(score_tokens(batch.view).gaps.size());
-            const double bound = exact.gradient_bound.direction +
-                                 2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
-            REQUIRE(distance <= bound);
+            REQUIRE(first_step_distance(batch.view, weights, form, how, unit) <= bound);
           }
-        }
-  });
+        });
+      }
 }
 
 TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", "[trainer]", float, double) {
@@ -148,8 +150,9 @@ TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", 
   }
 }
 
-TEMPLATE_TEST_CASE("a run in any form goes on with the bits of an uninterrupted one, for any number of threads",
-                   "[trainer]", float, double) {
+TEMPLATE_TEST_CASE(
+    "a run in any form goes on with the bits of an uninterrupted one, for any number of threads", "[trainer]",
+    float, double) {
   using T = TestType;
   const Dataset<T> data = convert<T>(signal_noise(5, 24, 30, 130));
   std::vector<double> start(130 * 130);
@@ -181,8 +184,8 @@ TEMPLATE_TEST_CASE("a run in any form goes on with the bits of an uninterrupted 
   }
 }
 
-TEMPLATE_TEST_CASE("queries that repeat and gradients that cancel leave a span form right", "[trainer]", float,
-                   double) {
+TEMPLATE_TEST_CASE("queries that repeat and gradients that cancel leave a span form right", "[trainer]",
+                   float, double) {
   // Two samples with one query and mirrored tokens: at W = 0 their gradients cancel but for rounding; with a third, small
   // one the norm is that of what is left.
   using T = TestType;
@@ -236,12 +239,14 @@ TEST_CASE("a form that cannot be is refused, and the choice fits the shape", "[t
   options.form = Form::query_span;
   options.master_weights = MasterWeights::float64;
   auto state = initial_state<float>(nullptr, 60, MasterWeights::float64);
-  CHECK_THROWS_MATCHES(train(objective, state, options), InvalidArgument,
-                       MessageMatches(ContainsSubstring("form") && ContainsSubstring("float64 master weights")));
+  CHECK_THROWS_MATCHES(
+      train(objective, state, options), InvalidArgument,
+      MessageMatches(ContainsSubstring("form") && ContainsSubstring("float64 master weights")));
   options.form = Form::automatic;
   options.n_steps = 1;
   CHECK(train(objective, state, options).form == Form::dense);
-  CHECK_THROWS_MATCHES(parse_form("sparse"), InvalidArgument, MessageMatches(ContainsSubstring("query-span")));
+  CHECK_THROWS_MATCHES(parse_form("sparse"), InvalidArgument,
+                       MessageMatches(ContainsSubstring("query-span")));
 
   // d^2 large: W is not formed; many samples of few dimensions: it is.
   const auto chosen = [](std::size_t n, std::size_t n_tokens, std::size_t dim) {

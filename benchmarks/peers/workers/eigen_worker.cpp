@@ -22,8 +22,15 @@ class Step final : public Variant<T> {
   using View = Eigen::Map<const Matrix>;
 
   Step(const Data<T>& data, int threads, bool lazy)
-      : data_(data), threads_(threads), lazy_(lazy), v_(data.n, data.d), g_(data.n, data.d),
-        p_(data.n, data.n_tokens), r_(data.n, data.n_tokens), gradient_(data.d, data.d), m_(data.n) {
+      : data_(data),
+        threads_(threads),
+        lazy_(lazy),
+        v_(data.n, data.d),
+        g_(data.n, data.d),
+        p_(data.n, data.n_tokens),
+        r_(data.n, data.n_tokens),
+        gradient_(data.d, data.d),
+        m_(data.n) {
     Eigen::setNbThreads(threads);
   }
   void reset() override { w_ = View(data_.weights.data(), d(), d()); }
@@ -88,8 +95,7 @@ int main(int argc, char** argv) {
   using namespace softstep::peers;
   const std::string own = products;
   const std::string version = std::to_string(EIGEN_WORLD_VERSION) + "." +
-                              std::to_string(EIGEN_MAJOR_VERSION) + "." +
-                              std::to_string(EIGEN_MINOR_VERSION);
+                              std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION);
   return serve(argc, argv, {own + "-gemv", own + "-lazy"}, version,
                []<class T>(const std::string& name, const Data<T>& data, int threads) {
                  const bool lazy = name.find("lazy") != std::string::npos;

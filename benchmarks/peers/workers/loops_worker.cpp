@@ -10,8 +10,13 @@ template <class T>
 class Loops final : public Variant<T> {
  public:
   Loops(const Data<T>& data, int threads)
-      : data_(data), threads_(threads), v_(data.n * data.d), g_(data.n * data.d),
-        p_(data.n * data.n_tokens), m_(data.n), gradient_(data.d * data.d) {}
+      : data_(data),
+        threads_(threads),
+        v_(data.n * data.d),
+        g_(data.n * data.d),
+        p_(data.n * data.n_tokens),
+        m_(data.n),
+        gradient_(data.d * data.d) {}
   void reset() override { w_ = data_.weights; }
   double advance(std::int64_t steps, double step_size) override {
     return seconds_of([&] {

@@ -25,11 +25,11 @@ struct MaxMarginOptions {
 
 enum class MaxMarginStatus {
   not_run,
-  optimal,         ///< duality gap and KKT residual are at most the tolerance
-  not_separable,   ///< no W satisfies all constraints; `multipliers` (with sum 1) and `certificate` show it
-  max_sweeps,      ///< out of sweeps, or (sweeps < max_sweeps) rounding errors alone exceed the tolerance
-  interrupted,     ///< the callback asked to stop
-  no_constraints   ///< every sample has one token: W = 0
+  optimal,        ///< duality gap and KKT residual are at most the tolerance
+  not_separable,  ///< no W satisfies all constraints; `multipliers` (with sum 1) and `certificate` show it
+  max_sweeps,     ///< out of sweeps, or (sweeps < max_sweeps) rounding errors alone exceed the tolerance
+  interrupted,    ///< the callback asked to stop
+  no_constraints  ///< every sample has one token: W = 0
 };
 const char* to_string(MaxMarginStatus status);
 

@@ -41,9 +41,10 @@ struct ObjectiveOptions {
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
   int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
-  StoredTokens token_storage = StoredTokens::working;  ///< 16 bits for Objective<float>; f16 must hold every token
-  std::string isa;                  ///< instruction set; empty means active_isa()
-  void validate() const;            ///< throws InvalidArgument naming the field
+  StoredTokens token_storage =
+      StoredTokens::working;  ///< 16 bits for Objective<float>; f16 must hold every token
+  std::string isa;            ///< instruction set; empty means active_isa()
+  void validate() const;      ///< throws InvalidArgument naming the field
 };
 
 /// What evaluate() is asked for; everything else in Evaluation is left as it was.

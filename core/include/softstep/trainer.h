@@ -97,9 +97,9 @@ struct TrainState {
 struct TrainSummary {
   TrainStatus status = TrainStatus::not_run;
   Form form = Form::automatic;  ///< the one used
-  std::int64_t steps = 0;  ///< steps taken by this call
-  double seconds = 0.0;    ///< time in those steps
-  TraceRecord last;        ///< at the final weights
+  std::int64_t steps = 0;       ///< steps taken by this call
+  double seconds = 0.0;         ///< time in those steps
+  TraceRecord last;             ///< at the final weights
   struct Crossing {
     double threshold;
     std::int64_t step;
