@@ -28,6 +28,7 @@ void add_run(Json& json, const TrainSummary& summary, double margin) {
   json["steps"] = summary.steps;
   json["step"] = last.step;
   json["seconds"] = number(summary.seconds);
+  json["setup_seconds"] = number(summary.setup_seconds);
   json["steps_per_second"] = number(steps_per_second(summary));
   json["loss"] = number(last.loss);
   json["log10_gap"] = number(last.log10_gap);

@@ -73,7 +73,8 @@ int run_sweep_command(const Options& options) {
   const std::vector<RuleSettings> rules =
       with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
   check_rules(rules);
-  const CompareSettings settings = options.settings(rules);
+  CompareSettings settings = options.settings(rules);
+  settings.run.trace_rows_per_decade = 0;  // no trace is written, and of many runs it would fill the memory
   OutputDirectory directory(options.out);
   const CompareResult result = run_into(options, settings, directory, {"sweep.csv", "summary.json"});
   if (result.interrupted) {

@@ -123,10 +123,12 @@ class Run {
       : state_(state),
         options_(options),
         rule_(make_step_rule<T>(options.rule)),
+        started_(Clock::now()),
         trajectory_(make_trajectory(chosen_form(Layer<T>::of(objective), state, options, *rule_),
                                     Layer<T>::of(objective), state)),
         schedule_(options.trace_rows_per_decade, state.step),
         watch_(state.seconds) {
+    summary_.setup_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
     if (!options.reference.empty()) direction_.emplace(options.reference);
     pending_ = options.thresholds;
     weight_bound_ = frobenius_norm(state.weights.data(), state.weights.size());
@@ -248,6 +250,7 @@ class Run {
   TrainState<T>& state_;
   const TrainerOptions& options_;
   std::unique_ptr<StepRule<T>> rule_;
+  Clock::time_point started_;
   std::unique_ptr<Trajectory<T>> trajectory_;
   TraceSchedule schedule_;
   Stopwatch watch_;

@@ -16,6 +16,8 @@ namespace softstep::simd::SOFTSTEP_ISA_NAME {
 // Rows and vectors of a tile: 24 sums where there are 32 registers, 12 where there are 16.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr std::size_t tile_rows = 6, tile_vectors = 4;
+#elif defined(__AVX2__)
+constexpr std::size_t tile_rows = 4, tile_vectors = 3;
 #else
 constexpr std::size_t tile_rows = 6, tile_vectors = 2;
 #endif

@@ -54,6 +54,11 @@ TEST_CASE("unknown rules, rule options, instruction sets, models and types are r
           "[tools]") {
   const Workplace place;
   make_data(place, "data.safetensors", "8");
+  place.require_bad_input(train({"--form", "sparse"}), {"sparse", "dense", "query-span", "token-span"});
+  place.require_bad_input(train({"--form", "query-span", "--precision", "f32", "--master", "float64"}),
+                          {"query-span", "float64 master weights"});
+  place.require_bad_input(train({"--token-storage", "f8"}), {"f8", "f16", "bf16"});
+  place.require_bad_input(train({"--token-storage", "f16"}), {"--token-storage", "--precision f32"});
   place.require_bad_input(train({"--rule", "sgd"}), {"sgd", "gd", "ngd", "polyak"});
   place.require_bad_input(train({"--rule", "ngd:stepsize=1"}), {"stepsize", "step-size", "schedule-power"});
   place.require_bad_input(train({"--rule", "polyak", "--step-size", "1"}),

@@ -11,7 +11,8 @@ using namespace softstep::test;
 namespace {
 
 Arguments sweep(const Arguments& more) {
-  Arguments all = {"sweep", "--samples", "4", "--tokens", "3", "--dim", "12", "--steps", "60", "--seeds", "2"};
+  Arguments all = {"sweep", "--samples", "4",  "--tokens", "3", "--dim",
+                   "12",    "--steps",   "60", "--seeds",  "2"};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -20,8 +21,8 @@ Arguments sweep(const Arguments& more) {
 
 TEST_CASE("sweep runs every rule with every step size it takes, and names the best", "[tools]") {
   const Workplace place;
-  const Json json = place.results(
-      sweep({"--rules", "gd:step-size=3;ngd;polyak", "--step-sizes", "0.1,2", "--threads", "2", "--out", "dir"}));
+  const Json json = place.results(sweep(
+      {"--rules", "gd:step-size=3;ngd;polyak", "--step-sizes", "0.1,2", "--threads", "2", "--out", "dir"}));
   REQUIRE(json["rules"].size() == 4);
   CHECK(json["rules"][0]["label"] == "gd:step-size=3");
   CHECK(json["rules"][1]["options"]["step-size"] == 0.1);
@@ -55,10 +56,14 @@ TEST_CASE("sweep runs every rule with every step size it takes, and names the be
 
 TEST_CASE("a cell of a sweep is the run that train makes, for any number of threads", "[tools]") {
   const Workplace place;
-  const Json one = place.results(sweep({"--rules", "ngd", "--step-sizes", "0.5,2", "--threads", "1", "--out", "one"}));
-  const Json two = place.results(sweep({"--rules", "ngd", "--step-sizes", "0.5,2", "--threads", "2", "--out", "two"}));
-  place.results({"generate", "--samples", "4", "--tokens", "3", "--dim", "12", "--seed", "1", "--out", "d.safetensors"});
-  const Json run = place.results({"train", "--data", "d.safetensors", "--rule", "ngd:step-size=2", "--steps", "60"});
+  const Json one =
+      place.results(sweep({"--rules", "ngd", "--step-sizes", "0.5,2", "--threads", "1", "--out", "one"}));
+  const Json two =
+      place.results(sweep({"--rules", "ngd", "--step-sizes", "0.5,2", "--threads", "2", "--out", "two"}));
+  place.results({"generate", "--samples", "4", "--tokens", "3", "--dim", "12", "--seed", "1", "--out",
+                 "d.safetensors"});
+  const Json run =
+      place.results({"train", "--data", "d.safetensors", "--rule", "ngd:step-size=2", "--steps", "60"});
   for (const Json& json : {one, two})
     for (const char* key : {"loss", "log10_gap", "weight_norm", "one_minus_cos", "margin"})
       CHECK(json["rules"][1]["runs"][1][key] == run[key]);
@@ -67,10 +72,13 @@ TEST_CASE("a cell of a sweep is the run that train makes, for any number of thre
 TEST_CASE("a sweep with bad step sizes leaves nothing behind", "[tools]") {
   const Workplace place;
   for (const char* sizes : {"", "1,,2", "1,x", "0", "-1", "nan", "inf", "1e400", "1, 2"})
-    place.require_bad_input(sweep({"--step-sizes", sizes, "--out", "dir"}), {"--step-sizes", "positive number"});
+    place.require_bad_input(sweep({"--step-sizes", sizes, "--out", "dir"}),
+                            {"--step-sizes", "positive number"});
   place.require_bad_input(sweep({"--step-sizes", "1,1.0", "--out", "dir"}), {"--step-sizes", "twice"});
   place.require_bad_input(sweep({"--rules", "ngd;ngd", "--out", "dir"}), {"--rules", "twice"});
   place.require_bad_input(sweep({"--rules", "sgd", "--out", "dir"}), {"sgd", "polyak"});
   place.require_bad_input(sweep({"--data", "none.safetensors", "--out", "dir"}), {"--samples", "--data"});
+  place.require_bad_input({"sweep", "--data", "d.safetensors", "--model", "planar", "--out", "dir"},
+                          {"--data", "--model"});
   place.require_bad_input({"sweep"}, {"--out"});
 }

@@ -99,6 +99,7 @@ struct TrainSummary {
   Form form = Form::automatic;  ///< the one used
   std::int64_t steps = 0;       ///< steps taken by this call
   double seconds = 0.0;         ///< time in those steps
+  double setup_seconds = 0.0;   ///< before them, to bring W into its form: Gram matrices, copies
   TraceRecord last;             ///< at the final weights
   struct Crossing {
     double threshold;
