@@ -157,15 +157,20 @@ TEMPLATE_TEST_CASE(
   const Dataset<T> data = convert<T>(signal_noise(5, 24, 30, 130));
   std::vector<double> start(130 * 130);
   for (std::size_t k = 0; k < start.size(); ++k) start[k] = std::sin(static_cast<double>(k));
+  std::vector<T> dense;  // the first of the forms
   for (const Form form : forms) {
     INFO(to_string(form));
     TrainerOptions options;
-    options.rule = parse_rule("polyak");
+    options.rule = parse_rule("ngd:step-size=1");
     options.form = form;
     Objective<T> objective(data.view());
     auto whole = initial_state<T>(start.data(), 130);
     options.n_steps = 100;
-    train(objective, whole, options);
+    const TrainSummary summary = train(objective, whole, options);
+    if (dense.empty()) dense = whole.weights;
+    // As above, from weights that are not zero.
+    CHECK(direction_distance(dense, whole.weights) <=
+          4.0 * (130.0 + 24.0 + 2.0) * softstep::test::unit_roundoff<T> * (1.0 + summary.last.weight_norm));
     for (const int n_threads : {1, 2, 3}) {
       ObjectiveOptions how;
       how.n_threads = n_threads;
