@@ -1,8 +1,9 @@
-// Which form and which layout are the cheapest: a model of the time of a step in nanoseconds, from the two limits that
-// count, arithmetic and memory traffic. Only ratios matter. The constants were fitted to measured steps (benchmarks/,
-// step/ngd on the grid of shapes), where the choice is compared with the best of the three.
+// Which form and which layout are the cheapest: a model of the time of a step in nanoseconds, from what bounds its parts,
+// arithmetic or memory traffic, and what a step costs besides. Only ratios matter. The constants were fitted to measured
+// steps on one thread (benchmarks/, step/ngd on the grid of shapes), where the choice is compared with the best of the three.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 #include "core/trainer/trajectory.h"
@@ -16,9 +17,15 @@ constexpr double most_gram_bytes = 5e8;  // larger Gram matrices are not worth t
 
 double traffic(double bytes) { return bytes / (bytes <= cache_bytes ? cache_speed : memory_speed); }
 
+// Flops a nanosecond in float32; half as many in float64. Of the Gram matrix of tokens times one vector, of the two passes
+// over the tokens (softmax included), and of products of matrices.
+constexpr double vector_speed = 35.0, attention_speed = 40.0, product_speed = 90.0;
+// Calls, loop heads and the row factors of a step; in the token span also by sample.
+constexpr double step_cost = 350.0, token_step_cost = 250.0, sample_cost = 50.0;
+
 template <class T>
-double product(double flops) {
-  return flops / (sizeof(T) == 4 ? 200.0 : 100.0);
+double time_of(double flops, double speed) {
+  return flops / (sizeof(T) == 4 ? speed : 0.5 * speed);
 }
 
 }  // namespace
@@ -26,20 +33,26 @@ double product(double flops) {
 template <class T>
 Form cheapest_form(const Layer<T>& layer) {
   const BatchView<T>& batch = layer.batch;
-  const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
+  const auto samples = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
   const auto tokens = static_cast<double>(batch.total_tokens());
   // Set-up is paid once. Not the number asked for: a run in parts must take the same form as one in a whole.
   constexpr double steps = 1000.0;
-  constexpr double width = sizeof(T);
-  const double attention = std::max(product<T>(4.0 * tokens * d), traffic(tokens * d * width));
+  constexpr double width = sizeof(T), multiple = simd::lane_multiple<T>;
+  // With the sample index last, padding is work too.
+  const double n = fits_lanes(layer) ? std::ceil(samples / multiple) * multiple : samples;
+  const double pass = step_cost + std::max(time_of<T>(4.0 * tokens * n / samples * d, attention_speed),
+                                           traffic(tokens * d * width));
   // Weights and gradient are each gone through three times beside the products.
-  const double dense = attention + product<T>(4.0 * n * d * d) + traffic(6.0 * d * d * width);
-  const double query = attention + product<T>(2.0 * n * n * d) + traffic(6.0 * n * d * width) +
-                       (product<T>(2.0 * n * n * d) + product<T>(2.0 * n * d * d)) / steps;
+  const double dense = pass + time_of<T>(4.0 * n * d * d, product_speed) + traffic(6.0 * d * d * width);
+  const double query = pass + time_of<T>(2.0 * n * samples * d, product_speed) +
+                       traffic(6.0 * n * d * width) +
+                       time_of<T>(2.0 * samples * d * (samples + d), product_speed) / steps;
   const double gram = tokens * tokens * width;
   const double token =
-      25.0 * n + std::max(product<T>(2.0 * tokens * tokens), traffic(gram)) +
-      (product<T>(2.0 * tokens * tokens * d) + traffic(2.0 * gram) + product<T>(2.0 * n * d * d)) / steps;
+      token_step_cost + sample_cost * samples +
+      std::max(time_of<T>(2.0 * tokens * tokens, vector_speed), traffic(gram)) +
+      (time_of<T>(2.0 * tokens * tokens * d + 2.0 * samples * d * d, product_speed) + traffic(2.0 * gram)) /
+          steps;
   const bool may_take_tokens =
       layer.options.token_storage == StoredTokens::working && gram <= most_gram_bytes;
   if (may_take_tokens && token < query && token < dense) return Form::token_span;
