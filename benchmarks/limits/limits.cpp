@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "limits/kernels.h"
+#include "simd/families.def"
 #include "support.h"
 
 namespace softstep::bench {
@@ -21,17 +22,6 @@ namespace softstep::bench {
 // The rows of isas.def that are compiled for this processor, like in simd/dispatch.cpp.
 #define SOFTSTEP_ABSENT(name)
 #define SOFTSTEP_ISA(name, family, arch, condition, flags) SOFTSTEP_FAMILY_##family(name)
-#define SOFTSTEP_FAMILY_any SOFTSTEP_COMPILED
-#if defined(__x86_64__)
-#define SOFTSTEP_FAMILY_x86 SOFTSTEP_COMPILED
-#else
-#define SOFTSTEP_FAMILY_x86 SOFTSTEP_ABSENT
-#endif
-#if defined(__aarch64__)
-#define SOFTSTEP_FAMILY_arm SOFTSTEP_COMPILED
-#else
-#define SOFTSTEP_FAMILY_arm SOFTSTEP_ABSENT
-#endif
 
 namespace limits {
 #define SOFTSTEP_COMPILED(name)  \

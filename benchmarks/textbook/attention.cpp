@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "simd/families.def"
+
 namespace softstep {
 
 // As simd/dispatch.cpp does: only the rows of this processor family are compiled.
@@ -12,17 +14,6 @@ namespace softstep {
   }
 #define SOFTSTEP_ABSENT(name)
 #define SOFTSTEP_ISA(name, family, arch, condition, flags) SOFTSTEP_FAMILY_##family(name)
-#define SOFTSTEP_FAMILY_any SOFTSTEP_COMPILED
-#if defined(__x86_64__)
-#define SOFTSTEP_FAMILY_x86 SOFTSTEP_COMPILED
-#else
-#define SOFTSTEP_FAMILY_x86 SOFTSTEP_ABSENT
-#endif
-#if defined(__aarch64__)
-#define SOFTSTEP_FAMILY_arm SOFTSTEP_COMPILED
-#else
-#define SOFTSTEP_FAMILY_arm SOFTSTEP_ABSENT
-#endif
 #include "simd/isas.def"
 #undef SOFTSTEP_COMPILED
 

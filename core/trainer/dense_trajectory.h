@@ -13,8 +13,8 @@ class DenseTrajectory final : public Trajectory<T> {
   DenseTrajectory(Layer<T>& layer, const TrainState<T>& state)
       : pass_(layer, fits_lanes(layer)),
         dim_(layer.batch.dim),
-        weights_(laid_out(state.weights)),
-        master_(laid_out(state.master_weights)),
+        weights_(pass_.laid_out(state.weights)),
+        master_(pass_.laid_out(state.master_weights)),
         projected_(pass_.size(), T(0)),
         rows_(pass_.size(), T(0)) {}
 
@@ -51,26 +51,12 @@ class DenseTrajectory final : public Trajectory<T> {
   }
 
   void write(TrainState<T>& state) const override {
-    state.weights = laid_out(weights_);
-    state.master_weights = laid_out(master_);
+    state.weights = pass_.laid_out(weights_);
+    state.master_weights = pass_.laid_out(master_);
     state.span = {};
   }
 
  private:
-  // From W to the pass's layout, or back: a transposition is its own inverse.
-  template <class Number>
-  std::vector<Number> laid_out(const std::vector<Number>& w) const {
-    if (!pass_.transposed() || w.empty()) return w;
-    std::vector<Number> out(w.size());
-    // In blocks, so that both sides go through whole cache lines.
-    constexpr std::size_t block = 16;
-    for (std::size_t r0 = 0; r0 < dim_; r0 += block)
-      for (std::size_t c0 = 0; c0 < dim_; c0 += block)
-        for (std::size_t r = r0; r < std::min(dim_, r0 + block); ++r)
-          for (std::size_t c = c0; c < std::min(dim_, c0 + block); ++c) out[c * dim_ + r] = w[r * dim_ + c];
-    return out;
-  }
-
   Pass<T> pass_;
   std::size_t dim_;
   std::vector<T> weights_;

@@ -3,6 +3,7 @@
 // The two layouts of the work between the projected queries V and the gradient rows g: sample by sample, or with the
 // sample index last. Everything that depends on which it is, is here.
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -33,6 +34,20 @@ class Pass {
   std::size_t n_cols() const { return lanes_ ? layer_.n_lanes() : layer_.stride; }
   /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over lanes.
   bool transposed() const { return !lanes_; }
+  /// W in that layout, or back from it: a transposition is its own inverse.
+  template <class Number>
+  std::vector<Number> laid_out(const std::vector<Number>& w) const {
+    if (!transposed() || w.empty()) return w;
+    const std::size_t d = layer_.batch.dim;
+    std::vector<Number> out(w.size());
+    // In blocks, so that both sides go through whole cache lines.
+    constexpr std::size_t block = 16;
+    for (std::size_t r0 = 0; r0 < d; r0 += block)
+      for (std::size_t c0 = 0; c0 < d; c0 += block)
+        for (std::size_t r = r0; r < std::min(d, r0 + block); ++r)
+          for (std::size_t c = c0; c < std::min(d, c0 + block); ++c) out[c * d + r] = w[r * d + c];
+    return out;
+  }
 
   void attend(const T* v, T* g) const { lanes_ ? layer_.attend_lanes(v, g) : layer_.attend(v, g); }
   void scale(T* g) const { lanes_ ? layer_.scale_lanes(g) : layer_.scale_rows(g); }

@@ -22,25 +22,16 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   void apply_gram(const T* g, T* out) const override { pass_.mix(gram_.data(), g, out); }
   std::vector<T> project_base(const T* weights) const override {
     std::vector<T> v(pass_.size(), T(0));
-    pass_.project(turned(weights).data(), v.data());
+    const std::size_t d = this->layer_.batch.dim;
+    pass_.project(pass_.laid_out(std::vector<T>(weights, weights + d * d)).data(), v.data());
     return v;
   }
   std::vector<T> expand(const T* coefficients) const override {
     const std::size_t d = this->layer_.batch.dim;
     std::vector<T> w(d * d);
     pass_.outer_product(coefficients, w.data());
-    return turned(w.data());
+    return pass_.laid_out(w);
   }
-  // Between W and the pass's layout of it.
-  std::vector<T> turned(const T* w) const {
-    const std::size_t d = this->layer_.batch.dim;
-    std::vector<T> out(w, w + d * d);
-    if (pass_.transposed())
-      for (std::size_t r = 0; r < d; ++r)
-        for (std::size_t c = 0; c < r; ++c) std::swap(out[r * d + c], out[c * d + r]);
-    return out;
-  }
-
   Pass<T> pass_;
   std::vector<T> gram_;
 };

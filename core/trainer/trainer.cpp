@@ -101,19 +101,18 @@ template <class T>
 Form chosen_form(const Layer<T>& layer, const TrainState<T>& state, const TrainerOptions& options,
                  const StepRule<T>& rule) {
   const bool may_span = rule.moves_along_gradient() && state.master_weights.empty();
-  if (options.form != Form::automatic) {
-    if (options.form != Form::dense && !may_span)
-      throw InvalidArgument("form", std::string(to_string(options.form)) + " does not go with " +
-                                        (state.master_weights.empty() ? "rule " + std::string(rule.name())
-                                                                      : "float64 master weights") +
-                                        " (dense does)");
-    if (options.form == Form::token_span && layer.options.token_storage != StoredTokens::working)
-      throw InvalidArgument("form", "token-span does not go with tokens stored as " +
-                                        std::string(to_string(layer.options.token_storage)));
-    return options.form;
-  }
-  if (!may_span) return Form::dense;
-  return state.step > 0 ? state.span.form : cheapest_form(layer);
+  Form form = options.form;
+  if (form == Form::automatic)
+    form = !may_span ? Form::dense : state.step > 0 ? state.span.form : cheapest_form(layer);
+  if (form != Form::dense && !may_span)
+    throw InvalidArgument("form", std::string(to_string(form)) + " does not go with " +
+                                      (state.master_weights.empty() ? "rule " + std::string(rule.name())
+                                                                    : "float64 master weights") +
+                                      " (dense does)");
+  if (form == Form::token_span && layer.options.token_storage != StoredTokens::working)
+    throw InvalidArgument("form", "token-span does not go with tokens stored as " +
+                                      std::string(to_string(layer.options.token_storage)));
+  return form;
 }
 
 template <class T>

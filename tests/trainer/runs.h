@@ -2,6 +2,7 @@
 
 // Runs of the trainer from W = 0 on a data set, with their trace.
 
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,11 @@ Run<T> run(const BatchView<T>& batch, const std::string& rule, std::int64_t n_st
   };
   out.summary = train(objective, out.state, options);
   return out;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 inline Dataset<double> signal_noise(std::uint64_t seed, std::size_t n_samples = 10, std::size_t n_tokens = 6,

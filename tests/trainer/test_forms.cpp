@@ -21,6 +21,7 @@ using softstep::test::Exact;
 using softstep::test::for_each_isa;
 using softstep::test::Layout;
 using softstep::test::run;
+using softstep::test::same_bits;
 using softstep::test::signal_noise;
 using softstep::test::TestBatch;
 using softstep::test::Toward;
@@ -28,11 +29,6 @@ using softstep::test::Toward;
 namespace {
 
 constexpr Form forms[] = {Form::dense, Form::query_span, Form::token_span};
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
 
 // ||a/|a| - b/|b|||
 template <class A, class B>

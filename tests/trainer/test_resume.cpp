@@ -16,14 +16,10 @@ using namespace softstep;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using softstep::test::run;
+using softstep::test::same_bits;
 using softstep::test::signal_noise;
 
 namespace {
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
 
 struct TemporaryFile {
   std::string path;
