@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/objective/gradient_size.h"
+#include "core/trainer/move_weights.h"
 #include "core/trainer/pass.h"
 #include "core/trainer/trajectory.h"
 
@@ -39,15 +40,7 @@ class DenseTrajectory final : public Trajectory<T> {
   }
 
   void move(const Step<T>& step, std::int64_t) override {
-    if (master_.empty()) {
-      pass_.layer().kernels.axpy(weights_.size(), static_cast<T>(-step.coefficient), step.direction,
-                                 weights_.data());
-      return;
-    }
-    for (std::size_t k = 0; k < weights_.size(); ++k) {
-      master_[k] -= step.coefficient * static_cast<double>(step.direction[k]);
-      weights_[k] = static_cast<T>(master_[k]);
-    }
+    move_weights(pass_.layer().kernels, step, weights_, master_);
   }
 
   void write(TrainState<T>& state) const override {

@@ -71,8 +71,12 @@ TEMPLATE_TEST_CASE("the length reported is the norm of the step", "[step_rules]"
     const auto step = make_step_rule<TestType>({info.name, {}})->step(f.at, f.state);
     REQUIRE(step.outcome == Step<TestType>::Outcome::moved);
     double squared = 0;
-    for (std::size_t k = 0; k < f.gradient.size(); ++k)
-      squared += std::pow(step.coefficient * static_cast<double>(step.direction[k]), 2);
+    for (std::size_t k = 0; k < f.gradient.size(); ++k) {
+      const double direction =
+          step.computed != nullptr ? step.computed[k] : static_cast<double>(step.direction[k]);
+      const double change = step.replaces ? static_cast<double>(f.weights[k]) - direction : direction;
+      squared += std::pow(step.replaces ? change : step.coefficient * change, 2);
+    }
     // 12 squares and a root in double: under 16 roundings
     CHECK(std::fabs(std::sqrt(squared) - step.length) <= 16 * 0x1p-53 * step.length);
   }

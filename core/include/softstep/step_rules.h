@@ -25,7 +25,7 @@ struct StepContext {
   const T* weights = nullptr;  ///< W before the step, laid out as the gradient; null in a span form
 };
 
-/// What a rule asks for: W <- W - coefficient * direction.
+/// What a rule asks for: W <- W - coefficient * direction, or another W altogether.
 template <class T>
 struct Step {
   enum class Outcome {
@@ -35,14 +35,18 @@ struct Step {
   };
   Outcome outcome = Outcome::moved;
   double coefficient = 0.0;
-  const T* direction = nullptr;  ///< the gradient's mantissa, or a buffer of the rule's state
-  double length = 0.0;           ///< ||coefficient * direction||_F
+  const T* direction = nullptr;  ///< the gradient's mantissa; not looked at if `computed` is set
+  double length = 0.0;           ///< norm of the change of W (Frobenius)
+  /// A direction of the rule's own, in double whatever T; a buffer of the rule's state (RuleState::direction).
+  const double* computed = nullptr;
+  bool replaces = false;  ///< W <- computed, in place of W - coefficient * computed
 };
 
 /// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the
 /// bit.
 struct RuleState {
   std::map<std::string, std::vector<double>> values;
+  std::vector<double> direction;  ///< where a rule builds its step; nothing to remember
 };
 
 /// A step-size rule: its settings, without any per-run state (one rule may serve many runs at once).

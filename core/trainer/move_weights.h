@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "simd/dispatch.h"
+#include "softstep/step_rules.h"
+
+namespace softstep {
+
+/// Takes a step of a rule with weights that are kept as they are; with master weights in double, these move and are
+/// rounded to T.
+template <class T>
+void move_weights(const simd::Kernels<T>& kernels, const Step<T>& step, std::vector<T>& weights,
+                  std::vector<double>& master) {
+  if (step.computed == nullptr && master.empty()) {
+    kernels.axpy(weights.size(), static_cast<T>(-step.coefficient), step.direction, weights.data());
+    return;
+  }
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    const double direction =
+        step.computed != nullptr ? step.computed[k] : static_cast<double>(step.direction[k]);
+    const double before = master.empty() ? static_cast<double>(weights[k]) : master[k];
+    const double after = step.replaces ? direction : before - step.coefficient * direction;
+    if (!master.empty()) master[k] = after;
+    weights[k] = static_cast<T>(after);
+  }
+}
+
+}  // namespace softstep
