@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/objective/layer.h"
+#include "core/objective/mantissa.h"
 
 namespace softstep {
 
@@ -23,7 +24,7 @@ bool is_without_rows(Evaluation<T>& out) {
 
 template <class T>
 void set_gradient_norm(const Layer<T>& layer, Evaluation<T>& out) {
-  out.gradient_norm = layer.mantissa_norm(out.gradient.data(), out.gradient.size(), out.gradient_exponent);
+  out.gradient_norm = mantissa_norm(layer.kernels, out.gradient.data(), out.gradient.size(), out.gradient_exponent);
   if (out.gradient_norm == 0.0) out.gradient_exponent = -std::numeric_limits<double>::infinity();
 }
 

@@ -11,6 +11,7 @@
 #include "core/objective/active_isa.h"
 #include "core/objective/blocked.h"
 #include "core/objective/loss.h"
+#include "core/objective/mantissa.h"
 
 namespace softstep {
 namespace {
@@ -25,21 +26,6 @@ const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions&
   if (sizeof(T) != sizeof(float) && options.token_storage != StoredTokens::working)
     throw InvalidArgument("token_storage", "16 bits go with float32 only");
   return batch;
-}
-
-// Whole cache lines, and never a multiple of 4 KiB: rows that far apart share one set of the cache.
-template <class T>
-std::size_t padded_stride(std::size_t dim) {
-  constexpr std::size_t line = 64 / sizeof(T), page = 4096 / sizeof(T);
-  const std::size_t stride = (dim + line - 1) / line * line;
-  return stride % page == 0 ? stride + line : stride;
-}
-
-// Squares of numbers this large neither overflow nor lose digits to underflow.
-template <class T>
-bool is_safe(double squared) {
-  const double safe = sizeof(T) == 4 ? 1e24 : 1e280;
-  return squared < safe && squared > 1.0 / safe;
 }
 
 simd::TokenStorage storage_of(StoredTokens type) {
@@ -134,17 +120,6 @@ void Layer<T>::set_units() {
     log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
     inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
   }
-}
-
-// NaN if there is one.
-template <class T>
-T Layer<T>::largest_of(const T* row, std::size_t size) const {
-  T largest = T(0), poison = T(0);
-  for (std::size_t j = 0; j < size; ++j) {
-    largest = std::max(largest, std::fabs(row[j]));
-    poison += row[j] * T(0);
-  }
-  return largest + poison;
 }
 
 template <class T>
@@ -259,18 +234,6 @@ double Layer<T>::sum_of_sizes() const {
   double sum = 0.0;
   for (std::size_t i = 0; i < size_.size(); ++i) sum += std::fabs(row_factor_[i]) / inverse_query_[i];
   return 2.0 * std::sqrt(static_cast<double>(batch.dim)) * sum / static_cast<double>(batch.n_samples);
-}
-
-template <class T>
-double Layer<T>::mantissa_norm(T* g, std::size_t size, double& exponent) const {
-  const double squared = kernels.dot(size, g, g);
-  if (is_safe<T>(squared) || std::isnan(squared)) return std::sqrt(squared);
-  const T largest = largest_of(g, size);
-  if (largest == T(0) || !std::isfinite(largest)) return static_cast<double>(largest);
-  const int power = std::ilogb(largest);
-  for (std::size_t k = 0; k < size; ++k) g[k] = std::scalbn(g[k], -power);
-  exponent += power * std::log(2.0);
-  return std::sqrt(kernels.dot(size, g, g));
 }
 
 template <class T>

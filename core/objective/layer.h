@@ -53,9 +53,6 @@ class Layer {
   std::vector<double> attention(const T* projected);
   double optimal_loss() const { return optimal_loss_; }
 
-  /// ||G'||_F of `size` numbers; moves a power of two from the mantissa to the exponent where its squares would leave
-  /// the number range.
-  double mantissa_norm(T* gradient, std::size_t size, double& exponent) const;
   /// Threads worth starting for this many multiply-adds: a parallel region costs microseconds.
   int threads_for(double work_items) const { return work_items < 2e5 ? 1 : n_threads; }
 
@@ -70,7 +67,6 @@ class Layer {
   void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
   void read_lanes();
   SampleTerms<T> terms_of(std::size_t i) const;
-  T largest_of(const T* row, std::size_t size) const;
 
   std::vector<T> gaps_;                     // scores.gaps in T, in the unit of their sample
   std::vector<double> gap_units_;           // powers of two: the largest gap of a sample is in [1, 2) units
