@@ -11,6 +11,9 @@ struct Block {
   std::size_t row, col, n_rows, n_cols;
 };
 
+/// Whether this many multiply-adds are worth starting threads for: a parallel region costs microseconds.
+inline bool worth_threads(double work_items) { return work_items >= 2e5; }
+
 /// Splits an n_rows x n_cols output into one band per thread along its longer side and calls body(Block) for
 /// each. Outputs only are split, so the result has the same bits for any number of threads. One thread: no
 /// parallel region.

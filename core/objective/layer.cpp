@@ -9,6 +9,7 @@
 #include "core/data/half.h"
 #include "core/data/text.h"
 #include "core/objective/active_isa.h"
+#include "core/objective/batch_sums.h"
 #include "core/objective/blocked.h"
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
@@ -244,52 +245,20 @@ SampleTerms<T> Layer<T>::terms_of(std::size_t i) const {
 template <class T>
 void Layer<T>::loss_gap(Evaluation<T>& out) {
   read_lanes();
-  const std::size_t n = batch.n_samples;
-  double loss = 0.0, selected = 0.0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const SampleTerms<T> sample = terms_of(i);
-    loss += loss_value(options.loss, sample.margin());
-    switch (options.optimal_loss) {
-      case OptimalLoss::optimal:
-        terms_[i] = loss_difference(options.loss, sample.optimal_score, sample.gap_to_optimal());
-        break;
-      case OptimalLoss::selected:
-        terms_[i] = loss_difference(options.loss, sample.pivot_score(), sample.gap_to_pivot());
-        selected += loss_value(options.loss, sample.pivot_score());
-        break;
-      case OptimalLoss::value:
-      case OptimalLoss::zero:
-        terms_[i] = loss_scaled(options.loss, sample.margin());
-    }
-  }
-  const auto count = static_cast<double>(n);
-  out.loss = loss / count;
-  out.loss_gap = sum_scaled(terms_.data(), n);
-  out.loss_gap.mantissa /= count;
-  if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = selected / count;
-  if (options.optimal_loss == OptimalLoss::value && optimal_loss_ != 0.0)
-    out.loss_gap = out.loss_gap.exponent > 0.0  // beyond what a plain number holds, perhaps
-                       ? Scaled{out.loss_gap.mantissa - optimal_loss_ * std::exp(-out.loss_gap.exponent),
-                                out.loss_gap.exponent}
-                       : Scaled{out.loss_gap.value() - optimal_loss_, 0.0};
+  LossSum sum(options, terms_.data());
+  for (std::size_t i = 0; i < batch.n_samples; ++i) sum.add(terms_of(i));
+  if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
+  out.loss = sum.loss();
+  out.loss_gap = sum.gap(optimal_loss_);
 }
 
 template <class T>
 void Layer<T>::attention_of_optimal(Evaluation<T>& out) {
   read_lanes();
-  double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
-  bool nan = false;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const SampleTerms<T> sample = terms_of(i);
-    const double p = sample.optimal_attention(scores.optimal[i]);
-    const double rest = sample.log_one_minus_optimal_attention(scores.optimal[i]);
-    nan = nan || std::isnan(p) || std::isnan(rest);
-    smallest = std::min(smallest, p);
-    largest_rest = std::max(largest_rest, rest);
-  }
-  if (nan) smallest = largest_rest = std::numeric_limits<double>::quiet_NaN();
-  out.min_optimal_attention = smallest;
-  out.log10_one_minus_optimal_attention = largest_rest / std::log(10.0);
+  OptimalAttention all;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) all.add(terms_of(i), scores.optimal[i]);
+  out.min_optimal_attention = all.smallest();
+  out.log10_one_minus_optimal_attention = all.log10_largest_rest();
 }
 
 template <class T>

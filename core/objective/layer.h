@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/objective/blocked.h"
 #include "core/objective/sample_terms.h"
 #include "simd/dispatch.h"
 #include "softstep/objective.h"
@@ -53,8 +54,8 @@ class Layer {
   std::vector<double> attention(const T* projected);
   double optimal_loss() const { return optimal_loss_; }
 
-  /// Threads worth starting for this many multiply-adds: a parallel region costs microseconds.
-  int threads_for(double work_items) const { return work_items < 2e5 ? 1 : n_threads; }
+  /// Threads worth starting for this many multiply-adds.
+  int threads_for(double work_items) const { return worth_threads(work_items) ? n_threads : 1; }
 
   /// The layer behind an objective, for the trainer.
   static Layer& of(Objective<T>& objective);

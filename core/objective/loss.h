@@ -77,4 +77,12 @@ inline Scaled sum_scaled(const Scaled* terms, std::size_t n) {
   return {sum, top};
 }
 
+/// L - L* for an L* that is given: a plain subtraction.
+inline Scaled minus_optimal(Scaled loss, double optimal_loss) {
+  if (optimal_loss == 0.0) return loss;
+  return loss.exponent > 0.0  // beyond what a plain number holds, perhaps
+             ? Scaled{loss.mantissa - optimal_loss * std::exp(-loss.exponent), loss.exponent}
+             : Scaled{loss.value() - optimal_loss, 0.0};
+}
+
 }  // namespace softstep

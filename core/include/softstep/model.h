@@ -56,7 +56,6 @@ template <class T>
 class Model {
  public:
   virtual ~Model() = default;
-  virtual const char* name() const = 0;
   virtual const std::vector<BlockShape>& blocks() const = 0;
   virtual std::size_t n_samples() const = 0;
   /// Evaluates at the blocks `at` (one pointer per block) over some samples: the mean over those. Fields not asked for (Want)
