@@ -194,6 +194,15 @@ Dataset<double> generate(const GeneratorOptions& options) {
   throw InvalidArgument("model", data::name_text(options.model) + " (known: " + known + ")");
 }
 
+namespace {
+
+void fill_normal(std::vector<double>& values, double std, std::uint64_t seed) {
+  RandomStream stream(seed ^ 0x77656967687473);  // "weights"
+  for (double& x : values) x = std * stream.normal();
+}
+
+}  // namespace
+
 std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed) {
   require_at_least("dim", dim, 1);
   require_non_negative("std", std);
@@ -206,9 +215,15 @@ std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t se
   }
   if (weights.empty())
     throw InvalidArgument("dim", std::to_string(dim) + " (dim x dim weights do not fit in memory)");
-  RandomStream stream(seed ^ 0x77656967687473);  // "weights"
-  for (double& w : weights) w = std * stream.normal();
+  fill_normal(weights, std, seed);
   return weights;
+}
+
+std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed) {
+  require_non_negative("std", std);
+  std::vector<double> values(size);
+  fill_normal(values, std, seed);
+  return values;
 }
 
 }  // namespace softstep

@@ -26,15 +26,16 @@ const BatchView<T>& validated(const BatchView<T>& batch, const AttentionModelOpt
   batch.validate();
   options.objective.validate();
   if (options.key_query == KeyQuery::factored && (options.rank < 1 || options.rank > batch.dim))
-    throw InvalidArgument("rank",
-                          std::to_string(options.rank) + " (need 1 to dim = " + std::to_string(batch.dim) + ")");
+    throw InvalidArgument(
+        "rank", std::to_string(options.rank) + " (need 1 to dim = " + std::to_string(batch.dim) + ")");
   if (options.objective.token_storage != StoredTokens::working)
     throw InvalidArgument("token_storage", std::string(to_string(options.objective.token_storage)) +
                                                " goes with the fixed decoder and the combined matrix only");
   const OptimalLoss mode = options.objective.optimal_loss;
   if (options.train_decoder && mode != OptimalLoss::zero && mode != OptimalLoss::value)
-    throw InvalidArgument("lstar", std::string(to_string(mode)) +
-                                       " is that of a fixed decoder; with a trained one zero fits, or a value");
+    throw InvalidArgument("lstar",
+                          std::string(to_string(mode)) +
+                              " is that of a fixed decoder; with a trained one zero fits, or a value");
   return batch;
 }
 
@@ -48,8 +49,7 @@ class AttentionModel final : public Model<T> {
         n_map_blocks_(blocks_.size()),
         isa_(rows_.isa.name) {
     const std::size_t d = batch.dim;
-    observables_.push_back(
-        {"weights", d, options.key_query == KeyQuery::prompt ? 1 : d, 0, n_map_blocks_});
+    observables_.push_back({"weights", d, options.key_query == KeyQuery::prompt ? 1 : d, 0, n_map_blocks_});
     if (options.train_decoder) {
       blocks_.push_back({"decoder", d, 1});
       observables_.push_back({"decoder", d, 1, n_map_blocks_, 1});
@@ -126,7 +126,8 @@ class AttentionModel final : public Model<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch, const AttentionModelOptions& options) {
+std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch,
+                                               const AttentionModelOptions& options) {
   return std::make_unique<AttentionModel<T>>(batch, options);
 }
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
+#include "core/models/finish_gradient.h"
 #include "core/objective/active_isa.h"
 #include "core/objective/batch_sums.h"
-#include "core/models/finish_gradient.h"
 
 namespace softstep {
 namespace {
@@ -18,7 +18,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 }  // namespace
 
 template <class T>
-AttentionRows<T>::AttentionRows(const BatchView<T>& view, const ObjectiveOptions& options, bool trains_decoder)
+AttentionRows<T>::AttentionRows(const BatchView<T>& view, const ObjectiveOptions& options,
+                                bool trains_decoder)
     : batch(view),
       isa(resolve_isa(options.isa)),
       kernels(isa.template kernels<T>()),
@@ -114,7 +115,8 @@ void AttentionRows<T>::average(std::size_t row, const T* token_scores, T* p) {
   kernels.exp_nonpositive(p, p, n_tokens);
   for (std::size_t t = 0; t < n_tokens; ++t)
     if (!(p[t] == T(0)))
-      kernels.axpy(batch.dim, p[t] * stats_[row].pivot_attention, batch.sample(i) + t * batch.row_stride(), mean);
+      kernels.axpy(batch.dim, p[t] * stats_[row].pivot_attention, batch.sample(i) + t * batch.row_stride(),
+                   mean);
 }
 
 template <class T>
@@ -163,17 +165,17 @@ double AttentionRows<T>::scale_rows(const double* largest_factor) {
     mean_gap_[row] = static_cast<double>(stats.mean_gap);
     largest_[row] = largest == 0.0 ? 0.0 : std::isnan(largest) ? largest : std::max(largest, smallest);
     const double factor = largest_factor[row];
-    const int power = std::clamp(factor > 0.0 && std::isfinite(factor) ? std::ilogb(factor) : 0,
-                                 std::numeric_limits<T>::min_exponent - 1,
-                                 std::numeric_limits<T>::max_exponent - 2);
-    log_unit_[row] = factor == 0.0 ? -infinity : std::log(gap_unit_[row]) + power * std::log(2.0) + factor * 0.0;
+    const int power =
+        std::clamp(factor > 0.0 && std::isfinite(factor) ? std::ilogb(factor) : 0,
+                   std::numeric_limits<T>::min_exponent - 1, std::numeric_limits<T>::max_exponent - 2);
+    log_unit_[row] =
+        factor == 0.0 ? -infinity : std::log(gap_unit_[row]) + power * std::log(2.0) + factor * 0.0;
     inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(n_chosen_), -power);
   }
-  const double top = isa.f64->row_factors({n_chosen_, options_.loss == Loss::logistic, exponent_.data(),
-                                           mean_gap_.data(), pivot_gap_.data(), largest_.data(),
-                                           gap_unit_.data(), optimal_score_.data(), log_unit_.data(),
-                                           inverse_factor_.data(), row_scale_.data(), row_factor_.data(),
-                                           size_.data()});
+  const double top = isa.f64->row_factors(
+      {n_chosen_, options_.loss == Loss::logistic, exponent_.data(), mean_gap_.data(), pivot_gap_.data(),
+       largest_.data(), gap_unit_.data(), optimal_score_.data(), log_unit_.data(), inverse_factor_.data(),
+       row_scale_.data(), row_factor_.data(), size_.data()});
   if (!(top > -infinity)) return top;
   for_each_index(n_chosen_, threads_for(0.25 * static_cast<double>(n_chosen_ * batch.dim)),
                  [&](std::size_t row, std::size_t) {

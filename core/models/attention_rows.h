@@ -65,7 +65,8 @@ class AttentionRows {
   std::vector<std::size_t> optimal_;
   std::vector<double> gap_unit_, pivot_gap_, optimal_score_;
   // What the kernel row_factors reads and writes.
-  std::vector<double> exponent_, mean_gap_, largest_, log_unit_, inverse_factor_, row_scale_, row_factor_, size_;
+  std::vector<double> exponent_, mean_gap_, largest_, log_unit_, inverse_factor_, row_scale_, row_factor_,
+      size_;
   std::vector<Scaled> terms_;
   double optimal_loss_ = 0.0;
 };

@@ -28,7 +28,8 @@ class KeyQueryMap {
     return largest;
   }
   /// Values of the blocks' gradients from the scaled rows, after project().
-  virtual void backward(const AttentionRows<T>& rows, const T* z, const T* const* at, BlockGradient<T>* out) = 0;
+  virtual void backward(const AttentionRows<T>& rows, const T* z, const T* const* at,
+                        BlockGradient<T>* out) = 0;
   /// W (prompt: p) in double.
   virtual std::vector<double> matrix(const double* const* at) const = 0;
 };
@@ -49,8 +50,9 @@ class CombinedMap final : public KeyQueryMap<T> {
   void backward(const AttentionRows<T>& rows, const T* z, const T* const*, BlockGradient<T>* out) override {
     out->values.resize(d_ * d_);
     for_each_block(d_, d_, rows.threads_for(work(rows)), [&](Block block) {
-      rows.kernels.product_tn({block.n_rows, block.n_cols, rows.n_chosen(), rows.rows() + block.row, rows.stride,
-                               z + block.col, rows.stride, out->values.data() + block.row * d_ + block.col, d_});
+      rows.kernels.product_tn({block.n_rows, block.n_cols, rows.n_chosen(), rows.rows() + block.row,
+                               rows.stride, z + block.col, rows.stride,
+                               out->values.data() + block.row * d_ + block.col, d_});
     });
   }
   std::vector<double> matrix(const double* const* at) const override { return {at[0], at[0] + d_ * d_}; }
@@ -74,12 +76,14 @@ class FactoredMap final : public KeyQueryMap<T> {
     rows.kernels.product_nn({m, r_, d_, z, stride, at[1], r_, projected_.data(), r_});
     rows.kernels.product_nt({m, d_, r_, projected_.data(), r_, at[0], r_, v, stride});
   }
-  void backward(const AttentionRows<T>& rows, const T* z, const T* const* at, BlockGradient<T>* out) override {
+  void backward(const AttentionRows<T>& rows, const T* z, const T* const* at,
+                BlockGradient<T>* out) override {
     const std::size_t m = rows.n_chosen(), stride = rows.stride;
     out[0].values.resize(d_ * r_);
     out[1].values.resize(d_ * r_);
     through_.resize(m * r_);
-    rows.kernels.product_tn({d_, r_, m, rows.rows(), stride, projected_.data(), r_, out[0].values.data(), r_});
+    rows.kernels.product_tn(
+        {d_, r_, m, rows.rows(), stride, projected_.data(), r_, out[0].values.data(), r_});
     rows.kernels.product_nn({m, r_, d_, rows.rows(), stride, at[0], r_, through_.data(), r_});
     rows.kernels.product_tn({d_, r_, m, z, stride, through_.data(), r_, out[1].values.data(), r_});
   }

@@ -21,8 +21,9 @@ class LogisticModel final : public Model<T> {
     options.validate();
     const OptimalLoss mode = options.optimal_loss;
     if (mode != OptimalLoss::zero && mode != OptimalLoss::value)
-      throw InvalidArgument("lstar", std::string(to_string(mode)) +
-                                         " is that of attention; with logistic regression zero fits, or a value");
+      throw InvalidArgument("lstar",
+                            std::string(to_string(mode)) +
+                                " is that of attention; with logistic regression zero fits, or a value");
     if (mode == OptimalLoss::value) optimal_loss_ = options.optimal_loss_value;
     isa_ = resolve_isa(options.isa).name;
     blocks_ = {{"weights", batch.dim, 1}};
@@ -43,7 +44,9 @@ class LogisticModel final : public Model<T> {
   void evaluate(const std::vector<const T*>& at, ModelEvaluation<T>& out, unsigned want,
                 SampleSet samples) override {
     const std::size_t m = samples.indices == nullptr ? batch_.n_samples : samples.n;
-    const auto sample = [&](std::size_t row) { return samples.indices == nullptr ? row : samples.indices[row]; };
+    const auto sample = [&](std::size_t row) {
+      return samples.indices == nullptr ? row : samples.indices[row];
+    };
     const auto count = static_cast<double>(m);
     for (std::size_t row = 0; row < m; ++row) {
       const std::size_t i = sample(row);
@@ -63,8 +66,8 @@ class LogisticModel final : public Model<T> {
     for (std::size_t row = 0; row < m; ++row) {
       const std::size_t i = sample(row);
       const Scaled slope = loss_slope(options_.loss, margins_[row]);
-      const double factor = (batch_.labels[i] < 0 ? 1.0 : -1.0) * slope.mantissa *
-                            std::exp(slope.exponent - top) / count;
+      const double factor =
+          (batch_.labels[i] < 0 ? 1.0 : -1.0) * slope.mantissa * std::exp(slope.exponent - top) / count;
       const T* x = batch_.sample(i);
       for (std::size_t j = 0; j < batch_.dim; ++j) sum[j] += factor * static_cast<double>(x[j]);
     }
@@ -109,6 +112,7 @@ std::unique_ptr<Model<T>> make_logistic_model(const BatchView<T>& batch, const O
 }
 
 template std::unique_ptr<Model<float>> make_logistic_model(const BatchView<float>&, const ObjectiveOptions&);
-template std::unique_ptr<Model<double>> make_logistic_model(const BatchView<double>&, const ObjectiveOptions&);
+template std::unique_ptr<Model<double>> make_logistic_model(const BatchView<double>&,
+                                                            const ObjectiveOptions&);
 
 }  // namespace softstep

@@ -24,7 +24,8 @@ bool is_without_rows(Evaluation<T>& out) {
 
 template <class T>
 void set_gradient_norm(const Layer<T>& layer, Evaluation<T>& out) {
-  out.gradient_norm = mantissa_norm(layer.kernels, out.gradient.data(), out.gradient.size(), out.gradient_exponent);
+  out.gradient_norm =
+      mantissa_norm(layer.kernels, out.gradient.data(), out.gradient.size(), out.gradient_exponent);
   if (out.gradient_norm == 0.0) out.gradient_exponent = -std::numeric_limits<double>::infinity();
 }
 

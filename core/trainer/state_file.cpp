@@ -2,49 +2,18 @@
 // `span.coefficients` and `span.projected` after a span form, one `rule_state.<name>` per remembered vector, and
 // metadata `format`, `rule`, `form`, `step`, `seconds`.
 
-#include <charconv>
-#include <cstdio>
-
+#include "core/trainer/state_text.h"
 #include "softstep/dataset.h"
 #include "softstep/trainer.h"
 
 namespace softstep {
+
+using namespace state_text;
+
 namespace {
 
 constexpr const char* format = "softstep-state-1";
 const std::string rule_prefix = "rule_state.", span_prefix = "span.";
-
-std::string exact(double x) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.17g", x);
-  return text;
-}
-
-// The rule with every option written out, so that equal settings have equal text.
-std::string canonical(const RuleSettings& settings) {
-  std::string text = settings.rule;
-  char separator = ':';
-  for (const RuleInfo& rule : step_rules()) {
-    if (rule.name != settings.rule) continue;
-    for (const RuleOptionInfo& option : rule.options) {
-      const auto given = settings.options.find(option.name);
-      text += separator + option.name + "=" +
-              exact(given == settings.options.end() ? option.default_value : given->second);
-      separator = ',';
-    }
-  }
-  return text;
-}
-
-template <class Number>
-Number parse(const std::string& path, const std::string& key, const std::string& text) {
-  Number value{};
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
-  if (result.ec != std::errc() || result.ptr != end || !(value >= Number{}))
-    throw InvalidArgument(path, "metadata `" + key + "` is \"" + text + "\" (need a non-negative number)");
-  return value;
-}
 
 }  // namespace
 
@@ -83,9 +52,7 @@ TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSet
   std::vector<std::pair<std::string, std::string>> metadata;
   const std::vector<NamedTensor> tensors = load_tensors(path, &metadata);
   const auto meta = [&](const std::string& key) -> const std::string& {
-    for (const auto& [name, value] : metadata)
-      if (name == key) return value;
-    throw InvalidArgument(path, "is not a saved training state (no metadata `" + key + "`)");
+    return value_of(path, metadata, key);
   };
   if (meta("format") != format)
     throw InvalidArgument(path, "has state format \"" + meta("format") + "\" (need " + format + ")");

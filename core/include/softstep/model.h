@@ -26,9 +26,9 @@ struct BlockGradient {
 
 template <class T>
 struct ModelEvaluation {
-  double loss = 0.0;      ///< plain
-  Scaled loss_scaled;     ///< the same where a plain number underflows
-  Scaled loss_gap;        ///< L - L*, without cancellation
+  double loss = 0.0;                        ///< plain
+  Scaled loss_scaled;                       ///< the same where a plain number underflows
+  Scaled loss_gap;                          ///< L - L*, without cancellation
   std::vector<BlockGradient<T>> gradients;  ///< one per block
   /// Attention models, as in Evaluation; NaN elsewhere.
   double min_optimal_attention = 0.0, log10_one_minus_optimal_attention = 0.0;
@@ -44,7 +44,7 @@ struct SampleSet {
 
 /// A matrix of a model whose norm and direction are watched: made of whole blocks.
 struct Observable {
-  std::string name;                  ///< "weights", "decoder"
+  std::string name;  ///< "weights", "decoder"
   std::size_t n_rows = 0, n_cols = 0;
   std::size_t first_block = 0, n_blocks = 1;  ///< the blocks it is made of
 };
@@ -91,7 +91,8 @@ struct AttentionModelOptions {
 ///   dL/dK = G Q,  dL/dQ = G^T K,  dL/dp = (1/n) sum_i g_i,  dL/du = (1/n) sum_i l'(m_i) y_i X_i^T p_i
 /// Throws InvalidArgument naming what does not fit. With a trained decoder the batch needs none.
 template <class T>
-std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch, const AttentionModelOptions& options);
+std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch,
+                                               const AttentionModelOptions& options);
 
 /// Linear logistic regression f = w^T x on the first token of each sample (batches of one token are points): the system that
 /// the paper draws its analogy from. One block "weights" [dim, 1]; L* = 0 where the data are separable.

@@ -7,6 +7,8 @@
 #include "softstep/isa.h"
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
+#include "softstep/model.h"
+#include "softstep/model_trainer.h"
 #include "softstep/objective.h"
 #include "softstep/scaled.h"
 #include "softstep/self_check.h"

@@ -24,7 +24,16 @@ struct TraceRecord {
   double angle = std::numeric_limits<double>::quiet_NaN();
   double min_optimal_attention = 0.0;
   double log10_one_minus_optimal_attention = 0.0;
-  double seconds = 0.0;  ///< spent in steps so far; measuring and tracing are not counted
+  double seconds = 0.0;     ///< spent in steps so far; measuring and tracing are not counted
+  double log10_loss = 0.0;  ///< of L itself, right where it underflows
+  /// Models alone: share of samples on the right side, and what is watched beside the weights (the decoder), in the model's
+  /// order.
+  double accuracy = std::numeric_limits<double>::quiet_NaN();
+  struct Watched {
+    double norm = 0.0, log10_gradient_norm = 0.0;
+    double one_minus_cos = std::numeric_limits<double>::quiet_NaN();
+  };
+  std::vector<Watched> others;
 };
 
 enum class TrainStatus {
@@ -56,10 +65,8 @@ const char* to_string(Form form);
 /// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
 Form parse_form(const std::string& name);
 
-struct TrainerOptions {
-  RuleSettings rule;
-  /// Throws InvalidArgument if the rule, or float64 master weights, cannot go with the span form asked for.
-  Form form = Form::automatic;
+/// What every run is told, whatever it trains.
+struct RunOptions {
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
   MasterWeights master_weights = MasterWeights::working;
   /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
@@ -69,12 +76,19 @@ struct TrainerOptions {
   /// Asked about 10 times a second at most, between rows too; return false to stop. Gets the step just
   /// reached.
   std::function<bool(std::int64_t)> progress;
-  /// Direction to compare with (W_mm), dim*dim values or empty.
-  std::vector<double> reference;
   /// Report in `time_to` when 1 - cos first falls to each of these (needs `reference`).
   std::vector<double> thresholds;
   /// Stop when 1 - cos falls to this (0: never; needs `reference`).
   double stop_one_minus_cos = 0.0;
+  void validate(bool has_reference) const;  ///< throws InvalidArgument naming the field
+};
+
+struct TrainerOptions : RunOptions {
+  RuleSettings rule;
+  /// Throws InvalidArgument if the rule, or float64 master weights, cannot go with the span form asked for.
+  Form form = Form::automatic;
+  /// Direction to compare with (W_mm), dim*dim values or empty.
+  std::vector<double> reference;
   void validate() const;  ///< throws InvalidArgument naming the field
 };
 
@@ -116,6 +130,8 @@ TrainState<T> initial_state(const double* weights, std::size_t dim,
                             MasterWeights master = MasterWeights::working);
 /// N(0, std^2) initial weights from the documented random stream.
 std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
+/// The first `size` numbers of the same stream: for blocks of other shapes.
+std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
 
 /// Runs the rule from `state` for options.n_steps steps and leaves the state ready to go on.
 /// Throws InvalidArgument for bad options; every other ending has a name in the summary.
