@@ -29,6 +29,7 @@ KINDS = [  # first match wins
     ("dispatch", r"simd/dispatch\.h$"),
     ("simd", r"simd/"),
     ("reference", r"core/reference/"),
+    ("linalg", r"core/linalg/\w+\.h$"),
     ("core", r"core/"),
     ("support", r"support/"),
     ("system", r"(omp|cpuid)\.h$|sys/|unistd\.h$|fcntl\.h$"),
@@ -56,13 +57,14 @@ ROOMS = [
     (r"core/include/softstep/eigen\.h", STD | {"public", "eigen"}),
     (r"core/include/.*", STD - {"system"} | {"public"}),
     (r"core/reference/.*", {"c", "std-header-only", "std", "reference", "own"}),
-    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "def", "eigen", "own", "json"}),
-    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "reference", "def", "eigen", "own"}),
-    (r"core/.*", STD | {"public", "dispatch", "core", "def", "own"}),
+    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "def", "eigen", "own", "json"}),
+    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "reference", "def", "eigen", "own"}),
+    (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "def", "own"}),
     (r"tools/.*", STD | {"public", "cli", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
-    (r"tests/.*", STD | {"public", "dispatch", "reference", "catch", "boost", "eigen", "json", "support", "def", "own"}),
+    (r"tests/.*", STD | {"public", "dispatch", "reference", "linalg", "catch", "boost", "eigen", "json", "support", "def",
+                       "own"}),
 ]
 
 
@@ -96,6 +98,9 @@ PLANTED = [
     ("core/objective/planted.cpp", "#include <nlohmann/json.hpp>\n"),
     ("core/objective/planted.cpp", "#include <xsimd/xsimd.hpp>\n"),
     ("core/objective/planted.h", "#include <Eigen/Core>\n"),
+    ("core/linalg/planted.h", "#include <Eigen/Core>\n"),
+    ("tools/planted.cpp", '#include "core/linalg/svd.h"\n'),
+    ("tests/simd/planted.cpp", '#include "core/objective/loss.h"\n'),
     ("tools/planted.cpp", '#include "simd/dispatch.h"\n'),
     ("tools/planted.cpp", '#include "core/objective/planted.h"\n'),
     ("tools/planted.cpp", '#include "../core/objective/planted.h"\n'),
