@@ -29,6 +29,7 @@ Command add_solve(CLI::App& program);
 Command add_train(CLI::App& program);
 Command add_compare(CLI::App& program);
 Command add_sweep(CLI::App& program);
+Command add_reproduce(CLI::App& program);
 Command add_check(CLI::App& program);
 
 }  // namespace softstep::program

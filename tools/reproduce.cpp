@@ -1,0 +1,139 @@
+// softstep reproduce: the laws of the paper and its neighbours, each with its measurement and verdict.
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "compare_options.h"
+#include "interrupt.h"
+#include "options.h"
+#include "output.h"
+#include "reproduce/publish.h"
+#include "softstep/error.h"
+
+namespace softstep::program {
+
+namespace {
+
+using reproduce::Entry;
+using reproduce::Result;
+
+struct Options {
+  std::vector<std::string> names;
+  std::string out, json;
+  std::int64_t threads = 0;
+  bool list = false, no_plots = false, broken = false;
+};
+
+std::vector<const Entry*> chosen(const std::vector<std::string>& names) {
+  std::vector<const Entry*> out;
+  std::vector<std::string> known;
+  for (const Entry& entry : reproduce::catalogue()) known.emplace_back(entry.name);
+  for (const std::string& name : names) {
+    const std::size_t before = out.size();
+    for (const Entry& entry : reproduce::catalogue())
+      if (name == "all" || name == entry.name) out.push_back(&entry);
+    if (out.size() == before)
+      throw InvalidArgument("reproduce", "unknown name " + name + " (known: " + join(known) + ", all)");
+  }
+  return out;
+}
+
+int list_entries(const std::string& json_path) {
+  Json json = Json::array();
+  std::string text;
+  for (const Entry& entry : reproduce::catalogue()) {
+    json.push_back({{"name", entry.name}, {"title", entry.title}, {"summary", entry.summary}});
+    text += std::string(entry.name) + ": " + entry.title + "\n    " + entry.summary + "\n";
+  }
+  publish(text, json, json_path);
+  return exit_success;
+}
+
+// How many checks went the wrong way: failed, or passed by a system that was broken on purpose.
+std::size_t n_wrong(const Result& result, bool broken) {
+  std::size_t n = result.checks.empty() ? 1 : 0;
+  for (const reproduce::Check& check : result.checks)
+    if (check.passed() == broken) ++n;
+  return n;
+}
+
+int run_reproduce(const Options& options) {
+  if (options.list) return list_entries(options.json);
+  if (options.names.empty())
+    throw InvalidArgument("reproduce", "no name (softstep reproduce --list shows them; all runs all)");
+  if (options.out.empty()) throw InvalidArgument("--out", "is required");
+  const std::vector<const Entry*> entries = chosen(options.names);
+  const reproduce::Context context{resolved_threads(options.threads), options.broken};
+  catch_interrupts();
+  OutputDirectory directory(options.out);
+  directory.make();
+  Outputs outputs;
+  outputs.add("--out", directory.file("verdict.json"));
+  if (options.json != "-") outputs.add("--json", options.json);
+
+  Json list = Json::array();
+  std::string text;
+  std::size_t n_bad = 0, n_checks = 0;
+  ProgressLine line;
+  for (const Entry* entry : entries) {
+    line.show(("reproduce: " + std::string(entry->name)).c_str());
+    const auto start = std::chrono::steady_clock::now();
+    const Result result = entry->run(context);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    line.clear();
+    if (interrupted()) {
+      note("interrupted; nothing of " + std::string(entry->name) + " was written");
+      return interrupt_exit_code();
+    }
+    OutputDirectory own(directory.file(entry->name));
+    own.make();
+    const Json verdict = reproduce::verdict_json(*entry, result, seconds, context.n_threads);
+    const std::string problem =
+        reproduce::write_result(own.file(""), *entry, result, verdict, !options.no_plots);
+    if (!problem.empty()) {
+      note(problem);
+      ++n_bad;
+    }
+    n_bad += n_wrong(result, options.broken);
+    n_checks += result.checks.size();
+    list.push_back(verdict);
+    text += reproduce::result_text(*entry, result, seconds, options.broken);
+  }
+  write_file(directory.file("verdict.json"), list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  text += n_bad != 0 ? std::to_string(n_bad) + " of " + std::to_string(n_checks) + " checks went wrong\n"
+          : options.broken
+              ? "all " + std::to_string(n_checks) + " checks fail on the broken systems, as they should\n"
+              : "all " + std::to_string(n_checks) + " checks pass\n";
+  publish(text, list, options.json);
+  return n_bad == 0 ? exit_success : exit_ending;
+}
+
+}  // namespace
+
+Command add_reproduce(CLI::App& program) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* app = program.add_subcommand(
+      "reproduce", "Check the laws of the paper and its neighbours: figures, data, and a verdict for each");
+  app->add_option("names", options->names, "What to reproduce: names of --list, or all")->type_name("NAME");
+  app->add_flag("--list", options->list, "Say what there is and stop");
+  app->add_option("--out", options->out, "Directory for the results: one folder for each")->type_name("DIR");
+  add_threads(*app, options->threads, "Threads");
+  app->add_flag("--no-plots", options->no_plots, "Draw no plots");
+  app->add_flag("--broken", options->broken,
+                "Run systems that must not obey the laws: exit code 0 only if every check fails");
+  add_json(*app, options->json);
+  app->footer(
+      "Examples:\n"
+      "  softstep reproduce --list\n"
+      "  softstep reproduce rates --out out\n"
+      "  softstep reproduce all --out out\n"
+      "Exit code 1 if a check fails. Plots need a Python with matplotlib.");
+  return {app, [options] { return run_reproduce(*options); }};
+}
+
+}  // namespace softstep::program

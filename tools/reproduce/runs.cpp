@@ -1,0 +1,99 @@
+#include "runs.h"
+
+#include <stdexcept>
+
+#include "interrupt.h"
+
+namespace softstep::program::reproduce {
+
+std::vector<double> Trace::column(const std::function<double(const TraceRecord&)>& value,
+                                  std::int64_t first) const {
+  std::vector<double> out;
+  for (const TraceRecord& row : rows)
+    if (row.step >= first) out.push_back(value(row));
+  return out;
+}
+
+std::vector<double> Trace::steps(std::int64_t first) const {
+  return column([](const TraceRecord& row) { return static_cast<double>(row.step); }, first);
+}
+
+namespace {
+
+void watch(softstep::RunOptions& options, Trace& trace) {
+  options.trace = [&trace](const TraceRecord& row) {
+    trace.rows.push_back(row);
+    return !interrupted();
+  };
+  options.progress = [](std::int64_t) { return !interrupted(); };
+}
+
+}  // namespace
+
+Trace run_attention(const AttentionRun& run, std::vector<double>* weights) {
+  Trace trace;
+  ObjectiveOptions objective_options;
+  objective_options.optimal_loss = run.optimal_loss;
+  Objective<double> objective(*run.batch, objective_options);
+  TrainerOptions options;
+  options.rule = parse_rule(run.rule);
+  options.n_steps = run.n_steps;
+  options.reference = run.reference;
+  options.trace_rows_per_decade = run.trace_rows_per_decade;
+  options.stop_one_minus_cos = run.stop_one_minus_cos;
+  watch(options, trace);
+  TrainState<double> state =
+      initial_state<double>(run.initial.empty() ? nullptr : run.initial.data(), run.batch->dim);
+  trace.summary = train(objective, state, options);
+  if (weights != nullptr) *weights = state.weights;
+  return trace;
+}
+
+Trace run_model(Model<double>& model, ModelState<double>& state, ModelTrainerOptions options) {
+  Trace trace;
+  watch(options, trace);
+  trace.summary = train(model, state, options);
+  return trace;
+}
+
+bool interrupted_run(const std::vector<Trace>& traces) {
+  for (const Trace& trace : traces)
+    if (trace.summary.status == TrainStatus::interrupted || trace.summary.status == TrainStatus::not_run)
+      return true;
+  return false;
+}
+
+std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads) {
+  MaxMarginOptions options;
+  options.n_threads = n_threads;
+  options.progress = [](std::size_t, double, double) { return !interrupted(); };
+  const MaxMarginResult solved = solve_max_margin(batch, options);
+  if (solved.status != MaxMarginStatus::optimal)
+    throw std::runtime_error(std::string("the max-margin problem of a reproduction is ") +
+                             to_string(solved.status));
+  return solved.weights;
+}
+
+const std::vector<std::string> trace_file_columns = {"label",
+                                                     "seed",
+                                                     "step",
+                                                     "log10_loss",
+                                                     "log10_gap",
+                                                     "weight_norm",
+                                                     "log10_gradient_norm",
+                                                     "one_minus_cos",
+                                                     "log10_one_minus_optimal_attention",
+                                                     "seconds"};
+
+void add_trace_rows(DataFile& file, const std::string& label, std::uint64_t seed, const Trace& trace) {
+  if (file.columns.empty()) file.columns = trace_file_columns;
+  for (const TraceRecord& row : trace.rows) {
+    std::vector<std::string> cells = {label, std::to_string(seed), std::to_string(row.step)};
+    for (const double value : {row.log10_loss, row.log10_gap, row.weight_norm, row.log10_gradient_norm,
+                               row.one_minus_cos, row.log10_one_minus_optimal_attention, row.seconds})
+      cells.push_back(shortest(value));
+    file.rows.push_back(cells);
+  }
+}
+
+}  // namespace softstep::program::reproduce

@@ -1,0 +1,50 @@
+#pragma once
+
+// Runs behind the reproductions, with their traces.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "entry.h"
+#include "softstep/softstep.h"
+
+namespace softstep::program::reproduce {
+
+/// A trace as columns.
+struct Trace {
+  std::vector<TraceRecord> rows;
+  TrainSummary summary;
+  /// One value of every row from step `first` on.
+  std::vector<double> column(const std::function<double(const TraceRecord&)>& value,
+                             std::int64_t first = 1) const;
+  std::vector<double> steps(std::int64_t first = 1) const;
+  const TraceRecord& last() const { return summary.last; }
+};
+
+/// The attention layer with a fixed decoder from W = 0; `weights`, if not null, gets the last ones.
+struct AttentionRun {
+  const BatchView<double>* batch = nullptr;
+  std::string rule = "ngd";
+  std::int64_t n_steps = 1000;
+  std::vector<double> reference = {}, initial = {};
+  OptimalLoss optimal_loss = OptimalLoss::optimal;
+  int trace_rows_per_decade = 20;
+  double stop_one_minus_cos = 0.0;
+};
+Trace run_attention(const AttentionRun& run, std::vector<double>* weights = nullptr);
+
+/// Whether one of the runs was stopped by a signal: what it says is then not complete.
+bool interrupted_run(const std::vector<Trace>& traces);
+
+/// A model of several blocks from a state; the state moves on.
+Trace run_model(Model<double>& model, ModelState<double>& state, ModelTrainerOptions options);
+
+/// W_mm; throws if there is none.
+std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads = 1);
+
+/// Rows "label, seed, step, ..." of a trace, under trace_columns of run_report.h with `log10_loss` at the end.
+extern const std::vector<std::string> trace_file_columns;
+void add_trace_rows(DataFile& file, const std::string& label, std::uint64_t seed, const Trace& trace);
+
+}  // namespace softstep::program::reproduce
