@@ -3,9 +3,11 @@
 
     check_rows.py SOURCE_DIR [--self-test]
 
-A row of simd/kernels.def needs its header, reference, test and benchmark; a row of core/step_rules/rules.def its file,
-test and benchmark; a row of simd/isas.def an expectation in tests/structure/test_isas.cpp.
+A row of simd/kernels.def needs its header, reference, test, benchmark and instruction counts; a row of
+core/step_rules/rules.def its file, test and benchmark; a row of simd/isas.def an expectation in
+tests/structure/test_isas.cpp.
 """
+import json
 import pathlib
 import re
 import sys
@@ -14,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from structure import Violation, run_script, source_files  # noqa: E402
 
 KERNELS, RULES, ISAS = "simd/kernels.def", "core/step_rules/rules.def", "simd/isas.def"
+COUNTS = "benchmarks/instruction_counts/figures.json"
 
 
 def rows(root, file, macro):
@@ -26,6 +29,20 @@ def mentioned(root, folder, word):
     pattern = re.compile(rf"\b{word}\b")
     base = root / folder
     return base.is_dir() and any(pattern.search(path.read_text()) for path in source_files(base, (".h", ".cpp")))
+
+
+def uncounted(root, kernels):
+    """What figures.json lacks: every kernel in both types, for each compiler and instruction set in it."""
+    path = root / COUNTS
+    figures = json.loads(path.read_text()) if path.is_file() else {}
+    if not any(figures.values()):
+        yield "no figures"
+    for compiler, isas in figures.items():
+        for isa, counts in isas.items():
+            for name in kernels:
+                for number_type in ("f32", "f64"):
+                    if counts.get(f"{name}/{number_type}", 0) <= 0:
+                        yield f"{name}/{number_type}: no instruction count for {compiler}, {isa}"
 
 
 def check(root):
@@ -46,6 +63,8 @@ def check(root):
             yield Violation(KERNELS, 0, f"{name}: tests/simd has no test of it")
         if not (root / f"benchmarks/bench_{name}.cpp").is_file():
             yield Violation(KERNELS, 0, f"{name}: benchmarks/bench_{name}.cpp is missing")
+    for message in uncounted(root, kernels):
+        yield Violation(COUNTS, 0, message)
     for name in rules:
         if not any((root / f"core/step_rules/{name}{suffix}").is_file() for suffix in (".cpp", ".h")):
             yield Violation(RULES, 0, f"{name}: core/step_rules/{name}.cpp is missing")
@@ -78,10 +97,16 @@ def planted():
     reference = {"core/reference/planted.h": "// planted\n"}
     test = {"tests/simd/planted.cpp": "// planted\n"}
     bench = {"benchmarks/bench_planted.cpp": "// planted\n"}
-    yield "a kernel without header", {KERNELS: add(row), **reference, **test, **bench}
-    yield "a kernel without reference", {KERNELS: add(row), **header, **test, **bench}
-    yield "a kernel without test", {KERNELS: add(row), **header, **reference, **bench}
-    yield "a kernel without benchmark", {KERNELS: add(row), **header, **reference, **test}
+    counted = f'"planted/f32": 1, "planted/f64": 1, "{kernel}/f32"'
+    counts = {COUNTS: lambda old: old.replace(f'"{kernel}/f32"', counted)}
+    yield "a kernel without header", {KERNELS: add(row), **reference, **test, **bench, **counts}
+    yield "a kernel without reference", {KERNELS: add(row), **header, **test, **bench, **counts}
+    yield "a kernel without test", {KERNELS: add(row), **header, **reference, **bench, **counts}
+    yield "a kernel without benchmark", {KERNELS: add(row), **header, **reference, **test, **counts}
+    yield "a kernel without instruction counts", {KERNELS: add(row), **header, **reference, **test, **bench}
+    gone = {COUNTS: lambda old: old.replace(f'"{kernel}/f64"', '"gone/f64"', 1)}
+    yield "a kernel's instruction counts taken away", gone
+    yield "all instruction counts taken away", {COUNTS: None}
     yield "a kernel's benchmark taken away", {f"benchmarks/bench_{kernel}.cpp": None}
     yield "a kernel twice", {KERNELS: add(f"SOFTSTEP_KERNEL({kernel}, void, (int n))\n")}
     rule_row = 'SOFTSTEP_RULE(planted, Planted, "", "")\n'
