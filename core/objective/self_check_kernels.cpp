@@ -1,11 +1,10 @@
-// Each kernel of simd/kernels.def against the scalar reference in long double. Errors are in units that make
+// The kernels of simd/kernels.def but attention (self_check_attention.cpp) against the scalar reference in long double. Errors are in units that make
 // the bound a plain number: ULP, or multiples of the unit roundoff u times the sum of the terms' sizes.
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/objective/self_check_parts.h"
-#include "core/reference/attention.h"
-#include "core/reference/error_bounds.h"
 #include "core/reference/kernels.h"
 
 namespace softstep::self_check_parts {
@@ -102,53 +101,48 @@ void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   add_row<T>(rows, isa, "product_tn [u sum|ab|]", tn.value(), 1.01 * static_cast<double>(largest_k));
 }
 
-// One sample whose scores are known: the gradient row against (16 T + 30) u sum a_t |x_t|
-// (reference/error_bounds.h).
+// What gradient rows are multiplied by: the product of both factors against l'(m) e^(c - C) / n. It errs by 12 u and by
+// the rounding of every exponent on the way (simd/kernels/row_factors.h).
 template <class T>
-void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows) {
-  const double u = unit_roundoff<T>;
-  Worst row_error, score_error;
-  std::uint64_t seed = 0;
-  for (const double scale : {0.0, 1.0, 1e2, 1e4, 1e6})
-    for (const std::size_t n : {2, 6, 17})
-      for (const std::size_t d : {1, 8, 33}) {
-        Stream stream(++seed);
-        const std::vector<T> x = stream.numbers<T>(n * d), v = stream.numbers<T>(d, scale);
-        std::vector<T> gaps = stream.numbers<T>(n), gradient(d), scores(n), weights(n);
-        const std::size_t optimal = seed % n;
-        for (T& gap : gaps) gap = gap + T(1);
-        gaps[optimal] = T(0);
-        const simd::AttentionStats<T> stats =
-            isa.kernels<T>().attention({x.data(), d, n, d, v.data(), gaps.data(), optimal, gradient.data(),
-                                        scores.data(), weights.data()});
-        const std::vector<Number> s(scores.begin(), scores.end()), gap(gaps.begin(), gaps.end()),
-            exact_v(v.begin(), v.end());
-        const std::vector<Number> exact_s = reference::scores(x.data(), d, n, d, exact_v.data());
-        for (std::size_t t = 0; t < n; ++t) {
-          double size = 0.0;
-          for (std::size_t j = 0; j < d; ++j)
-            size += std::fabs(static_cast<double>(x[t * d + j]) * static_cast<double>(v[j]));
-          score_error.add(static_cast<double>(std::fabs(s[t] - exact_s[t])),
-                          1.01 * u * static_cast<double>(d) * size);
+void check_row_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
+  Worst worst;
+  for (const bool logistic : {true, false})
+    for (const std::size_t n : {1, 8, 19})
+      for (const double spread : {0.0, 1.0, 30.0}) {
+        Stream stream(n + static_cast<std::uint64_t>(spread));
+        std::vector<T> exponent = stream.numbers<T>(n, spread), pivot_gap = stream.numbers<T>(n);
+        for (T& c : exponent) c = -std::fabs(c);
+        for (T& gap : pivot_gap) gap = std::max(T(0), gap);
+        const std::vector<T> mean_gap = stream.numbers<T>(n), optimal_score = stream.numbers<T>(n, 7.0);
+        std::vector<T> largest = stream.numbers<T>(n), gap_unit(n), log_unit(n), inverse_query(n), scale(n),
+                       factor(n), size(n);
+        for (std::size_t i = 0; i < n; ++i) {
+          const int gap_power = static_cast<int>(i % 5) - 2, query_power = static_cast<int>(i % 9) - 4;
+          largest[i] = T(2) + largest[i];
+          gap_unit[i] = static_cast<T>(std::ldexp(1.0, gap_power));
+          log_unit[i] = static_cast<T>((gap_power + query_power) * std::log(2.0));
+          inverse_query[i] = static_cast<T>(std::ldexp(1.0, -query_power) / static_cast<double>(n));
         }
-        const auto exact = reference::attention(n, s.data(), gap.data(), optimal);
-        const std::vector<double> z(exact.relative_scores.begin(), exact.relative_scores.end());
-        const auto size = reference::row_magnitude(z, std::vector<double>(gaps.begin(), gaps.end()), 0.0);
-        const Number c = reference::other_exponent(exact, gap.data());
-        const auto r = reference::gradient_weights(exact, gap.data(), c);
-        const auto g = reference::weighted_sum(x.data(), d, n, d, r.data());
-        row_error.add(static_cast<double>(std::fabs(stats.exponent - c)),
-                      u * static_cast<double>(std::fabs(c)));
-        for (std::size_t j = 0; j < d; ++j) {
-          double bound = 0.0;
-          for (std::size_t t = 0; t < n; ++t)
-            bound += size.weights[t] * std::fabs(static_cast<double>(x[t * d + j]));
-          row_error.add(static_cast<double>(std::fabs(gradient[j] - g[j])),
-                        reference::row_error_factor(n) * u * bound);
+        const T top = isa.kernels<T>().row_factors(
+            {n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(), largest.data(), gap_unit.data(),
+             optimal_score.data(), log_unit.data(), inverse_query.data(), scale.data(), factor.data(),
+             size.data()});
+        for (std::size_t i = 0; i < n; ++i) {
+          const Number c = exponent[i];
+          const auto exact =
+              reference::row_factors<Number>(logistic, optimal_score[i], pivot_gap[i],
+                                             std::exp(c) * Number(mean_gap[i]) * Number(gap_unit[i]));
+          const Number expected =
+              -std::exp(exact.log_slope + c + std::log(Number(gap_unit[i])) - Number(top)) / Number(n);
+          const Number got = Number(scale[i]) * Number(factor[i]);
+          // The logarithms of units and row are at most 12 log 2 and a few more.
+          const double exponents = std::fabs(static_cast<double>(exact.margin)) + 3 * spread +
+                                   2 * std::fabs(static_cast<double>(top)) + 12 * std::log(2.0) + 20.0;
+          worst.add(static_cast<double>(std::fabs(got / expected - 1)),
+                    1.01 * unit_roundoff<T> * (12.0 + 4.0 * exponents));
         }
       }
-  add_row<T>(rows, isa, "attention scores [of bound]", score_error.value(), 1.0);
-  add_row<T>(rows, isa, "attention row [of bound]", row_error.value(), 1.0);
+  add_row<T>(rows, isa, "row_factors [of bound]", worst.value(), 1.0);
 }
 
 }  // namespace
@@ -158,7 +152,7 @@ void check_kernels(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   check_exp<T>(isa, rows);
   check_vectors<T>(isa, rows);
   check_products<T>(isa, rows);
-  check_attention<T>(isa, rows);
+  check_row_factors<T>(isa, rows);
 }
 
 template void check_kernels<float>(const simd::Isa&, std::vector<CheckRow>&);

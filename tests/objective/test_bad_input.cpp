@@ -1,5 +1,6 @@
 // Arguments that cannot be used are refused by name; weights that are not finite give results that are not.
 
+#include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -189,6 +190,18 @@ TEST_CASE("the self check passes, names what it checked, and repeats itself", "[
       CHECK(row.error <= row.bound);
     }
     CHECK(n_rows >= 2 * 10);
+    // Every kernel has its rows, in both types.
+#define SOFTSTEP_KERNEL(name, result, arguments) #name,
+    for (const std::string kernel : {
+#include "simd/kernels.def"
+         })
+#undef SOFTSTEP_KERNEL
+      for (const char* type : {"float32", "float64"}) {
+        INFO(isa->name << ' ' << type << ' ' << kernel);
+        CHECK(std::any_of(rows.begin(), rows.end(), [&](const CheckRow& row) {
+          return row.isa == isa->name && row.type == type && row.what.rfind(kernel + ' ', 0) == 0;
+        }));
+      }
     const auto alone = self_check(isa->name);
     REQUIRE(alone.size() == n_rows);
     std::size_t k = 0;
