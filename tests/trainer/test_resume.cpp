@@ -109,6 +109,39 @@ TEST_CASE("float64 master weights take steps that float32 weights lose", "[train
   CHECK(std::sqrt(moved) > 0.1);
 }
 
+TEST_CASE("a token-span run is not resumed with tokens in 16 bits", "[trainer]") {
+  const Dataset<float> data = convert<float>(signal_noise(8));
+  const std::size_t d = data.view().dim;
+  const TemporaryFile file("softstep-state-token-span");
+  TrainerOptions options;
+  options.rule = parse_rule("ngd");
+  options.form = Form::token_span;
+  options.n_steps = 5;
+  Objective<float> working(data.view());
+  auto state = initial_state<float>(nullptr, d);
+  train(working, state, options);
+  save_state(file.path, state, options.rule);
+  for (const StoredTokens storage : {StoredTokens::f16, StoredTokens::bf16}) {
+    ObjectiveOptions stored;
+    stored.token_storage = storage;
+    Objective<float> objective(data.view(), stored);
+    // `auto` goes on in the form of the state, and says so rather than change it.
+    for (const Form form : {Form::automatic, Form::token_span}) {
+      auto resumed = load_state<float>(file.path, d, options.rule);
+      options.form = form;
+      CHECK_THROWS_MATCHES(train(objective, resumed, options), InvalidArgument,
+                           MessageMatches(ContainsSubstring("form") && ContainsSubstring("token-span") &&
+                                          ContainsSubstring(to_string(storage))));
+      CHECK(resumed.step == 5);  // as it was
+      CHECK(same_bits(resumed.weights, state.weights));
+    }
+    // The other forms take the state up.
+    auto resumed = load_state<float>(file.path, d, options.rule);
+    options.form = Form::query_span;
+    CHECK(train(objective, resumed, options).steps == 5);
+  }
+}
+
 TEST_CASE("a state file that does not fit the run is refused by name", "[trainer]") {
   const TemporaryFile file("softstep-state-refused");
   const auto state = initial_state<double>(nullptr, 3);
