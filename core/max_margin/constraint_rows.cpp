@@ -50,7 +50,7 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
       inverse_norms_[k] = 1.0 / norms[k];
       if (!std::isfinite(norms[k]))
         throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
-                                            ": its distance from the optimal token overflows");
+                                            ": its distance from the chosen token overflows");
     }
   }
   // A common power of two keeps ||D_k|| ||z_i|| within the range of numbers and changes no digit.

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "core/max_margin/linear_map.h"
+#include "core/max_margin/constraint_map.h"
 #include "core/max_margin/query_basis.h"
 #include "simd/dispatch.h"
 #include "softstep/batch.h"
@@ -16,7 +16,7 @@ namespace softstep {
 ///
 /// Differences are formed in double: exact for most float32 tokens, else rounded once.
 template <class T>
-class ConstraintRows final : public LinearMap {
+class ConstraintRows final : public ConstraintMap {
  public:
   ConstraintRows(const BatchView<T>& batch, const TokenScores& scores, const simd::Kernels<double>& kernels,
                  int n_threads);
@@ -29,16 +29,12 @@ class ConstraintRows final : public LinearMap {
   std::vector<std::pair<std::size_t, std::size_t>> blocks() const override;
   void block_gram(std::size_t first, std::size_t count, double* gram) override;
 
-  /// ||A_k|| / 2^exponent(); 0 where token k is optimal, or where A_k itself is zero.
-  const std::vector<double>& sizes() const { return sizes_; }
-  int exponent() const { return exponent_; }
-  /// A constraint that no W satisfies, A_k = 0; n_rows() if there is none.
-  std::size_t zero_row() const { return zero_row_; }
-
-  /// The matrix of these coordinates: dim x dim row-major.
-  std::vector<double> matrix(const double* span) const;
-  /// values_k = <a_k, W> of such a matrix.
-  void apply_matrix(const double* matrix, double* values);
+  const std::vector<double>& sizes() const override { return sizes_; }
+  int exponent() const override { return exponent_; }
+  std::size_t zero_row() const override { return zero_row_; }
+  std::size_t matrix_size() const override { return batch_.dim * batch_.dim; }
+  std::vector<double> matrix(const double* span) const override;
+  void apply_matrix(const double* matrix, double* values) override;
 
  private:
   void difference(std::size_t i, std::size_t t, double* out) const;

@@ -4,38 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "core/objective/token_products.h"
+
 namespace softstep {
-namespace {
-
-// sum_k f(k) over four interleaved partial sums in a fixed order: short dependency chains, small error, same
-// bits always.
-template <class F>
-double sum_over(std::size_t size, F f) {
-  double s0 = 0.0, s1 = 0.0, s2 = 0.0, s3 = 0.0;
-  std::size_t k = 0;
-  for (; k + 4 <= size; k += 4) {
-    s0 += f(k);
-    s1 += f(k + 1);
-    s2 += f(k + 2);
-    s3 += f(k + 3);
-  }
-  for (; k < size; ++k) s0 += f(k);
-  return (s0 + s1) + (s2 + s3);
-}
-
-// v = W z
-template <class T, class W>
-void project(const BatchView<T>& batch, std::size_t i, const W* weights, std::vector<double>& v) {
-  const T* z = batch.query(i);
-  for (std::size_t r = 0; r < batch.dim; ++r) {
-    const W* row = weights + r * batch.dim;
-    v[r] = sum_over(batch.dim,
-                    [&](std::size_t c) { return static_cast<double>(row[c]) * static_cast<double>(z[c]); });
-  }
-}
-
-}  // namespace
-
 template <class T>
 double frobenius_norm(const T* a, std::size_t size) {
   const double squared =
@@ -96,21 +67,8 @@ double mean_attention_entropy(const BatchView<T>& batch, const W* weights) {
   double total = 0.0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     project(batch, i, weights, v);
-    s.resize(batch.tokens_of(i));
-    for (std::size_t t = 0; t < s.size(); ++t) {
-      const T* x = batch.sample(i) + t * batch.row_stride();
-      s[t] = sum_over(batch.dim, [&](std::size_t j) { return static_cast<double>(x[j]) * v[j]; });
-    }
-    const auto pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
-    // -sum p log p = log Z - sum p_t z_t with z_t = s_t - s_a and Z = 1 + sum_{t != a} e^z_t: no cancellation
-    double others = 0.0, moment = 0.0;
-    for (std::size_t t = 0; t < s.size(); ++t) {
-      if (t == pivot) continue;
-      const double z = s[t] - s[pivot], e = std::exp(z);
-      others += e;
-      if (e > 0.0 || std::isnan(e)) moment -= e * z;
-    }
-    total += std::log1p(others) + moment / (1.0 + others);
+    score_sample(batch, i, v, s);
+    total += attention_entropy(s);
   }
   return total / static_cast<double>(batch.n_samples);
 }

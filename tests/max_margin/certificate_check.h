@@ -15,15 +15,14 @@ namespace softstep::test {
 /// What the answer's own certificate must come out as when it is computed afresh, and that it meets the tolerance.
 /// Rounding: the solver's margins <A_k, W> are sums of at most 2 d products in double, each with a relative error of
 /// at most (d + 4) 2^-53 of ||A_k|| ||W||; W itself and the multipliers are rounded once more.
-template <class T>
-void check_certificate(const BatchView<T>& batch, const MaxMarginResult& result, double tolerance) {
-  const TokenScores scores = score_tokens(batch);
-  const Rows rows = constraint_matrix(batch, scores);
+/// `rows` are the constraints written out, `size` numbers each, their products sums over at most 2 `dim` terms.
+inline void check_certificate(const Rows& rows, std::size_t size, std::size_t dim,
+                              const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
-  REQUIRE(result.weights.size() == batch.dim * batch.dim);
+  REQUIRE(result.weights.size() == size);
   REQUIRE(result.multipliers.size() == rows.size());
   const std::vector<Real> w(result.weights.begin(), result.weights.end());
-  const Real norm = norm_of(w), unit = 0x1p-53L * static_cast<Real>(2 * batch.dim + 16);
+  const Real norm = norm_of(w), unit = 0x1p-53L * static_cast<Real>(2 * dim + 16);
 
   std::vector<Real> combination(w.size(), 0);
   Real sum = 0, largest = 0, smallest = INFINITY, longest = 0, total = 0;
@@ -78,12 +77,39 @@ void check_certificate(const BatchView<T>& batch, const MaxMarginResult& result,
   CHECK(result.certificate == 0.0);
 }
 
+/// The same for the constraints of a batch and its optimal tokens.
+template <class T>
+void check_certificate(const BatchView<T>& batch, const MaxMarginResult& result, double tolerance) {
+  check_certificate(constraint_matrix(batch, score_tokens(batch)), batch.dim * batch.dim, batch.dim, result,
+                    tolerance);
+}
+
 /// || a / |a| - b / |b| ||
 inline Real direction_distance(const std::vector<Real>& a, const std::vector<Real>& b) {
   const Real norm_a = norm_of(a), norm_b = norm_of(b);
   std::vector<Real> difference(a.size());
   for (std::size_t j = 0; j < a.size(); ++j) difference[j] = a[j] / norm_a - b[j] / norm_b;
   return norm_of(difference);
+}
+
+/// Compares with the exact method; true if the data were separable.
+inline bool agrees_with_oracle(const Rows& rows, std::size_t size, std::size_t dim,
+                               const MaxMarginResult& result, double tolerance) {
+  const OracleAnswer exact = solve_exactly(rows);
+  INFO("status " << to_string(result.status) << ", sweeps " << result.sweeps << ", unit margin "
+                 << static_cast<double>(exact.margin_of_unit_rows));
+  if (!exact.separable) {
+    CHECK(result.status == MaxMarginStatus::not_separable);
+    CHECK(result.certificate <= 1e-13);
+    CHECK(result.weights.empty());
+    return false;
+  }
+  check_certificate(rows, size, dim, result, tolerance);
+  // For a feasible W, ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= gap ||W||^2. The oracle's own error is far smaller.
+  const std::vector<Real> w(result.weights.begin(), result.weights.end());
+  CHECK(std::fabs(result.norm / static_cast<double>(exact.norm) - 1.0) <= tolerance);
+  CHECK(direction_distance(w, exact.weights) <= 2 * std::sqrt(tolerance));
+  return true;
 }
 
 }  // namespace softstep::test

@@ -15,15 +15,15 @@ namespace softstep::test {
 using Real = long double;
 using Rows = std::vector<std::vector<Real>>;
 
-/// A_k = (x_i,opt - x_it) z_i^T row-major for every token in batch order; empty rows at the optimal tokens.
+/// A_k = (x_i,chosen - x_it) z_i^T row-major for every token in batch order; empty rows at the chosen tokens.
 template <class T>
-Rows constraint_matrix(const BatchView<T>& batch, const TokenScores& scores) {
+Rows constraint_matrix(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
   Rows out;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       out.emplace_back();
-      if (t == scores.optimal[i]) continue;
-      const T* best = batch.sample(i) + scores.optimal[i] * batch.row_stride();
+      if (t == chosen[i]) continue;
+      const T* best = batch.sample(i) + chosen[i] * batch.row_stride();
       const T* other = batch.sample(i) + t * batch.row_stride();
       for (std::size_t r = 0; r < batch.dim; ++r)
         for (std::size_t c = 0; c < batch.dim; ++c)
@@ -31,6 +31,11 @@ Rows constraint_matrix(const BatchView<T>& batch, const TokenScores& scores) {
                                static_cast<Real>(batch.query(i)[c]));
     }
   return out;
+}
+
+template <class T>
+Rows constraint_matrix(const BatchView<T>& batch, const TokenScores& scores) {
+  return constraint_matrix(batch, scores.optimal);
 }
 
 inline Real dot(const std::vector<Real>& a, const std::vector<Real>& b) {

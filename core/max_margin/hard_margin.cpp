@@ -1,0 +1,260 @@
+#include "core/max_margin/hard_margin.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/data/text.h"
+#include "core/max_margin/certificate.h"
+#include "core/max_margin/dual_ascent.h"
+#include "core/max_margin/ray_search.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+// Data whose unit constraint rows have a margin below this cannot be told from data that have none: the
+// length of a convex combination of unit vectors is known to a few times the rounding unit 1e-16 only.
+constexpr double separable_from = 1e-13;
+
+/// Watches for the point where rounding, not the iteration, keeps the certificate from the tolerance. <a_k, W> is known
+/// to some rounding units of ||W|| only, and where sizes differ by orders of magnitude that is more than the tolerance of
+/// the largest rows. Those are then asked for a slack of so many rounding units: nearly free, and safely feasible.
+class RoundingFloor {
+ public:
+  /// Whether the certificate, computed afresh, has not got better by half for the third time.
+  bool stuck(double error) {
+    if (error <= 0.5 * best_) {
+      best_ = error;
+      failures_ = 0;
+    }
+    return ++failures_ > 3;
+  }
+  /// Whether the running error, small as it is, has not halved for many steps.
+  bool stalled(double error) {
+    if (error <= 0.5 * best_running_ || !(error <= 1e-3)) {
+      best_running_ = error;
+      steps_ = 0;
+    }
+    return ++steps_ % 500 == 0;
+  }
+  /// More slack; false when more would cost more than it mends.
+  bool widen() {
+    units_ = units_ == 0.0 ? 8.0 : 8.0 * units_;
+    best_ = best_running_ = infinity;
+    failures_ = steps_ = 0;
+    return units_ <= 512.0;
+  }
+  double slack() const { return units_ * std::numeric_limits<double>::epsilon(); }
+
+ private:
+  double units_ = 0.0, best_ = infinity, best_running_ = infinity;
+  int failures_ = 0, steps_ = 0;
+};
+
+class Solver {
+ public:
+  Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads)
+      : options_(options), rows_(rows), ray_(rows_), n_threads_(n_threads) {
+    result_.n_constraints = n_constraints;
+  }
+
+  MaxMarginResult run() {
+    if (result_.n_constraints == 0) return no_constraints();
+    if (rows_.zero_row() != rows_.n_rows()) return impossible_row();
+    DualAscent ascent(rows_, targets(), n_threads_);
+    result_.status = ascend(ascent);
+    if (result_.status == MaxMarginStatus::not_separable)
+      write_ray();
+    else if (result_.status != MaxMarginStatus::optimal)
+      write_unfinished(ascent);
+    return std::move(result_);
+  }
+
+ private:
+  std::vector<double> targets(double slack = 0.0, const DualState* state = nullptr) const;
+  MaxMarginStatus ascend(DualAscent& ascent);
+  Certificate estimate(const DualState& state);
+  bool near_zero(const DualAscent& ascent) const;
+  Certificate write(const DualState& state);
+  void write_unfinished(DualAscent& ascent);
+  bool find_ray(const DualState& state);
+  void write_ray();
+  MaxMarginResult no_constraints();
+  MaxMarginResult impossible_row();
+
+  const MaxMarginOptions& options_;
+  ConstraintMap& rows_;
+  RaySearch ray_;
+  int n_threads_;
+  std::vector<double> values_;
+  MaxMarginResult result_;
+  bool has_weights_ = false;
+  std::size_t next_ray_search_ = 64;
+};
+
+// <a_k, W> >= 1 / ||A_k||, and on top of it so many units of ||W||: all of them where the multiplier does not count, so
+// that the slack costs nothing, and no more than the tolerance allows where it does.
+std::vector<double> Solver::targets(double slack, const DualState* state) const {
+  const std::vector<double>& sizes = rows_.sizes();
+  std::vector<double> out(rows_.n_rows(), 0.0);
+  for (std::size_t k = 0; k < out.size(); ++k)
+    if (sizes[k] > 0.0) out[k] = 1.0 / sizes[k];
+  if (state == nullptr) return out;
+  const double wanted = slack * std::sqrt(state->squared_norm());
+  double largest = 0.0;
+  for (std::size_t k = 0; k < out.size(); ++k) largest = std::max(largest, state->multipliers[k] * out[k]);
+  for (std::size_t k = 0; k < out.size(); ++k) {
+    const bool counts = state->multipliers[k] * out[k] > 0.1 * options_.tolerance * largest;
+    out[k] += counts ? std::min(wanted, 0.25 * options_.tolerance * out[k]) : sizes[k] > 0.0 ? wanted : 0.0;
+  }
+  return out;
+}
+
+// From the running gradient: costs no product.
+Certificate Solver::estimate(const DualState& state) {
+  values_ = state.gradient;
+  for (std::size_t k = 0; k < values_.size(); ++k) values_[k] += state.targets[k];
+  const double squared = state.squared_norm();
+  return measure(state.multipliers, rows_.sizes(), values_, squared, squared);
+}
+
+bool Solver::near_zero(const DualAscent& ascent) const {
+  const DualState& state = ascent.state();
+  return combination_length(state.multipliers, state.squared_norm()) <= separable_from;
+}
+
+MaxMarginStatus Solver::ascend(DualAscent& ascent) {
+  const double tolerance = options_.tolerance;
+  const DualState& state = ascent.state();
+  double inner = 0.5 * tolerance;
+  RoundingFloor rounding;
+  Certificate now;
+  now.duality_gap = now.kkt_residual = infinity;
+  const auto report = [&] {
+    ++result_.sweeps;
+    if (state.feasible()) now = estimate(state);
+    return !options_.progress || options_.progress(result_.sweeps, now.duality_gap, now.kkt_residual);
+  };
+  while (result_.sweeps < options_.max_sweeps) {
+    ascent.step();
+    if (!report()) return MaxMarginStatus::interrupted;
+    if (!state.feasible()) continue;
+    if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
+      if (find_ray(state)) return MaxMarginStatus::not_separable;
+      next_ray_search_ = 2 * result_.sweeps;
+    }
+    const bool suspect = ascent.unbounded() || near_zero(ascent);
+    const bool stalled = rounding.stalled(now.error());
+    if (!suspect && !stalled && !now.within(inner)) continue;
+    // What the recurrences say is believed once it has been computed afresh.
+    if (result_.sweeps == options_.max_sweeps) break;
+    ascent.refresh();
+    if (!report()) return MaxMarginStatus::interrupted;
+    if (suspect) {
+      if (near_zero(ascent) && find_ray(state)) return MaxMarginStatus::not_separable;
+      continue;
+    }
+    now = write(state);
+    if (now.within(tolerance)) return MaxMarginStatus::optimal;
+    inner *= 0.5;
+    if (!rounding.stuck(now.error())) continue;
+    if (!rounding.widen()) break;
+    ascent.set_targets(targets(rounding.slack(), &state));
+    inner = 0.5 * tolerance;
+  }
+  return MaxMarginStatus::max_sweeps;
+}
+
+// As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
+bool Solver::find_ray(const DualState& state) {
+  const bool found = ray_.run(state.multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
+  result_.sweeps += ray_.products();
+  return found;
+}
+
+// The answer with its certificate, computed from the matrix itself; kept if no better one was.
+Certificate Solver::write(const DualState& state) {
+  const std::vector<double>& sizes = rows_.sizes();
+  std::vector<double> weights = rows_.matrix(state.span.data());
+  values_.resize(rows_.n_rows());
+  rows_.apply_matrix(weights.data(), values_.data());
+  const double norm = frobenius_norm(weights.data(), weights.size());
+  const Certificate certificate =
+      measure(state.multipliers, sizes, values_, norm * norm, state.combination_squared);
+  if (has_weights_ && !(certificate.error() < std::max(result_.duality_gap, result_.kkt_residual)))
+    return certificate;
+  has_weights_ = true;
+  result_.duality_gap = certificate.duality_gap;
+  result_.kkt_residual = certificate.kkt_residual;
+  // The sizes are in units of 2^exponent; W in units of its inverse, lambda of its inverse square.
+  const double unit = std::ldexp(1.0, -rows_.exponent());
+  const double feasible = certificate.smallest > 0.0 ? certificate.smallest : 1.0;
+  const double scale = certificate.factor / feasible * unit;
+  result_.weights = std::move(weights);
+  for (double& w : result_.weights) w *= scale;
+  result_.norm = norm * scale;
+  result_.margin = certificate.smallest / feasible / result_.norm;
+  if (norm > 0.0 && !std::isnormal(result_.norm * result_.norm))
+    throw InvalidArgument("tokens", "their lengths leave the range of double: ||W_mm|| would be " +
+                                        data::number_text(result_.norm));
+  result_.multipliers.assign(rows_.n_rows(), 0.0);
+  double largest = 0.0;
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
+    if (!(sizes[k] > 0.0)) continue;
+    result_.multipliers[k] = state.multipliers[k] / sizes[k] * scale * unit;
+    largest = std::max(largest, result_.multipliers[k]);
+  }
+  result_.n_support = 0;
+  for (const double l : result_.multipliers) result_.n_support += l > 1e-9 * largest;
+  return certificate;
+}
+
+// Stopped on the way: the best that is known.
+void Solver::write_unfinished(DualAscent& ascent) {
+  ascent.make_feasible();
+  write(ascent.state());
+}
+
+// No W: the multipliers, with sum 1, are the proof.
+void Solver::write_ray() {
+  const std::vector<double>& multipliers = ray_.multipliers();
+  double sum = 0.0, largest = 0.0;
+  result_.multipliers.assign(multipliers.size(), 0.0);
+  for (std::size_t k = 0; k < multipliers.size(); ++k) {
+    if (!(rows_.sizes()[k] > 0.0)) continue;
+    result_.multipliers[k] = multipliers[k] / rows_.sizes()[k];
+    sum += result_.multipliers[k];
+    largest = std::max(largest, rows_.sizes()[k]);
+  }
+  result_.certificate = std::sqrt(rows_.squared_norm(ray_.span().data())) / sum / largest;
+  for (double& l : result_.multipliers) l /= sum;
+  result_.norm = result_.duality_gap = result_.kkt_residual = infinity;
+  result_.margin = 0.0;
+}
+
+MaxMarginResult Solver::no_constraints() {
+  result_.status = MaxMarginStatus::no_constraints;
+  result_.weights.assign(rows_.matrix_size(), 0.0);
+  result_.multipliers.assign(rows_.n_rows(), 0.0);
+  result_.margin = infinity;
+  return std::move(result_);
+}
+
+MaxMarginResult Solver::impossible_row() {
+  result_.status = MaxMarginStatus::not_separable;
+  result_.multipliers.assign(rows_.n_rows(), 0.0);
+  result_.multipliers[rows_.zero_row()] = 1.0;
+  result_.norm = result_.duality_gap = result_.kkt_residual = infinity;
+  return std::move(result_);
+}
+
+}  // namespace
+
+MaxMarginResult solve_hard_margin(ConstraintMap& rows, std::size_t n_constraints,
+                                  const MaxMarginOptions& options, int n_threads) {
+  return Solver(rows, n_constraints, options, n_threads).run();
+}
+
+}  // namespace softstep

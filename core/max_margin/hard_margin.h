@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+
+#include "core/max_margin/constraint_map.h"
+#include "softstep/max_margin.h"
+
+namespace softstep {
+
+/// min ||W|| subject to <A_k, W> >= 1 for the n_constraints rows of a map. The options have been validated; n_threads
+/// is at least 1.
+MaxMarginResult solve_hard_margin(ConstraintMap& rows, std::size_t n_constraints,
+                                  const MaxMarginOptions& options, int n_threads);
+
+}  // namespace softstep

@@ -1,0 +1,55 @@
+// The hard-margin problem of labelled points: the decoder's u_mm, and the linear model that the paper draws its analogy
+// from.
+
+#include <cmath>
+#include <string>
+
+#include "core/data/checked_size.h"
+#include "core/data/text.h"
+#include "core/max_margin/chosen_tokens.h"
+#include "core/max_margin/dense_rows.h"
+#include "core/max_margin/hard_margin.h"
+#include "core/objective/active_isa.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+
+template <class T>
+MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels, std::size_t n,
+                                        std::size_t dim, const MaxMarginOptions& options) {
+  options.validate();
+  if (!options.selected.empty())
+    throw InvalidArgument("selected", "points have no tokens to select from (need it empty)");
+  if (n == 0) throw InvalidArgument("n", "0 (need at least 1)");
+  if (dim == 0) throw InvalidArgument("dim", "0 (need at least 1)");
+  std::size_t size = 0;
+  if (!data::multiply(n, dim, data::max_bytes / sizeof(double), size))
+    throw InvalidArgument(
+        "n", std::to_string(n) + " points of dimension " + std::to_string(dim) + " cannot be addressed");
+  if (points == nullptr) throw InvalidArgument("points", "null pointer");
+  if (labels == nullptr) throw InvalidArgument("labels", "null pointer");
+  std::vector<double> rows(size);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (labels[i] != 1 && labels[i] != -1)
+      throw InvalidArgument(
+          "labels", "point " + std::to_string(i) + ": " + std::to_string(labels[i]) + " (need -1 or 1)");
+    for (std::size_t j = 0; j < dim; ++j) {
+      const auto x = static_cast<double>(points[i * dim + j]);
+      if (!std::isfinite(x))
+        throw InvalidArgument("points", "point " + std::to_string(i) + ", element " + std::to_string(j) +
+                                            ": " + data::number_text(x) + " (need finite numbers)");
+      rows[i * dim + j] = labels[i] * x;
+    }
+    if (!std::isfinite(frobenius_norm(rows.data() + i * dim, dim)))
+      throw InvalidArgument("points", "the length of point " + std::to_string(i) + " overflows");
+  }
+  DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
+  return solve_hard_margin(map, n, options, threads_or_all(options.n_threads));
+}
+
+template MaxMarginResult solve_linear_max_margin(const float*, const std::int8_t*, std::size_t, std::size_t,
+                                                 const MaxMarginOptions&);
+template MaxMarginResult solve_linear_max_margin(const double*, const std::int8_t*, std::size_t, std::size_t,
+                                                 const MaxMarginOptions&);
+
+}  // namespace softstep
