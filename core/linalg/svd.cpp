@@ -59,7 +59,7 @@ Svd singular_values_and_vectors(const double* a, std::size_t n_rows, std::size_t
   return {row_major(svd.matrixU()), values_of(svd, scaled.exponent), row_major(svd.matrixV())};
 }
 
-std::vector<double> singular_values(const double* a, std::size_t n_rows, std::size_t n_cols) {
+std::vector<double> singular_values_of(const double* a, std::size_t n_rows, std::size_t n_cols) {
   if (n_rows == 0 || n_cols == 0) return {};
   const InRange scaled = in_range(a, n_rows, n_cols);
   return values_of(Eigen::BDCSVD<Matrix>(scaled.matrix), scaled.exponent);

@@ -18,6 +18,6 @@ struct Svd {
 /// multiple of (n_rows + n_cols) u s_1. Throws InvalidArgument where an entry is not finite.
 Svd singular_values_and_vectors(const double* a, std::size_t n_rows, std::size_t n_cols);
 /// The same without the vectors, for a fraction of the work.
-std::vector<double> singular_values(const double* a, std::size_t n_rows, std::size_t n_cols);
+std::vector<double> singular_values_of(const double* a, std::size_t n_rows, std::size_t n_cols);
 
 }  // namespace softstep

@@ -43,7 +43,7 @@ void check(const std::vector<double>& a, std::size_t n_rows, std::size_t n_cols)
       if (!(std::fabs(sum) <= worst)) worst = std::fabs(sum);
     }
   CHECK(worst <= bound * svd.s[0]);
-  const std::vector<double> values = singular_values(a.data(), n_rows, n_cols);
+  const std::vector<double> values = singular_values_of(a.data(), n_rows, n_cols);
   REQUIRE(values.size() == k);
   for (std::size_t j = 0; j < k; ++j) CHECK(std::fabs(values[j] - svd.s[j]) <= bound * svd.s[0]);
 }
@@ -73,28 +73,28 @@ TEST_CASE("matrices without full rank", "[linalg]") {
       rank_two[r * 30 + c] =
           static_cast<double>(r % 3) * static_cast<double>(c % 4) + static_cast<double>(r % 5);
   check(rank_two, 30, 30);
-  const auto s = singular_values(rank_two.data(), 30, 30);
+  const auto s = singular_values_of(rank_two.data(), 30, 30);
   CHECK(s[1] > 1e-3 * s[0]);
   CHECK(s[2] <= 960 * 0x1p-53 * s[0]);
   const std::vector<double> zero(12, 0.0);
-  CHECK(singular_values(zero.data(), 3, 4) == std::vector<double>(3, 0.0));
+  CHECK(singular_values_of(zero.data(), 3, 4) == std::vector<double>(3, 0.0));
   check(zero, 3, 4);
 }
 
 TEST_CASE("a diagonal matrix has its entries as singular values", "[linalg]") {
   const std::vector<double> a{0, 3, 0, -5, 0, 0, 0, 0, 0.25};
-  const auto s = singular_values(a.data(), 3, 3);
+  const auto s = singular_values_of(a.data(), 3, 3);
   for (const auto& [value, expected] : {std::pair{s[0], 5.0}, {s[1], 3.0}, {s[2], 0.25}})
     CHECK(std::fabs(value - expected) <= 96 * 0x1p-53 * 5.0);
 }
 
 TEST_CASE("an entry that is not finite is refused, nothing is empty", "[linalg]") {
   std::vector<double> a(4, 1.0);
-  CHECK(singular_values(a.data(), 0, 4).empty());
+  CHECK(singular_values_of(a.data(), 0, 4).empty());
   for (const double bad :
        {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     a[2] = bad;
-    CHECK_THROWS_AS(singular_values(a.data(), 2, 2), InvalidArgument);
+    CHECK_THROWS_AS(singular_values_of(a.data(), 2, 2), InvalidArgument);
     CHECK_THROWS_AS(singular_values_and_vectors(a.data(), 2, 2), InvalidArgument);
   }
 }
