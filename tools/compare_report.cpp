@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "machine.h"
 #include "softstep/version.h"
 
 namespace softstep::program {
@@ -147,6 +148,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   json["token_storage"] = settings.run.token_storage;
   json["isa"] = settings.objective.isa;
   json["threads"] = settings.n_threads;
+  json["compiler"] = compiler();
   json["init"] = settings.run.init;
   json["loss_function"] = settings.run.loss;
   json["lstar"] = settings.run.lstar;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "commands.h"
+#include "machine.h"
 #include "options.h"
 #include "output.h"
 #include "softstep/isa.h"
@@ -20,16 +21,6 @@
 namespace softstep::program {
 
 namespace {
-
-std::string compiler() {
-#if defined(__clang__)
-  return "clang " __clang_version__;
-#elif defined(__GNUC__)
-  return "gcc " __VERSION__;
-#else
-  return "unknown";
-#endif
-}
 
 std::string nlohmann_version() {
   return std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." + std::to_string(NLOHMANN_JSON_VERSION_MINOR) +

@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
       "  softstep compare --model signal_noise --rules \"gd:step-size=20;ngd:step-size=1;polyak\" --steps "
       "10000 "
       "--seeds 10 --out demo\n"
+      "  softstep report demo\n"
       "  softstep generate --model signal_noise --samples 10 --tokens 6 --dim 60 --out data.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --step-size 1 --steps 10000 --trace trace.csv\n"
       "\n"
@@ -65,7 +66,7 @@ int run(int argc, char** argv) {
 
   const std::vector<Command> commands = {add_info(app),      add_generate(app), add_solve(app),
                                          add_train(app),     add_compare(app),  add_sweep(app),
-                                         add_reproduce(app), add_check(app)};
+                                         add_reproduce(app), add_report(app),   add_check(app)};
   for (const Command& command : commands) command.app->set_help_flag("-h,--help", "Print this and stop");
 
   if (argc < 2)
