@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "machine.h"
 #include "plot_process.h"
 #include "softstep/isa.h"
 #include "softstep/version.h"
@@ -90,7 +91,7 @@ Json verdict_json(const Entry& entry, const Result& result, double seconds, int 
     json["figures"].push_back(
         {{"file", figure.file + ".svg"}, {"title", figure.title}, {"caption", figure.caption}});
   json["version"] = version;
-  json["machine"] = {{"isa", active_isa()}, {"threads", n_threads}};
+  json["machine"] = {{"isa", active_isa()}, {"threads", n_threads}, {"compiler", compiler()}};
   json["seconds"] = number(seconds);
   return json;
 }
