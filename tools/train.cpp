@@ -15,20 +15,13 @@
 #include "run_report.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
+#include "train_options.h"
 
 namespace softstep::program {
 
 namespace {
 
-struct Options {
-  DataOptions data;
-  RuleFlags rule;
-  RunOptions run;
-  std::string reference = "solve", trace, out, save_state, resume, json;
-  double stop_one_minus_cos = 0.0;
-  std::int64_t threads = 1;
-  CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr;
-};
+using Options = TrainOptions;
 
 struct Reference {
   std::vector<double> weights;  ///< empty: no direction to compare with
@@ -82,35 +75,6 @@ TrainState<T> first_state(const Options& options, std::size_t dim, const RuleSet
         "--master", options.run.master + ", but the state in " + options.resume + " was saved with " + saved);
   return state;
 }
-
-// Steps done, speed and direction on the progress line.
-class TrainProgress {
- public:
-  TrainProgress(std::int64_t first, std::int64_t n_steps) : first_(first), n_steps_(n_steps) {}
-  bool at_row(const TraceRecord& record) {
-    one_minus_cos_ = record.one_minus_cos;
-    return !interrupted();
-  }
-  bool at_step(std::int64_t step) {
-    if (line_.active()) {
-      char text[120];
-      const auto done = step - first_;
-      const int n = std::snprintf(text, sizeof text, "train: step %lld of %lld (%.0f %%)",
-                                  static_cast<long long>(done), static_cast<long long>(n_steps_),
-                                  100.0 * static_cast<double>(done) / static_cast<double>(n_steps_));
-      if (!std::isnan(one_minus_cos_))
-        std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), ", 1 - cos %.2e", one_minus_cos_);
-      line_.show(text);
-    }
-    return !interrupted();
-  }
-  void clear() { line_.clear(); }
-
- private:
-  ProgressLine line_;
-  std::int64_t first_, n_steps_;
-  double one_minus_cos_ = std::numeric_limits<double>::quiet_NaN();
-};
 
 template <class T>
 std::vector<double> final_weights(const TrainState<T>& state) {
@@ -207,16 +171,17 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
 
 int run_train(const Options& options) {
   const RuleSettings rule = options.rule.settings();
-  const ObjectiveOptions objective = options.run.objective(resolved_threads(options.threads));
+  ObjectiveOptions objective = options.run.objective(resolved_threads(options.threads));
   if (!options.resume.empty() && options.init->count() != 0)
     throw InvalidArgument("--init", "does not go with --resume: the state has its weights");
   const Init init = parse_init(options.run.init);
-  if (options.seed->count() != 0 && init.kind != Init::Kind::normal)
-    throw InvalidArgument("--seed", "only goes with --init normal:STD");
+  if (options.seed->count() != 0 && init.kind != Init::Kind::normal && options.model.batch_size == 0)
+    throw InvalidArgument("--seed", "only goes with --init normal:STD or --batch-size");
   if (!(options.stop_one_minus_cos >= 0.0 && options.stop_one_minus_cos <= 2.0))
     throw InvalidArgument("--stop-one-minus-cos", shortest(options.stop_one_minus_cos) + " (need 0 to 2)");
   if (options.stop_one_minus_cos > 0.0 && options.reference == "none")
     throw InvalidArgument("--stop-one-minus-cos", "needs a reference, and --reference is none");
+  options.model.check();
 
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
@@ -229,6 +194,7 @@ int run_train(const Options& options) {
   // A state may be continued in place.
   outputs.add("--save-state", options.save_state);
   if (options.json != "-") outputs.add("--json", options.json);
+  if (options.model.any()) return run_train_model(options, rule, objective);
   return options.run.precision == "f64" ? train_as<double>(options, rule, objective)
                                         : train_as<float>(options, rule, objective);
 }
@@ -236,12 +202,14 @@ int run_train(const Options& options) {
 }  // namespace
 
 Command add_train(CLI::App& program) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TrainOptions>();
   CLI::App* app =
       program.add_subcommand("train", "Train the attention weights on a data set with one step rule");
   add_data(*app, options->data)->required();
   add_rule(*app, options->rule);
   add_run_options(*app, options->run);
+  options->lstar = app->get_option("--lstar");
+  add_model_flags(*app, options->model);
   options->init = app->get_option("--init");
   options->master = app->get_option("--master");
   options->seed = add_seed(*app, options->run.seed, "Seed of --init normal:STD");
@@ -269,6 +237,9 @@ Command add_train(CLI::App& program) {
       "  softstep train --data data.safetensors --rule gd:step-size=20 --init normal:0.1 --seed 3 --json -\n"
       "  softstep train --data data.safetensors --rule ngd --steps 1000 --save-state S.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --steps 9000 --resume S.safetensors\n"
+      "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 --trace "
+      "joint.csv\n"
+      "  softstep train --data data.safetensors --factored 4 --init normal:0.1 --rule ngd --steps 1e4\n"
       "Ctrl-C ends a run early: status interrupted, everything that was asked for is written. Exit code 1 "
       "for "
       "not_finite and gap_not_positive.");

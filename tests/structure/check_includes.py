@@ -16,6 +16,7 @@ C_HEADERS = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "stddef.
 HEADER_ONLY_STD = {"bit", "limits", "type_traits", "utility"}
 
 KINDS = [  # first match wins
+    ("own", r"reproduce/\w+\.def$"),  # the table of the tools themselves
     ("def", r"[\w/]*\.def$"),
     ("xsimd", r"xsimd/"),
     ("eigen", r"(unsupported/)?Eigen/"),

@@ -1,0 +1,50 @@
+#pragma once
+
+// What `train` trains beside the key-query matrix of a layer with a fixed decoder: options, model, references.
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "output.h"
+#include "softstep/model.h"
+#include "softstep/model_trainer.h"
+
+namespace softstep::program {
+
+struct ModelFlags {
+  std::string kind = "attention", decoder_rule, normalization = "separate";
+  bool joint = false, prompt = false;
+  std::int64_t rank = 0, batch_size = 0;
+  CLI::Option *joint_option = nullptr, *rank_option = nullptr, *prompt_option = nullptr,
+              *kind_option = nullptr, *decoder_rule_option = nullptr, *batch_option = nullptr,
+              *normalization_option = nullptr;
+
+  /// Whether any of them asks for a model of its own.
+  bool any() const;
+  /// "joint", "factored", "joint factored", "prompt", "logistic", ..., for people.
+  std::string name() const;
+  /// Throws InvalidArgument for what does not go together.
+  void check() const;
+  /// Whether the batch's decoder is not used by the model.
+  bool needs_no_decoder() const { return joint || kind == "logistic"; }
+};
+void add_model_flags(CLI::App& app, ModelFlags& flags);
+
+/// The model that the flags ask for. Throws InvalidArgument.
+template <class T>
+std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>& batch,
+                                     const ObjectiveOptions& objective);
+
+/// The max-margin directions of what the model watches, in its order; empty where there is none, with a note why.
+struct ModelReferences {
+  std::vector<std::vector<double>> directions;
+  Json json = Json::object();  ///< by the name of what is watched, with the keys of `solve`
+  std::vector<std::string> notes;
+};
+template <class T>
+ModelReferences solve_references(const ModelFlags& flags, const BatchView<T>& batch, int n_threads);
+
+}  // namespace softstep::program

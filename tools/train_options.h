@@ -1,0 +1,60 @@
+#pragma once
+
+// What both kinds of `softstep train` share: the attention layer with its forms, and models of several blocks.
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+
+#include "interrupt.h"
+#include "model_options.h"
+#include "options.h"
+#include "softstep/trainer.h"
+
+namespace softstep::program {
+
+struct TrainOptions {
+  DataOptions data;
+  RuleFlags rule;
+  RunOptions run;
+  ModelFlags model;
+  std::string reference = "solve", trace, out, save_state, resume, json;
+  double stop_one_minus_cos = 0.0;
+  std::int64_t threads = 1;
+  CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr;
+};
+
+/// A run of a model that is not the attention layer alone (train_model.cpp). Inputs and outputs have been looked at.
+int run_train_model(const TrainOptions& options, const RuleSettings& rule, ObjectiveOptions objective);
+
+// Steps done, speed and direction on the progress line.
+class TrainProgress {
+ public:
+  TrainProgress(std::int64_t first, std::int64_t n_steps) : first_(first), n_steps_(n_steps) {}
+  bool at_row(const TraceRecord& record) {
+    one_minus_cos_ = record.one_minus_cos;
+    return !interrupted();
+  }
+  bool at_step(std::int64_t step) {
+    if (line_.active()) {
+      char text[120];
+      const auto done = step - first_;
+      const int n = std::snprintf(text, sizeof text, "train: step %lld of %lld (%.0f %%)",
+                                  static_cast<long long>(done), static_cast<long long>(n_steps_),
+                                  100.0 * static_cast<double>(done) / static_cast<double>(n_steps_));
+      if (!std::isnan(one_minus_cos_))
+        std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), ", 1 - cos %.2e", one_minus_cos_);
+      line_.show(text);
+    }
+    return !interrupted();
+  }
+  void clear() { line_.clear(); }
+
+ private:
+  ProgressLine line_;
+  std::int64_t first_, n_steps_;
+  double one_minus_cos_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+}  // namespace softstep::program
