@@ -92,6 +92,8 @@ struct RowFactorsArgs {
 ///   product_nt: C[m x n]  = A[m x k] B[n x k]^T
 ///   product_nn: C[m x n]  = A[m x k] B[k x n]
 ///   product_tn: C[m x n]  = A[k x m]^T B[k x n]
+/// With `add` C + scale times that instead. The sum of the products is formed first, so that a C much larger than it is
+/// rounded once and not k times (once every 256 terms with product_nn and product_tn).
 template <class T>
 struct ProductArgs {
   std::size_t m, n, k;
@@ -101,6 +103,8 @@ struct ProductArgs {
   std::size_t ldb;
   T* c;
   std::size_t ldc;
+  bool add = false;
+  T scale = T(1);  ///< not used without `add`
 };
 
 /// One pointer per row of kernels.def.

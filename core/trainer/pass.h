@@ -38,40 +38,44 @@ class Pass {
   template <class Number>
   std::vector<Number> laid_out(const std::vector<Number>& w) const {
     if (!transposed() || w.empty()) return w;
+    return transposed(w, layer_.batch.dim, layer_.batch.dim);
+  }
+  /// The transpose of W with rows of stride `from`, in rows of stride `to`.
+  template <class Number>
+  std::vector<Number> transposed(const std::vector<Number>& w, std::size_t from, std::size_t to) const {
     const std::size_t d = layer_.batch.dim;
-    std::vector<Number> out(w.size());
+    std::vector<Number> out(d * to, Number(0));
     // In blocks, so that both sides go through whole cache lines.
     constexpr std::size_t block = 16;
     for (std::size_t r0 = 0; r0 < d; r0 += block)
       for (std::size_t c0 = 0; c0 < d; c0 += block)
         for (std::size_t r = r0; r < std::min(d, r0 + block); ++r)
-          for (std::size_t c = c0; c < std::min(d, c0 + block); ++c) out[c * d + r] = w[r * d + c];
+          for (std::size_t c = c0; c < std::min(d, c0 + block); ++c) out[c * to + r] = w[r * from + c];
     return out;
   }
 
   void attend(const T* v, T* g) const { lanes_ ? layer_.attend_lanes(v, g) : layer_.attend(v, g); }
   void scale(T* g) const { lanes_ ? layer_.scale_lanes(g) : layer_.scale_rows(g); }
 
-  /// V = Z W^T
-  void project(const T* w, T* v) const {
+  /// V = Z W^T, W with rows of stride ldw.
+  void project(const T* w, std::size_t ldw, T* v) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim, cols = n_cols();
     if (lanes_)
-      multiply(d, cols, d, w, d, queries_.data(), cols, v, cols);
+      multiply(d, cols, d, w, ldw, queries_.data(), cols, v, cols);
     else
-      multiply(n, d, d, layer_.queries.data(), cols, w, d, v, cols);
+      multiply(n, d, d, layer_.queries.data(), cols, w, ldw, v, cols);
   }
   /// sum_i g_i z_i^T, dim x dim
   void outer_product(const T* g, T* out) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim;
-    if (lanes_) {
+    if (lanes_)
       multiply(d, d, n, g, n_cols(), layer_.queries.data(), layer_.stride, out, d);
-      return;
-    }
-    for_each_block(d, d, threads(d, d, n), [&](Block block) {
-      layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row,
-                                 layer_.stride, g + block.col, layer_.stride, out + block.row * d + block.col,
-                                 d});
-    });
+    else
+      outer_product_by_samples(g, out, d, false, T(1));
+  }
+  /// w += scale sum_i g_i z_i^T, w with rows of stride ldw; sample by sample only.
+  void add_outer_product(T scale, const T* g, T* w, std::size_t ldw) const {
+    outer_product_by_samples(g, w, ldw, true, scale);
   }
   /// Z Z^T in the layout that mix() takes.
   std::vector<T> query_gram() const {
@@ -95,6 +99,14 @@ class Pass {
   }
 
  private:
+  void outer_product_by_samples(const T* g, T* out, std::size_t ldout, bool add, T scale) const {
+    const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim;
+    for_each_block(d, d, threads(d, d, n), [&](Block block) {
+      layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row,
+                                 layer_.stride, g + block.col, layer_.stride,
+                                 out + block.row * ldout + block.col, ldout, add, scale});
+    });
+  }
   int threads(std::size_t a, std::size_t b, std::size_t c) const {
     return layer_.threads_for(static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c));
   }

@@ -23,7 +23,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   std::vector<T> project_base(const T* weights) const override {
     std::vector<T> v(pass_.size(), T(0));
     const std::size_t d = this->layer_.batch.dim;
-    pass_.project(pass_.laid_out(std::vector<T>(weights, weights + d * d)).data(), v.data());
+    pass_.project(pass_.laid_out(std::vector<T>(weights, weights + d * d)).data(), d, v.data());
     return v;
   }
   std::vector<T> expand(const T* coefficients) const override {

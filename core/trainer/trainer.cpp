@@ -88,7 +88,7 @@ class AttentionCourse final : public Course {
         reference_(options.reference),
         rule_(make_step_rule<T>(options.rule)),
         trajectory_(make_trajectory(chosen_form(Layer<T>::of(objective), state, options, *rule_),
-                                    Layer<T>::of(objective), state)),
+                                    Layer<T>::of(objective), state, rule_->moves_along_gradient())),
         direction_(options.reference),
         weight_bound_(frobenius_norm(state.weights.data(), state.weights.size())) {}
 

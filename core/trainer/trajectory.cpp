@@ -27,13 +27,16 @@ Form parse_form(const std::string& name) {
 }
 
 template <class T>
-std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const TrainState<T>& state) {
+std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const TrainState<T>& state,
+                                               bool along_gradient) {
   if (form == Form::query_span) return std::make_unique<QuerySpanTrajectory<T>>(layer, state);
   if (form == Form::token_span) return std::make_unique<TokenSpanTrajectory<T>>(layer, state);
-  return std::make_unique<DenseTrajectory<T>>(layer, state);
+  return std::make_unique<DenseTrajectory<T>>(layer, state, along_gradient);
 }
 
-template std::unique_ptr<Trajectory<float>> make_trajectory(Form, Layer<float>&, const TrainState<float>&);
-template std::unique_ptr<Trajectory<double>> make_trajectory(Form, Layer<double>&, const TrainState<double>&);
+template std::unique_ptr<Trajectory<float>> make_trajectory(Form, Layer<float>&, const TrainState<float>&,
+                                                            bool);
+template std::unique_ptr<Trajectory<double>> make_trajectory(Form, Layer<double>&, const TrainState<double>&,
+                                                             bool);
 
 }  // namespace softstep

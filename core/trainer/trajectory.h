@@ -30,9 +30,10 @@ class Trajectory {
   virtual void write(TrainState<T>& state) const = 0;
 };
 
-/// The trajectory that goes on from a state, in this form.
+/// The trajectory that goes on from a state, in this form. `along_gradient`: StepRule::moves_along_gradient.
 template <class T>
-std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const TrainState<T>& state);
+std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const TrainState<T>& state,
+                                               bool along_gradient);
 
 /// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of many steps.
 template <class T>

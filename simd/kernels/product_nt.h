@@ -6,7 +6,8 @@
 // block it falls into: the bits of an element do not depend on m, n, or how a caller splits them. Shapes:
 // ProductArgs (simd/dispatch.h); any leading dimensions and alignment; C must not overlap A or B. k = 0 gives
 // 0. Error: |c_ij - exact| <= (k / lanes + lanes + 2) u sum_l |a_il b_jl|, twice that without fused
-// multiply-add (tests/simd/test_products.cpp). NaN and infinity propagate as in the sum. Traffic: B once for
+// multiply-add (tests/simd/test_products.cpp). NaN and infinity propagate as in the sum. With `add`: the sum as
+// above, its product with the scale and the addition to C rounded once each. Traffic: B once for
 // every panel of A (256 KiB), A once from memory and once from cache for every block of rows of B.
 
 #include "simd/dispatch.h"
@@ -56,7 +57,11 @@ SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < n_rows; ++r) {
     SOFTSTEP_UNROLL
-    for (std::size_t c = 0; c < n_columns; ++c) in.c[(i + r) * in.ldc + j + c] = sum(sums[r][c]);
+    for (std::size_t c = 0; c < n_columns; ++c) {
+      T& out = in.c[(i + r) * in.ldc + j + c];
+      const T product = sum(sums[r][c]);
+      out = in.add ? out + in.scale * product : product;
+    }
   }
 }
 

@@ -6,7 +6,8 @@
 //
 // Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0, whatever tile, panel or lane
 // it falls into: C holds the chain between two depths, to the bit. So the bits depend neither on m, n, nor on
-// how a caller splits them, nor on the constants below.
+// how a caller splits them, nor on the constants below. Added to C, the chains of `depth` terms are begun at 0 each and
+// the bits depend on tile_depth alone.
 
 #include "simd/dispatch.h"
 #include "simd/vec.h"
@@ -26,8 +27,9 @@ constexpr std::size_t tile_depth = 256;
 // Fewer rows of C than this do not repay the copy of B.
 constexpr std::size_t rows_worth_a_copy = 24;
 
-// Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed.
-template <bool transposed, class T>
+// Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed. Whether the chains' sums are added to C
+// is known at compile time: a tile that could do both does not stay in registers.
+template <bool transposed, bool adds, class T>
 struct TileArgs {
   std::size_t depth;
   const T* a;
@@ -38,23 +40,36 @@ struct TileArgs {
   std::size_t ldc;
   std::size_t last_lanes;  // of the last vector of C
   bool first;              // C is not read: the chains begin
+  T scale;
 
   SOFTSTEP_INLINE const T* at(std::size_t row, std::size_t l) const {
     return transposed ? a + l * lda + row : a + row * lda + l;
   }
 };
 
-template <std::size_t n_rows, std::size_t n_vectors, bool transposed, class T>
-SOFTSTEP_INLINE void tile(const TileArgs<transposed, T>& in) {
+// Asks for the lines of C that are read when the sums are there.
+template <std::size_t n_rows, std::size_t n_vectors, bool transposed, bool adds, class T>
+SOFTSTEP_INLINE void fetch_tile(const TileArgs<transposed, adds, T>& in) {
+  constexpr std::size_t line = 64 / sizeof(T), columns = n_vectors * Vec<T>::width;
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    SOFTSTEP_UNROLL
+    for (std::size_t j = 0; j < columns; j += line) __builtin_prefetch(in.c + r * in.ldc + j, 1);
+  }
+}
+
+template <std::size_t n_rows, std::size_t n_vectors, bool transposed, bool adds, class T>
+SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
+  if constexpr (adds) fetch_tile<n_rows, n_vectors>(in);
   V sums[n_rows][n_vectors];
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < n_rows; ++r) {
     SOFTSTEP_UNROLL
     for (std::size_t v = 0; v < n_vectors; ++v) {
       const T* c = in.c + r * in.ldc + v * w;
-      sums[r][v] = in.first                                   ? V::all(0)
+      sums[r][v] = adds || in.first                           ? V::all(0)
                    : v + 1 == n_vectors && in.last_lanes != w ? load_part(c, in.last_lanes)
                                                               : V::load(c);
     }
@@ -80,7 +95,10 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, T>& in) {
     SOFTSTEP_UNROLL
     for (std::size_t v = 0; v < n_vectors; ++v) {
       T* c = in.c + r * in.ldc + v * w;
-      if (v + 1 == n_vectors && in.last_lanes != w)
+      const bool part = v + 1 == n_vectors && in.last_lanes != w;
+      if constexpr (adds)
+        sums[r][v] = fma(V::all(in.scale), sums[r][v], part ? load_part(c, in.last_lanes) : V::load(c));
+      if (part)
         store_part(sums[r][v], c, in.last_lanes);
       else
         sums[r][v].store(c);
@@ -89,8 +107,8 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, T>& in) {
 }
 
 // All rows of C over one panel of B.
-template <std::size_t n_vectors, bool transposed, class T>
-void column_of_tiles(TileArgs<transposed, T> in, std::size_t m) {
+template <std::size_t n_vectors, bool transposed, bool adds, class T>
+void column_of_tiles(TileArgs<transposed, adds, T> in, std::size_t m) {
   std::size_t i = 0;
   const auto step = [&]<std::size_t n_rows>() SOFTSTEP_LAMBDA_INLINE {
     tile<n_rows, n_vectors>(in);
@@ -116,8 +134,8 @@ SOFTSTEP_INLINE void copy_panel(std::size_t depth, std::size_t n_vectors, std::s
   }
 }
 
-template <bool transposed, class T>
-SOFTSTEP_INLINE void product_by_tiles(const ProductArgs<T>& in) {
+template <bool transposed, bool adds, class T>
+SOFTSTEP_INLINE void columns_of_tiles(const ProductArgs<T>& in) {
   constexpr std::size_t w = Vec<T>::width;
   alignas(64) T panel[tile_depth * tile_vectors * w];
   // Columns in panels as even as can be: 5 vectors are 3 and 2, not 4 and 1.
@@ -128,9 +146,9 @@ SOFTSTEP_INLINE void product_by_tiles(const ProductArgs<T>& in) {
     for (std::size_t p = 0; p < panels; ++p) {
       const std::size_t begin = vectors * p / panels, n_vectors = vectors * (p + 1) / panels - begin;
       const std::size_t j = begin * w, columns = in.n - j < n_vectors * w ? in.n - j : n_vectors * w;
-      TileArgs<transposed, T> args{depth,     in.a,     in.lda, in.b + first * in.ldb + j,
-                                   in.ldb,    in.c + j, in.ldc, columns - (n_vectors - 1) * w,
-                                   first == 0};
+      TileArgs<transposed, adds, T> args{depth,      in.a,     in.lda, in.b + first * in.ldb + j,
+                                         in.ldb,     in.c + j, in.ldc, columns - (n_vectors - 1) * w,
+                                         first == 0, in.scale};
       args.a = args.at(0, first);
       if (args.last_lanes != w || in.m >= rows_worth_a_copy) {
         copy_panel(depth, n_vectors, args.last_lanes, args.b, args.ldb, panel);
@@ -150,6 +168,14 @@ SOFTSTEP_INLINE void product_by_tiles(const ProductArgs<T>& in) {
     }
     first += depth;
   } while (first < in.k);
+}
+
+template <bool transposed, class T>
+void product_by_tiles(const ProductArgs<T>& in) {
+  if (in.add)
+    columns_of_tiles<transposed, true>(in);
+  else
+    columns_of_tiles<transposed, false>(in);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

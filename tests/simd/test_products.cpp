@@ -54,9 +54,13 @@ struct Problem {
     return form == Form::nt ? j * ldb + l : l * ldb + j;
   }
 
+  bool add = false;
+  T scale = T(1);
+
   void run(const Isa& isa, std::size_t i, std::size_t j, std::size_t rows, std::size_t columns, T* c) const {
-    const ProductArgs<T> args{rows, columns,         k,  a.data() + at_a(i, 0), lda, b.data() + at_b(j, 0),
-                              ldb,  c + i * ldc + j, ldc};
+    const ProductArgs<T> args{
+        rows, columns, k,    a.data() + at_a(i, 0), lda, b.data() + at_b(j, 0), ldb, c + i * ldc + j,
+        ldc,  add,     scale};
     if (form == Form::nt)
       isa.kernels<T>().product_nt(args);
     else if (form == Form::nn)
@@ -181,5 +185,62 @@ TEMPLATE_TEST_CASE("products are exact on small integers, zero without terms, an
       const Guarded<TestType> zeros = empty.product(isa);
       for (std::size_t i = 0; i < zeros.size(); ++i) CHECK(zeros[i] == TestType(0));
     }
+  });
+}
+
+TEMPLATE_TEST_CASE("products added to C round a large C once for every 256 terms", "[simd]", float, double) {
+  using T = TestType;
+  const double u = std::numeric_limits<T>::epsilon() / 2;
+  std::mt19937 random(4);
+  std::uniform_real_distribution<double> uniform(-1.0, 1.0);
+  for_each_isa([&](const Isa& isa) {
+    for (const Form form : forms)
+      for (const std::size_t m : {1, 4, 7, 43})
+        for (const std::size_t n : {1, 5, 16, 33, 51})
+          for (const std::size_t k : {0, 1, 17, 256, 257, 600})
+            for (const double size_of_c : {1.0, 1e6}) {
+              Problem<T> problem(form, m, n, k, (m + n) % 3, random);
+              problem.add = true;
+              problem.scale = static_cast<T>(-0.3);
+              Guarded<T> before(Problem<T>::extent(m, n, problem.ldc)), c(before.size()),
+                  pieces(before.size());
+              for (std::size_t i = 0; i < c.size(); ++i)
+                before[i] = c[i] = pieces[i] = static_cast<T>(size_of_c * uniform(random));
+              problem.run(isa, 0, 0, m, n, c.data());
+              INFO(isa.name << ' ' << name(form) << ' ' << m << ' ' << n << ' ' << k << ' ' << size_of_c);
+              // The bound of the product, its multiplication by the scale (one rounding without fused multiply-add), and
+              // for each 256 terms one rounding of what C is then: C and the terms so far.
+              const auto additions = static_cast<double>((k + 255) / 256);
+              for (std::size_t i = 0; i < m; ++i)
+                for (std::size_t j = 0; j < problem.ldc && i * problem.ldc + j < c.size(); ++j) {
+                  const std::size_t at = i * problem.ldc + j;
+                  if (j >= n) {
+                    if (c[at] != before[at]) FAIL("wrote between the rows of C");
+                    continue;
+                  }
+                  long double exact = 0, size = 0;
+                  for (std::size_t l = 0; l < k; ++l) {
+                    const long double term = static_cast<long double>(problem.a[problem.at_a(i, l)]) *
+                                             problem.b[problem.at_b(j, l)];
+                    exact += term;
+                    size += std::fabs(term);
+                  }
+                  exact = before[at] + problem.scale * exact;
+                  size *= std::fabs(problem.scale);
+                  const double bound =
+                      1.01 * u *
+                      (static_cast<double>(2 * k + 17) * static_cast<double>(size) +
+                       additions * (std::fabs(static_cast<double>(before[at])) + static_cast<double>(size)));
+                  const double error = static_cast<double>(std::fabs(c[at] - exact));
+                  if (!(error <= bound)) REQUIRE(error <= bound);
+                }
+              // The same bits however the output is split.
+              const std::size_t row = m / 3, column = n / 2;
+              problem.run(isa, 0, 0, row, n, pieces.data());
+              problem.run(isa, row, 0, m - row, column, pieces.data());
+              problem.run(isa, row, column, m - row, n - column, pieces.data());
+              if (std::memcmp(c.data(), pieces.data(), c.size() * sizeof(T)) != 0)
+                FAIL("other bits in pieces");
+            }
   });
 }

@@ -13,7 +13,8 @@
 namespace softstep {
 
 /// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent). A dense run may keep W and G' transposed, both
-/// alike; in a span form the entries are coefficients (only for rules that move along the gradient).
+/// alike; in a span form, and in a dense run that does not form G', the entries are coefficients (only for rules that
+/// move along the gradient).
 template <class T>
 struct StepContext {
   std::int64_t iteration = 0;   ///< t, from 0
@@ -22,7 +23,7 @@ struct StepContext {
   std::size_t n_rows = 0, n_cols = 0;
   double gradient_exponent = 0.0;
   double gradient_norm = 0.0;  ///< ||G'||_F
-  const T* weights = nullptr;  ///< W before the step, laid out as the gradient; null in a span form
+  const T* weights = nullptr;  ///< W before the step, laid out as the gradient; null where the entries are coefficients
 };
 
 /// What a rule asks for: W <- W - coefficient * direction, or another W altogether.

@@ -1,0 +1,151 @@
+// A dense run of few samples in many dimensions does not form the gradient: its norm, its steps, and where it cannot.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <vector>
+
+#include "objective/exact_objective.h"
+#include "support/isas.h"
+#include "trainer/runs.h"
+
+using namespace softstep;
+using softstep::test::for_each_isa;
+using softstep::test::same_bits;
+using softstep::test::signal_noise;
+
+namespace {
+
+// Few samples (12 n <= d), long enough not to go one to a lane.
+constexpr std::size_t n = 9, n_tokens = 24, dim = 130;
+
+template <class T>
+DatasetParts<T> parts_of(std::size_t n_samples, std::size_t tokens, std::size_t d) {
+  DatasetParts<T> parts;
+  parts.n_samples = n_samples;
+  parts.n_tokens = tokens;
+  parts.dim = d;
+  parts.tokens.assign(n_samples * tokens * d, T(0));
+  parts.queries.assign(n_samples * d, T(0));
+  parts.decoder.assign(d, T(0));
+  parts.labels.assign(n_samples, 1);
+  return parts;
+}
+
+TrainerOptions dense_steps(const char* rule, std::int64_t n_steps) {
+  TrainerOptions options;
+  options.rule = parse_rule(rule);
+  options.form = Form::dense;
+  options.n_steps = n_steps;
+  return options;
+}
+
+// The norm of the gradient that a dense run of `rule` reports at its start, against the objective's, which forms it.
+template <class T>
+double norm_error(const BatchView<T>& batch, const std::vector<double>& weights, const char* isa) {
+  ObjectiveOptions how;
+  how.isa = isa;
+  Objective<T> objective(batch, how);
+  auto state = initial_state<T>(weights.data(), batch.dim);
+  Evaluation<T> exact;
+  objective.evaluate(state.weights.data(), exact, want_all);
+  TrainerOptions options = dense_steps("ngd", 0);
+  const TrainSummary summary = train(objective, state, options);
+  return std::log(10.0) * std::fabs(summary.last.log10_gradient_norm - exact.gradient_norm_scaled().log10());
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the norm from inner products is that of the gradient", "[trainer]", float, double) {
+  using T = TestType;
+  const double u = softstep::test::unit_roundoff<T>;
+  const Dataset<T> data = convert<T>(signal_noise(2, n, n_tokens, dim));
+  // Queries that are all one direction, with gradients of which 1/50 is left: the matrix itself is formed.
+  DatasetParts<T> cancelling = parts_of<T>(3, 2, 1300);
+  for (std::size_t i = 0; i < 3; ++i) {
+    T* x = cancelling.tokens.data() + i * 2 * 1300;
+    x[0] = T(1), x[1300] = T(-1);
+    const T side = i == 0 ? T(3) : i == 1 ? T(-3) : T(0);
+    x[1] = side, x[1301] = -side;
+    cancelling.queries[i * 1300] = i == 1 ? T(1) : T(-1);
+  }
+  cancelling.queries[2 * 1300] = T(1) / 64;
+  cancelling.decoder[0] = T(1);
+  const Dataset<T> opposed = make_dataset(cancelling);
+  // Queries whose inner products leave the number range of float.
+  DatasetParts<T> huge = parts_of<T>(2, 2, 1300);
+  for (std::size_t i = 0; i < 2; ++i) {
+    huge.tokens[i * 2 * 1300 + i] = T(1);
+    huge.queries[i * 1300 + 5] = i == 0 ? T(1e25) : T(1e-25);
+  }
+  huge.decoder[0] = huge.decoder[1] = T(1);
+  const Dataset<T> far = make_dataset(huge);
+  for_each_isa([&](const simd::Isa& isa) {
+    INFO(isa.name);
+    std::vector<double> weights(dim * dim);
+    for (const double scale : {0.0, 1.0, 100.0}) {
+      for (std::size_t k = 0; k < weights.size(); ++k) weights[k] = scale * std::sin(static_cast<double>(k));
+      // GramNorm's bound at the worst cancellation it lets pass, half of it for the root; two scores that err by
+      // 2 (2 d + 2) u |x| |W| |z| turn a weight by as much.
+      const double f = 2.0 * (static_cast<double>(dim) + 3.0), norm = scale * 130.0 / std::sqrt(2.0);
+      REQUIRE(norm_error(data.view(), weights, isa.name) <= u * (0.5 * 8192.0 * f + 4.0 * f * norm * 100.0));
+    }
+    const std::vector<double> zeros(1300 * 1300, 0.0);
+    REQUIRE(norm_error(opposed.view(), zeros, isa.name) <= 1e3 * u);
+    REQUIRE(norm_error(far.view(), zeros, isa.name) <= 1e3 * u);
+  });
+}
+
+TEMPLATE_TEST_CASE("a dense run without the gradient takes the steps of one with it", "[trainer]", float,
+                   double) {
+  using T = TestType;
+  const Dataset<T> data = convert<T>(signal_noise(4, n, n_tokens, dim));
+  std::vector<double> start(dim * dim);
+  for (std::size_t k = 0; k < start.size(); ++k) start[k] = std::sin(static_cast<double>(k));
+  for_each_isa([&](const simd::Isa& isa) {
+    INFO(isa.name);
+    ObjectiveOptions how;
+    how.isa = isa.name;
+    Objective<T> objective(data.view(), how);
+    // Plain GD does not look at the norm: W - eta G from the objective's own gradient, element by element.
+    auto state = initial_state<T>(start.data(), dim);
+    Evaluation<T> at;
+    objective.evaluate(state.weights.data(), at, want_gradient);
+    auto moved = state;
+    train(objective, moved, dense_steps("gd:step-size=1", 1));
+    const double u = softstep::test::unit_roundoff<T>, scale = std::exp(at.gradient_exponent);
+    // V from W and from its transpose differ by rounding of scores, u 2 (d + 2) |x| |W| |z|, which turns the gradient by
+    // as much of its norm, a few times.
+    const double wobble = u * 8.0 * (dim + 2.0) * 130.0 * scale * at.gradient_norm;
+    double worst = 0.0, length = 0.0;
+    for (std::size_t k = 0; k < moved.weights.size(); ++k) {
+      const double exact =
+          static_cast<double>(state.weights[k]) - scale * static_cast<double>(at.gradient[k]);
+      const double error = std::fabs(static_cast<double>(moved.weights[k]) - exact);
+      worst = error <= worst ? worst : error - u * std::fabs(exact);
+      length += std::pow(static_cast<double>(moved.weights[k]) - static_cast<double>(state.weights[k]), 2);
+    }
+    REQUIRE(worst <= wobble);
+    REQUIRE(length > 0.0);
+  });
+}
+
+TEMPLATE_TEST_CASE("a dense run without the gradient goes on with the same bits, for any number of threads",
+                   "[trainer]", float, double) {
+  using T = TestType;
+  const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, dim));
+  for (const char* rule : {"ngd:step-size=1", "polyak", "gd:step-size=20"}) {
+    INFO(rule);
+    Objective<T> objective(data.view());
+    auto whole = initial_state<T>(nullptr, dim);
+    train(objective, whole, dense_steps(rule, 60));
+    for (const int n_threads : {1, 2, 3}) {
+      ObjectiveOptions how;
+      how.n_threads = n_threads;
+      Objective<T> threaded(data.view(), how);
+      auto in_parts = initial_state<T>(nullptr, dim);
+      for (const int steps : {1, 25, 0, 34}) train(threaded, in_parts, dense_steps(rule, steps));
+      CHECK(same_bits(in_parts.weights, whole.weights));
+    }
+  }
+}
