@@ -60,16 +60,19 @@ TEMPLATE_TEST_CASE("the norm from inner products is that of the gradient", "[tra
   using T = TestType;
   const double u = softstep::test::unit_roundoff<T>;
   const Dataset<T> data = convert<T>(signal_noise(2, n, n_tokens, dim));
-  // Queries that are all one direction, with gradients of which 1/50 is left: the matrix itself is formed.
+  // Two samples that cancel but for rounding, tokens a third and query nine times as large; 1/500 is left by a third:
+  // the matrix itself is formed.
   DatasetParts<T> cancelling = parts_of<T>(3, 2, 1300);
   for (std::size_t i = 0; i < 3; ++i) {
-    T* x = cancelling.tokens.data() + i * 2 * 1300;
-    x[0] = T(1), x[1300] = T(-1);
-    const T side = i == 0 ? T(3) : i == 1 ? T(-3) : T(0);
-    x[1] = side, x[1301] = -side;
-    cancelling.queries[i * 1300] = i == 1 ? T(1) : T(-1);
+    for (std::size_t j = 0; j < 1300; ++j) {
+      const double x =
+          i == 2 ? std::sin(2.0 + 2.0 * static_cast<double>(j)) : std::sin(1.0 + static_cast<double>(j));
+      T* token = cancelling.tokens.data() + 2 * i * 1300 + j;
+      token[0] = static_cast<T>(i == 1 ? x / 3.0 : x);
+      token[1300] = -token[0];
+    }
+    cancelling.queries[i * 1300] = i == 0 ? T(1) : i == 1 ? T(-9) : T(0.002);
   }
-  cancelling.queries[2 * 1300] = T(1) / 64;
   cancelling.decoder[0] = T(1);
   const Dataset<T> opposed = make_dataset(cancelling);
   // Queries whose inner products leave the number range of float.
@@ -91,7 +94,8 @@ TEMPLATE_TEST_CASE("the norm from inner products is that of the gradient", "[tra
       REQUIRE(norm_error(data.view(), weights, isa.name) <= u * (0.5 * 8192.0 * f + 4.0 * f * norm * 100.0));
     }
     const std::vector<double> zeros(1300 * 1300, 0.0);
-    REQUIRE(norm_error(opposed.view(), zeros, isa.name) <= 1e3 * u);
+    // G's entries err by u of what cancels, 1000 times what is left, a few times over.
+    REQUIRE(norm_error(opposed.view(), zeros, isa.name) <= 1e4 * u);
     REQUIRE(norm_error(far.view(), zeros, isa.name) <= 1e3 * u);
   });
 }
