@@ -37,7 +37,7 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 caption { text-align: left; padding: .5rem .7rem; font-weight: 600; }
 th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); max-width: 26rem; }
 thead th { background: var(--tint); vertical-align: bottom; white-space: nowrap; }
-tbody th { font-weight: 600; min-width: 6rem; }
+tbody th { font-weight: 500; min-width: 6rem; }
 tbody th.number { min-width: 0; }
 .whole { white-space: nowrap; max-width: none; }
 th.number, td.number { text-align: right; white-space: nowrap; }

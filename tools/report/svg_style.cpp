@@ -81,7 +81,8 @@ std::string scoped_style(const std::string& css, const std::string& file, const 
       return text;
     }
     const std::size_t close = plain.find('}', open);
-    if (close == std::string::npos || plain.find('{', open + 1) < close || selectors.empty())
+    if (close == std::string::npos || selectors.find('}') != std::string::npos ||
+        plain.find('{', open + 1) < close || selectors.empty())
       throw InvalidArgument(file, "is damaged: the braces of its style");
     std::string scoped;
     for (std::size_t begin = 0; begin <= selectors.size();) {

@@ -1,0 +1,110 @@
+#include "tools/report_check.h"
+
+#include <catch2/catch_message.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+#include <regex>
+#include <set>
+
+namespace softstep::test {
+
+namespace {
+
+std::vector<std::string> matches(const std::string& text, const std::string& pattern) {
+  const std::regex expression(pattern);
+  std::vector<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), expression), end; match != end; ++match)
+    found.push_back((*match)[1]);
+  return found;
+}
+
+}  // namespace
+
+void require_self_contained(const std::string& page) {
+  CHECK(page.rfind("<!DOCTYPE html>\n<html lang=\"en\">", 0) == 0);
+  CHECK(page.substr(page.size() - 8) == "</html>\n");
+  CHECK(page.find("name=\"viewport\"") != std::string::npos);
+  for (const char* word : {"://", "<script", "<iframe", "<object", "@import", "@font-face", " src=", "<?xml",
+                           "xmlns", "xlink", "javascript:"}) {
+    INFO("must not be in the page: " << word);
+    CHECK(page.find(word) == std::string::npos);
+  }
+  std::set<std::string> ids;
+  for (const std::string& id : matches(page, " id=\"([^\"]*)\"")) {
+    INFO("id " << id);
+    CHECK(ids.insert(id).second);
+  }
+  std::vector<std::string> targets = matches(page, "href=\"([^\"]*)\"");
+  for (const std::string& target : matches(page, "url\\(([^)]*)\\)")) targets.push_back(target);
+  for (const std::string& target : targets) {
+    // The icon that a browser would else ask for, and pixels in a picture.
+    if (target == "data:," || target.rfind("data:image/png;base64,", 0) == 0) continue;
+    INFO("reference " << target);
+    REQUIRE(!target.empty());
+    CHECK(target[0] == '#');
+    CHECK(ids.count(target.substr(1)) == 1);
+  }
+}
+
+std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+std::string small_svg() {
+  return R"svg(<?xml version="1.0" encoding="utf-8" standalone="no"?>
+<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
+<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="40pt" height="30pt" viewBox="0 0 40 30"
+     xmlns="http://www.w3.org/2000/svg" version="1.1">
+ <metadata><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:x rdf:resource="http://a/b"/></rdf:RDF></metadata>
+ <defs><style type="text/css">*{stroke-linejoin: round} .a, #one {fill: url(#paint)}</style></defs>
+ <!-- a <comment> & more -->
+ <defs><path id="glyph" d="M 0 0
+L 1 1"/><clipPath id="clip"><rect width="40" height="30"/></clipPath><linearGradient id="paint"/></defs>
+ <g id="one" class="a b" clip-path="url(#clip)"><use xlink:href="#glyph" x="1" style="fill: url('#paint')"/></g>
+ <text x="1" y="20">x &lt; &#233; &amp; <![CDATA[<y>]]></text>
+</svg>
+)svg";
+}
+
+Json verdict(const std::string& name, bool passed) {
+  return {
+      {"name", name},
+      {"title", "The law of " + name},
+      {"summary", "Fitted over two decades: a < b & c."},
+      {"passed", passed},
+      {"configuration", {{"data", {{"model", "signal_noise"}, {"samples", 10}}}, {"rules", {"gd", "ngd"}}}},
+      {"checks",
+       {{{"law", "slope <1>"},
+         {"expected", -0.5},
+         {"measured", -0.4987},
+         {"lowest", -0.53},
+         {"highest", -0.47},
+         {"passed", true}},
+        {{"law", "no NaN"},
+         {"expected", "none"},
+         {"measured", nullptr},
+         {"lowest", nullptr},
+         {"highest", nullptr},
+         {"passed", passed}}}},
+      {"tables",
+       {{{"title", "Slopes & constants"},
+         {"columns", {"rule", "slope", "reached"}},
+         {"rows", {{"gd", 1.5e-12, true}, {"ngd", nullptr, false}}}}}},
+      {"figures",
+       {{{"file", "one.svg"}, {"title", "One \"quoted\""}, {"caption", "Against the step."}},
+        {{"file", "two.svg"}, {"title", "Two"}, {"caption", ""}}}},
+      {"version", "0.1.0"},
+      {"machine", {{"isa", "avx2"}, {"threads", 2}, {"compiler", "gcc 12"}}},
+      {"seconds", 1.5}};
+}
+
+void write_entry(const Workplace& place, const std::string& directory, const Json& verdict) {
+  std::filesystem::create_directories(place.path(directory));
+  place.write(directory + "/verdict.json", verdict.dump());
+  place.write(directory + "/one.svg", small_svg());
+  place.write(directory + "/two.svg", small_svg());
+}
+
+}  // namespace softstep::test
