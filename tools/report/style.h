@@ -34,8 +34,8 @@ figcaption strong { color: var(--ink); }
 .scroll { overflow-x: auto; max-width: 100%; width: fit-content; border: 1px solid var(--line); border-radius: .4rem; margin: .75rem 0 1rem; }
 .scroll:focus-visible { outline: 2px solid var(--link); outline-offset: 1px; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .5rem .7rem; font-weight: 600; }
-th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); max-width: 26rem; }
+caption { text-align: left; padding: .5rem .55rem; font-weight: 600; }
+th, td { padding: .35rem .55rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); max-width: 26rem; }
 thead th { background: var(--tint); vertical-align: bottom; white-space: nowrap; }
 tbody th { font-weight: 500; min-width: 6rem; }
 tbody th.number { min-width: 0; }
