@@ -24,9 +24,7 @@ struct NormalizedGradientDescent {
 
   template <class T>
   static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
-    double length = settings.step_size;
-    if (settings.schedule_power != 0.0)
-      length *= std::pow(static_cast<double>(at.iteration) + 1.0, -settings.schedule_power);
+    const double length = scheduled(settings.step_size, settings.schedule_power, at.iteration);
     return {Step<T>::Outcome::moved, length / at.gradient_norm, at.gradient, length};
   }
 };

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "softstep/error.h"
@@ -13,7 +14,39 @@
 
 namespace softstep::rules {
 
-enum class Range { positive, non_negative };
+enum class Range { positive, non_negative, greater_than_one, fraction, positive_whole };
+
+inline bool is_in(Range range, double x) {
+  switch (range) {
+    case Range::positive:
+      return x > 0.0;
+    case Range::non_negative:
+      return x >= 0.0;
+    case Range::greater_than_one:
+      return x > 1.0;
+    case Range::fraction:
+      return x >= 0.0 && x < 1.0;
+    case Range::positive_whole:
+      return x >= 1.0 && x == std::floor(x);
+  }
+  return false;
+}
+
+inline const char* to_string(Range range) {
+  switch (range) {
+    case Range::positive:
+      return "positive number";
+    case Range::non_negative:
+      return "non-negative number";
+    case Range::greater_than_one:
+      return "number greater than 1";
+    case Range::fraction:
+      return "number from 0 to below 1";
+    case Range::positive_whole:
+      return "positive whole number";
+  }
+  return "";
+}
 
 template <class Settings>
 struct Field {
@@ -43,14 +76,13 @@ Settings read_settings(const std::string& rule, const std::vector<Field<Settings
       known += (known.empty() ? "" : ", ") + std::string(field.name);
     }
     if (found == nullptr)
-      throw InvalidArgument(name, "rule " + rule + " has no such option (its options: " + known + ")");
-    const bool in_range = found->range == Range::positive ? value > 0.0 : value >= 0.0;
-    if (!in_range || (!found->may_be_infinite && !std::isfinite(value)))
+      throw InvalidArgument(name, "rule " + rule + " has no such option (its options: " +
+                                      (known.empty() ? "none" : known) + ")");
+    if (!is_in(found->range, value) || (!found->may_be_infinite && !std::isfinite(value)))
       throw InvalidArgument(name, number_text(value) + " (rule " + rule + " needs a " +
-                                      (found->may_be_infinite ? "" : "finite ") +
-                                      (found->range == Range::positive ? "positive" : "non-negative") +
-                                      " number)");
-    settings.*(found->value) = value;
+                                      (found->may_be_infinite ? "" : "finite ") + to_string(found->range) +
+                                      ")");
+    if constexpr (!std::is_empty_v<Settings>) settings.*(found->value) = value;
   }
   return settings;
 }
@@ -58,8 +90,14 @@ Settings read_settings(const std::string& rule, const std::vector<Field<Settings
 template <class Settings>
 std::vector<RuleOptionInfo> describe(const std::vector<Field<Settings>>& fields) {
   std::vector<RuleOptionInfo> out;
-  for (const auto& field : fields) out.push_back({field.name, Settings{}.*(field.value), field.help});
+  if constexpr (!std::is_empty_v<Settings>)
+    for (const auto& field : fields) out.push_back({field.name, Settings{}.*(field.value), field.help});
   return out;
+}
+
+/// eta_t = eta (t+1)^-a
+inline double scheduled(double step_size, double power, std::int64_t iteration) {
+  return power == 0.0 ? step_size : step_size * std::pow(static_cast<double>(iteration) + 1.0, -power);
 }
 
 }  // namespace softstep::rules

@@ -27,6 +27,15 @@ class RuleOf final : public StepRule<T> {
   typename Rule::Settings settings_;
 };
 
+// The note of a rule that has one.
+template <class Rule>
+const char* note_of() {
+  if constexpr (requires { Rule::note; })
+    return Rule::note;
+  else
+    return "";
+}
+
 std::string known_rules() {
   std::string names;
   for (const RuleInfo& rule : step_rules()) names += (names.empty() ? "" : ", ") + rule.name;
@@ -75,8 +84,9 @@ void check_settings(const RuleSettings& settings) {
 
 const std::vector<RuleInfo>& step_rules() {
   static const std::vector<RuleInfo> table = {
-#define SOFTSTEP_RULE(name, Rule) \
-  {#name, rules::Rule::formula, rules::Rule::source, rules::describe(rules::Rule::fields())},
+#define SOFTSTEP_RULE(name, Rule)                                                            \
+  {#name, rules::Rule::formula, rules::Rule::source, rules::describe(rules::Rule::fields()), \
+   note_of<rules::Rule>()},
 #include "core/step_rules/rules.def"
 #undef SOFTSTEP_RULE
   };

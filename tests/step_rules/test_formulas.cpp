@@ -71,7 +71,7 @@ TEST_CASE("rules are read from text", "[step_rules]") {
   CHECK(rules[1].options.at("schedule-power") == 0.5);
   CHECK(rules[2].options.empty());
   CHECK(parse_rule("polyak:cap=inf").options.at("cap") == std::numeric_limits<double>::infinity());
-  for (const char* bad : {"", ";", "sgd", "gd:", "ngd:step-size", "ngd:step-size=x", "ngd:step-size=1x",
+  for (const char* bad : {"", ";", "nosuch", "gd:", "ngd:step-size", "ngd:step-size=x", "ngd:step-size=1x",
                           "ngd:step-size=", "ngd:step-size=-1", "ngd:step-size=nan", "ngd:step-size=0",
                           "ngd:cap=1", "ngd:step-size=1,step-size=2"}) {
     INFO(bad);

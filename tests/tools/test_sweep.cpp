@@ -76,7 +76,7 @@ TEST_CASE("a sweep with bad step sizes leaves nothing behind", "[tools]") {
                             {"--step-sizes", "positive number"});
   place.require_bad_input(sweep({"--step-sizes", "1,1.0", "--out", "dir"}), {"--step-sizes", "twice"});
   place.require_bad_input(sweep({"--rules", "ngd;ngd", "--out", "dir"}), {"--rules", "twice"});
-  place.require_bad_input(sweep({"--rules", "sgd", "--out", "dir"}), {"sgd", "polyak"});
+  place.require_bad_input(sweep({"--rules", "nosuch", "--out", "dir"}), {"nosuch", "polyak"});
   place.require_bad_input(sweep({"--data", "none.safetensors", "--out", "dir"}), {"--samples", "--data"});
   place.require_bad_input({"sweep", "--data", "d.safetensors", "--model", "planar", "--out", "dir"},
                           {"--data", "--model"});

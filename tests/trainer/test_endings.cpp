@@ -155,7 +155,7 @@ TEST_CASE("bad trainer options are named", "[trainer]") {
   refuse("stop_one_minus_cos",
          [](TrainerOptions& o) { o.reference = {1.0}, o.stop_one_minus_cos = not_a_number; });
   refuse("step-size", [](TrainerOptions& o) { o.rule.options["step-size"] = -1.0; });
-  refuse("rule", [](TrainerOptions& o) { o.rule.rule = "sgd"; });
+  refuse("rule", [](TrainerOptions& o) { o.rule.rule = "nosuch"; });
 
   Objective<double> objective(data.view());
   TrainState<double> state;

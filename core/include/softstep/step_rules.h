@@ -75,6 +75,7 @@ struct RuleInfo {
   std::string formula;
   std::string source;
   std::vector<RuleOptionInfo> options;
+  std::string note;  ///< what to know before use: "experimental"; mostly empty
 };
 
 /// A rule by name with its options by name; what is absent has its default.

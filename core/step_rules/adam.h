@@ -1,0 +1,74 @@
+#pragma once
+
+#include "core/step_rules/memory.h"
+#include "core/step_rules/settings.h"
+#include "softstep/metrics.h"
+
+namespace softstep::rules {
+
+/// Adam: means m of G and v of G^2, entry by entry, corrected for their start; W -= eta_t m / (sqrt(v) + eps), 0/0 := 0.
+/// m and sqrt(v) share one exponent, so that with eps = 0 nothing underflows and steps go on at any size of the gradient;
+/// sqrt(v) is kept in place of v, whose exponents are twice as far apart. eps > 0 is compared with the true size.
+/// Source: D. P. Kingma, J. Ba, Adam, ICLR 2015.
+struct Adam {
+  struct Settings {
+    /// eta > 0: about the largest change of an entry.
+    double step_size = 0.001;
+    /// a >= 0 in eta_t = eta (t+1)^-a.
+    double schedule_power = 0.0;
+    double beta1 = 0.9, beta2 = 0.999;
+    /// Any positive eps turns the rule into gradient descent with momentum in the end.
+    double eps = 0.0;
+  };
+  static constexpr const char* formula = "W -= eta_t m/(sqrt(v) + eps), m and v means of G and G^2, 0/0 := 0";
+  static constexpr const char* source = "Kingma, Ba 2015, arXiv 1412.6980";
+  static std::vector<Field<Settings>> fields() {
+    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
+            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"},
+            {"beta1", &Settings::beta1, Range::fraction, false, "what stays of the mean of G"},
+            {"beta2", &Settings::beta2, Range::fraction, false, "what stays of the mean of G^2"},
+            {"eps", &Settings::eps, Range::non_negative, false, "added to the root of the mean of G^2"}};
+  }
+  static constexpr bool needs_loss_gap = false;
+  static constexpr bool moves_along_gradient = false;
+
+  template <class T>
+  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+    const std::size_t size = at.n_rows * at.n_cols;
+    std::vector<double>& mean = remembered(state, "adam.mean", size);
+    std::vector<double>& root = remembered(state, "adam.root_mean_square", size);
+    double& exponent = remembered(state, "adam.exponent", 1)[0];
+    double& count = remembered(state, "adam.steps", 1)[0];
+    const double keep_root = std::sqrt(settings.beta2), take_root = std::sqrt(1.0 - settings.beta2);
+    scale(mean, settings.beta1);
+    scale(root, keep_root);
+    const double unit =
+        onto_common_exponent({&mean, &root}, exponent, at.gradient_exponent, at.gradient_norm);
+    count += 1.0;
+    const double mean_weight = -std::expm1(count * std::log(settings.beta1));
+    const double root_weight = std::sqrt(-std::expm1(count * std::log(settings.beta2)));
+    const double eps = settings.eps == 0.0 ? 0.0 : settings.eps * std::exp(-exponent);
+    state.direction.resize(size);
+    for (std::size_t k = 0; k < size; ++k) {
+      const double g = static_cast<double>(at.gradient[k]) / at.gradient_norm * unit;
+      mean[k] += (1.0 - settings.beta1) * g;
+      root[k] = hypotenuse(root[k], take_root * std::fabs(g));
+      const double denominator = root[k] / root_weight + eps;
+      state.direction[k] = denominator == 0.0 ? 0.0 : mean[k] / mean_weight / denominator;
+    }
+    const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(state.direction.data(), size),
+            state.direction.data()};
+  }
+
+ private:
+  // sqrt(a^2 + b^2) for a, b >= 0, without squaring what is small.
+  static double hypotenuse(double a, double b) {
+    const double larger = std::max(a, b), smaller = std::min(a, b);
+    if (larger == 0.0) return 0.0;
+    const double ratio = smaller / larger;
+    return larger * std::sqrt(1.0 + ratio * ratio);
+  }
+};
+
+}  // namespace softstep::rules

@@ -1,0 +1,55 @@
+#pragma once
+
+// What rules remember: plain vectors by name, sums of past gradients on an exponent of their own.
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "softstep/error.h"
+#include "softstep/step_rules.h"
+
+namespace softstep::rules {
+
+/// The vector remembered under a name; `size` zeros at first. Throws InvalidArgument if the state has another size.
+inline std::vector<double>& remembered(RuleState& state, const char* name, std::size_t size) {
+  std::vector<double>& values = state.values[name];
+  if (values.empty()) values.assign(size, 0.0);
+  if (values.size() != size)
+    throw InvalidArgument("state", std::string(name) + " of the step rule has " +
+                                       std::to_string(values.size()) + " entries (need " +
+                                       std::to_string(size) + ")");
+  return values;
+}
+
+inline void scale(std::vector<double>& values, double factor) {
+  for (double& x : values) x *= factor;
+}
+
+/// Brings a history, after its decay, onto an exponent that suits it and the new gradient, and returns e^(gradient_exponent - exponent)
+/// |G'|: what the unit vector G'/|G'| counts there.
+///
+/// The history H = H' e^exponent is linear in past gradients. The exponent follows the larger of the two, so that neither
+/// overflows and only what is negligible underflows. It moves in leaps of e^20 at least, so that rescaling does not
+/// round at every step, and is a whole number, so that differences of exponents do not round.
+inline double onto_common_exponent(std::initializer_list<std::vector<double>*> history, double& exponent,
+                                   double gradient_exponent, double gradient_norm) {
+  double largest = 0.0;
+  for (const std::vector<double>* values : history)
+    for (const double x : *values) largest = std::max(largest, std::fabs(x));
+  double wanted = gradient_exponent + std::log(gradient_norm);
+  if (largest > 0.0) wanted = std::max(wanted, exponent + std::log(largest));
+  wanted = std::ceil(wanted);
+  constexpr double leap = 20.0;
+  if (largest == 0.0 || std::fabs(wanted - exponent) > leap) {
+    const double factor = largest == 0.0 ? 0.0 : std::exp(exponent - wanted);
+    for (std::vector<double>* values : history) scale(*values, factor);
+    exponent = wanted;
+  }
+  const double unit = std::exp(gradient_exponent - exponent) * gradient_norm;
+  return std::isfinite(unit) ? unit : std::exp((gradient_exponent - exponent) + std::log(gradient_norm));
+}
+
+}  // namespace softstep::rules

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "core/step_rules/memory.h"
+#include "core/step_rules/settings.h"
+#include "softstep/metrics.h"
+
+namespace softstep::rules {
+
+/// Fast margin maximisation by dual acceleration: with q_t = G/(L - L*), v_t = l_t (v_{t-1} + q_t), l_t = t/(t+1),
+/// W -= theta (v_t + q_t). q is the gradient of log(L - L*), a plain number whatever the exponents; W grows like t^2.
+/// Source: Z. Ji, N. Srebro, M. Telgarsky, Fast Margin Maximization via Dual Acceleration, ICML 2021.
+struct DualAcceleration {
+  struct Settings {
+    /// theta > 0.
+    double step_size = 1.0;
+  };
+  static constexpr const char* formula = "W -= theta (v + q), v = t/(t+1) (v + q), q = G/(L-L*)";
+  static constexpr const char* source = "Ji, Srebro, Telgarsky 2021, dual acceleration";
+  static std::vector<Field<Settings>> fields() {
+    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"}};
+  }
+  static constexpr bool needs_loss_gap = true;
+  static constexpr bool moves_along_gradient = false;
+
+  template <class T>
+  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+    if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
+    const std::size_t size = at.n_rows * at.n_cols;
+    std::vector<double>& v = remembered(state, "momentum.v", size);
+    double& count = remembered(state, "momentum.steps", 1)[0];
+    const double factor = std::exp(at.gradient_exponent - at.loss_gap.exponent), l = count / (count + 1.0);
+    const auto q = [&](std::size_t k) {
+      const auto g = static_cast<double>(at.gradient[k]);
+      return g == 0.0 ? 0.0 : g / at.loss_gap.mantissa * factor;
+    };
+    state.direction.resize(size);
+    for (std::size_t k = 0; k < size; ++k) state.direction[k] = l * (v[k] + q(k)) + q(k);
+    const double length = settings.step_size * frobenius_norm(state.direction.data(), size);
+    // A step that is not finite is not taken, nor remembered.
+    if (std::isfinite(length)) {
+      for (std::size_t k = 0; k < size; ++k) v[k] = l * (v[k] + q(k));
+      count += 1.0;
+    }
+    return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, state.direction.data()};
+  }
+};
+
+}  // namespace softstep::rules
