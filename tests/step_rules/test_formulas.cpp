@@ -63,6 +63,65 @@ TEST_CASE("polyak divides the gap by c |G|^2 in pairs", "[step_rules]") {
   }
 }
 
+TEST_CASE("on the same gradient sps is polyak and sngd is ngd, to the bit", "[step_rules]") {
+  const auto same = [](const RuleSettings& a, const RuleSettings& b) {
+    Run run;
+    for (const double exponent : {0.0, -9.3, -1e6}) {
+      const auto first = run(a, 4, exponent, {0.7, exponent + 0.1}),
+                 other = run(b, 4, exponent, {0.7, exponent + 0.1});
+      CHECK(first.coefficient == other.coefficient);
+      CHECK(first.length == other.length);
+    }
+  };
+  same({"sps", {{"factor", 2.0}}}, {"polyak", {}});
+  same({"sps", {{"factor", 0.3}}}, {"polyak", {{"factor", 0.3}}});
+  same({"sps", {{"factor", 0.3}, {"cap", 1e-3}}}, {"polyak", {{"factor", 0.3}, {"cap", 1e-3}}});
+  same({"sps_plus", {}}, {"polyak", {{"factor", 1.0}}});
+  same({"alig", {}}, {"polyak", {{"factor", 1.0}}});
+  same({"sngd", {{"schedule-power", 0.5}}}, {"ngd", {{"schedule-power", 0.5}}});
+  same({"sgd", {{"step-size", 3.0}}}, {"gd", {{"step-size", 3.0}}});
+}
+
+TEST_CASE("where a batch is below L* already, sps_plus and momo stay and the others end by name",
+          "[step_rules]") {
+  for (const double gap : {0.0, -0.1}) {
+    Run run;
+    for (const char* rule : {"sps_plus", "momo"}) {
+      const auto step = run({rule, {}}, 0, -9.0, {gap, -9.0});
+      CHECK(step.outcome == Step<double>::Outcome::moved);
+      CHECK(step.length == 0.0);
+    }
+    for (const char* rule : {"sps", "alig", "decsps", "momentum", "prgd"})
+      CHECK(run({rule, {}}, 0, -9.0, {gap, -9.0}).outcome == Step<double>::Outcome::gap_not_positive);
+  }
+}
+
+TEST_CASE("mirror goes on from weights that were set by hand", "[step_rules]") {
+  Run run;
+  run({"mirror", {}}, 0, 0.0);
+  run.weights = {1.0, 2.0, -3.0, 0.0};
+  const auto step = run({"mirror", {{"p", 2.0}}}, 1, 0.0);  // p = 2: theta is W
+  for (std::size_t k = 0; k < 4; ++k)
+    CHECK(std::fabs(step.computed[k] - (run.weights[k] - run.gradient[k] / 5.0)) <= 4 * unit);
+}
+
+TEST_CASE("what a rule cannot take is said in one line with what it needs", "[step_rules]") {
+  const auto message = [](const char* text) -> std::string {
+    try {
+      parse_rule(text);
+    } catch (const InvalidArgument& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  CHECK(message("mirror:p=1") == "p: 1 (rule mirror needs a finite number greater than 1)");
+  CHECK(message("mirror:p=inf") == "p: inf (rule mirror needs a finite number greater than 1)");
+  CHECK(message("adam:beta1=1") == "beta1: 1 (rule adam needs a finite number from 0 to below 1)");
+  CHECK(message("prgd:phase=2.5") == "phase: 2.5 (rule prgd needs a finite positive whole number)");
+  CHECK(message("sps_plus:cap=1") == "cap: rule sps_plus has no such option (its options: none)");
+  CHECK(message("adam:beta1=0,beta2=0") == "accepted");
+}
+
 TEST_CASE("rules are read from text", "[step_rules]") {
   const auto rules = parse_rules("gd:step-size=20; ngd:step-size=1,schedule-power=0.5 ;polyak");
   REQUIRE(rules.size() == 3);
