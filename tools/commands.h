@@ -30,6 +30,7 @@ Command add_train(CLI::App& program);
 Command add_compare(CLI::App& program);
 Command add_sweep(CLI::App& program);
 Command add_reproduce(CLI::App& program);
+Command add_fit(CLI::App& program);
 Command add_report(CLI::App& program);
 Command add_check(CLI::App& program);
 

@@ -64,9 +64,9 @@ int run(int argc, char** argv) {
       "by name "
       "(not_separable, not_finite, ...), 2 bad input.");
 
-  const std::vector<Command> commands = {add_info(app),      add_generate(app), add_solve(app),
-                                         add_train(app),     add_compare(app),  add_sweep(app),
-                                         add_reproduce(app), add_report(app),   add_check(app)};
+  const std::vector<Command> commands = {
+      add_info(app),  add_generate(app),  add_solve(app), add_train(app),  add_compare(app),
+      add_sweep(app), add_reproduce(app), add_fit(app),   add_report(app), add_check(app)};
   for (const Command& command : commands) command.app->set_help_flag("-h,--help", "Print this and stop");
 
   if (argc < 2)

@@ -1,0 +1,96 @@
+#include "fit_runs.h"
+
+#include "interrupt.h"
+#include "parallel.h"
+#include "softstep/dataset.h"
+#include "softstep/error.h"
+#include "softstep/metrics.h"
+#include "softstep/model_trainer.h"
+
+namespace softstep::program {
+
+namespace {
+
+template <class T>
+class Fits {
+ public:
+  explicit Fits(const FitSettings& settings)
+      : settings_(settings),
+        train_(load_dataset<T>(settings.train)),
+        test_(load_dataset<T>(settings.test)),
+        n_samples_(static_cast<std::int64_t>(train_.view().n_samples)) {
+    if (train_.view().dim != test_.view().dim)
+      throw InvalidArgument("--test", settings.test + " has tokens of dimension " +
+                                          std::to_string(test_.view().dim) + " (the training set has " +
+                                          std::to_string(train_.view().dim) + ")");
+    if (settings.batch_size > n_samples_)
+      throw InvalidArgument("--batch-size", std::to_string(settings.batch_size) + " (the training set has " +
+                                                std::to_string(n_samples_) + " samples)");
+  }
+
+  FitResult run(const std::function<void()>& start) {
+    FitResult result;
+    result.n_train = train_.view().n_samples;
+    result.n_test = test_.view().n_samples;
+    result.dim = train_.view().dim;
+    const auto n_seeds = static_cast<std::size_t>(settings_.n_seeds);
+    result.runs.assign(settings_.rules.size(), std::vector<FitRun>(n_seeds));
+    start();
+    parallel_for(settings_.rules.size() * n_seeds, settings_.n_threads, [&](std::size_t k) {
+      if (!interrupted()) run_one(k / n_seeds, k % n_seeds, result.runs[k / n_seeds][k % n_seeds]);
+    });
+    result.interrupted = interrupted();
+    return result;
+  }
+
+ private:
+  void run_one(std::size_t rule, std::size_t k, FitRun& run) const {
+    AttentionModelOptions options;
+    options.objective = settings_.objective;
+    options.train_decoder = true;
+    const auto model = make_attention_model(train_.view(), options);
+    const auto test = make_attention_model(test_.view(), options);
+    run.seed = settings_.seed + k;
+    ModelTrainerOptions trainer;
+    trainer.rules = {settings_.rules[rule]};
+    trainer.batch_size = static_cast<std::size_t>(settings_.batch_size);
+    trainer.batch_seed = run.seed;
+    trainer.trace_rows_per_decade = 0;
+    trainer.n_steps = (n_samples_ + settings_.batch_size - 1) / settings_.batch_size;
+    trainer.progress = [](std::int64_t) { return !interrupted(); };
+    ModelState<T> state = normal_state(*model, settings_.init_std, run.seed);
+    for (std::int64_t epoch = 0; epoch <= settings_.n_epochs && !interrupted(); ++epoch) {
+      if (epoch > 0 && train(*model, state, trainer).status != TrainStatus::max_iterations) return;
+      run.epochs.push_back(measure(*model, *test, state));
+    }
+  }
+
+  static Epoch measure(Model<T>& model, Model<T>& test, const ModelState<T>& state) {
+    std::vector<const T*> at;
+    for (const std::vector<T>& block : state.blocks) at.push_back(block.data());
+    ModelEvaluation<T> on_train, on_test;
+    model.evaluate(at, on_train, want_loss_gap);
+    test.evaluate(at, on_test, want_loss_gap);
+    return {state.step,
+            on_train.loss,
+            on_train.accuracy,
+            on_test.loss,
+            on_test.accuracy,
+            frobenius_norm(state.blocks[0].data(), state.blocks[0].size()),
+            frobenius_norm(state.blocks[1].data(), state.blocks[1].size()),
+            state.seconds};
+  }
+
+  const FitSettings& settings_;
+  Dataset<T> train_, test_;
+  std::int64_t n_samples_;
+};
+
+}  // namespace
+
+FitResult run_fits(const FitSettings& settings, const std::function<void()>& start) {
+  if (settings.precision == "f64") return Fits<double>(settings).run(start);
+  return Fits<float>(settings).run(start);
+}
+
+}  // namespace softstep::program
