@@ -19,7 +19,7 @@ namespace softstep::simd::SOFTSTEP_ISA_NAME {
 template <class T>
 constexpr std::size_t nt_columns = Vec<T>::width * sizeof(T) == 64 ? 4 : 3;
 
-template <std::size_t n_rows, std::size_t n_columns, class T>
+template <std::size_t n_rows, std::size_t n_columns, bool adds, class T>
 SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size_t j) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
@@ -60,30 +60,39 @@ SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size
     for (std::size_t c = 0; c < n_columns; ++c) {
       T& out = in.c[(i + r) * in.ldc + j + c];
       const T product = sum(sums[r][c]);
-      out = in.add ? out + in.scale * product : product;
+      out = adds ? out + in.scale * product : product;
     }
   }
 }
 
-template <std::size_t n_columns, class T>
+template <std::size_t n_columns, bool adds, class T>
 SOFTSTEP_INLINE void nt_columns_from(const ProductArgs<T>& in, std::size_t first, std::size_t last,
                                      std::size_t j) {
   std::size_t i = first;
-  for (; i + 4 <= last; i += 4) nt_block<4, n_columns>(in, i, j);
-  for (; i < last; ++i) nt_block<1, n_columns>(in, i, j);
+  for (; i + 4 <= last; i += 4) nt_block<4, n_columns, adds>(in, i, j);
+  for (; i < last; ++i) nt_block<1, n_columns, adds>(in, i, j);
 }
 
-template <class T>
-void product_nt(const ProductArgs<T>& in) {
+template <bool adds, class T>
+SOFTSTEP_INLINE void nt_panels(const ProductArgs<T>& in) {
   constexpr std::size_t panel_elements = (std::size_t{1} << 18) / sizeof(T);
   const std::size_t fitting = in.k == 0 ? in.m : panel_elements / in.k / 4 * 4;
   const std::size_t panel = fitting < 4 ? 4 : fitting;
   for (std::size_t first = 0; first < in.m; first += panel) {
     const std::size_t last = in.m - first < panel ? in.m : first + panel;
     std::size_t j = 0;
-    for (; j + nt_columns<T> <= in.n; j += nt_columns<T>) nt_columns_from<nt_columns<T>>(in, first, last, j);
-    for (; j < in.n; ++j) nt_columns_from<1>(in, first, last, j);
+    for (; j + nt_columns<T> <= in.n; j += nt_columns<T>)
+      nt_columns_from<nt_columns<T>, adds>(in, first, last, j);
+    for (; j < in.n; ++j) nt_columns_from<1, adds>(in, first, last, j);
   }
+}
+
+template <class T>
+void product_nt(const ProductArgs<T>& in) {
+  if (in.add)
+    nt_panels<true>(in);
+  else
+    nt_panels<false>(in);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME
