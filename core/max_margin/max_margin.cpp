@@ -25,6 +25,8 @@ const char* to_string(MaxMarginStatus status) {
       return "interrupted";
     case MaxMarginStatus::no_constraints:
       return "no_constraints";
+    case MaxMarginStatus::inconsistent_equalities:
+      return "inconsistent_equalities";
   }
   return "";
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/metrics.h"
 
 namespace softstep {
 
@@ -33,7 +34,8 @@ enum class MaxMarginStatus {
   not_separable,   ///< no W satisfies all constraints; `multipliers` (with sum 1) and `certificate` show it
   max_sweeps,      ///< out of sweeps, or (sweeps < max_sweeps) rounding errors alone exceed the tolerance
   interrupted,     ///< the callback asked to stop
-  no_constraints  ///< every sample has one token: W = 0
+  no_constraints,  ///< every sample has one token: W = 0
+  inconsistent_equalities  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
 };
 const char* to_string(MaxMarginStatus status);
 
@@ -76,5 +78,65 @@ std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* wei
 template <class T>
 MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels, std::size_t n,
                                         std::size_t dim, const MaxMarginOptions& options = {});
+
+/// W_mm under equalities, and their part of the certificate. `solution.duality_gap` is that of
+/// sum_k lambda_k A_k + sum_e mu_e E_e against W; `solution.kkt_residual` is the worst of complementarity and of the two
+/// residuals here.
+struct TiedMaxMarginResult {
+  /// As ever; one multiplier per token, 0 at the tied ones.
+  MaxMarginResult solution;
+  /// mu, one per token, of E = (x_i,first - x_is) z_i^T for the tied tokens s but the first of each sample; 0 elsewhere.
+  std::vector<double> equality_multipliers;
+  double equality_residual = 0.0;      ///< max_e |<E_e, W>| / (||E_e|| ||W||)
+  double stationarity_residual = 0.0;  ///< ||W - sum lambda A - sum mu E|| / ||W||
+  std::size_t n_equalities = 0;
+  std::size_t equality_rank = 0;  ///< linearly independent equalities
+};
+
+/// The general problem, several tokens S_i of each sample that share the best score:
+///   argmin ||W||_F  subject to  (x_is - x_is')^T W z_i = 0 for s, s' in S_i,  (x_is - x_it)^T W z_i >= 1 for t not in S_i.
+/// `tied` holds S_i, indices of distinct tokens, at least one a sample. No decoder is needed. The constraints are written
+/// out, so for small problems: memory (sum_i T_i) d^2, time quadratic in the number of equalities. Data that cannot be
+/// separated, or equalities that contradict a margin, are a status. Throws InvalidArgument naming field and sample.
+template <class T>
+TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
+                                               const std::vector<std::vector<std::size_t>>& tied,
+                                               const MaxMarginOptions& options = {});
+
+/// Next-token prediction ("NTP-SVM"): context z_i (row i of `contexts`, `dim` elements) may be followed by the tokens of
+/// supports[i], among n_vocabulary. The problem above with the unit vectors e_v as tokens:
+///   argmin ||W||_F  subject to  (e_v - e_v')^T W z_i = 0 within the support,  >= 1 between the support and the rest.
+/// W is n_vocabulary x dim; multipliers have an entry per context and vocabulary token, n x n_vocabulary.
+template <class T>
+TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
+                                                std::size_t n_vocabulary,
+                                                const std::vector<std::vector<std::size_t>>& supports,
+                                                const MaxMarginOptions& options = {});
+
+/// Settings of the max-margin solver in other norms.
+struct NormMaxMarginOptions {
+  MatrixNorm norm = MatrixNorm::nuclear;  ///< frobenius, l_p or nuclear
+  double p = 2.0;                         ///< of l_p, above 1
+  double tolerance = 1e-8;                ///< relative duality gap to reach
+  std::size_t max_sweeps = 100000;        ///< sweeps for W_mm, where it starts, and Newton steps together
+  int n_threads = 1;                      ///< for W_mm
+  std::vector<std::size_t> selected;      ///< as in MaxMarginOptions
+  std::function<bool(std::size_t, double, double)> progress;  ///< likewise; infinite before there is a gap
+  void validate() const;                                      ///< throws InvalidArgument naming the field
+};
+
+/// argmin ||W|| subject to (x_i,chosen - x_it)^T W z_i >= 1 in the entrywise l_p norm or the nuclear norm, by
+/// interior-point methods for small problems: a Newton step costs N^3 / 3 + N^2 d + n^2 d^2 multiply-adds for N constraints
+/// (l_p) or N^3 / 3 + 3 N^2 d (nuclear), and stores N^2 numbers.
+///
+/// Of the result `norm`, `margin` and `duality_gap` are in that norm: with the dual norm ||.||_* (l_q, spectral) any
+/// lambda >= 0 gives the lower bound sum lambda / ||sum lambda A||_*, and duality_gap = (norm - bound) / norm.
+/// `multipliers` are scaled so that the bound is their sum. `kkt_residual` is the worst of |min(lambda_k / max lambda,
+/// <A_k, W> - 1)| and 1 - <sum lambda A, W> / (||W|| ||sum lambda A||_*); interior points leave it of the order of the
+/// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance; max_sweeps
+/// with fewer sweeps: rounding left a larger one, that of the answer. `n_support` counts multipliers above 1e-6 of the
+/// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
+template <class T>
+MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMaxMarginOptions& options = {});
 
 }  // namespace softstep

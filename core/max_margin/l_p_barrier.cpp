@@ -1,0 +1,174 @@
+#include "core/max_margin/l_p_barrier.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/linalg/positive_definite.h"
+
+#include "core/linalg/eigen_inside.h"
+
+// after eigen_inside.h
+#include <Eigen/Core>
+
+namespace softstep {
+namespace {
+
+using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+double power_sum(const std::vector<double>& x, double power) {
+  double sum = 0.0;
+  for (const double value : x) sum += std::pow(std::fabs(value), power);
+  return sum;
+}
+
+// H_kl = sum_rc A_k,rc theta_rc A_l,rc = D_k^T diag(t_ij) D_l, t_ij,r = sum_c theta_rc z_ic z_jc, for k of sample i and l
+// of sample j; N x N.
+std::vector<double> weighted_gram(const RankOneConstraints& constraints, const std::vector<double>& theta) {
+  const auto n = static_cast<Eigen::Index>(constraints.size());
+  const auto n_samples = static_cast<Eigen::Index>(constraints.n_samples);
+  const auto d = static_cast<Eigen::Index>(constraints.dim);
+  const Eigen::Map<const RowMajor> differences(constraints.differences.data(), n, d);
+  const Eigen::Map<const RowMajor> queries(constraints.queries.data(), n_samples, d);
+  const Eigen::Map<const RowMajor> weights(theta.data(), d, d);
+  std::vector<double> out(static_cast<std::size_t>(n * n));
+  Eigen::Map<RowMajor> gram(out.data(), n, n);
+  const auto first = [&](Eigen::Index i) {
+    return static_cast<Eigen::Index>(constraints.first[static_cast<std::size_t>(i)]);
+  };
+  for (Eigen::Index i = 0; i < n_samples; ++i) {
+    const Eigen::MatrixXd t = weights * queries.row(i).asDiagonal() * queries.transpose();  // d x n_samples
+    const Eigen::Index begin_i = first(i), count_i = first(i + 1) - begin_i;
+    for (Eigen::Index j = i; j < n_samples; ++j) {
+      const Eigen::Index begin_j = first(j), count_j = first(j + 1) - begin_j;
+      gram.block(begin_i, begin_j, count_i, count_j) = differences.middleRows(begin_i, count_i) *
+                                                       t.col(j).asDiagonal() *
+                                                       differences.middleRows(begin_j, count_j).transpose();
+    }
+  }
+  for (Eigen::Index k = 0; k < n; ++k)
+    for (Eigen::Index l = 0; l < k; ++l) gram(k, l) = gram(l, k);
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> signed_power(const std::vector<double>& x, double power) {
+  std::vector<double> out;
+  for (const double value : x) out.push_back(std::copysign(std::pow(std::fabs(value), power), value));
+  return out;
+}
+
+// ---- dual
+
+double DualPowerBarrier::value(double tau, const std::vector<double>& x) {
+  double sum = 0.0;
+  for (const double l : x) {
+    if (!(l > 0.0)) return infinity;
+    sum -= tau * l + std::log(l);
+  }
+  const double value = sum + tau / q_ * power_sum(constraints_.combination(x), q_);
+  return std::isnan(value) ? infinity : value;
+}
+
+double DualPowerBarrier::magnitude(double tau, const std::vector<double>& x) {
+  double sum = 1.0;
+  for (const double l : x) sum += tau * l + std::fabs(std::log(l));
+  return sum;
+}
+
+double DualPowerBarrier::newton(double tau, const std::vector<double>& x, std::vector<double>& direction) {
+  const std::vector<double> c = constraints_.combination(x);
+  std::vector<double> theta;
+  for (const double value : c) theta.push_back(tau * (q_ - 1.0) * std::pow(std::fabs(value), q_ - 2.0));
+  std::vector<double> h = weighted_gram(constraints_, theta);
+  std::vector<double> gradient = constraints_.values(signed_power(c, q_ - 1.0));
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    h[k * x.size() + k] += 1.0 / (x[k] * x[k]);
+    gradient[k] = tau * (gradient[k] - 1.0) - 1.0 / x[k];
+  }
+  direction = gradient;
+  if (!solve_positive_definite(h, direction)) return nan;
+  double decrement = 0.0;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    decrement += gradient[k] * direction[k];
+    direction[k] = -direction[k];
+  }
+  return decrement;
+}
+
+std::vector<Barrier::Pair> DualPowerBarrier::pairs(double, const std::vector<double>& x) {
+  return {{signed_power(constraints_.combination(x), q_ - 1.0), x}};
+}
+
+// ---- primal
+
+double PrimalPowerBarrier::value(double tau, const std::vector<double>& x) {
+  double sum = tau / p_ * power_sum(x, p_);
+  for (const double value : constraints_.values(x)) {
+    if (!(value > 1.0)) return infinity;
+    sum -= std::log(value - 1.0);
+  }
+  return std::isnan(sum) ? infinity : sum;
+}
+
+double PrimalPowerBarrier::magnitude(double tau, const std::vector<double>& x) {
+  double sum = 1.0 + tau / p_ * power_sum(x, p_);
+  for (const double value : constraints_.values(x))
+    sum += std::fabs(std::log(value - 1.0)) + 1.0 / (value - 1.0);
+  return sum;
+}
+
+double PrimalPowerBarrier::newton(double tau, const std::vector<double>& x, std::vector<double>& direction) {
+  // Entries near 0 have next to no curvature of their own; a floor far below that of the large ones keeps the inverse of
+  // the diagonal finite, and shortens steps that change nothing.
+  double steepest = 0.0;
+  std::vector<double> theta;
+  for (const double w : x) {
+    theta.push_back(tau * (p_ - 1.0) * std::pow(std::fabs(w), p_ - 2.0));
+    steepest = std::max(steepest, theta.back());
+  }
+  for (double& t : theta) t = 1.0 / (t + 1e-10 * steepest);
+  std::vector<double> slack = constraints_.values(x), pull(slack.size());
+  for (std::size_t k = 0; k < slack.size(); ++k) {
+    slack[k] -= 1.0;
+    pull[k] = 1.0 / slack[k];
+  }
+  std::vector<double> gradient = signed_power(x, p_ - 1.0);
+  const std::vector<double> barrier = constraints_.combination(pull);
+  for (std::size_t j = 0; j < x.size(); ++j) gradient[j] = tau * gradient[j] - barrier[j];
+  // (T + A^T S^-2 A)^-1 g = T^-1 (g - A^T y),  (S^2 + A T^-1 A^T) y = A T^-1 g
+  std::vector<double> scaled = gradient;
+  for (std::size_t j = 0; j < x.size(); ++j) scaled[j] *= theta[j];
+  std::vector<double> y = constraints_.values(scaled), h = weighted_gram(constraints_, theta);
+  for (std::size_t k = 0; k < y.size(); ++k) h[k * y.size() + k] += slack[k] * slack[k];
+  if (!solve_positive_definite(h, y)) return nan;
+  const std::vector<double> back = constraints_.combination(y);
+  double decrement = 0.0;
+  direction.resize(x.size());
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    direction[j] = theta[j] * (back[j] - gradient[j]);
+    decrement -= gradient[j] * direction[j];
+  }
+  return decrement;
+}
+
+// With the multipliers of the slacks, and with those after one more Newton step: the slacks as they are carry the rounding
+// of W, which is large beside a small one.
+std::vector<Barrier::Pair> PrimalPowerBarrier::pairs(double tau, const std::vector<double>& x) {
+  Pair plain{x, constraints_.values(x)};
+  for (double& l : plain.multipliers) l = 1.0 / (tau * (l - 1.0));
+  std::vector<double> direction;
+  if (std::isnan(newton(tau, x, direction))) return {plain};
+  Pair corrected = plain;
+  const std::vector<double> change = constraints_.values(direction);
+  for (std::size_t k = 0; k < change.size(); ++k) {
+    double& l = corrected.multipliers[k];
+    l = std::max(0.0, l * (1.0 - change[k] * tau * l));
+  }
+  return {plain, corrected};
+}
+
+}  // namespace softstep

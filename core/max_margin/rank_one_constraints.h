@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "softstep/batch.h"
+
+namespace softstep {
+
+/// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one sample one after the other.
+struct RankOneConstraints {
+  std::size_t dim = 0, n_samples = 0, n_slots = 0;
+  std::vector<double> differences;  ///< D_k, N x dim
+  std::vector<double> queries;      ///< z_i, n_samples x dim
+  std::vector<std::size_t> first;   ///< [n_samples + 1] first constraint of each sample
+  std::vector<std::size_t> owner;   ///< sample of constraint k
+  std::vector<std::size_t> slot;    ///< token of constraint k, in batch order
+  std::size_t size() const { return owner.size(); }
+
+  const double* difference(std::size_t k) const { return differences.data() + k * dim; }
+  const double* query(std::size_t i) const { return queries.data() + i * dim; }
+  /// <A_k, W> for all k.
+  std::vector<double> values(const std::vector<double>& weights) const;
+  /// sum_k multipliers_k A_k, dim x dim row-major.
+  std::vector<double> combination(const std::vector<double>& multipliers) const;
+};
+
+template <class T>
+RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenScores& chosen);
+
+}  // namespace softstep

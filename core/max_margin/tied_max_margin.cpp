@@ -1,0 +1,290 @@
+// Several tokens of a sample that are to share the best score: equalities between them, margins to the rest.
+//
+// The constraints are written out and the equalities projected out of them, B_k = P A_k, which leaves the plain problem
+// min ||W|| s.t. <B_k, W> >= 1. The certificate is then computed from the A_k and E_e themselves.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/data/checked_size.h"
+#include "core/data/text.h"
+#include "core/max_margin/certificate.h"
+#include "core/max_margin/chosen_tokens.h"
+#include "core/max_margin/dense_rows.h"
+#include "core/max_margin/equality_projection.h"
+#include "core/max_margin/hard_margin.h"
+#include "core/objective/active_isa.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+// A margin whose matrix has no more than this share off the span of the equalities cannot be told from one that has none.
+constexpr double consistent_from = 1e-13;
+
+/// Constraints written out; slots are tokens in order, of which each row or equality belongs to one.
+struct Written {
+  std::size_t size = 0, n_slots = 0;
+  std::vector<double> rows, equalities;
+  std::vector<std::size_t> row_slots, equality_slots;
+
+  void add(bool equality, std::size_t slot, const std::vector<double>& difference,
+           const std::vector<double>& query) {
+    std::vector<double>& to = equality ? equalities : rows;
+    for (const double d : difference)
+      for (const double z : query) to.push_back(d * z);
+    if (!std::isfinite(frobenius_norm(to.data() + to.size() - size, size)))
+      throw InvalidArgument("tokens",
+                            "the size of a constraint overflows (token " + std::to_string(slot) + ")");
+    (equality ? equality_slots : row_slots).push_back(slot);
+  }
+};
+
+void require_tied(const std::vector<std::vector<std::size_t>>& tied, std::size_t n,
+                  const std::vector<std::size_t>& n_tokens) {
+  if (tied.size() != n)
+    throw InvalidArgument("tied", std::to_string(tied.size()) + " sets (need one for each of the " +
+                                      std::to_string(n) + " samples)");
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string sample = "sample " + std::to_string(i);
+    if (tied[i].empty()) throw InvalidArgument("tied", sample + " has none (need at least one token)");
+    std::vector<std::size_t> sorted = tied[i];
+    std::sort(sorted.begin(), sorted.end());
+    if (sorted.back() >= n_tokens[i])
+      throw InvalidArgument("tied", sample + ": " + std::to_string(sorted.back()) + " (need 0 to " +
+                                        std::to_string(n_tokens[i] - 1) + ")");
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end())
+      throw InvalidArgument("tied", sample + ": token " + std::to_string(*twice) + " is there twice");
+  }
+}
+
+class TiedSolver {
+ public:
+  TiedSolver(const Written& given, const MaxMarginOptions& options)
+      : given_(given),
+        options_(options),
+        kernels_(resolve_isa("").kernels<double>()),
+        equalities_(given.equalities, given.size, kernels_),
+        n_rows_(given.row_slots.size()) {}
+
+  TiedMaxMarginResult run();
+
+ private:
+  const double* row(std::size_t k) const { return given_.rows.data() + k * given_.size; }
+  void certify(const MaxMarginResult& projected);
+  void write_ray(const std::vector<double>& multipliers);
+  std::vector<double> combination(const std::vector<double>& multipliers);
+
+  const Written& given_;
+  const MaxMarginOptions& options_;
+  const simd::Kernels<double>& kernels_;
+  EqualityProjection equalities_;
+  std::size_t n_rows_;
+  std::vector<double> equality_multipliers_;
+  TiedMaxMarginResult out_;
+};
+
+// sum lambda_k A_k + sum mu_e E_e, with the mu that make it orthogonal to the equalities, from A and E themselves.
+std::vector<double> TiedSolver::combination(const std::vector<double>& multipliers) {
+  std::vector<double> sum(given_.size, 0.0);
+  for (std::size_t k = 0; k < n_rows_; ++k)
+    if (multipliers[k] != 0.0) kernels_.axpy(given_.size, multipliers[k], row(k), sum.data());
+  equality_multipliers_ = equalities_.multipliers(sum.data());
+  equalities_.add(equality_multipliers_, sum.data());
+  return sum;
+}
+
+void TiedSolver::certify(const MaxMarginResult& projected) {
+  MaxMarginResult& result = out_.solution;
+  std::vector<double> w = projected.weights, sum = combination(projected.multipliers);
+  equalities_.project(w.data());
+  std::vector<double> sizes(n_rows_), unit_multipliers(n_rows_), values(n_rows_);
+  for (std::size_t k = 0; k < n_rows_; ++k) {
+    sizes[k] = frobenius_norm(row(k), given_.size);
+    unit_multipliers[k] = projected.multipliers[k] * sizes[k];
+    values[k] = kernels_.dot(given_.size, row(k), w.data()) / sizes[k];
+  }
+  const double norm = frobenius_norm(w.data(), w.size()), length = frobenius_norm(sum.data(), sum.size());
+  const Certificate certificate = measure(unit_multipliers, sizes, values, norm * norm, length * length);
+  // So that the smallest margin is 1, by the same numbers.
+  double smallest = infinity;
+  for (std::size_t k = 0; k < n_rows_; ++k) smallest = std::min(smallest, values[k] * sizes[k]);
+  const double scale = smallest > 0.0 ? 1.0 / smallest : 1.0;
+  double difference = 0.0;
+  for (std::size_t j = 0; j < w.size(); ++j) difference = std::hypot(difference, w[j] - sum[j]);
+  out_.stationarity_residual = difference / norm;
+  out_.equality_residual = equalities_.residual(w.data()) / norm;
+  result.duality_gap = certificate.duality_gap;
+  result.kkt_residual =
+      std::max({certificate.kkt_residual, out_.stationarity_residual, out_.equality_residual});
+  if (std::isnan(certificate.kkt_residual)) result.kkt_residual = certificate.kkt_residual;
+  for (double& x : w) x *= scale;
+  for (double& mu : equality_multipliers_) mu *= scale;
+  result.weights = std::move(w);
+  result.norm = norm * scale;
+  result.margin = smallest / norm;
+  double largest = 0.0;
+  for (std::size_t k = 0; k < n_rows_; ++k) {
+    const double lambda = projected.multipliers[k] * scale;
+    result.multipliers[given_.row_slots[k]] = lambda;
+    largest = std::max(largest, lambda);
+  }
+  for (const double l : result.multipliers) result.n_support += l > 1e-9 * largest;
+  const bool good = result.duality_gap <= options_.tolerance && result.kkt_residual <= options_.tolerance;
+  if (result.status == MaxMarginStatus::optimal && !good) result.status = MaxMarginStatus::max_sweeps;
+}
+
+void TiedSolver::write_ray(const std::vector<double>& multipliers) {
+  const std::vector<double> sum = combination(multipliers);
+  double largest = 0.0, total = 0.0;
+  for (std::size_t k = 0; k < n_rows_; ++k) {
+    total += multipliers[k];
+    largest = std::max(largest, frobenius_norm(row(k), given_.size));
+    out_.solution.multipliers[given_.row_slots[k]] = multipliers[k];
+  }
+  const double length = frobenius_norm(sum.data(), sum.size());
+  out_.solution.certificate = length == 0.0 ? 0.0 : length / total / largest;
+  out_.solution.norm = out_.solution.duality_gap = out_.solution.kkt_residual = infinity;
+}
+
+TiedMaxMarginResult TiedSolver::run() {
+  MaxMarginResult& result = out_.solution;
+  result.n_constraints = n_rows_;
+  result.multipliers.assign(given_.n_slots, 0.0);
+  out_.equality_multipliers.assign(given_.n_slots, 0.0);
+  out_.n_equalities = given_.equality_slots.size();
+  out_.equality_rank = equalities_.rank();
+  if (n_rows_ == 0) {
+    result.status = MaxMarginStatus::no_constraints;
+    result.weights.assign(given_.size, 0.0);
+    result.margin = infinity;
+    return std::move(out_);
+  }
+  std::vector<double> projected = given_.rows;
+  for (std::size_t k = 0; k < n_rows_; ++k) {
+    double* b = projected.data() + k * given_.size;
+    equalities_.project(b);
+    const double before = frobenius_norm(row(k), given_.size);
+    if (frobenius_norm(b, given_.size) > consistent_from * before) continue;
+    // Alone it proves that nothing fits: the equalities force this margin to 0. A zero row needs none of them.
+    result.status = before > 0.0 ? MaxMarginStatus::inconsistent_equalities : MaxMarginStatus::not_separable;
+    std::vector<double> one(n_rows_, 0.0);
+    one[k] = 1.0;
+    write_ray(one);
+    for (std::size_t e = 0; e < equality_multipliers_.size(); ++e)
+      out_.equality_multipliers[given_.equality_slots[e]] = equality_multipliers_[e];
+    return std::move(out_);
+  }
+  DenseRows rows(std::move(projected), n_rows_, given_.size, kernels_);
+  const MaxMarginResult plain =
+      solve_hard_margin(rows, n_rows_, options_, threads_or_all(options_.n_threads));
+  result.status = plain.status;
+  result.sweeps = plain.sweeps;
+  if (plain.status == MaxMarginStatus::not_separable)
+    write_ray(plain.multipliers);
+  else
+    certify(plain);
+  for (std::size_t e = 0; e < equality_multipliers_.size(); ++e)
+    out_.equality_multipliers[given_.equality_slots[e]] = equality_multipliers_[e];
+  return std::move(out_);
+}
+
+void require_no_selection(const MaxMarginOptions& options) {
+  options.validate();
+  if (!options.selected.empty())
+    throw InvalidArgument("selected", "does not go with tied tokens (need it empty)");
+}
+
+// n constraints of rows x cols numbers must fit in memory that can be addressed.
+void require_writable(std::size_t n, std::size_t rows, std::size_t cols) {
+  std::size_t size = 0, all = 0;
+  if (!data::multiply(rows, cols, data::max_bytes / sizeof(double), size) ||
+      !data::multiply(n, size, data::max_bytes / sizeof(double), all))
+    throw InvalidArgument("dim", std::to_string(n) + " constraints of " + std::to_string(rows) + " x " +
+                                     std::to_string(cols) + " numbers cannot be addressed");
+}
+
+}  // namespace
+
+template <class T>
+TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
+                                               const std::vector<std::vector<std::size_t>>& tied,
+                                               const MaxMarginOptions& options) {
+  require_no_selection(options);
+  batch.validate();
+  const std::size_t n = batch.n_samples, d = batch.dim;
+  std::vector<std::size_t> n_tokens;
+  for (std::size_t i = 0; i < n; ++i) n_tokens.push_back(batch.tokens_of(i));
+  require_tied(tied, n, n_tokens);
+  require_writable(batch.total_tokens(), d, d);
+  Written given;
+  given.size = d * d;
+  std::vector<double> difference(d), query(d);
+  for (std::size_t i = 0; i < n; ++i) {
+    query.assign(batch.query(i), batch.query(i) + d);
+    const T* best = batch.sample(i) + tied[i][0] * batch.row_stride();
+    for (std::size_t t = 0; t < n_tokens[i]; ++t, ++given.n_slots) {
+      if (t == tied[i][0]) continue;
+      const T* other = batch.sample(i) + t * batch.row_stride();
+      for (std::size_t j = 0; j < d; ++j)
+        difference[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+      const bool equal = std::find(tied[i].begin(), tied[i].end(), t) != tied[i].end();
+      given.add(equal, given.n_slots, difference, query);
+    }
+  }
+  return TiedSolver(given, options).run();
+}
+
+template <class T>
+TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
+                                                std::size_t n_vocabulary,
+                                                const std::vector<std::vector<std::size_t>>& supports,
+                                                const MaxMarginOptions& options) {
+  require_no_selection(options);
+  if (n == 0) throw InvalidArgument("n", "0 (need at least 1)");
+  if (dim == 0) throw InvalidArgument("dim", "0 (need at least 1)");
+  if (n_vocabulary == 0) throw InvalidArgument("n_vocabulary", "0 (need at least 1)");
+  if (contexts == nullptr) throw InvalidArgument("contexts", "null pointer");
+  require_tied(supports, n, std::vector<std::size_t>(n, n_vocabulary));
+  std::size_t slots = 0;
+  if (!data::multiply(n, n_vocabulary, data::max_bytes / sizeof(double), slots))
+    throw InvalidArgument("n", std::to_string(n) + " contexts are too many");
+  require_writable(slots, n_vocabulary, dim);
+  Written given;
+  given.size = n_vocabulary * dim;
+  std::vector<double> query(dim);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < dim; ++j) {
+      query[j] = static_cast<double>(contexts[i * dim + j]);
+      if (!std::isfinite(query[j]))
+        throw InvalidArgument("contexts", "context " + std::to_string(i) + ", element " + std::to_string(j) +
+                                              ": " + data::number_text(query[j]) + " (need finite numbers)");
+    }
+    const std::size_t best = supports[i][0];
+    for (std::size_t v = 0; v < n_vocabulary; ++v, ++given.n_slots) {
+      if (v == best) continue;
+      std::vector<double> difference(n_vocabulary, 0.0);
+      difference[best] = 1.0;
+      difference[v] = -1.0;
+      const bool equal = std::find(supports[i].begin(), supports[i].end(), v) != supports[i].end();
+      given.add(equal, given.n_slots, difference, query);
+    }
+  }
+  return TiedSolver(given, options).run();
+}
+
+#define SOFTSTEP_TIED(T)                                                                                    \
+  template TiedMaxMarginResult solve_max_margin_with_ties(                                                  \
+      const BatchView<T>&, const std::vector<std::vector<std::size_t>>&, const MaxMarginOptions&);          \
+  template TiedMaxMarginResult solve_next_token_max_margin(const T*, std::size_t, std::size_t, std::size_t, \
+                                                           const std::vector<std::vector<std::size_t>>&,    \
+                                                           const MaxMarginOptions&);
+SOFTSTEP_TIED(float)
+SOFTSTEP_TIED(double)
+#undef SOFTSTEP_TIED
+
+}  // namespace softstep

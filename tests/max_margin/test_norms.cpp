@@ -1,0 +1,219 @@
+// W_mm in the l_p and nuclear norms: certificate computed afresh in long double, independent oracles, known cases.
+
+#include <algorithm>
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "data/refused.h"
+#include "max_margin/certificate_check.h"
+#include "max_margin/norm_certificate.h"
+#include "softstep/dataset.h"
+#include "softstep/max_margin.h"
+#include "support/batches.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+Dataset<double> generated(const char* model, std::size_t n, std::size_t n_tokens, std::size_t dim,
+                          std::uint64_t seed) {
+  GeneratorOptions options;
+  options.model = model;
+  options.n_samples = n;
+  options.n_tokens = n_tokens;
+  options.dim = dim;
+  options.seed = seed;
+  return generate(options);
+}
+
+NormMaxMarginOptions asked(MatrixNorm norm, double p = 2.0) {
+  NormMaxMarginOptions options;
+  options.norm = norm;
+  options.p = p;
+  return options;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("l_p solutions carry their certificate", "[max_margin]", float, double) {
+  for (const double p : {1.1, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0})
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      CAPTURE(p, seed);
+      const auto data = convert<TestType>(generated("random_unit", 6, 5, 8, seed));
+      const auto result = solve_max_margin_in_norm(data.view(), asked(MatrixNorm::l_p, p));
+      check_norm_certificate(data.view(), MatrixNorm::l_p, p, result, 1e-8);
+    }
+}
+
+TEMPLATE_TEST_CASE("nuclear solutions carry their certificate", "[max_margin]", float, double) {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    CAPTURE(seed);
+    const auto data = convert<TestType>(generated("random_unit", 6, 8, 10, seed));
+    const auto result = solve_max_margin_in_norm(data.view(), asked(MatrixNorm::nuclear));
+    check_norm_certificate(data.view(), MatrixNorm::nuclear, 0.0, result, 1e-8);
+    // Lower rank than the Frobenius solution, whose rank is that of the queries.
+    const std::size_t rank = numerical_rank(singular_values(result.weights.data(), 10, 10), 1e-4);
+    CHECK(rank < 6);
+    // Its nuclear margin beats that of the Frobenius solution, whose own is better in its own norm.
+    const MaxMarginResult frobenius = solve_max_margin(data.view());
+    const TokenScores scores = score_tokens(data.view());
+    const auto margin = [&](const std::vector<double>& w, MatrixNorm norm) {
+      return margin_in_norm(data.view(), scores, w.data(), norm);
+    };
+    CHECK(margin(result.weights, MatrixNorm::nuclear) >
+          1.01 * margin(frobenius.weights, MatrixNorm::nuclear));
+    CHECK(margin(frobenius.weights, MatrixNorm::frobenius) >
+          1.01 * margin(result.weights, MatrixNorm::frobenius));
+  }
+}
+
+TEST_CASE("p = 2 is the Frobenius problem, and so is frobenius", "[max_margin]") {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    const auto data = generated("signal_noise", 5, 4, 12, seed);
+    const MaxMarginResult usual = solve_max_margin(data.view());
+    for (const MatrixNorm norm : {MatrixNorm::l_p, MatrixNorm::frobenius}) {
+      const auto result = solve_max_margin_in_norm(data.view(), asked(norm, 2.0));
+      REQUIRE(result.status == MaxMarginStatus::optimal);
+      check_norm_certificate(data.view(), norm, 2.0, result, 1e-8);
+      CHECK(std::fabs(result.norm / usual.norm - 1.0) <= 2e-8);
+      // ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= 2 gap ||W||^2
+      CHECK(std::sqrt(2.0 *
+                      compare_direction(result.weights.data(), usual.weights.data(), 144).one_minus_cos) <=
+            3e-4);
+    }
+  }
+}
+
+// Planar data by a search that knows no duality: the smallest norm over W = g + N y of one pattern of equalities
+// <A_k, W> = 1 after another would miss flat optima, so: directions of the unit sphere of R^4 refined about the best.
+TEST_CASE("planar problems agree with a search over directions", "[max_margin]") {
+  for (const std::uint64_t seed : {0, 1, 2})
+    for (const double p : {1.2, 1.75, 3.0, 0.0}) {
+      const MatrixNorm norm = p == 0.0 ? MatrixNorm::nuclear : MatrixNorm::l_p;
+      CAPTURE(seed, p);
+      const auto data = generated("planar", 2, 3, 2, seed);
+      const Rows rows = constraint_matrix(data.view(), score_tokens(data.view()));
+      const Real found = best_margin_by_search(rows, norm, static_cast<Real>(p));
+      const auto result = solve_max_margin_in_norm(data.view(), asked(norm, p));
+      REQUIRE(result.status == MaxMarginStatus::optimal);
+      check_norm_certificate(data.view(), norm, p, result, 1e-8);
+      // The search only finds margins that there are; it ends within 1e-6 of the best.
+      CHECK(static_cast<double>(found) <= result.margin * (1.0 + 2e-8));
+      CHECK(result.margin <= static_cast<double>(found) * (1.0 + 1e-6));
+    }
+}
+
+TEST_CASE("one constraint has the solution of duality, in every norm", "[max_margin]") {
+  // min ||W|| s.t. <D z^T, W> >= 1 is 1 / ||D z^T||_*: |D|_q |z|_q for l_p, |D| |z| for the nuclear norm.
+  Layout layout;
+  layout.n_tokens = {2};
+  layout.dim = 4;
+  layout.separate_queries = true;
+  const TestBatch<double> data(layout, 2);
+  const TokenScores scores = score_tokens(data.view);
+  const std::size_t best = scores.optimal[0];
+  std::vector<double> difference(4), query(data.view.query(0), data.view.query(0) + 4);
+  for (std::size_t j = 0; j < 4; ++j)
+    difference[j] = data.view.sample(0)[best * 4 + j] - data.view.sample(0)[(1 - best) * 4 + j];
+  for (const double p : {1.25, 2.0, 3.0, 5.0}) {
+    const double q = p / (p - 1.0);
+    const auto dual = [&](const std::vector<double>& x) {
+      return matrix_norm(x.data(), 1, 4, MatrixNorm::l_p, q);
+    };
+    const auto result = solve_max_margin_in_norm(data.view, asked(MatrixNorm::l_p, p));
+    CHECK(std::fabs(result.margin - dual(difference) * dual(query)) <= 2e-8 * result.margin);
+  }
+  const auto result = solve_max_margin_in_norm(data.view, asked(MatrixNorm::nuclear));
+  const double exact = frobenius_norm(difference.data(), 4) * frobenius_norm(query.data(), 4);
+  CHECK(std::fabs(result.margin - exact) <= 2e-8 * exact);
+  CHECK(numerical_rank(singular_values(result.weights.data(), 4, 4)) == 1);
+}
+
+TEST_CASE("the nuclear problem of the largest size asked for reaches 1e-6", "[max_margin][long]") {
+  const auto data = generated("random_unit", 25, 9, 30, 1);
+  const auto result = solve_max_margin_in_norm(data.view(), asked(MatrixNorm::nuclear));
+  CHECK(result.n_constraints == 200);
+  check_norm_certificate(data.view(), MatrixNorm::nuclear, 0.0, result, 1e-6);
+}
+
+TEST_CASE("chosen tokens, other units, and data that cannot be separated, in any norm", "[max_margin]") {
+  for (const MatrixNorm norm : {MatrixNorm::nuclear, MatrixNorm::l_p}) {
+    const double p = 3.0;
+    Layout layout;
+    layout.dim = 6;
+    TestBatch<double> data(layout, 7);
+    data.view.decoder = nullptr;
+    NormMaxMarginOptions options = asked(norm, p);
+    options.selected = {1, 3, 0};
+    const auto one = solve_max_margin_in_norm(data.view, options);
+    REQUIRE(one.status == MaxMarginStatus::optimal);
+    check_norm_certificate(constraint_matrix(data.view, options.selected), 6, norm, p, one, 1e-8);
+    for (double& x : data.tokens) x *= 1e-40;
+    const auto other = solve_max_margin_in_norm(data.view, options);
+    REQUIRE(other.status == MaxMarginStatus::optimal);
+    CHECK(std::fabs(other.norm / one.norm / 1e80 - 1.0) <= 3e-8);
+
+    options.selected = {1, 3, 4};
+    require_refused("selected", {"sample 2", "4"}, [&] { solve_max_margin_in_norm(data.view, options); });
+    TestBatch<double> twice(layout, 8);  // the same token chosen and not
+    for (std::size_t j = 0; j < 6; ++j) twice.tokens[j] = twice.tokens[6 + j];
+    options.selected = {0, 0, 0};
+    const auto none = solve_max_margin_in_norm(twice.view, options);
+    CHECK(none.status == MaxMarginStatus::not_separable);
+    CHECK(none.certificate <= 1e-13);
+    CHECK(none.weights.empty());
+    layout.n_tokens = {1, 1};
+    const TestBatch<double> single(layout, 1);
+    CHECK(solve_max_margin_in_norm(single.view, asked(norm, p)).status == MaxMarginStatus::no_constraints);
+  }
+}
+
+TEST_CASE("steps run out, the callback stops, and both leave a bound", "[max_margin]") {
+  const auto data = generated("random_unit", 6, 8, 10, 0);
+  const auto whole = solve_max_margin_in_norm(data.view());
+  REQUIRE(whole.status == MaxMarginStatus::optimal);
+  for (const std::size_t most : {whole.sweeps / 2, whole.sweeps - 5}) {
+    NormMaxMarginOptions options;
+    options.max_sweeps = most;
+    const auto result = solve_max_margin_in_norm(data.view(), options);
+    CHECK(result.status == MaxMarginStatus::max_sweeps);
+    CHECK(result.sweeps <= most);
+    CHECK(result.duality_gap > options.tolerance);
+    CHECK(result.norm >= whole.norm * (1.0 - 1e-8));
+    CHECK(result.norm * (1.0 - result.duality_gap) <= whole.norm * (1.0 + 1e-8));
+    options.max_sweeps = 100000;
+    options.progress = [most](std::size_t sweeps, double, double) { return sweeps < most; };
+    const auto stopped = solve_max_margin_in_norm(data.view(), options);
+    CHECK(stopped.status == MaxMarginStatus::interrupted);
+    CHECK(stopped.sweeps == most);
+  }
+  // A gap that rounding does not allow is not claimed.
+  NormMaxMarginOptions options;
+  options.tolerance = 1e-17;
+  const auto result = solve_max_margin_in_norm(data.view(), options);
+  CHECK(result.status == MaxMarginStatus::max_sweeps);
+  CHECK(result.duality_gap > 1e-17);
+  CHECK(result.duality_gap <= 1e-8);
+}
+
+TEST_CASE("bad norm options are refused by name", "[max_margin]") {
+  const auto data = generated("planar", 2, 3, 2, 0);
+  const auto refuse = [&](const char* argument, const char* word, const NormMaxMarginOptions& options) {
+    require_refused(argument, {word}, [&] { solve_max_margin_in_norm(data.view(), options); });
+  };
+  refuse("norm", "spectral", asked(MatrixNorm::spectral));
+  refuse("norm", "max", asked(MatrixNorm::max));
+  for (const double p : {1.0, 0.5, static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    refuse("p", "above 1", asked(MatrixNorm::l_p, p));
+  CHECK_NOTHROW(asked(MatrixNorm::nuclear, 1.0).validate());  // p is not used
+  NormMaxMarginOptions options;
+  options.tolerance = -1.0;
+  refuse("tolerance", "-1", options);
+  options = {};
+  options.max_sweeps = 0;
+  refuse("max_sweeps", "0", options);
+}
