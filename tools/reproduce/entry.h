@@ -52,9 +52,9 @@ enum class Scale {
 struct Figure {
   std::string file;  ///< without ending
   std::string title, caption;
-  std::string x_label, y_label;  ///< mathematics between dollar signs
+  std::string x_label = "step", y_label = {};  ///< mathematics between dollar signs
   Scale x_scale = Scale::logarithmic, y_scale = Scale::logarithmic;
-  std::vector<Series> series;
+  std::vector<Series> series = {};
 };
 
 /// A CSV file of what was measured.
