@@ -69,6 +69,45 @@ double worst_over_bound(const BatchView<T>& batch, const std::vector<T>& w, cons
   return worst;
 }
 
+// A rule with a direction of its own is tested against its formula in tests/step_rules; here, that the trainer gives it the
+// right gradient, weights and memory and does what it says: the distance of W from where the rule itself, shown what the
+// objective evaluates, would go, over the length of the step. A wrong gradient, layout or memory makes it about 1; entries and
+// singular values within rounding of zero may turn over, which is what a twentieth is for.
+template <class T>
+double distance_from_own_step(const BatchView<T>& batch, const std::string& name, const TrainState<T>& start,
+                              const std::vector<T>& after) {
+  const std::size_t d = batch.dim;
+  Objective<T> objective(batch);
+  Evaluation<T> now;
+  objective.evaluate(start.weights.data(), now);
+  RuleState memory = start.rule_state;
+  memory.direction.clear();
+  // What a dense trainer remembers may be transposed, as the gradient it showed.
+  const auto step_with = [&](bool transposed) {
+    const auto laid_out = [&](std::vector<T> x) {
+      if (transposed)
+        for (std::size_t r = 0; r < d; ++r)
+          for (std::size_t c = 0; c < r; ++c) std::swap(x[r * d + c], x[c * d + r]);
+      return x;
+    };
+    const std::vector<T> gradient = laid_out(now.gradient), w = laid_out(start.weights),
+                         moved = laid_out(after);
+    RuleState state = memory;
+    const Step<T> step = make_step_rule<T>(parse_rule(name))
+                             ->step({start.step, now.loss_gap, gradient.data(), d, d, now.gradient_exponent,
+                                     now.gradient_norm, w.data()},
+                                    state);
+    double squared = 0;
+    for (std::size_t k = 0; k < d * d; ++k) {
+      const auto before = static_cast<double>(w[k]);
+      const double expected = step.replaces ? step.computed[k] : before - step.coefficient * step.computed[k];
+      squared += std::pow(static_cast<double>(moved[k]) - expected, 2);
+    }
+    return std::sqrt(squared) / step.length / 0.05;
+  };
+  return std::min(step_with(false), step_with(true));
+}
+
 // Polyak's steps grow without end once a sample has settled on another token than the optimal one, and the run ends:
 // then many short runs are measured.
 template <class T, class Run>
@@ -98,6 +137,8 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
   const auto check = [&] {
     TrainState<T> after = start;
     const TrainSummary one = run_from(after, 1);
+    if (!make_step_rule<T>(options.rule)->moves_along_gradient())
+      return distance_from_own_step(data, rule, start, after.weights);
     return worst_over_bound(data, start.weights, after.weights, one.last.step_length);
   };
   if (!verified_once(state, label, check)) return;
@@ -137,7 +178,7 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
   const simd::Isa& isa = *simd::find_isa(objective.isa().c_str());
   count(state, {steps * flops, peak_flops<T>(isa, threads), steps * bytes,
                 read_bandwidth(level_of(bytes, threads), threads)});
-  if (threads > 1) return;
+  if (threads > 1 || !make_step_rule<T>(options.rule)->moves_along_gradient()) return;
   const StepParts parts = measure_parts<T>(isa, shape);
   state.counters["share_products"] = parts.products / step;
   state.counters["share_attention"] = parts.attention / step;
@@ -160,6 +201,10 @@ const bool registered = [] {
       for (const Shape& shape : shapes)
         for (const int threads : thread_counts()) {
           if (!form.fits(shape)) continue;
+          // A direction of the rule's own needs W, and may need its singular values, which take d^3.
+          if (!make_step_rule<double>({rule.name, {}})->moves_along_gradient() &&
+              (form.form != Form::dense || shape.dim > 256 || threads > 1))
+            continue;
           register_step<float>(rule.name, form, shape, threads);
           register_step<double>(rule.name, form, shape, threads);
         }

@@ -49,6 +49,9 @@ int run_info(const std::string& json_path) {
                        {"nlohmann-json", nlohmann_version()},
                        {"OpenMP", std::to_string(_OPENMP)}};
   json["rules"] = rules;
+  for (const RuleInfo& rule : step_rules())
+    json["rules_info"].push_back(
+        {{"name", rule.name}, {"formula", rule.formula}, {"source", rule.source}, {"note", rule.note}});
   json["models"] = models;
 
   std::string libraries;
@@ -61,7 +64,8 @@ int run_info(const std::string& json_path) {
                    {"compiler", compiler()},
                    {"libraries", libraries},
                    {"step rules", join(rules)},
-                   {"data models", join(models)}}),
+                   {"data models", join(models)}}) +
+              "\n" + rule_table(),
           json, json_path);
   return exit_success;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "options.h"
 #include "output.h"
 #include "softstep/error.h"
 #include "softstep/version.h"
@@ -52,6 +53,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("softstep ") + softstep::version);
   app.set_help_flag("-h,--help", "Print this and stop");
   app.footer(
+      "Step rules:\n" + rule_table() +
+      "\n"
       "Examples:\n"
       "  softstep compare --model signal_noise --rules \"gd:step-size=20;ngd:step-size=1;polyak\" --steps "
       "10000 "

@@ -207,6 +207,14 @@ void add_rule(CLI::App& app, RuleFlags& flags) {
     }
 }
 
+std::string rule_table() {
+  std::string text;
+  for (const RuleInfo& info : step_rules())
+    text += "  " + info.name + std::string(info.name.size() < 9 ? 9 - info.name.size() : 1, ' ') +
+            info.formula + "  [" + info.source + (info.note.empty() ? "" : "; " + info.note) + "]\n";
+  return text;
+}
+
 RuleSettings RuleFlags::settings() const {
   RuleSettings settings = parse_rule(rule);
   const RuleInfo& info = info_of(settings);

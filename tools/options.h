@@ -71,6 +71,8 @@ struct RuleFlags {
   RuleSettings settings() const;
 };
 void add_rule(CLI::App& app, RuleFlags& flags);
+/// One line per rule: name, formula, source and what to know before use.
+std::string rule_table();
 /// "ngd:step-size=1,schedule-power=0.5", as parse_rule reads it; options in the rule's own order.
 std::string rule_label(const RuleSettings& settings);
 /// The value of every option of the rule, given or default.

@@ -230,6 +230,8 @@ Command add_train(CLI::App& program) {
       ->type_name("FILE");
   add_json(*app, options->json);
   app->footer(
+      "Step rules:\n" + rule_table() +
+      "\n"
       "Examples:\n"
       "  softstep train --data data.safetensors --rule ngd --step-size 1 --steps 10000 --trace trace.csv\n"
       "  softstep train --data data.safetensors --rule polyak --precision f32 --steps 1e5 --out "

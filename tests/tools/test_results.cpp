@@ -1,6 +1,5 @@
 // What each command answers: documented keys, files that the next command reads, runs that can be taken up.
 
-#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <csignal>
@@ -110,7 +109,7 @@ TEST_CASE("solve writes the max-margin weights with their certificate", "[tools]
 
 TEST_CASE("train answers with every documented key, a trace and weights", "[tools]") {
   const Workplace place;
-  // With seed 0 full Polyak steps leave the optimal tokens and end as not_finite.
+  // Data on which a Polyak step with c = 1 leaves every sample at its optimal token.
   make_data(place, "data.safetensors", {"--seed", "1"});
   for (const RuleInfo& rule : step_rules())
     for (const char* precision : {"f64", "f32"}) {
