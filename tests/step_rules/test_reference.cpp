@@ -115,7 +115,8 @@ std::vector<Case> cases() {
       {"sign:step-size=0.125,schedule-power=0.5", r::SignDescent<E>{0.125, 0.5}},
       {"adam", r::Adam<E>{}},
       {"adam:beta1=0,beta2=0.5,schedule-power=0.5", r::Adam<E>{0.001, 0.5, 0, 0.5}, 5},
-      {"adam:eps=1e-20", r::Adam<E>{0.001, 0, 0.9, 0.999, 1e-20}, 5},
+      // a short memory, whose exponent follows the gradient past eps
+      {"adam:beta1=0.1,beta2=0.01,eps=1e-10", r::Adam<E>{0.001, 0, 0.1, 0.01, 1e-10}, 3},
       // singular values 20 times apart
       {"spectral:schedule-power=0.5", r::SpectralDescent<E>{n_rows, n_cols, 1, 0.5}, 15, 1024},
       // W up to 30 times a step, and a theta whose rounding is that of W times p - 1
