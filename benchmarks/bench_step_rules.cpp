@@ -2,72 +2,15 @@
 
 #include <algorithm>
 
-#include "core/reference/attention.h"
 #include "data.h"
 #include "forms.h"
 #include "limits/limits.h"
 #include "softstep/softstep.h"
+#include "step_check.h"
 #include "step_parts.h"
 
 namespace softstep::bench {
 namespace {
-
-// Rows l'(m_i) X_i^T r_i / n of the exact gradient, from the definition.
-template <class T>
-std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, const TokenScores& scores,
-                                                    const std::vector<T>& weights) {
-  std::vector<std::vector<long double>> rows(batch.n_samples);
-#pragma omp parallel for schedule(static)
-  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(batch.n_samples); ++s) {
-    const auto i = static_cast<std::size_t>(s);
-    std::vector<long double> v(batch.dim, 0);
-    for (std::size_t r = 0; r < batch.dim; ++r)
-      for (std::size_t c = 0; c < batch.dim; ++c)
-        v[r] += static_cast<long double>(weights[r * batch.dim + c]) * batch.query(i)[c];
-    const std::size_t n_tokens = batch.tokens_of(i);
-    const auto token_scores =
-        reference::scores<long double>(batch.sample(i), batch.row_stride(), n_tokens, batch.dim, v.data());
-    const auto gaps = scores.gaps.begin() + static_cast<std::ptrdiff_t>(scores.first[i]);
-    const std::vector<long double> gap(gaps, gaps + static_cast<std::ptrdiff_t>(n_tokens));
-    const auto exact =
-        reference::attention<long double>(n_tokens, token_scores.data(), gap.data(), scores.optimal[i]);
-    const auto row_weights = reference::gradient_weights<long double>(exact, gap.data(), 0.0L);
-    rows[i] = reference::weighted_sum<long double>(batch.sample(i), batch.row_stride(), n_tokens, batch.dim,
-                                                   row_weights.data());
-    const long double margin = scores.optimal_score[i] - exact.gap_to_optimal;
-    const long double slope = -1 / (1 + std::exp(margin)) / static_cast<long double>(batch.n_samples);
-    for (long double& g : rows[i]) g *= slope;
-  }
-  return rows;
-}
-
-// A step from W to `after` must have gone along the exact gradient at W: at about 500 entries the worst
-// distance from -length G / |G|, over |G|'s rounding bound (8 (d + T) u, softstep/objective.h) and that of the
-// addition.
-template <class T>
-double worst_over_bound(const BatchView<T>& batch, const std::vector<T>& w, const std::vector<T>& after,
-                        double length) {
-  const std::size_t d = batch.dim;
-  const auto rows = gradient_rows(batch, score_tokens(batch), w);
-  const auto entry = [&](std::size_t r, std::size_t c) {
-    long double g = 0;
-    for (std::size_t i = 0; i < batch.n_samples; ++i) g += rows[i][r] * batch.query(i)[c];
-    return g;
-  };
-  Objective<T> objective(batch);
-  Evaluation<T> now;
-  objective.evaluate(w.data(), now);
-  const double norm = now.gradient_norm_scaled().value();
-  const double gradient_bound = 8 * static_cast<double>(d + batch.n_tokens) * length;
-  double worst = 0.0;
-  for (std::size_t k = 0; k < d * d; k += d * d / 500 + 1) {
-    const auto expected =
-        static_cast<double>(w[k]) - length * static_cast<double>(entry(k / d, k % d)) / norm;
-    const double bound = unit_roundoff<T> * (gradient_bound + std::fabs(expected));
-    worst = worse(worst, std::fabs(static_cast<double>(after[k]) - expected) / bound);
-  }
-  return worst;
-}
 
 // A rule with a direction of its own is tested against its formula in tests/step_rules; here, that the trainer gives it the
 // right gradient, weights and memory and does what it says: the distance of W from where the rule itself, shown what the

@@ -12,7 +12,7 @@ namespace softstep {
 namespace {
 
 // Bytes that stay near the cores, and how many a nanosecond brings from there and from beyond.
-constexpr double cache_bytes = 4e6, cache_speed = 100.0, memory_speed = 30.0;
+constexpr double cache_bytes = 8e6, cache_speed = 100.0, memory_speed = 30.0;
 constexpr double most_gram_bytes = 5e8;  // larger Gram matrices are not worth their memory
 
 double traffic(double bytes) { return bytes / (bytes <= cache_bytes ? cache_speed : memory_speed); }
