@@ -1,6 +1,7 @@
 // Whole steps of every rule of rules.def, in every form, on the active instruction set: what a run costs.
 
 #include <algorithm>
+#include <cmath>
 
 #include "data.h"
 #include "forms.h"

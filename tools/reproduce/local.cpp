@@ -1,0 +1,160 @@
+// Local convergence: random labels and decoders, where training selects tokens of its own choice.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "parallel.h"
+#include "reproduce/fit.h"
+#include "reproduce/runs.h"
+
+namespace softstep::program::reproduce {
+
+namespace {
+
+constexpr std::size_t n_seeds = 100, dim = 10;
+constexpr std::int64_t n_steps = 2000;
+constexpr double step_size = 0.1, rank_tolerance = 0.01;
+
+// What one data set says; NaN where the local problem has no solution.
+struct Outcome {
+  double w_to_frobenius, kq_to_nuclear, kq_to_frobenius;  // 1 - cos to the problem of the tokens selected
+  double nuclear_gain;  // nuclear margin of K Q^T over that of W, same tokens
+  double w_rank, kq_rank;
+  double share_optimal;  // samples that W attends to at the optimal token
+};
+
+std::vector<double> train_factored(const BatchView<double>& batch, std::uint64_t seed) {
+  AttentionModelOptions options;
+  options.key_query = KeyQuery::factored;
+  options.rank = dim;
+  options.objective.optimal_loss = OptimalLoss::selected;
+  const auto model = make_attention_model(batch, options);
+  ModelTrainerOptions trainer;
+  trainer.rules = {{"ngd", {{"step-size", step_size}}}};
+  trainer.n_steps = n_steps;
+  trainer.trace_rows_per_decade = 0;
+  ModelState<double> state = normal_state(*model, 0.01, seed);
+  run_model(*model, state, trainer);
+  return model->observe({state.blocks[0].data(), state.blocks[1].data()}, 0);
+}
+
+std::vector<double> train_combined(const BatchView<double>& batch) {
+  AttentionRun run;
+  run.batch = &batch;
+  run.rule = "ngd:step-size=0.1";
+  run.n_steps = n_steps;
+  run.trace_rows_per_decade = 0;
+  run.optimal_loss = OptimalLoss::selected;
+  std::vector<double> weights;
+  run_attention(run, &weights);
+  return weights;
+}
+
+double distance_to_svm(const BatchView<double>& batch, const std::vector<std::size_t>& selected,
+                       const std::vector<double>& w, MatrixNorm norm) {
+  NormMaxMarginOptions options;
+  options.norm = norm;
+  options.selected = selected;
+  options.tolerance = 1e-6;
+  const MaxMarginResult solved = solve_max_margin_in_norm(batch, options);
+  if (solved.status == MaxMarginStatus::not_separable || solved.weights.empty())
+    return std::numeric_limits<double>::quiet_NaN();
+  return compare_direction(w.data(), solved.weights.data(), w.size()).one_minus_cos;
+}
+
+double rank_of(const std::vector<double>& w) {
+  return static_cast<double>(numerical_rank(singular_values(w.data(), dim, dim), rank_tolerance));
+}
+
+Outcome examine(std::uint64_t seed, bool broken) {
+  GeneratorOptions generator;
+  generator.model = "random_unit";
+  generator.n_samples = 6;
+  generator.n_tokens = 8;
+  generator.dim = dim;
+  generator.seed = seed;
+  const Dataset<double> data = generate(generator);
+  const BatchView<double>& batch = data.view();
+  std::vector<double> w = train_combined(batch), kq = train_factored(batch, seed);
+  if (broken) std::swap(w, kq);
+  const std::vector<std::size_t> by_w = selected_tokens(batch, w.data()),
+                                 by_kq = selected_tokens(batch, kq.data());
+  const TokenScores scores = score_tokens(batch);
+  std::size_t n_optimal = 0;
+  for (std::size_t i = 0; i < by_w.size(); ++i) n_optimal += by_w[i] == scores.optimal[i] ? 1 : 0;
+  Outcome out{};
+  out.w_to_frobenius = distance_to_svm(batch, by_w, w, MatrixNorm::frobenius);
+  out.kq_to_nuclear = distance_to_svm(batch, by_kq, kq, MatrixNorm::nuclear);
+  out.kq_to_frobenius = distance_to_svm(batch, by_kq, kq, MatrixNorm::frobenius);
+  out.nuclear_gain = by_w != by_kq ? std::numeric_limits<double>::quiet_NaN()
+                                   : margin_in_norm(batch, by_kq, kq.data(), MatrixNorm::nuclear) /
+                                         margin_in_norm(batch, by_w, w.data(), MatrixNorm::nuclear);
+  out.w_rank = rank_of(w);
+  out.kq_rank = rank_of(kq);
+  out.share_optimal = static_cast<double>(n_optimal) / static_cast<double>(by_w.size());
+  return out;
+}
+
+// Those that are numbers.
+std::vector<double> known(const std::vector<Outcome>& outcomes, double Outcome::*value) {
+  std::vector<double> values;
+  for (const Outcome& outcome : outcomes)
+    if (!std::isnan(outcome.*value)) values.push_back(outcome.*value);
+  return values;
+}
+
+Result run(const Context& context) {
+  std::vector<Outcome> outcomes(n_seeds);
+  parallel_for(n_seeds, context.n_threads,
+               [&](std::size_t seed) { outcomes[seed] = examine(seed, context.broken); });
+  Result result;
+  result.configuration = {{"model", "random_unit"}, {"samples", 6},     {"tokens", 8},           {"dim", dim},
+                          {"seeds", n_seeds},       {"steps", n_steps}, {"step_size", step_size}};
+  const auto median_of = [&](double Outcome::*value) { return median(known(outcomes, value)); };
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> gains = known(outcomes, &Outcome::nuclear_gain);
+  const double n_gaining =
+      static_cast<double>(std::count_if(gains.begin(), gains.end(), [](double gain) { return gain > 1.0; }));
+  result.checks.push_back({"W: median 1 - cos to the Frobenius W-SVM of the tokens it selects", "near 0",
+                           median_of(&Outcome::w_to_frobenius), 0.0, 0.01});
+  result.checks.push_back(
+      {"K Q^T: median 1 - cos to the nuclear W-SVM over that to the Frobenius W-SVM", "below 1",
+       median_of(&Outcome::kq_to_nuclear) / median_of(&Outcome::kq_to_frobenius), 0.0, 0.5});
+  result.checks.push_back({"share of data sets where K Q^T has the larger nuclear margin (same tokens)", "1",
+                           n_gaining / static_cast<double>(gains.size()), 0.9, 1.0});
+  result.checks.push_back({"median rank of W over that of K Q^T (singular values above 1 % of the largest)",
+                           "above 1", median_of(&Outcome::w_rank) / median_of(&Outcome::kq_rank), 1.2, inf});
+  Table table{"Medians over 100 data sets", {"what", "W", "K Q^T"}, {}};
+  table.rows = {{"1 - cos to the Frobenius W-SVM", rounded(median_of(&Outcome::w_to_frobenius), 3),
+                 rounded(median_of(&Outcome::kq_to_frobenius), 3)},
+                {"1 - cos to the nuclear W-SVM", "-", rounded(median_of(&Outcome::kq_to_nuclear), 3)},
+                {"rank", rounded(median_of(&Outcome::w_rank), 3), rounded(median_of(&Outcome::kq_rank), 3)},
+                {"nuclear margin over that of W", "1", rounded(median(gains), 4)},
+                {"data sets with the same tokens", "-", std::to_string(gains.size())},
+                {"samples at the optimal token", rounded(median_of(&Outcome::share_optimal), 3), "-"}};
+  result.tables.push_back(table);
+  DataFile file{"outcomes.csv",
+                {"seed", "w_to_frobenius", "kq_to_nuclear", "kq_to_frobenius", "nuclear_gain", "w_rank",
+                 "kq_rank", "share_optimal"},
+                {}};
+  for (std::size_t seed = 0; seed < n_seeds; ++seed) {
+    const Outcome& o = outcomes[seed];
+    file.rows.push_back({std::to_string(seed)});
+    for (const double value : {o.w_to_frobenius, o.kq_to_nuclear, o.kq_to_frobenius, o.nuclear_gain, o.w_rank,
+                               o.kq_rank, o.share_optimal})
+      file.rows.back().push_back(shortest(value));
+  }
+  result.data.push_back(file);
+  return result;
+}
+
+}  // namespace
+
+const Entry local_entry = {"local", "Local convergence: W to the Frobenius W-SVM, K Q^T to the nuclear one",
+                           "100 sets of random_unit, n = 6, T = 8, d = 10, normalised gradient descent with "
+                           "step 0.1: the tokens that training selects, "
+                           "and the W-SVM of these tokens (arXiv 2308.16898).",
+                           "W in place of K Q^T, and the other way round", run};
+
+}  // namespace softstep::program::reproduce
