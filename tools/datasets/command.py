@@ -5,10 +5,11 @@ import math
 import os
 import sys
 
-try:
-    import numpy as np
-except ImportError:
-    sys.exit(f"{os.path.basename(sys.argv[0])}: numpy: cannot be imported by {sys.executable} (see tools/setup)")
+from python import need
+
+need("numpy")
+
+import numpy as np  # noqa: E402
 
 from tensor_file import publish, write_json, write_safetensors
 

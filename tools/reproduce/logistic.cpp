@@ -72,7 +72,7 @@ Result run(const Context& context) {
   const auto median_of = [&](std::size_t rule, auto f) {
     std::vector<double> values;
     for (std::size_t seed = 0; seed < n_seeds; ++seed)
-      values.push_back(f(traces[seed * n_rules + rule], points[seed].limit));
+      values.push_back(f(traces[seed * n_rules + rule], points[context.broken ? (seed + 1) % n_seeds : seed].limit));
     return median(values);
   };
   const auto exponent = [&](std::size_t rule, double (*column)(const TraceRecord&), double lowest,
