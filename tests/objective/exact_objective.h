@@ -10,15 +10,13 @@
 #include "core/reference/objective.h"
 #include "softstep/objective.h"
 #include "support/exact.h"
+#include "support/unit_roundoff.h"
 
 namespace softstep::test {
 
 inline reference::Loss exact_loss(Loss loss) {
   return loss == Loss::logistic ? reference::Loss::logistic : reference::Loss::exponential;
 }
-
-template <class T>
-constexpr double unit_roundoff = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
 
 template <class T>
 struct ExactObjective {

@@ -12,6 +12,7 @@
 #include "attention_case.h"
 #include "core/reference/attention.h"
 #include "core/reference/error_bounds.h"
+#include "support/unit_roundoff.h"
 
 namespace softstep::test {
 
@@ -29,7 +30,7 @@ struct AttentionRatios {
 
 template <class T>
 void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, AttentionRatios& ratios) {
-  const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+  const double u = unit_roundoff<T>;
   const double tiny = static_cast<double>(std::numeric_limits<T>::min());
   const std::size_t n = in.n_tokens, d = in.dim;
   const std::vector<long double> v(in.query.data(), in.query.data() + d),

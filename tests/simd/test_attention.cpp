@@ -14,6 +14,7 @@
 #include "core/reference/attention.h"
 #include "core/reference/error_bounds.h"
 #include "support/isas.h"
+#include "support/unit_roundoff.h"
 
 namespace {
 
@@ -129,7 +130,7 @@ TEMPLATE_TEST_CASE(
     "attention weights sum to zero and do not see a constant added to all scores or a change of order",
     "[simd]", float, double) {
   using T = TestType;
-  const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+  const double u = softstep::test::unit_roundoff<T>;
   std::mt19937_64 random(3);
   for_each_isa([&](const Isa& isa) {
     INFO(isa.name);

@@ -10,6 +10,7 @@
 
 #include "support/guarded.h"
 #include "support/isas.h"
+#include "support/unit_roundoff.h"
 
 namespace {
 
@@ -81,7 +82,7 @@ struct Problem {
 // first order; the second order and the long double reference's own rounding are covered by the factor 1.01.
 template <class T>
 double worst_ratio(const Problem<T>& problem, const Guarded<T>& c) {
-  const double u = std::numeric_limits<T>::epsilon() / 2;
+  const double u = softstep::test::unit_roundoff<T>;
   double worst = 0.0;
   for (std::size_t i = 0; i < problem.m; ++i)
     for (std::size_t j = 0; j < problem.n; ++j) {

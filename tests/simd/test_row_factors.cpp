@@ -11,6 +11,7 @@
 #include "core/reference/kernels.h"
 #include "support/guarded.h"
 #include "support/isas.h"
+#include "support/unit_roundoff.h"
 
 namespace {
 
@@ -67,7 +68,7 @@ struct Rows {
 TEMPLATE_TEST_CASE("row_factors brings every row to e^(c - C) l' within its bound", "[simd]", float, double) {
   using T = TestType;
   std::mt19937_64 random(21);
-  const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+  const double u = softstep::test::unit_roundoff<T>;
   for_each_isa([&](const Isa& isa) {
     for (const bool logistic : {true, false})
       for (const std::size_t n : {1, 2, 3, 7, 8, 9, 16, 17, 33})

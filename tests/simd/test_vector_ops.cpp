@@ -11,6 +11,7 @@
 #include "core/reference/kernels.h"
 #include "support/guarded.h"
 #include "support/isas.h"
+#include "support/unit_roundoff.h"
 
 namespace {
 
@@ -19,7 +20,7 @@ using softstep::test::for_each_isa;
 using softstep::test::Guarded;
 
 template <class T>
-constexpr double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+constexpr double u = softstep::test::unit_roundoff<T>;
 
 template <class T>
 Guarded<T> random_numbers(std::size_t n, std::mt19937_64& random, double spread_of_exponents = 0.0) {

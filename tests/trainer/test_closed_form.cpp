@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
+#include "support/unit_roundoff.h"
 #include "trainer/runs.h"
 
 using namespace softstep;
@@ -55,7 +56,7 @@ TEMPLATE_TEST_CASE("every rule stays on the ray of the closed form", "[trainer]"
   const Dataset<double> data = orthogonal();
   const Dataset<TestType> typed = convert<TestType>(data);
   const std::vector<double> reference = closed_form(data.view());
-  const double u = std::numeric_limits<TestType>::epsilon() / 2;
+  const double u = softstep::test::unit_roundoff<TestType>;
   const double norm = std::sqrt(n * (n_tokens - 1.0) / (n_tokens * std::pow(a, 4)));
   for (const char* rule : {"gd:step-size=5", "ngd:step-size=1", "polyak"}) {
     INFO(rule);
