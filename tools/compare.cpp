@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -34,10 +33,7 @@ int run_compare_command(const Options& options) {
   }
   const Json summary = compare_summary(settings, result);
   write_file(directory.file("trace.csv"), compare_trace(settings, result));
-  write_file(directory.file("summary.json"),
-             summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  publish(compare_table(settings, result), summary, options.json);
-  std::cout.flush();
+  write_summary(options, directory, compare_table(settings, result), summary);
   bool good = note_endings(options, settings, result);
   if (!options.no_plots) {
     const std::string problem = draw_plots(directory.file(""));

@@ -3,6 +3,8 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "interrupt.h"
 #include "output.h"
@@ -99,6 +101,13 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
     for (const std::string& name : names) outputs.add("--out", directory.file(name));
     if (options.json != "-") outputs.add("--json", options.json);
   });
+}
+
+void write_summary(const CompareOptions& options, const OutputDirectory& directory, const std::string& text,
+                   const Json& summary) {
+  write_file(directory.file("summary.json"), json_text(summary));
+  publish(text, summary, options.json);
+  std::cout.flush();
 }
 
 bool note_endings(const CompareOptions& options, const CompareSettings& settings,

@@ -49,6 +49,10 @@ class OutputDirectory {
 CompareResult run_into(const CompareOptions& options, const CompareSettings& settings,
                        OutputDirectory& directory, const std::vector<std::string>& names);
 
+/// Writes summary.json and --json, and prints the text; what else goes into the directory is written before.
+void write_summary(const CompareOptions& options, const OutputDirectory& directory, const std::string& text,
+                   const Json& summary);
+
 /// Exit code, and the notes that both commands give.
 bool note_endings(const CompareOptions& options, const CompareSettings& settings,
                   const CompareResult& result);

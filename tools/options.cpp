@@ -5,30 +5,16 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <memory>
 
 #include "output.h"
+#include "read_number.h"
 #include "softstep/error.h"
 #include "softstep/isa.h"
 
 namespace softstep::program {
-
-namespace {
-
-// The whole text as a number; nothing else before or after.
-template <class Number>
-bool read_number(const std::string& text, Number& value) {
-  const char* begin = text.data();
-  const char* end = begin + text.size();
-  if (begin != end && *begin == '+') ++begin;
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  return error == std::errc() && stop == end && begin != end;
-}
-
-}  // namespace
 
 CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
                        std::int64_t max, const std::string& help) {

@@ -128,14 +128,17 @@ void write_file(const std::string& path, const std::string& contents) {
   throw InvalidArgument(path, "cannot be written: " + why);
 }
 
-void publish(const std::string& text, const Json& json, const std::string& json_path) {
+std::string json_text(const Json& json) {
   // Names from outside (file names) need not be UTF-8.
-  const auto dump = [&] { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void publish(const std::string& text, const Json& json, const std::string& json_path) {
   if (json_path == "-") {
-    std::cout << dump();
+    std::cout << json_text(json);
     return;
   }
-  if (!json_path.empty()) write_file(json_path, dump());
+  if (!json_path.empty()) write_file(json_path, json_text(json));
   std::cout << text;
 }
 

@@ -46,6 +46,9 @@ class Outputs {
 /// Writes beside, then renames. Throws InvalidArgument.
 void write_file(const std::string& path, const std::string& contents);
 
+/// As it stands in a file.
+std::string json_text(const Json& json);
+
 /// Prints the text for people, and writes the JSON to `json_path` if there is one; "-" prints the JSON
 /// instead of the text.
 void publish(const std::string& text, const Json& json, const std::string& json_path);

@@ -3,9 +3,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <charconv>
 #include <cmath>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +12,7 @@
 #include "compare_report.h"
 #include "interrupt.h"
 #include "output.h"
+#include "read_number.h"
 #include "softstep/error.h"
 
 namespace softstep::program {
@@ -32,9 +31,7 @@ std::vector<double> read_sizes(const std::string& text) {
     const std::size_t end = text.find(',', begin);
     const std::string part = text.substr(begin, end - begin);
     double value = 0.0;
-    const char* last = part.data() + part.size();
-    const auto read = std::from_chars(part.data(), last, value);
-    if (part.empty() || read.ec != std::errc() || read.ptr != last || !(value > 0.0) || !std::isfinite(value))
+    if (!read_number(part, value) || !(value > 0.0) || !std::isfinite(value))
       throw InvalidArgument("--step-sizes", "\"" + part + "\" in \"" + text + "\" is not a positive number");
     for (const double other : sizes)
       if (other == value) throw InvalidArgument("--step-sizes", part + " is there twice");
@@ -84,10 +81,8 @@ int run_sweep_command(const Options& options) {
   Json summary = compare_summary(settings, result);
   summary["best"] = sweep_best(settings, result);
   write_file(directory.file("sweep.csv"), sweep_rows(settings, result));
-  write_file(directory.file("summary.json"),
-             summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  publish(compare_table(settings, result) + sweep_best_text(summary["best"]), summary, options.json);
-  std::cout.flush();
+  write_summary(options, directory, compare_table(settings, result) + sweep_best_text(summary["best"]),
+                summary);
   // A step size at which a rule does not go on is a result here, not a failure.
   note_endings(options, settings, result);
   return exit_success;
