@@ -70,6 +70,10 @@ struct LanesArgs {
 /// Lanes come in whole cache lines, whatever the vector width.
 template <class T>
 constexpr std::size_t lane_multiple = 64 / sizeof(T);
+template <class T>
+constexpr std::size_t round_up_to_lanes(std::size_t n) {
+  return (n + lane_multiple<T> - 1) / lane_multiple<T> * lane_multiple<T>;
+}
 
 /// n samples after the attention kernel; see simd/kernels/row_factors.h. All arrays [n].
 template <class T>

@@ -13,7 +13,7 @@ void Layer<T>::pack_lanes() {
   if (n_lanes_ != 0) return;
   constexpr std::size_t multiple = simd::lane_multiple<T>;
   const std::size_t n = batch.n_samples, d = batch.dim;
-  n_lanes_ = (n + multiple - 1) / multiple * multiple;
+  n_lanes_ = simd::round_up_to_lanes<T>(n);
   lane_tokens_.assign(longest_ * d * n_lanes_, T(0));
   lane_gaps_.assign(longest_ * n_lanes_, std::numeric_limits<T>::quiet_NaN());
   lane_optimal_.assign(n_lanes_, T(0));

@@ -3,7 +3,6 @@
 // steps on one thread (benchmarks/, step/ngd on the grid of shapes), where the choice is compared with the best of the three.
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 
 #include "core/trainer/trajectory.h"
@@ -37,9 +36,10 @@ Form cheapest_form(const Layer<T>& layer) {
   const auto tokens = static_cast<double>(batch.total_tokens());
   // Set-up is paid once. Not the number asked for: a run in parts must take the same form as one in a whole.
   constexpr double steps = 1000.0;
-  constexpr double width = sizeof(T), multiple = simd::lane_multiple<T>;
+  constexpr double width = sizeof(T);
   // With the sample index last, padding is work too.
-  const double n = fits_lanes(layer) ? std::ceil(samples / multiple) * multiple : samples;
+  const double n =
+      fits_lanes(layer) ? static_cast<double>(simd::round_up_to_lanes<T>(batch.n_samples)) : samples;
   const double pass = step_cost + std::max(time_of<T>(4.0 * tokens * n / samples * d, attention_speed),
                                            traffic(tokens * d * width));
   // Weights and gradient are each gone through three times beside the products.
@@ -67,7 +67,7 @@ bool fits_lanes(const Layer<T>& layer) {
   constexpr std::size_t multiple = simd::lane_multiple<T>, most_bytes = 160 << 10, most_copied = 64 << 20;
   std::size_t longest = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
-  const std::size_t lanes = (batch.n_samples + multiple - 1) / multiple * multiple;
+  const std::size_t lanes = simd::round_up_to_lanes<T>(batch.n_samples);
   // Padding is work too, where it is more than a few vectors.
   return longest * batch.dim <= most_bytes / 64 && longest * batch.dim * lanes * sizeof(T) <= most_copied &&
          (longest * lanes <= 2 * batch.total_tokens() || lanes == multiple);
