@@ -48,12 +48,13 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
       stride(padded_stride<T>(view.dim)) {
   const std::size_t n = batch.n_samples;
   scale_gaps();
-  queries.assign(n * stride, T(0));
+  queries = zero_rows();
   for (std::size_t i = 0; i < n; ++i) {
     std::copy_n(batch.query(i), batch.dim, queries.begin() + static_cast<std::ptrdiff_t>(i * stride));
     longest_ = std::max(longest_, batch.tokens_of(i));
   }
-  work_.assign(2 * longest_ * static_cast<std::size_t>(n_threads), T(0));
+  work_stride_ = simd::round_up_to_lanes<T>(2 * longest_) + simd::lane_multiple<T>;
+  work_.assign(work_stride_ * static_cast<std::size_t>(n_threads), T(0));
   stats_.resize(n);
   terms_.resize(n);
   for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &log_unit_, &inverse_query_,
@@ -92,7 +93,8 @@ void Layer<T>::store_tokens() {
   if (options.token_storage == StoredTokens::working) return;
   constexpr std::size_t line = 64 / sizeof(std::uint16_t);
   half_stride_ = (batch.dim + line - 1) / line * line;
-  half_tokens_.assign(scores.gaps.size() * half_stride_, 0);
+  half_tokens_ = zeros<std::uint16_t>(batch.n_samples, n_threads,
+                                      [this](std::size_t i) { return scores.first[i] * half_stride_; });
   const auto narrow = options.token_storage == StoredTokens::f16 ? data::encode_f16 : data::encode_bf16;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
@@ -162,7 +164,7 @@ void Layer<T>::attend(const T* projected, T* rows) {
   const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(batch.dim);
   for_each_index(batch.n_samples, threads_for(flops), [&](std::size_t i, std::size_t thread) {
     T* row = rows == nullptr ? nullptr : rows + i * stride;
-    const auto stats = attend_one(i, projected + i * stride, row, work_.data() + 2 * longest_ * thread);
+    const auto stats = attend_one(i, projected + i * stride, row, work_.data() + work_stride_ * thread);
     note(i, stats, static_cast<double>(stats.largest));
   });
 }
@@ -174,7 +176,7 @@ void Layer<T>::attend_scores(const T* token_scores, T* weights) {
       batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
       [&](std::size_t i, std::size_t thread) {
         const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
-        T* space = work_.data() + 2 * longest_ * thread;
+        T* space = work_.data() + work_stride_ * thread;
         T* r = weights == nullptr ? space + longest_ : weights + first;
         std::copy_n(token_scores + first, n_tokens, space);
         simd::AttentionArgs<T> args{};

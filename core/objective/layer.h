@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/objective/blocked.h"
+#include "core/objective/first_touch.h"
 #include "core/objective/sample_terms.h"
 #include "simd/dispatch.h"
 #include "softstep/objective.h"
@@ -27,7 +28,12 @@ class Layer {
   const int n_threads;
   const TokenScores scores;
   const std::size_t stride;  ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
-  std::vector<T> queries;    ///< Z, [n_samples] rows of stride
+  LargeArray<T> queries;     ///< Z, [n_samples] rows of stride
+
+  /// An n x d array with row stride, each row first written by the thread that attends to its sample.
+  LargeArray<T> zero_rows() const {
+    return zeros<T>(batch.n_samples, n_threads, [this](std::size_t i) { return i * stride; });
+  }
 
   /// Forward, and backward if `rows` is not null: g without l', from V = `projected`; both n x d with row stride.
   void attend(const T* projected, T* rows);
@@ -69,13 +75,14 @@ class Layer {
   void read_lanes();
   SampleTerms<T> terms_of(std::size_t i) const;
 
-  std::vector<T> gaps_;                     // scores.gaps in T, in the unit of their sample
-  std::vector<double> gap_units_;           // powers of two: the largest gap of a sample is in [1, 2) units
-  std::size_t longest_ = 0;                 // most tokens in one sample
-  bool in_cache_ = false;                   // all tokens
-  std::vector<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
+  std::vector<T> gaps_;                    // scores.gaps in T, in the unit of their sample
+  std::vector<double> gap_units_;          // powers of two: the largest gap of a sample is in [1, 2) units
+  std::size_t longest_ = 0;                // most tokens in one sample
+  bool in_cache_ = false;                  // all tokens
+  LargeArray<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
   std::size_t half_stride_ = 0;
-  std::vector<T> work_;  // scores and weights of one sample per thread
+  std::vector<T> work_;          // scores and weights of one sample per thread
+  std::size_t work_stride_ = 0;  // of a thread: no two share a cache line
   std::vector<simd::AttentionStats<T>> stats_;
   std::vector<Scaled> terms_;
   double optimal_loss_ = 0.0;

@@ -60,7 +60,7 @@ template <class T>
 struct Objective<T>::Impl {
   Layer<T> layer;
   std::string isa;
-  std::vector<T> projected, rows;  // V = Z W^T; g, then scaled by e^(c_i - C) l'_i / n
+  LargeArray<T> projected, rows;  // V = Z W^T; g, then scaled by e^(c_i - C) l'_i / n
 
   Impl(const BatchView<T>& batch, const ObjectiveOptions& options)
       : layer(batch, options), isa(layer.isa.name) {}
@@ -72,7 +72,7 @@ struct Objective<T>::Impl {
 
   void project(const T* weights) {
     const std::size_t d = layer.batch.dim, stride = layer.stride;
-    projected.resize(layer.queries.size());
+    if (projected.empty()) projected = layer.zero_rows();
     for_each_block(layer.batch.n_samples, d, layer.threads_for(flops()), [&](Block block) {
       layer.kernels.product_nt({block.n_rows, block.n_cols, d, layer.queries.data() + block.row * stride,
                                 stride, weights + block.col * d, d,
@@ -111,7 +111,7 @@ void Objective<T>::evaluate(const T* weights, Evaluation<T>& out, unsigned want)
   Impl& me = *impl_;
   me.project(weights);
   const bool want_rows = (want & want_gradient) != 0;
-  if (want_rows) me.rows.resize(me.projected.size());
+  if (want_rows && me.rows.empty()) me.rows = me.layer.zero_rows();
   me.layer.attend(me.projected.data(), want_rows ? me.rows.data() : nullptr);
   if ((want & want_loss_gap) != 0) me.layer.loss_gap(out);
   if ((want & want_attention) != 0) me.layer.attention_of_optimal(out);

@@ -25,8 +25,8 @@ class DenseTrajectory final : public Trajectory<T> {
         dim_(layer.batch.dim),
         row_stride_(layer.batch.dim),
         master_(pass_.laid_out(state.master_weights)),
-        projected_(pass_.size(), T(0)),
-        rows_(pass_.size(), T(0)) {
+        projected_(pass_.zero_rows()),
+        rows_(pass_.zero_rows()) {
     if (along_gradient && master_.empty() && pass_.transposed() && pays_without_gradient(layer)) {
       gram_norm_.emplace(layer);
       if (!gram_norm_->is_usable()) gram_norm_.reset();
@@ -102,7 +102,7 @@ class DenseTrajectory final : public Trajectory<T> {
   std::size_t dim_, row_stride_;  // of weights_
   std::vector<T> weights_;
   std::vector<double> master_;
-  std::vector<T> projected_, rows_;  // V; g unless it is the gradient's entries
+  LargeArray<T> projected_, rows_;  // V; g unless it is the gradient's entries
   std::optional<GramNorm<T>> gram_norm_;
 };
 

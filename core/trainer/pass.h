@@ -30,6 +30,10 @@ class Pass {
   std::size_t size() const {
     return lanes_ ? layer_.batch.dim * layer_.n_lanes() : layer_.batch.n_samples * layer_.stride;
   }
+  /// For V or g: zeros, each row first written by the thread that works on it.
+  LargeArray<T> zero_rows() const {
+    return zeros<T>(n_rows(), layer_.n_threads, [this](std::size_t i) { return i * n_cols(); });
+  }
   std::size_t n_rows() const { return lanes_ ? layer_.batch.dim : layer_.batch.n_samples; }
   std::size_t n_cols() const { return lanes_ ? layer_.n_lanes() : layer_.stride; }
   /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over lanes.

@@ -56,10 +56,12 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
                    });
     return w;
   }
-  std::vector<T> token_gram() const {
+  // Its rows are first written by the threads that read them in apply_gram(): both split the tokens into the same bands.
+  LargeArray<T> token_gram() const {
     const Layer<T>& layer = this->layer_;
     const std::size_t n = layer.batch.n_samples, d = layer.batch.dim;
-    std::vector<T> tokens(n_ * d), gram(n_ * n_);
+    std::vector<T> tokens(n_ * d);
+    LargeArray<T> gram(n_ * n_);
     std::vector<std::size_t> sample(n_);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t t = 0; t < layer.batch.tokens_of(i); ++t) {
@@ -82,7 +84,7 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
 
   Pass<T> pass_;
   std::size_t n_;  // tokens of all samples
-  std::vector<T> gram_;
+  LargeArray<T> gram_;
 };
 
 }  // namespace softstep
