@@ -1,12 +1,15 @@
 #include "core/max_margin/barrier.h"
 
 #include <cmath>
+#include <limits>
 
 namespace softstep {
 namespace {
 
-constexpr double growth = 10.0;       // of tau from one minimiser to the next
-constexpr double near_centre = 1e-3;  // squared decrement at which a point counts as minimiser
+constexpr double growth = 10.0;  // of tau from one minimiser to the next
+// Squared decrements from which Newton's method converges quadratically, and at which a point counts as minimiser: an
+// active margin may be off by the decrement itself, so the first would not do.
+constexpr double near_centre = 1e-3, centre = 1e-16;
 constexpr std::size_t steps_a_centre = 100;
 
 }  // namespace
@@ -17,12 +20,13 @@ void follow_path(Barrier& barrier, std::vector<double> x, double tau, std::size_
   std::vector<double> direction(x.size()), trial(x.size());
   std::size_t steps = 0;
   for (;; tau *= growth) {
+    double before = std::numeric_limits<double>::infinity();
     for (std::size_t k = 0; k < steps_a_centre; ++k) {
       const double decrement = barrier.newton(tau, x, direction);
-      if (!(decrement > near_centre)) {
-        if (std::isnan(decrement)) return;
-        break;
-      }
+      if (std::isnan(decrement)) return;
+      // Once near, a decrement that does not halve is rounding.
+      if (!(decrement > centre) || (before <= near_centre && !(decrement <= 0.5 * before))) break;
+      before = decrement;
       if (steps == most_steps) return;
       ++steps;
       const double now = barrier.value(tau, x);

@@ -134,7 +134,8 @@ struct NormMaxMarginOptions {
 /// `multipliers` are scaled so that the bound is their sum. `kkt_residual` is the worst of |min(lambda_k / max lambda,
 /// <A_k, W> - 1)| and 1 - <sum lambda A, W> / (||W|| ||sum lambda A||_*); interior points leave it of the order of the
 /// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance; max_sweeps
-/// with fewer sweeps: rounding left a larger one, that of the answer. `n_support` counts multipliers above 1e-6 of the
+/// with fewer sweeps: rounding left a larger one, that of the answer (measured: below 1e-8 up to p = 4 and for the nuclear norm,
+/// of the order of 1e-7 to 1e-5 at p = 6 and above). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
 template <class T>
 MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMaxMarginOptions& options = {});
