@@ -2,17 +2,17 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 
 #include "interrupt.h"
 #include "softstep/max_margin.h"
 
 namespace softstep::program {
 
-/// Solves with a progress line, and stops (status interrupted) at Ctrl-C.
-template <class T>
-MaxMarginResult solve_with_progress(const BatchView<T>& batch, MaxMarginOptions options, ProgressLine& line) {
+/// What `progress` of the solvers is to do: a progress line, and a stop (status interrupted) at Ctrl-C.
+inline std::function<bool(std::size_t, double, double)> solver_progress(ProgressLine& line) {
   auto shown = std::chrono::steady_clock::now();
-  options.progress = [&](std::size_t sweeps, double gap, double residual) {
+  return [&line, shown](std::size_t sweeps, double gap, double residual) mutable {
     const auto now = std::chrono::steady_clock::now();
     if (line.active() && now - shown > std::chrono::milliseconds(100)) {
       shown = now;
@@ -23,6 +23,12 @@ MaxMarginResult solve_with_progress(const BatchView<T>& batch, MaxMarginOptions 
     }
     return !interrupted();
   };
+}
+
+/// Solves with a progress line.
+template <class T>
+MaxMarginResult solve_with_progress(const BatchView<T>& batch, MaxMarginOptions options, ProgressLine& line) {
+  options.progress = solver_progress(line);
   return solve_max_margin(batch, options);
 }
 

@@ -22,8 +22,9 @@ namespace {
 
 struct Options {
   DataOptions data;
-  std::string out, json;
-  double tolerance = MaxMarginOptions{}.tolerance;
+  std::string out, json, selected, norm = to_string(MatrixNorm::frobenius);
+  double tolerance = MaxMarginOptions{}.tolerance, p = 0.0;
+  CLI::Option *p_option = nullptr, *tolerance_option = nullptr;
   std::int64_t threads = 1, max_sweeps = static_cast<std::int64_t>(MaxMarginOptions{}.max_sweeps);
 };
 
@@ -33,15 +34,43 @@ int exit_code(MaxMarginStatus status) {
   return solved ? exit_success : exit_ending;
 }
 
+// The tokens that a file chooses: tensor `selected` [n], or those that its `weights` attend to.
+template <class T>
+std::vector<std::size_t> read_selected(const std::string& file, const BatchView<T>& batch) {
+  std::vector<std::size_t> selected = load_selected(file);
+  if (selected.empty()) selected = selected_tokens(batch, load_weights(file, batch.dim).data());
+  return selected;
+}
+
+template <class T>
+MaxMarginResult solve_batch(const BatchView<T>& batch, const NormMaxMarginOptions& solver,
+                            ProgressLine& line) {
+  if (solver.norm == MatrixNorm::frobenius) {
+    MaxMarginOptions frobenius;
+    frobenius.tolerance = solver.tolerance;
+    frobenius.max_sweeps = solver.max_sweeps;
+    frobenius.n_threads = solver.n_threads;
+    frobenius.selected = solver.selected;
+    return solve_with_progress(batch, frobenius, line);
+  }
+  NormMaxMarginOptions with_progress = solver;
+  with_progress.progress = solver_progress(line);
+  return solve_max_margin_in_norm(batch, with_progress);
+}
+
 // In the type the file stores, so that a file of float32 or float64 is used where it lies.
 template <class T>
-int solve_as(const Options& options, const MaxMarginOptions& solver) {
-  const Dataset<T> data = load_data<T>(options.data);
+int solve_as(const Options& options, NormMaxMarginOptions solver) {
+  // Chosen tokens need no decoder.
+  const bool choose = !options.selected.empty();
+  const Dataset<T> data = choose && options.data.decoder.empty() ? load_dataset<T>(options.data.file)
+                                                                 : load_data<T>(options.data);
+  if (choose) solver.selected = read_selected(options.selected, data.view());
   const auto start = std::chrono::steady_clock::now();
   MaxMarginResult result;
   {
     ProgressLine line;
-    result = solve_with_progress(data.view(), solver, line);
+    result = solve_batch(data.view(), solver, line);
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
@@ -55,6 +84,8 @@ int solve_as(const Options& options, const MaxMarginOptions& solver) {
   Json json;
   json["status"] = status;
   json["norm"] = number(result.norm);
+  json["norm_kind"] = options.norm;
+  json["p"] = solver.norm == MatrixNorm::l_p ? Json(solver.p) : Json(nullptr);
   json["margin"] = number(result.margin);
   json["duality_gap"] = number(result.duality_gap);
   json["kkt_residual"] = number(result.kkt_residual);
@@ -67,6 +98,7 @@ int solve_as(const Options& options, const MaxMarginOptions& solver) {
   json["tolerance"] = number(solver.tolerance);
   json["threads"] = solver.n_threads;
   json["data"] = options.data.file;
+  json["selected"] = choose ? Json(options.selected) : Json(nullptr);
   json["written"] = written ? Json(options.out) : Json(nullptr);
 
   std::vector<std::pair<std::string, std::string>> rows = {{"status", status}};
@@ -74,7 +106,8 @@ int solve_as(const Options& options, const MaxMarginOptions& solver) {
     rows.emplace_back("certificate",
                       rounded(result.certificate, 3) + " (0 would be a proof; see docs/command-line.md)");
   } else {
-    rows.emplace_back("norm of W_mm", rounded(result.norm, 10));
+    const std::string kind = solver.norm == MatrixNorm::l_p ? "l_" + shortest(solver.p) : options.norm;
+    rows.emplace_back("norm of W_mm", rounded(result.norm, 10) + " (" + kind + ")");
     rows.emplace_back("margin", rounded(result.margin, 10));
     rows.emplace_back("duality gap", rounded(result.duality_gap, 3) + " (relative)");
     rows.emplace_back("KKT residual", rounded(result.kkt_residual, 3));
@@ -93,14 +126,22 @@ int solve_as(const Options& options, const MaxMarginOptions& solver) {
 }
 
 int run_solve(const Options& options) {
-  MaxMarginOptions solver;
-  solver.tolerance = options.tolerance;
+  NormMaxMarginOptions solver;
+  solver.norm = parse_matrix_norm(options.norm);
+  const bool is_lp = solver.norm == MatrixNorm::l_p, has_p = options.p_option->count() != 0;
+  if (is_lp && !has_p) throw InvalidArgument("--p", "missing (--norm lp needs one)");
+  if (!is_lp && has_p)
+    throw InvalidArgument("--p", "only goes with --norm lp (here it is " + options.norm + ")");
+  if (is_lp) solver.p = options.p;
+  if (solver.norm == MatrixNorm::frobenius || options.tolerance_option->count() != 0)
+    solver.tolerance = options.tolerance;
   solver.max_sweeps = static_cast<std::size_t>(options.max_sweeps);
   solver.n_threads = resolved_threads(options.threads);
   solver.validate();
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
   outputs.add_input("--decoder", options.data.decoder);
+  outputs.add_input("--selected", options.selected);
   outputs.add("--out", options.out);
   if (options.json != "-") outputs.add("--json", options.json);
   catch_interrupts();
@@ -115,7 +156,18 @@ Command add_solve(CLI::App& program) {
   CLI::App* app = program.add_subcommand("solve", "Solve the max-margin problem (W-SVM) of a data set");
   add_data(*app, options->data)->required();
   app->add_option("--out", options->out, "Write W_mm, tensor `weights` [d,d]")->type_name("FILE");
-  add_real(*app, "--tolerance", options->tolerance, "Relative duality gap and KKT residual to reach");
+  options->tolerance_option = add_real(
+      *app, "--tolerance", options->tolerance,
+      "Relative duality gap and KKT residual to reach; lp and nuclear: the gap alone, 1e-8 unless given");
+  add_word(*app, "--norm", options->norm,
+           {to_string(MatrixNorm::frobenius), to_string(MatrixNorm::l_p), to_string(MatrixNorm::nuclear)},
+           "Norm to minimise; lp and nuclear for small problems");
+  options->p_option = add_real(*app, "--p", options->p, "p of --norm lp, above 1");
+  options->p_option->default_str("");
+  app->add_option("--selected", options->selected,
+                  "Solve for the tokens of this file in place of the optimal ones: tensor `selected` [n], or "
+                  "`weights` [d,d], which select the tokens they attend to")
+      ->type_name("FILE");
   add_whole(*app, "--max-sweeps", options->max_sweeps, 1, 1000000000000, "Give up after this many sweeps");
   add_threads(*app, options->threads, "Threads; the result has the same bits for any number");
   add_json(*app, options->json);
@@ -124,6 +176,8 @@ Command add_solve(CLI::App& program) {
       "  softstep solve --data data.safetensors\n"
       "  softstep solve --data data.safetensors --tolerance 1e-8 --threads 0 --out W.safetensors --json "
       "solve.json\n"
+      "  softstep solve --data data.safetensors --norm nuclear --selected trained.safetensors\n"
+      "  softstep solve --data data.safetensors --norm lp --p 1.75 --out W.safetensors\n"
       "Exit code 1 if the data are not separable or the sweeps ran out.");
   return {app, [options] { return run_solve(*options); }};
 }

@@ -259,6 +259,34 @@ void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType
   data::write_tensor_file(path, std::move(tensors), {});
 }
 
+std::vector<std::size_t> load_selected(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const TensorEntry* tensor = file.find("selected");
+  if (tensor == nullptr) return {};
+  if (tensor->shape.size() != 1)
+    refuse(path, *tensor,
+           "has shape " + data::shape_text(tensor->shape) + " (need [n], an index per sample)");
+  std::vector<std::size_t> out;
+  const auto keep = [&](std::size_t k, bool good, double value) {
+    if (!good)
+      refuse(
+          path, *tensor,
+          "sample " + std::to_string(k) + ": " + data::number_text(value) + " (need a whole number from 0)");
+    out.push_back(static_cast<std::size_t>(value));
+  };
+  if (data::is_float(tensor->dtype)) {
+    const std::vector<double> values = data::decode<double>(path, *tensor);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      keep(k, values[k] >= 0.0 && values[k] < 0x1p53 && values[k] == std::floor(values[k]), values[k]);
+    return out;
+  }
+  std::vector<std::int64_t> owned;
+  const std::int64_t* values = indices(path, *tensor, owned);
+  for (std::size_t k = 0; k < tensor->count; ++k)
+    keep(k, values[k] >= 0 && values[k] < (std::int64_t{1} << 53), static_cast<double>(values[k]));
+  return out;
+}
+
 template Dataset<float> load_dataset<float>(const std::string&);
 template Dataset<double> load_dataset<double>(const std::string&);
 template void save_dataset(const std::string&, const Dataset<float>&, StoredType);

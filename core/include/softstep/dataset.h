@@ -112,4 +112,8 @@ std::vector<double> load_weights(const std::string& path, std::size_t dim);
 void save_weights(const std::string& path, const std::vector<double>& weights, std::size_t dim,
                   StoredType type = StoredType::f64);
 
+/// Reads tensor `selected` [n], token indices of an integer or whole floating-point type, for
+/// MaxMarginOptions::selected; empty if the file has none. Throws InvalidArgument.
+std::vector<std::size_t> load_selected(const std::string& path);
+
 }  // namespace softstep
