@@ -118,26 +118,60 @@ struct GradientBound {
   double exponent = 0.0;   ///< absolute error of log |G|
 };
 
+/// What is added up, and how far each part may be off: |computed - exact| <= expm1(theta) |exact|. A factor common to all is a
+/// change of length only, so that the direction moves by the parts beside the largest alone:
+///   |G~ - G| <= sum_{P not largest} expm1(theta + theta_largest) |P|  +  `rest`, errors of other kinds.
+struct Part {
+  double size, theta;
+};
+
+/// Sizes and rest are relative to |G|.
+inline GradientBound bound_of_sum(const std::vector<Part>& parts, double rest, double u) {
+  const auto largest = std::max_element(parts.begin(), parts.end(),
+                                        [](const Part& a, const Part& b) { return a.size < b.size; });
+  if (largest == parts.end()) return {};
+  double relative = rest;
+  for (auto part = parts.begin(); part != parts.end(); ++part)
+    if (part != largest && part->size != 0.0)
+      relative += std::expm1(part->theta + largest->theta) * part->size;
+  // Vectors relatively so near have unit vectors at most twice as far apart; the norm rounds by 4 u.
+  return {2.0 * 1.01 * relative + 4.0 * u,
+          1.01 * (largest->theta + relative / std::max(0.0, 1.0 - relative)) + 8.0 * u};
+}
+
+/// What a sample comes with before its row is computed.
+struct SampleError {
+  double score = 0.0;  ///< delta: of each s_t
+  double token_score =
+      0.0;  ///< of each gamma_t, beside its rounding; 0 for a decoder scored once, in twice the precision
+};
+
+/// How a block's gradient is made of the samples' rows, sum_i f_i(row_i) with f_i linear: |f_i(x)|, and the norm of f_i(a) for
+/// a >= 0 with every factor in absolute value. `roundings`: of f_i beyond those of an outer product.
+template <class Size, class Magnitude>
+struct RowUse {
+  Size size;            ///< (i, const double* x)
+  Magnitude magnitude;  ///< (i, const double* a)
+  double roundings = 0.0;
+};
+
 /// For working type unit roundoff u; `norm` is that of the (shifted) gradient of `values`. G is a sum over
 /// samples i and pairs of tokens (t,k) of
-///   P = -(1/n) l'(m) p_t p_k (gamma_t - gamma_k) (x_t - x_k) z^T.
+///   P = -(1/n) l'(m) p_t p_k (gamma_t - gamma_k) f_i(x_t - x_k).
 /// Errors of the scores, at most delta, multiply each P by some e^theta,
 ///   |theta| <= 4 delta + expm1(2 delta) e^c M + (roundings of c and m).
-///
-/// A factor common to all is a change of length only, so that the direction moves by the pairs beside the
-/// largest alone: |G~ - G| <= sum_{P not largest} expm1(theta + theta_largest) |P|. The rows' own error,
-/// K u sum a_t |x_t| |z|, and that of the product over n samples are added.
-template <class Number, class T>
+/// The rows' own error, K u f_i(sum a_t |x_t|), that of the product over n samples, and that of gamma_t - gamma_k where token
+/// scores are rounded, are added.
+template <class Number, class Size, class Magnitude>
 GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<SampleValue<Number>>& values,
-                             const T* w, const Number& norm, double u) {
+                             const std::vector<SampleError>& errors, const RowUse<Size, Magnitude>& use,
+                             const Number& norm, double u) {
   using std::exp;
   const std::size_t d = problem.dim, n = values.size();
   const double u_double = 0x1p-53;
-  struct Pair {
-    double size, theta;
-  };
-  std::vector<Pair> pairs;
-  double rounding = 0.0;
+  std::vector<Part> pairs;
+  std::vector<double> x(d);
+  double rest = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
     const Sample<Number>& sample = problem.samples[i];
     const SampleValue<Number>& value = values[i];
@@ -146,47 +180,61 @@ GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<S
     const auto token = [&](std::size_t t, std::size_t j) {
       return static_cast<double>(sample.tokens[t * d + j]);
     };
-    double query_norm = 0.0, largest_gap = 0.0, row_norm = 0.0;
-    for (const Number& z : sample.query) query_norm = std::hypot(query_norm, static_cast<double>(z));
+    double largest_gap = 0.0;
     for (const Number& gap : sample.gaps) largest_gap = std::max(largest_gap, static_cast<double>(gap));
     for (std::size_t j = 0; j < d; ++j) {
-      double magnitude = 0.0;
-      for (std::size_t t = 0; t < sample.n_tokens; ++t) magnitude += row.weights[t] * std::fabs(token(t, j));
-      row_norm = std::hypot(row_norm, magnitude);
+      x[j] = 0.0;
+      for (std::size_t t = 0; t < sample.n_tokens; ++t) x[j] += row.weights[t] * std::fabs(token(t, j));
     }
-    const double delta = score_error(problem, i, w, u), c = std::fabs(row.exponent);
+    const double delta = errors[i].score, c = std::fabs(row.exponent);
     const double theta =
         4.0 * delta + std::expm1(2.0 * delta) * row.shifted_moment + u * (c + largest_gap) +
         (8.0 * static_cast<double>(sample.n_tokens) + 16.0) * u * row.shifted_moment +
-        4.0 * u_double * (c + std::fabs(static_cast<double>(sample.optimal_score)) + largest_gap);
-    const Number relative_slope = value.slope * Number(query_norm) / norm;
+        4.0 * u_double * (c + std::fabs(static_cast<double>(sample.optimal_score)) + largest_gap) +
+        3.0 * errors[i].token_score;
+    const Number relative_slope = value.slope / norm;
+    // A size may be 0 where the quotient by the norm is beyond double: products first.
     const Number scale = relative_slope * exp(Number(Number(row.exponent) - value.slope_shift));
-    rounding += (row_error_factor(sample.n_tokens) + static_cast<double>(n) + 8.0) * u * row_norm *
-                static_cast<double>(scale);
+    rest += (row_error_factor(sample.n_tokens) + static_cast<double>(n) + 8.0 + use.roundings) * u *
+            static_cast<double>(Number(scale * Number(use.magnitude(i, x.data()))));
 
     for (std::size_t t = 0; t < sample.n_tokens; ++t)
       for (std::size_t k = 0; k < t; ++k) {
-        if (sample.gaps[t] == sample.gaps[k]) continue;
-        double distance = 0.0;
-        for (std::size_t j = 0; j < d; ++j) distance = std::hypot(distance, token(t, j) - token(k, j));
+        if (sample.gaps[t] == sample.gaps[k] && errors[i].token_score == 0.0) continue;
+        for (std::size_t j = 0; j < d; ++j) x[j] = token(t, j) - token(k, j);
         const Number exponent = value.attention.relative_scores[t] + value.attention.relative_scores[k];
         const Number p_p = exp(Number(exponent - value.slope_shift)) /
                            (value.attention.normalizer * value.attention.normalizer);
+        const Number size = p_p * relative_slope * Number(use.size(i, x.data()));
         const Number difference = sample.gaps[t] - sample.gaps[k];
-        pairs.push_back(
-            {std::fabs(static_cast<double>(Number(p_p * relative_slope * difference))) * distance, theta});
+        pairs.push_back({std::fabs(static_cast<double>(Number(size * difference))), theta});
+        rest += 2.0 * errors[i].token_score * static_cast<double>(size) * std::exp(theta);
       }
   }
-  const auto largest = std::max_element(pairs.begin(), pairs.end(),
-                                        [](const Pair& a, const Pair& b) { return a.size < b.size; });
-  if (largest == pairs.end()) return {};
-  double relative = rounding;
-  for (auto pair = pairs.begin(); pair != pairs.end(); ++pair)
-    if (pair != largest && pair->size != 0.0)
-      relative += std::expm1(pair->theta + largest->theta) * pair->size;
-  // Vectors relatively so near have unit vectors at most twice as far apart; the norm rounds by 4 u.
-  return {2.0 * 1.01 * relative + 4.0 * u,
-          1.01 * (largest->theta + relative / std::max(0.0, 1.0 - relative)) + 8.0 * u};
+  return bound_of_sum(pairs, rest, u);
+}
+
+inline double norm_of(const double* x, std::size_t n) {
+  double norm = 0.0;
+  for (std::size_t j = 0; j < n; ++j) norm = std::hypot(norm, x[j]);
+  return norm;
+}
+
+/// The same at W, for a fixed decoder: f_i(x) = x z_i^T.
+template <class Number, class T>
+GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<SampleValue<Number>>& values,
+                             const T* w, const Number& norm, double u) {
+  std::vector<SampleError> errors;
+  std::vector<double> query_norms;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    errors.push_back({score_error(problem, i, w, u), 0.0});
+    query_norms.push_back(0.0);
+    for (const Number& z : problem.samples[i].query)
+      query_norms[i] = std::hypot(query_norms[i], static_cast<double>(z));
+  }
+  const auto outer = [&](std::size_t i, const double* x) { return norm_of(x, problem.dim) * query_norms[i]; };
+  return gradient_bound(problem, values, errors, RowUse<decltype(outer), decltype(outer)>{outer, outer}, norm,
+                        u);
 }
 
 }  // namespace softstep::reference

@@ -84,19 +84,17 @@ struct SampleValue {
   std::vector<Number> row;      ///< sum_t weights_t x_t
 };
 
-/// One sample at W (dim x dim, row-major). `n` samples share the mean.
-template <class Number, class T>
-SampleValue<Number> sample_value(const Problem<Number>& problem, std::size_t i, const T* w, Loss loss,
-                                 const Number& shift = Number(0)) {
+/// One sample whose scores are x_t . v. The samples of the problem share the mean.
+template <class Number>
+SampleValue<Number> sample_value_at(const Problem<Number>& problem, std::size_t i,
+                                    const std::vector<Number>& v, Loss loss,
+                                    const Number& shift = Number(0)) {
   using std::exp;
   const std::size_t d = problem.dim;
   const Sample<Number>& sample = problem.samples[i];
   SampleValue<Number> out;
-  out.projected_query.assign(d, Number(0));
-  for (std::size_t r = 0; r < d; ++r)
-    for (std::size_t c = 0; c < d; ++c) out.projected_query[r] += Number(w[r * d + c]) * sample.query[c];
-  const std::vector<Number> s =
-      scores(sample.tokens.data(), d, sample.n_tokens, d, out.projected_query.data());
+  out.projected_query = v;
+  const std::vector<Number> s = scores(sample.tokens.data(), d, sample.n_tokens, d, v.data());
   out.attention = attention(sample.n_tokens, s.data(), sample.gaps.data(), sample.optimal);
   const Number& m = out.margin = sample.optimal_score - out.attention.gap_to_optimal;
   // -l'(m) = e^-m / (1 + e^-m) or e^-m: a positive margin goes into the exponent.
@@ -107,6 +105,17 @@ SampleValue<Number> sample_value(const Problem<Number>& problem, std::size_t i, 
   for (Number& weight : out.weights) weight *= -out.slope;
   out.row = weighted_sum(sample.tokens.data(), d, sample.n_tokens, d, out.weights.data());
   return out;
+}
+
+/// One sample at W (dim x dim, row-major).
+template <class Number, class T>
+SampleValue<Number> sample_value(const Problem<Number>& problem, std::size_t i, const T* w, Loss loss,
+                                 const Number& shift = Number(0)) {
+  const std::size_t d = problem.dim;
+  std::vector<Number> v(d, Number(0));
+  for (std::size_t r = 0; r < d; ++r)
+    for (std::size_t c = 0; c < d; ++c) v[r] += Number(w[r * d + c]) * problem.samples[i].query[c];
+  return sample_value_at(problem, i, v, loss, shift);
 }
 
 /// dL/dW e^-shift from the values of all samples: sum_i row_i z_i^T.

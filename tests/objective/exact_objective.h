@@ -18,6 +18,21 @@ inline reference::Loss exact_loss(Loss loss) {
   return loss == Loss::logistic ? reference::Loss::logistic : reference::Loss::exponential;
 }
 
+/// |m_i - exact| for scores right to delta. m - gamma_a = e^c mu: its error is (8 T + 16) u e^c (1 + |c|) M from the row
+/// (error_bounds.h), that of the exponent c, and expm1(2 delta) e^c M from the scores. Beside it stands the rounded gap of the
+/// pivot.
+inline Exact margin_error(const reference::Sample<Exact>& sample, const reference::SampleValue<Exact>& value,
+                          double delta, double u) {
+  const auto row = reference::row_magnitude(sample, value.attention);
+  const auto& z = value.attention.relative_scores;
+  const auto pivot = static_cast<std::size_t>(std::max_element(z.begin(), z.end()) - z.begin());
+  Exact error = 4 * 0x1p-53 * sample.gaps[pivot];
+  if (std::isinf(row.exponent)) return error;
+  const double c = std::fabs(row.exponent), t = static_cast<double>(z.size());
+  const double factor = std::expm1(2.0 * delta + u * c) + (8.0 * t + 16.0) * u;
+  return error + Exact(1.01 * factor * (1.0 + c) * row.moment) * exp(Exact(row.exponent));
+}
+
 template <class T>
 struct ExactObjective {
   reference::Problem<Exact> problem;
@@ -41,20 +56,7 @@ struct ExactObjective {
       loss += reference::loss_value(exact_loss(kind), values[i].margin) / Exact(values.size());
       const double delta = reference::score_error(problem, i, w.data(), u);
       score_errors.push_back(delta);
-      // m - gamma_a = e^c mu: its error is (8 T + 16) u e^c (1 + |c|) M from the row (error_bounds.h), that
-      // of the exponent c, and expm1(2 delta) e^c M from the scores. Beside it stands the rounded gap of the
-      // pivot.
-      const auto row = reference::row_magnitude(problem.samples[i], values[i].attention);
-      const auto& z = values[i].attention.relative_scores;
-      const auto pivot = static_cast<std::size_t>(std::max_element(z.begin(), z.end()) - z.begin());
-      Exact error = 4 * 0x1p-53 * problem.samples[i].gaps[pivot];
-      if (!std::isinf(row.exponent)) {
-        const double c = std::fabs(row.exponent), t = static_cast<double>(z.size());
-        error +=
-            Exact(1.01 * (std::expm1(2.0 * delta + u * c) + (8.0 * t + 16.0) * u) * (1.0 + c) * row.moment) *
-            exp(Exact(row.exponent));
-      }
-      margin_errors.push_back(error);
+      margin_errors.push_back(margin_error(problem.samples[i], values[i], delta, u));
     }
   }
 };

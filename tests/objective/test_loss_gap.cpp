@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "exact_gap.h"
 #include "exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
@@ -14,60 +15,6 @@ using namespace softstep;
 using namespace softstep::test;
 
 namespace {
-
-struct Gap {
-  Exact value, bound;
-};
-
-// The gap and how far it may be off. The margin's error passes through l with slope |l'|, at most e^error larger
-// nearby; each term is rounded some 16 times in double, and so is its exponent c - gamma_opt.
-template <class T>
-Gap exact_gap(const ExactObjective<T>& exact, Loss kind, OptimalLoss mode, double value) {
-  const double u = 0x1p-53;
-  const auto loss = exact_loss(kind);
-  const Exact n(exact.values.size());
-  Gap out{Exact(0), Exact(0)};
-  for (std::size_t i = 0; i < exact.values.size(); ++i) {
-    const auto& sample = exact.problem.samples[i];
-    const auto& v = exact.values[i];
-    const auto& z = v.attention.relative_scores;
-    const auto pivot = static_cast<std::size_t>(std::max_element(z.begin(), z.end()) - z.begin());
-    Exact term, from_pivot(0);
-    for (std::size_t t = 0; t < z.size(); ++t)
-      from_pivot += v.attention.attention[t] * (sample.gaps[t] - sample.gaps[pivot]);
-    const Exact pivot_score = sample.optimal_score - sample.gaps[pivot];
-    switch (mode) {
-      case OptimalLoss::optimal:
-        term = reference::loss_difference(loss, sample.optimal_score, v.attention.gap_to_optimal);
-        break;
-      case OptimalLoss::selected:
-        term = reference::loss_difference(loss, pivot_score, from_pivot);
-        break;
-      case OptimalLoss::value:
-      case OptimalLoss::zero:
-        term = reference::loss_value(loss, v.margin);
-    }
-    out.value += term / n;
-    const Exact slope = v.slope * exp(Exact(-v.slope_shift));  // -l'(m) / n
-    const Exact exponent = Exact(1) + abs(sample.optimal_score) + abs(sample.gaps[pivot]) -
-                           z[sample.optimal] +
-                           abs(reference::other_exponent(v.attention, sample.gaps.data()));
-    out.bound +=
-        slope * exact.margin_errors[i] * exp(exact.margin_errors[i]) + 16 * u * exponent * abs(term) / n;
-    if (mode == OptimalLoss::selected || mode == OptimalLoss::optimal) {
-      // gamma_opt and gamma_a are rounded to double before the loss is taken: |d log l'| <= 1.
-      out.bound += 4 * u * exponent * abs(term) / n;
-    } else {
-      out.bound += 4 * u * exponent * slope;
-    }
-  }
-  if (mode == OptimalLoss::value) {
-    out.bound += 4 * u * (abs(out.value) + std::fabs(value));
-    out.value -= Exact(value);
-  }
-  out.bound *= Exact(1.01);
-  return out;
-}
 
 template <class T>
 void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
@@ -86,12 +33,12 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
         std::max(attention_bound, std::expm1(2.0 * exact.score_errors[i] + 2.0 * u * spread) +
                                       (8.0 * static_cast<double>(a.attention.size()) + 16.0) * u);
   }
-  const Gap loss = exact_gap(exact, kind, OptimalLoss::zero, 0.0);
+  const Gap loss = exact_gap(exact.problem, exact.values, exact.margin_errors, kind, OptimalLoss::zero, 0.0);
   const double exact_log = largest_rest == 0 ? -INFINITY : static_cast<double>(log10(largest_rest));
   for (const OptimalLoss mode :
        {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero}) {
     const double value = mode == OptimalLoss::value ? 0.0625 : 0.0;
-    const Gap gap = exact_gap(exact, kind, mode, value);
+    const Gap gap = exact_gap(exact.problem, exact.values, exact.margin_errors, kind, mode, value);
     for_each_isa([&](const simd::Isa& isa) {
       ObjectiveOptions options;
       options.isa = isa.name;
