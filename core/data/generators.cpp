@@ -151,6 +151,29 @@ DatasetParts<double> planar(const GeneratorOptions&, RandomStream& stream) {
   return parts;
 }
 
+// Points: samples of one token, for logistic regression. A separating direction u, the decoder, of unit norm; then per sample a
+// point x = sigma normal() each coordinate, whose part along u is replaced by y (|u . x| + mu): the margin of u is at least mu.
+DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stream) {
+  GeneratorOptions o = given;
+  o.n_tokens = 1;
+  require_positive("signal", o.signal);
+  require_non_negative("noise", o.noise);
+  DatasetParts<double> parts = blank(o);
+  const double sigma = o.noise == 0.0 ? 1.0 / std::sqrt(static_cast<double>(o.dim)) : o.noise;
+  unit_vector(parts.decoder.data(), o.dim, stream);
+  for (std::size_t i = 0; i < o.n_samples; ++i) {
+    double* x = &parts.tokens[i * o.dim];
+    double along = 0.0;
+    for (std::size_t k = 0; k < o.dim; ++k) {
+      x[k] = sigma * stream.normal();
+      along += parts.decoder[k] * x[k];
+    }
+    const double change = parts.labels[i] * (std::fabs(along) + o.signal) - along;
+    for (std::size_t k = 0; k < o.dim; ++k) x[k] += change * parts.decoder[k];
+  }
+  return parts;
+}
+
 struct Model {
   GeneratorInfo info;
   DatasetParts<double> (*make)(const GeneratorOptions&, RandomStream&);
@@ -164,6 +187,9 @@ constexpr Model models[] = {
       "mutually orthogonal tokens, for which the limit is known in closed form; needs d >= n T"},
      orthogonal},
     {{"planar", "two samples of three tokens in the plane: small enough to draw (sizes are fixed)"}, planar},
+    {{"separable",
+      "labelled points (one token each) that a hyperplane separates by a margin, for logistic regression"},
+     separable},
 };
 
 }  // namespace

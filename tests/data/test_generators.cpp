@@ -87,6 +87,14 @@ TEST_CASE("the same seed gives the same bytes as ever", "[data]") {
   CHECK(planar.view().tokens[0] == -0x1.f3f6f83d293dap-2);
   CHECK(hash(planar.view()) == 0x6744d7f32edf9fefu);
 
+  o = options_of("separable", 5, 9, 4, 6);
+  CHECK(generate(o).view().tokens[0] == 0x1.bc9b595ec950ep-2);
+  CHECK(hash(generate(o).view()) == 0x5add1acb0576cc0cu);
+  o = options_of("separable", 20, 1, 8, 1);
+  o.signal = 0.5;
+  o.noise = 1.0;
+  CHECK(hash(generate(o).view()) == 0xbf3b7f243dffae8u);
+
   const std::vector<double> weights = normal_weights(7, 0.5, 5);
   CHECK(weights[0] == -0x1.b17aef80df8efp-1);
   CHECK(weights[1] == 0x1.0860c1f26e7e4p-2);
@@ -246,6 +254,23 @@ TEST_CASE("orthogonal: every inner product is exact", "[data]") {
   }
 }
 
+TEST_CASE("separable: one token a sample, at least the margin from a hyperplane, for any seed", "[data]") {
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    GeneratorOptions o = options_of("separable", 30, 5, 7, seed);
+    o.signal = 0.25;
+    const Dataset<double> data = generate(o);
+    const BatchView<double>& b = data.view();
+    REQUIRE(b.total_tokens() == 30);
+    const double length = dot(b.decoder, b.decoder, 7);
+    CHECK(std::fabs(length - 1.0) <= 16 * 0x1p-53);
+    for (std::size_t i = 0; i < 30; ++i) {
+      const double margin = b.labels[i] * dot(b.decoder, b.sample(i), 7);
+      // u.x, the change and the sum of both are rounded, over numbers of the size of the point.
+      CHECK(margin >= 0.25 - 32 * 0x1p-53 * (1.0 + std::sqrt(dot(b.sample(i), b.sample(i), 7))));
+    }
+  }
+}
+
 TEST_CASE("planar: unique optimal tokens and separable for any seed", "[data]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const Dataset<double> data = generate(options_of("planar", 99, 99, 99, seed));
@@ -279,7 +304,8 @@ TEST_CASE("bad generator options are named", "[data]") {
     require_refused(argument, words, [&] { generate(o); });
   };
   using O = GeneratorOptions;
-  refused("gauss\n", "model", {"gauss", "signal_noise", "random_unit", "orthogonal", "planar"}, [](O&) {});
+  refused("gauss\n", "model", {"gauss", "signal_noise", "random_unit", "orthogonal", "planar", "separable"},
+          [](O&) {});
   for (const char* model : {"signal_noise", "random_unit", "orthogonal"}) {
     refused(model, "n_samples", {"0"}, [](O& o) { o.n_samples = 0; });
     refused(model, "n_tokens", {"0"}, [](O& o) { o.n_tokens = 0; });
@@ -296,7 +322,7 @@ TEST_CASE("bad generator options are named", "[data]") {
   refused("orthogonal", "dim", {"5", "6"}, [](O& o) { o.dim = 5; });
   const double inf = std::numeric_limits<double>::infinity();
   for (const double bad : {0.0, -1.0, inf, -inf, std::nan("")})
-    for (const char* model : {"signal_noise", "orthogonal"})
+    for (const char* model : {"signal_noise", "orthogonal", "separable"})
       refused(model, "signal", {}, [=](O& o) { o.signal = bad; });
   for (const double bad : {-0.5, inf, -inf, std::nan("")})
     refused("signal_noise", "noise", {}, [=](O& o) { o.noise = bad; });

@@ -54,8 +54,9 @@ struct GeneratorOptions {
   std::size_t n_tokens = 6;
   std::size_t dim = 60;
   std::uint64_t seed = 0;
-  double signal = 1.0;        ///< mu, norm of the signal tokens (signal_noise); token norm a (orthogonal)
-  double noise = 0.0;         ///< sigma of the noise tokens; 0 means 1/sqrt(dim) (signal_noise)
+  /// mu, norm of the signal tokens (signal_noise); token norm a (orthogonal); margin (separable)
+  double signal = 1.0;
+  double noise = 0.0;         ///< sigma of the noise; 0 means 1/sqrt(dim) (signal_noise, separable)
   bool equal_scores = false;  ///< project the noise orthogonal to the decoder (signal_noise)
 };
 
