@@ -99,15 +99,13 @@ class AttentionModel final : public Model<T> {
 
   void gradients(const std::vector<const T*>& at, ModelEvaluation<T>& out) {
     out.gradients.resize(blocks_.size());
-    const double top = rows_.scale_rows(factors_.data());
-    if (top > -std::numeric_limits<double>::infinity()) {
-      map_->backward(rows_, queries_.data(), at.data(), out.gradients.data());
-      for (std::size_t k = 0; k < n_map_blocks_; ++k) {
-        out.gradients[k].exponent = top;
-        finish_gradient(rows_.kernels, out.gradients[k]);
-      }
-    } else {
-      for (std::size_t k = 0; k < n_map_blocks_; ++k) fill_gradient(out.gradients[k], blocks_[k].size(), top);
+    map_->backward(rows_, queries_.data(), factors_.data(), at.data(), out.gradients.data());
+    for (std::size_t k = 0; k < n_map_blocks_; ++k) {
+      BlockGradient<T>& gradient = out.gradients[k];
+      if (gradient.exponent > -std::numeric_limits<double>::infinity())
+        finish_gradient(rows_.kernels, gradient);
+      else
+        fill_gradient(gradient, blocks_[k].size(), gradient.exponent);
     }
     if (trains_decoder()) rows_.decoder_gradient(out.gradients.back());
   }

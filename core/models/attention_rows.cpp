@@ -156,11 +156,12 @@ void AttentionRows<T>::attention_of_optimal(ModelEvaluation<T>& out) const {
 }
 
 template <class T>
-double AttentionRows<T>::scale_rows(const double* largest_factor) {
+double AttentionRows<T>::scale(T* rows, std::size_t n_cols, std::size_t row_stride,
+                               const double* largest_entry, const double* largest_factor) {
   constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
   for (std::size_t row = 0; row < n_chosen_; ++row) {
     const simd::AttentionStats<T>& stats = stats_[row];
-    const auto largest = static_cast<double>(stats.largest);
+    const double largest = largest_entry == nullptr ? static_cast<double>(stats.largest) : largest_entry[row];
     exponent_[row] = static_cast<double>(stats.exponent);
     mean_gap_[row] = static_cast<double>(stats.mean_gap);
     largest_[row] = largest == 0.0 ? 0.0 : std::isnan(largest) ? largest : std::max(largest, smallest);
@@ -177,11 +178,11 @@ double AttentionRows<T>::scale_rows(const double* largest_factor) {
        largest_.data(), gap_unit_.data(), optimal_score_.data(), log_unit_.data(), inverse_factor_.data(),
        row_scale_.data(), row_factor_.data(), size_.data()});
   if (!(top > -infinity)) return top;
-  for_each_index(n_chosen_, threads_for(0.25 * static_cast<double>(n_chosen_ * batch.dim)),
+  for_each_index(n_chosen_, threads_for(0.25 * static_cast<double>(n_chosen_ * n_cols)),
                  [&](std::size_t row, std::size_t) {
                    const T scale = static_cast<T>(row_scale_[row]), factor = static_cast<T>(row_factor_[row]);
-                   T* g = rows_.data() + row * stride;
-                   for (std::size_t j = 0; j < batch.dim; ++j) g[j] = g[j] * scale * factor;
+                   T* g = rows + row * row_stride;
+                   for (std::size_t j = 0; j < n_cols; ++j) g[j] = g[j] * scale * factor;
                  });
   return top;
 }

@@ -38,7 +38,12 @@ class AttentionRows {
 
   /// Brings the rows to n dL/dv_i / n = g_i e^-C and returns C; `largest_factor`: by row, the largest entry of what the row will
   /// be multiplied by. -infinity: every row is zero; NaN: one is not a number; then they are left as they are.
-  double scale_rows(const double* largest_factor);
+  double scale_rows(const double* largest_factor) {
+    return scale(rows_.data(), batch.dim, stride, nullptr, largest_factor);
+  }
+  /// The same for what became of the rows, linear in them, before they were scaled: by row the largest entry beside.
+  double scale(T* rows, std::size_t n_cols, std::size_t row_stride, const double* largest_entry,
+               const double* largest_factor);
   const T* rows() const { return rows_.data(); }
   /// dL/du
   void decoder_gradient(BlockGradient<T>& out) const;

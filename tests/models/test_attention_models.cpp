@@ -178,6 +178,28 @@ TEMPLATE_TEST_CASE("models are right on ragged batches, with other queries, and 
   check_layout<TestType>({{4, 1, 3, 2}, 3, 0, true, false, true}, 5, {50.0}, 30.0, 2, {2, 0, 3});
 }
 
+TEMPLATE_TEST_CASE("a sample that drops out of one factor's gradient does not hide the others", "[models]",
+                   float, double) {
+  // d = 3, rank 1. The first sample's query is orthogonal to Q: its scores are all zero and its row is the largest by far,
+  // but it is not in dL/dK. The second is saturated.
+  using T = TestType;
+  TestBatch<T> batch({{3, 3}, 3, 0, true}, 12);
+  batch.queries = {T(0), T(1), T(0), T(1), T(0), T(0)};
+  AttentionModelOptions options;
+  options.key_query = KeyQuery::factored;
+  options.rank = 1;
+  for (const double norm : {10.0, 1e3, 1e6}) {
+    const std::vector<T> direction = random_values<T>(3, norm, 13);
+    INFO("|K| = " << norm);
+    check_against(batch.view, options, {direction, {T(1), T(0), T(0)}}, {0, 1});
+    // The other way round: K of one coordinate that the first sample's tokens do not differ in, so K^T g = 0.
+    TestBatch<T> other({{3, 3}, 3, 0, true}, 12);
+    for (std::size_t t = 0; t < 3; ++t) other.tokens[3 * t] = T(0);
+    check_against(other.view, options, {{static_cast<T>(norm), T(0), T(0)}, random_values<T>(3, 1.0, 14)},
+                  {0, 1});
+  }
+}
+
 TEMPLATE_TEST_CASE("attention models are right at more norms and sizes", "[models][long]", float, double) {
   check_layout<TestType>({{4, 4, 4}, 5}, 6, {0.1, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5}, 1.0, 5);
   check_layout<TestType>({{4, 4, 4}, 5}, 7, {1e-3, 1.0, 1e2, 1e6}, 1e3, 2);
