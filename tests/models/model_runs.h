@@ -1,0 +1,68 @@
+#pragma once
+
+// Runs of models with their trace.
+
+#include <string>
+#include <vector>
+
+#include "softstep/softstep.h"
+
+namespace softstep::test {
+
+inline ModelTrainerOptions model_options(const std::string& rules, std::int64_t n_steps) {
+  ModelTrainerOptions options;
+  options.rules = parse_rules(rules);
+  options.n_steps = n_steps;
+  return options;
+}
+
+struct TracedRun {
+  TrainSummary summary;
+  std::vector<TraceRecord> trace;
+  /// The row of a step that was traced.
+  const TraceRecord& at(std::int64_t step) const {
+    for (const TraceRecord& row : trace)
+      if (row.step == step) return row;
+    throw InvalidArgument("step", std::to_string(step) + " has no row in the trace");
+  }
+};
+
+template <class T>
+TracedRun run_model(Model<T>& model, ModelState<T>& state, ModelTrainerOptions options) {
+  TracedRun out;
+  options.trace = [&](const TraceRecord& row) {
+    out.trace.push_back(row);
+    return true;
+  };
+  out.summary = train(model, state, options);
+  return out;
+}
+
+/// Slope of y against x.
+inline double slope_of(const std::vector<double>& x, const std::vector<double>& y) {
+  double mean_x = 0.0, mean_y = 0.0, xy = 0.0, xx = 0.0;
+  const auto n = static_cast<double>(x.size());
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    mean_x += x[k] / n;
+    mean_y += y[k] / n;
+  }
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    xy += (x[k] - mean_x) * (y[k] - mean_y);
+    xx += (x[k] - mean_x) * (x[k] - mean_x);
+  }
+  return xy / xx;
+}
+
+/// y_i x_i,opt as rows with labels: what the decoder's max-margin problem is made of.
+template <class T>
+std::vector<T> optimal_tokens(const BatchView<T>& batch) {
+  const TokenScores scores = score_tokens(batch);
+  std::vector<T> points;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const T* x = batch.sample(i) + scores.optimal[i] * batch.row_stride();
+    points.insert(points.end(), x, x + batch.dim);
+  }
+  return points;
+}
+
+}  // namespace softstep::test
