@@ -9,6 +9,7 @@
 #include "softstep/metrics.h"
 #include "softstep/model.h"
 #include "softstep/model_trainer.h"
+#include "softstep/next_token.h"
 #include "softstep/objective.h"
 #include "softstep/scaled.h"
 #include "softstep/self_check.h"

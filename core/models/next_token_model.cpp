@@ -1,0 +1,304 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/models/support_space.h"
+#include "core/objective/active_isa.h"
+#include "core/objective/loss.h"
+#include "core/objective/mantissa.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// e^x - 1 - x, right for small x too.
+double exp_minus_one_minus(double x) {
+  if (!(std::fabs(x) < 0.5)) return std::expm1(x) - x;
+  double term = 0.5 * x * x, sum = term;
+  for (int k = 3; std::fabs(term) > 1e-17 * sum; ++k) sum += term *= x / k;
+  return sum;
+}
+
+// KL(p || q) for q = p e^x / sum p e^x, and q - p = values * e^exponent.
+struct Support {
+  Scaled divergence;
+  std::vector<double> share;       // q
+  std::vector<double> difference;  // mantissas of q - p
+  double exponent = -infinity;
+  double log_sum = 0.0;  // log sum_v p_v e^x_v
+};
+
+void within_support(const double* p, std::vector<double>& x, Support& out) {
+  const std::size_t n = x.size();
+  out.share.resize(n);
+  out.difference.resize(n);
+  double mean = 0.0, largest = 0.0;
+  for (std::size_t v = 0; v < n; ++v) mean += p[v] * x[v];
+  for (double& value : x) {
+    value -= mean;
+    largest = std::fabs(value) <= largest ? largest : std::fabs(value);  // NaN stays
+  }
+  out.exponent = std::log(largest);
+  if (largest < 1e-17) {  // first and second order are all there is
+    double squares = 0.0;
+    for (std::size_t v = 0; v < n; ++v) {
+      const double unit = largest == 0.0 ? 0.0 : x[v] / largest;
+      out.difference[v] = p[v] * unit;
+      out.share[v] = p[v];
+      squares += p[v] * unit * unit;
+    }
+    out.divergence = {0.5 * squares, squares == 0.0 ? 0.0 : 2.0 * out.exponent};
+    out.log_sum = mean;
+    return;
+  }
+  if (largest < 30.0) {
+    double growth = 0.0, excess = 0.0;  // sum p (e^x - 1), the same less x
+    for (std::size_t v = 0; v < n; ++v) {
+      growth += p[v] * std::expm1(x[v]);
+      excess += p[v] * exp_minus_one_minus(x[v]);
+    }
+    for (std::size_t v = 0; v < n; ++v) {
+      out.difference[v] = p[v] * ((std::expm1(x[v]) - growth) / (1.0 + growth) / largest);
+      out.share[v] = p[v] * std::exp(x[v]) / (1.0 + growth);
+    }
+    out.divergence = {std::log1p(excess), 0.0};
+    out.log_sum = mean + std::log1p(growth);
+    return;
+  }
+  const double top = *std::max_element(x.begin(), x.end());
+  double sum = 0.0;
+  for (std::size_t v = 0; v < n; ++v) sum += p[v] * std::exp(x[v] - top);
+  for (std::size_t v = 0; v < n; ++v) {
+    out.share[v] = p[v] * std::exp(x[v] - top) / sum;
+    out.difference[v] = (out.share[v] - p[v]) / largest;
+  }
+  out.divergence = {top + std::log(sum), 0.0};
+  out.log_sum = mean + top + std::log(sum);
+}
+
+template <class T>
+class NextTokenModel final : public Model<T> {
+ public:
+  NextTokenModel(const NextTokenData& data, const std::string& isa)
+      : data_(validated(data)), isa_(resolve_isa(isa)), isa_name_(isa_.name), space_(data_) {
+    const std::size_t n = data_.n_contexts(), vocabulary = data_.vocabulary, d = data_.dim;
+    const double all = std::accumulate(data_.probabilities.begin(), data_.probabilities.end(), 0.0);
+    for (double& pi : data_.probabilities) pi /= all;
+    in_support_.assign(n * vocabulary, 0);
+    for (std::size_t j = 0; j < n; ++j) {
+      double sum = 0.0, constant = 0.0;
+      for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k) sum += data_.labels[k];
+      for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k) {
+        const double p = data_.labels[k] /= sum;
+        in_support_[j * vocabulary + data_.tokens[k]] = 1;
+        // (W_F h_j)_v - log p_jv is one number on the support; the mean of what rounding makes of it
+        constant += p * (dot(space_.solution.data() + data_.tokens[k] * d, context(j)) - std::log(p));
+        entropy_ -= data_.probabilities[j] * p * std::log(p);
+      }
+      constants_.push_back(constant);
+    }
+    blocks_ = {{"finite", space_.rank, 1}, {"margin", vocabulary, d}};
+    observables_ = {{"margin", vocabulary, d, 1, 1}, {"finite", vocabulary, d, 0, 1}};
+  }
+
+  const std::vector<BlockShape>& blocks() const override { return blocks_; }
+  std::size_t n_samples() const override { return data_.n_contexts(); }
+  const std::vector<Observable>& observables() const override { return observables_; }
+  double optimal_loss() const override { return entropy_; }
+  const std::string& isa() const override { return isa_name_; }
+  std::vector<double> observe(const std::vector<const double*>& at, std::size_t k) const override {
+    if (k == 0) return {at[1], at[1] + space_.size};
+    std::vector<double> w = space_.solution;
+    space_.add(at[0], w.data());
+    return w;
+  }
+
+  void evaluate(const std::vector<const T*>& at, ModelEvaluation<T>& out, unsigned want,
+                SampleSet samples) override {
+    deviation_.assign(space_.size, 0.0);
+    std::vector<double> theta(at[0], at[0] + space_.rank);
+    // What is right relative to theta cannot be right for numbers that have lost their digits; they also no longer shrink.
+    for (double& x : theta)
+      if (std::fabs(x) < static_cast<double>(std::numeric_limits<T>::min())) x = 0.0;
+    space_.add(theta.data(), deviation_.data());
+    margin_.assign(at[1], at[1] + space_.size);
+    const std::size_t n = samples.indices == nullptr ? n_samples() : samples.n;
+    chosen_.resize(n);
+    double share = 0.0;
+    for (std::size_t row = 0; row < n; ++row) {
+      chosen_[row] = samples.indices == nullptr ? row : samples.indices[row];
+      share += data_.probabilities[chosen_[row]];
+    }
+    terms_.assign(2 * n, Scaled{});
+    inside_.assign(space_.size, 0.0);
+    outside_.assign(space_.size, 0.0);
+    contexts_.resize(n);
+    double floor = 0.0;
+    for (std::size_t row = 0; row < n; ++row) {
+      const std::size_t j = chosen_[row];
+      Context& at_context = contexts_[row];
+      at_context.probability =
+          samples.indices == nullptr ? data_.probabilities[j] : data_.probabilities[j] / share;
+      look(j, at_context);
+      for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k)
+        floor -= at_context.probability * data_.labels[k] * std::log(data_.labels[k]);
+      terms_[2 * row] = at_context.support.divergence;
+      terms_[2 * row + 1] = at_context.outside.mantissa == 0.0 ? Scaled{} : log_one_plus(at_context.outside);
+      terms_[2 * row].mantissa *= at_context.probability;
+      terms_[2 * row + 1].mantissa *= at_context.probability;
+    }
+    if ((want & want_loss_gap) != 0) {
+      out.loss_gap = sum_scaled(terms_.data(), terms_.size());
+      out.loss = floor + out.loss_gap.value();
+      out.loss_scaled = {out.loss, 0.0};
+      if (!std::isfinite(out.loss)) out.loss_scaled = out.loss_gap;
+      out.accuracy = std::numeric_limits<double>::quiet_NaN();
+    }
+    if ((want & want_attention) != 0)
+      out.min_optimal_attention = out.log10_one_minus_optimal_attention =
+          std::numeric_limits<double>::quiet_NaN();
+    if ((want & want_gradient) != 0) gradients(out);
+  }
+
+ private:
+  struct Context {
+    Support support;
+    std::vector<double> o;  // by token, 0 on the support
+    Scaled outside;         // R
+    double log_rho = -infinity, probability = 0.0;
+  };
+
+  static const NextTokenData& validated(const NextTokenData& data) {
+    data.validate();
+    return data;
+  }
+  const double* context(std::size_t j) const { return data_.contexts.data() + j * data_.dim; }
+  double dot(const double* a, const double* b) const { return isa_.f64->dot(data_.dim, a, b); }
+
+  void look(std::size_t j, Context& out) {
+    const std::size_t first = data_.first[j], n = data_.first[j + 1] - first, d = data_.dim;
+    const double* h = context(j);
+    x_.resize(n);
+    double lift = 0.0;  // what B gives to every token of the support
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t v = data_.tokens[first + k];
+      x_[k] = dot(deviation_.data() + v * d, h);
+      lift += dot(margin_.data() + v * d, h) / static_cast<double>(n);
+    }
+    within_support(data_.labels.data() + first, x_, out.support);
+    // Logits outside against log of the mass within: sum p e^(x + constant) e^lift.
+    const double mass = out.support.log_sum + constants_[j] + lift;
+    out.o.assign(data_.vocabulary, 0.0);
+    double top = -infinity;
+    for (std::size_t v = 0; v < data_.vocabulary; ++v) {
+      if (in_support_[j * data_.vocabulary + v] != 0) continue;
+      out.o[v] = dot(deviation_.data() + v * d, h) + dot(space_.solution.data() + v * d, h) +
+                 dot(margin_.data() + v * d, h) - mass;
+      top = out.o[v] <= top ? top : out.o[v];  // NaN stays
+    }
+    out.outside = {};
+    out.log_rho = -infinity;
+    if (top == -infinity) return;
+    double sum = 0.0;
+    for (std::size_t v = 0; v < data_.vocabulary; ++v)
+      if (in_support_[j * data_.vocabulary + v] == 0) sum += out.o[v] = std::exp(out.o[v] - top);
+    for (double& share : out.o) share /= sum;
+    out.outside = {sum, top};
+    const Scaled one_plus = log_one_plus(out.outside);
+    out.log_rho = top + std::log(sum) - one_plus.value();
+  }
+
+  void gradients(ModelEvaluation<T>& out) {
+    double top_outside = -infinity, top_inside = -infinity;
+    for (const Context& at : contexts_) {
+      if (!(at.log_rho <= top_outside)) top_outside = at.log_rho;
+      if (!(at.support.exponent <= top_inside)) top_inside = at.support.exponent;
+    }
+    for (std::size_t row = 0; row < contexts_.size(); ++row) {
+      const Context& at = contexts_[row];
+      const std::size_t j = chosen_[row];
+      // An exponent of -infinity says that there is nothing: e^(-inf - -inf) would be NaN.
+      const double rho = at.log_rho == -infinity ? 0.0 : at.probability * std::exp(at.log_rho - top_outside);
+      const double unit = at.support.exponent == -infinity
+                              ? 0.0
+                              : at.probability * std::exp(at.support.exponent - top_inside);
+      for (std::size_t v = 0; v < data_.vocabulary; ++v)
+        if (in_support_[j * data_.vocabulary + v] == 0) add(rho * at.o[v], j, v, outside_);
+      for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k) {
+        const std::size_t s = k - data_.first[j], v = data_.tokens[k];
+        add(-rho * at.support.share[s], j, v, outside_);
+        add(unit * at.support.difference[s], j, v, inside_);
+      }
+    }
+    out.gradients.resize(2);
+    std::vector<double> theta = space_.coordinates(inside_.data());
+    const std::vector<double> pulled = space_.coordinates(outside_.data());
+    const double top = std::max(top_inside, top_outside);
+    for (std::size_t k = 0; k < theta.size(); ++k)
+      theta[k] = (top_inside == -infinity ? 0.0 : theta[k] * std::exp(top_inside - top)) +
+                 (top_outside == -infinity ? 0.0 : pulled[k] * std::exp(top_outside - top));
+    space_.remove(outside_.data());
+    finish(theta, top, out.gradients[0]);
+    finish(outside_, top_outside, out.gradients[1]);
+  }
+
+  void add(double factor, std::size_t j, std::size_t v, std::vector<double>& m) const {
+    if (factor != 0.0) isa_.f64->axpy(data_.dim, factor, context(j), m.data() + v * data_.dim);
+  }
+
+  // The norm is taken in double, where the values are brought near 1, so that T holds them.
+  void finish(std::vector<double>& values, double exponent, BlockGradient<T>& out) const {
+    double largest = 0.0;
+    for (const double x : values) largest = std::fabs(x) <= largest ? largest : std::fabs(x);
+    const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+    out.values.clear();
+    for (const double x : values) out.values.push_back(static_cast<T>(std::ldexp(x, -power)));
+    out.exponent = exponent + power * std::log(2.0);
+    out.norm = mantissa_norm(isa_.template kernels<T>(), out.values.data(), out.values.size(), out.exponent);
+    if (out.norm == 0.0) out.exponent = -infinity;
+  }
+
+  NextTokenData data_;  // normalised
+  const simd::Isa& isa_;
+  const std::string isa_name_;
+  const SupportSpace space_;
+  std::vector<char> in_support_;   // [n, vocabulary]
+  std::vector<double> constants_;  // by context: (W_F h)_v - log p_v on the support
+  double entropy_ = 0.0;
+  std::vector<BlockShape> blocks_;
+  std::vector<Observable> observables_;
+  std::vector<double> deviation_, margin_, inside_, outside_, x_;
+  std::vector<std::size_t> chosen_;
+  std::vector<Context> contexts_;
+  std::vector<Scaled> terms_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Model<T>> make_next_token_model(const NextTokenData& data, const std::string& isa) {
+  return std::make_unique<NextTokenModel<T>>(data, isa);
+}
+
+std::vector<std::vector<double>> next_token_blocks(const NextTokenData& data,
+                                                   const std::vector<double>& weights) {
+  data.validate();
+  const SupportSpace space(data);
+  std::vector<double> margin = weights;
+  if (weights.empty()) margin.assign(space.size, 0.0);
+  if (margin.size() != space.size)
+    throw InvalidArgument(
+        "weights", std::to_string(weights.size()) + " entries (need " + std::to_string(space.size) + ")");
+  std::vector<double> theta = space.coordinates(margin.data());
+  const std::vector<double> solution = space.coordinates(space.solution.data());
+  for (std::size_t k = 0; k < theta.size(); ++k) theta[k] -= solution[k];
+  space.remove(margin.data());
+  return {theta, margin};
+}
+
+template std::unique_ptr<Model<float>> make_next_token_model(const NextTokenData&, const std::string&);
+template std::unique_ptr<Model<double>> make_next_token_model(const NextTokenData&, const std::string&);
+
+}  // namespace softstep
