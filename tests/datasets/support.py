@@ -25,6 +25,8 @@ def read_safetensors(path):
     (size,) = struct.unpack("<Q", data[:8])
     header, body = json.loads(data[8:8 + size]), data[8 + size:]
     assert max(entry["data_offsets"][1] for entry in header.values()) == len(body)
+    for entry in header.values():  # each can be read where it lies
+        assert (8 + size + entry["data_offsets"][0]) % np.dtype(TYPES[entry["dtype"]]).itemsize == 0
     return {name: np.frombuffer(body[slice(*entry["data_offsets"])], TYPES[entry["dtype"]]).reshape(entry["shape"])
             for name, entry in header.items()}
 

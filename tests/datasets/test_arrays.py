@@ -174,6 +174,8 @@ class Bad(ArraysTest):
         self.refused("arrays", ("--tokens", "s.npy", "--labels", "y.npy", "--embedding", "one-hot", "--queries", "y.npy"),
                      "y.npy", "only goes with")
         self.refused("arrays", ("--tokens", "X.npy"), "--labels", "missing")
+        self.save("two.npy", TOKENS[:2])
+        self.refused("arrays", ("--tokens", "two.npy", "--labels", self.save("few.npy", SIGNS[:2])), "--test-fraction")
 
 
 if __name__ == "__main__":
