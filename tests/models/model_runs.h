@@ -16,6 +16,15 @@ inline ModelTrainerOptions model_options(const std::string& rules, std::int64_t 
   return options;
 }
 
+inline AttentionModelOptions joint_options(KeyQuery key_query = KeyQuery::combined, std::size_t rank = 0) {
+  AttentionModelOptions options;
+  options.key_query = key_query;
+  options.rank = rank;
+  options.train_decoder = true;
+  options.objective.optimal_loss = OptimalLoss::zero;
+  return options;
+}
+
 struct TracedRun {
   TrainSummary summary;
   std::vector<TraceRecord> trace;

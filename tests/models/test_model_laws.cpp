@@ -23,13 +23,6 @@ std::vector<double> decoder_limit(const BatchView<T>& batch) {
   return limit.weights;
 }
 
-AttentionModelOptions joint_options() {
-  AttentionModelOptions options;
-  options.train_decoder = true;
-  options.objective.optimal_loss = OptimalLoss::zero;
-  return options;
-}
-
 // log(-log L) against log t over the rows of a trace.
 double loss_exponent(const TracedRun& run, double from, double to) {
   std::vector<double> x, y;

@@ -5,148 +5,17 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
-#include <numeric>
-#include <set>
 
-#include "core/reference/next_token.h"
-#include "max_margin/oracle.h"
+#include "models/exact_next_token.h"
 #include "models/model_runs.h"
-#include "objective/exact_objective.h"
-#include "support/exact.h"
 #include "trainer/runs.h"
 
 using namespace softstep;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
-using softstep::test::Exact;
+using namespace softstep::test;
 
 namespace {
-
-using Matrix = std::vector<Exact>;
-
-Exact inner(const Matrix& a, const Matrix& b) {
-  Exact sum(0);
-  for (std::size_t k = 0; k < a.size(); ++k) sum += a[k] * b[k];
-  return sum;
-}
-
-std::vector<Matrix> equations(const NextTokenData& data) {
-  std::vector<Matrix> rows;
-  for (std::size_t j = 0; j < data.n_contexts(); ++j)
-    for (std::size_t k = data.first[j] + 1; k < data.first[j + 1]; ++k) {
-      rows.emplace_back(data.vocabulary * data.dim, Exact(0));
-      for (std::size_t c = 0; c < data.dim; ++c) {
-        rows.back()[data.tokens[k] * data.dim + c] += data.contexts[j * data.dim + c];
-        rows.back()[data.tokens[data.first[j]] * data.dim + c] -= data.contexts[j * data.dim + c];
-      }
-    }
-  return rows;
-}
-
-// Orthonormal by Gram and Schmidt; independent rows only.
-std::vector<Matrix> orthonormal(std::vector<Matrix> rows) {
-  for (std::size_t k = 0; k < rows.size(); ++k) {
-    for (std::size_t l = 0; l < k; ++l) {
-      const Exact along = inner(rows[k], rows[l]);
-      for (std::size_t i = 0; i < rows[k].size(); ++i) rows[k][i] -= along * rows[l][i];
-    }
-    const Exact length = test::norm_of(rows[k]);
-    for (Exact& x : rows[k]) x /= length;
-  }
-  return rows;
-}
-
-void remove(const std::vector<Matrix>& basis, Matrix& m) {
-  for (const Matrix& row : basis) {
-    const Exact along = inner(row, m);
-    for (std::size_t i = 0; i < m.size(); ++i) m[i] -= along * row[i];
-  }
-}
-
-// NTP-SVM: the margins' rows less their part in F, by the active-set oracle.
-test::OracleAnswer ntp_svm(const NextTokenData& data) {
-  const std::vector<Matrix> basis = orthonormal(equations(data));
-  test::Rows rows;
-  for (std::size_t j = 0; j < data.n_contexts(); ++j) {
-    const std::set<std::size_t> support(data.tokens.begin() + static_cast<long>(data.first[j]),
-                                        data.tokens.begin() + static_cast<long>(data.first[j + 1]));
-    for (std::size_t v = 0; v < data.vocabulary; ++v) {
-      if (support.count(v) != 0) continue;
-      Matrix row(data.vocabulary * data.dim, Exact(0));
-      for (std::size_t c = 0; c < data.dim; ++c) {
-        row[data.tokens[data.first[j]] * data.dim + c] += data.contexts[j * data.dim + c];
-        row[v * data.dim + c] -= data.contexts[j * data.dim + c];
-      }
-      remove(basis, row);
-      rows.emplace_back();
-      for (const Exact& x : row) rows.back().push_back(static_cast<test::Real>(x));
-    }
-  }
-  return test::least_distance(rows);
-}
-
-double size_of(const std::vector<double>& x) { return frobenius_norm(x.data(), x.size()); }
-
-// What the model has at its blocks, as the reference wants it, with U_k = observed(e_k) - observed(0), right to some roundings
-// of W_F.
-struct Exactly {
-  std::vector<Matrix> basis;  // U
-  reference::NextTokenValue<Exact> value;
-  double logit_size = 0.0;  // sum of |terms| of the largest logit
-  Exact support_size{0};    // sum_j pi_j |x_j| |h_j|
-
-  template <class T>
-  Exactly(const NextTokenData& data, const Model<T>& model, const std::vector<std::vector<T>>& at) {
-    const std::size_t d = data.dim;
-    std::vector<double> theta(model.blocks()[0].size(), 0.0), zero(data.vocabulary * d, 0.0);
-    const std::vector<double> solution = model.observe({theta.data(), zero.data()}, 1);
-    Matrix deviation(zero.size(), Exact(0));
-    for (std::size_t k = 0; k < theta.size(); ++k) {
-      theta[k] = 1.0;
-      const std::vector<double> moved = model.observe({theta.data(), zero.data()}, 1);
-      theta[k] = 0.0;
-      basis.emplace_back();
-      for (std::size_t i = 0; i < moved.size(); ++i) {
-        basis[k].push_back(Exact(moved[i]) - Exact(solution[i]));
-        if (std::fabs(at[0][k]) >= std::numeric_limits<T>::min())  // as documented
-          deviation[i] += Exact(at[0][k]) * basis[k][i];
-      }
-    }
-    const auto logit = [&](const auto& w, std::size_t v, std::size_t j) {
-      Exact sum(0);
-      for (std::size_t c = 0; c < d; ++c) sum += Exact(w[v * d + c]) * Exact(data.contexts[j * d + c]);
-      return sum;
-    };
-    std::vector<reference::NextTokenContext<Exact>> contexts;
-    const Exact all = std::accumulate(data.probabilities.begin(), data.probabilities.end(), Exact(0));
-    for (std::size_t j = 0; j < data.n_contexts(); ++j) {
-      reference::NextTokenContext<Exact> context{};
-      context.probability = Exact(data.probabilities[j]) / all;
-      for (std::size_t c = 0; c < d; ++c) context.h.push_back(Exact(data.contexts[j * d + c]));
-      Exact sum(0), largest(0);
-      for (std::size_t k = data.first[j]; k < data.first[j + 1]; ++k) sum += Exact(data.labels[k]);
-      const Exact n(data.first[j + 1] - data.first[j]);
-      context.constant = Exact(0);
-      for (std::size_t k = data.first[j]; k < data.first[j + 1]; ++k) {
-        const std::size_t v = data.tokens[k];
-        context.support.push_back(v);
-        context.labels.push_back(Exact(data.labels[k]) / sum);
-        context.deviations.push_back(logit(deviation, v, j));
-        largest = std::max(largest, Exact(abs(context.deviations.back())));
-        context.constant += (logit(solution, v, j) - log(context.labels.back()) + logit(at[1], v, j)) / n;
-      }
-      support_size += context.probability * largest;
-      for (std::size_t v = 0; v < data.vocabulary; ++v) {
-        context.logits.push_back(logit(solution, v, j) + logit(deviation, v, j) + logit(at[1], v, j));
-        logit_size = std::max(logit_size, std::fabs(static_cast<double>(context.logits.back())));
-      }
-      contexts.push_back(context);
-    }
-    for (const T x : at[1]) logit_size = std::max(logit_size, std::fabs(static_cast<double>(x)) * 2.0);
-    logit_size += size_of(solution) + 4.0;
-    value = reference::next_token_value(contexts, data.vocabulary, d);
-  }
-};
 
 template <class T>
 void check(const NextTokenData& data, double theta_size, double margin_size) {
@@ -157,7 +26,7 @@ void check(const NextTokenData& data, double theta_size, double margin_size) {
     at[0].push_back(static_cast<T>(x));
   // Towards the margins and somewhere else, in double's accuracy orthogonal to F.
   std::vector<double> toward = normal_values(n, 0.05, 4);
-  const test::OracleAnswer svm = ntp_svm(data);
+  const OracleAnswer svm = ntp_svm(data);
   for (std::size_t i = 0; i < n; ++i)
     toward[i] = margin_size * (toward[i] + static_cast<double>(svm.weights[i] / svm.norm));
   const auto split = next_token_blocks(data, toward);
@@ -188,26 +57,26 @@ void check(const NextTokenData& data, double theta_size, double margin_size) {
   CHECK(std::fabs(out.loss - static_cast<double>(Exact(Exact(data.entropy()) + exact.value.gap))) <=
         1e3 * u * (1.0 + out.loss) * exact.logit_size);
 
-  const double u_t = test::unit_roundoff<T>;
+  const double u_t = unit_roundoff<T>;
   const auto compare = [&](const BlockGradient<T>& gradient, const Matrix& wanted, const Exact& absolute) {
-    const Exact norm = test::norm_of(wanted);
+    const Exact norm = norm_of(wanted);
     Matrix difference;
     const Exact scale = exp(Exact(gradient.exponent));
     for (std::size_t k = 0; k < wanted.size(); ++k)
       difference.push_back(Exact(gradient.values[k]) * scale - wanted[k]);
-    CHECK(test::norm_of(difference) <= absolute + Exact(2.0 * u_t) * norm);
+    CHECK(norm_of(difference) <= absolute + Exact(2.0 * u_t) * norm);
     CHECK(abs(Exact(Exact(gradient.norm) * scale - norm)) <= absolute + Exact(32.0 * u_t) * norm);
   };
   Matrix margin = exact.value.across;
-  remove(orthonormal(equations(data)), margin);
-  const Exact across = test::norm_of(exact.value.across);
+  remove_span(orthonormal(equations(data)), margin);
+  const Exact across = norm_of(exact.value.across);
   compare(out.gradients[1], margin, across * Exact(3.0 * logit_error + 8.0 * u * (terms + rank)));
   Matrix finite;
   for (const Matrix& row : exact.basis)
     finite.push_back(inner(row, exact.value.within) + inner(row, exact.value.across));
   compare(out.gradients[0], finite,
           across * Exact(3.0 * logit_error + 8.0 * u * (terms + rank) + x_error) +
-              Exact(2.0 * x_error * largest_theta) + Exact(x_error) * test::norm_of(exact.value.within));
+              Exact(2.0 * x_error * largest_theta) + Exact(x_error) * norm_of(exact.value.within));
 }
 
 }  // namespace
@@ -294,7 +163,7 @@ TEST_CASE("descent on both blocks with one step size is descent on W", "[models]
           step[v * 4 + c] += data.probabilities[j] * s[v] / sum * data.contexts[j * 4 + c];
     }
     for (std::size_t i = 0; i < 20; ++i) w[i] -= 2.0 * step[i];
-    train(*model, state, test::model_options("gd:step-size=2", 1));
+    train(*model, state, model_options("gd:step-size=2", 1));
   }
   std::vector<double> both = model->observe({state.blocks[0].data(), state.blocks[1].data()}, 1);
   for (std::size_t i = 0; i < 20; ++i) both[i] += state.blocks[1][i];
@@ -308,13 +177,13 @@ TEMPLATE_TEST_CASE("the finite part reaches the log-odds, the other the NTP-SVM,
   for (const std::uint64_t seed : {1, 2}) {
     INFO("seed " << seed);
     const NextTokenData data = next_token_example(6, 8, 10, 3, seed);
-    const test::OracleAnswer svm = ntp_svm(data);
+    const OracleAnswer svm = ntp_svm(data);
     REQUIRE(svm.separable);
     const auto model = make_next_token_model<T>(data);
     auto state = initial_state<T>(*model, next_token_blocks(data));
-    ModelTrainerOptions options = test::model_options("gd:step-size=8;ngd:step-size=1", 20000);
+    ModelTrainerOptions options = model_options("gd:step-size=8;ngd:step-size=1", 20000);
     options.references = {{svm.weights.begin(), svm.weights.end()}};
-    const test::TracedRun run = test::run_model(*model, state, options);
+    const TracedRun run = run_model(*model, state, options);
     REQUIRE(run.summary.status == TrainStatus::max_iterations);
     const TraceRecord &last = run.summary.last, &before = run.at(10000);
     CHECK(last.log10_gap < -300.0);
