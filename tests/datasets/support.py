@@ -9,12 +9,16 @@ import sys
 import tempfile
 import unittest
 
-import numpy as np
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools" / "datasets"
 sys.path.insert(0, str(TOOLS))
 sys.dont_write_bytecode = True
+
+from python import need  # noqa: E402
+
+need("numpy", "sklearn")  # the tests run under the Python that the commands find
+
+import numpy as np  # noqa: E402
 
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I8": "<i1"}
 IDX_TYPES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
