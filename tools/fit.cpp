@@ -31,7 +31,7 @@ using reproduce::Series;
 
 struct Options {
   FitSettings settings;
-  std::string rules = "sgd:step-size=0.1;sngd:step-size=0.1;sps;adam:step-size=0.01", loss = "logistic",
+  std::string rules = "sgd:step-size=1;sngd:step-size=0.1;sps:cap=1;adam:step-size=0.01", loss = "logistic",
               isa = "auto", out, json, init = "normal:0.01";
   std::int64_t seeds = 5, threads = 0;
   double expect_accuracy = 0.0;
