@@ -67,8 +67,10 @@ def draw(figure_json):
         axes.legend(loc="best", fontsize=9, handlelength=3.0, labelspacing=0.3)
     else:
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", color="#777777")
-    figure.text(LEFT, 0.945, figure_json["title"], fontsize=12.5, weight="bold", color="#111111")
-    figure.text(LEFT, 0.02, wrapped(figure_json["caption"], 95), fontsize=8, color="#666666", va="bottom")
+    title = figure_json["title"]
+    size = min(12.5, 12.5 * 44 / max(len(title), 1))  # 44 letters of 12.5 points fit above the axes
+    figure.text(LEFT, 0.945, title, fontsize=size, weight="bold", color="#111111")
+    figure.text(LEFT, 0.02, wrapped(figure_json["caption"], 80), fontsize=8, color="#666666", va="bottom")
     return figure
 
 

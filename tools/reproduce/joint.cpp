@@ -140,7 +140,7 @@ Result run(const Context& context) {
                                          return decoder_distance(trace.last()) /
                                                 value_at(trace.steps(), trace.column(decoder_distance), 1e3);
                                        }),
-                             0.0, 0.5});
+                             0.0, 0.2});
     for (const auto& [what, column] :
          {std::pair{"u to u_mm", &decoder_distance}, std::pair{"W to W_mm", &distance}}) {
       table.rows.push_back({label, what});
@@ -157,7 +157,7 @@ Result run(const Context& context) {
                                        return distance(trace.last()) /
                                               value_at(trace.steps(), trace.column(distance), 1e3);
                                      }),
-                           0.0, 0.5});
+                           0.0, 0.2});
   const Trace& longest = traces.back();
   result.checks.push_back(
       {"-log L at 1e6 steps over that at 1e5, finite to the end", "10^(1/3) = 2.154",

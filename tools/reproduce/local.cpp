@@ -21,7 +21,8 @@ struct Outcome {
   double w_to_frobenius, kq_to_nuclear, kq_to_frobenius;  // 1 - cos to the problem of the tokens selected
   double nuclear_gain;  // nuclear margin of K Q^T over that of W, same tokens
   double w_rank, kq_rank;
-  double share_optimal;  // samples that W attends to at the optimal token
+  double w_optimal, kq_optimal;             // share of samples at the optimal token
+  std::vector<double> w_values, kq_values;  // singular values over the largest
 };
 
 std::vector<double> train_factored(const BatchView<double>& batch, std::uint64_t seed) {
@@ -63,8 +64,21 @@ double distance_to_svm(const BatchView<double>& batch, const std::vector<std::si
   return compare_direction(w.data(), solved.weights.data(), w.size()).one_minus_cos;
 }
 
-double rank_of(const std::vector<double>& w) {
-  return static_cast<double>(numerical_rank(singular_values(w.data(), dim, dim), rank_tolerance));
+double rank_of(const std::vector<double>& values) {
+  return static_cast<double>(numerical_rank(values, rank_tolerance));
+}
+
+std::vector<double> relative_singular_values(const std::vector<double>& w) {
+  std::vector<double> values = singular_values(w.data(), dim, dim);
+  const double largest = values[0];
+  for (double& value : values) value /= largest;
+  return values;
+}
+
+double share_at(const std::vector<std::size_t>& tokens, const std::vector<std::size_t>& optimal) {
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) n += tokens[i] == optimal[i] ? 1 : 0;
+  return static_cast<double>(n) / static_cast<double>(tokens.size());
 }
 
 Outcome examine(std::uint64_t seed, bool broken) {
@@ -81,8 +95,6 @@ Outcome examine(std::uint64_t seed, bool broken) {
   const std::vector<std::size_t> by_w = selected_tokens(batch, w.data()),
                                  by_kq = selected_tokens(batch, kq.data());
   const TokenScores scores = score_tokens(batch);
-  std::size_t n_optimal = 0;
-  for (std::size_t i = 0; i < by_w.size(); ++i) n_optimal += by_w[i] == scores.optimal[i] ? 1 : 0;
   Outcome out{};
   out.w_to_frobenius = distance_to_svm(batch, by_w, w, MatrixNorm::frobenius);
   out.kq_to_nuclear = distance_to_svm(batch, by_kq, kq, MatrixNorm::nuclear);
@@ -90,9 +102,12 @@ Outcome examine(std::uint64_t seed, bool broken) {
   out.nuclear_gain = by_w != by_kq ? std::numeric_limits<double>::quiet_NaN()
                                    : margin_in_norm(batch, by_kq, kq.data(), MatrixNorm::nuclear) /
                                          margin_in_norm(batch, by_w, w.data(), MatrixNorm::nuclear);
-  out.w_rank = rank_of(w);
-  out.kq_rank = rank_of(kq);
-  out.share_optimal = static_cast<double>(n_optimal) / static_cast<double>(by_w.size());
+  out.w_values = relative_singular_values(w);
+  out.kq_values = relative_singular_values(kq);
+  out.w_rank = rank_of(out.w_values);
+  out.kq_rank = rank_of(out.kq_values);
+  out.w_optimal = share_at(by_w, scores.optimal);
+  out.kq_optimal = share_at(by_kq, scores.optimal);
   return out;
 }
 
@@ -102,6 +117,51 @@ std::vector<double> known(const std::vector<Outcome>& outcomes, double Outcome::
   for (const Outcome& outcome : outcomes)
     if (!std::isnan(outcome.*value)) values.push_back(outcome.*value);
   return values;
+}
+
+std::string optimal_sets(const std::vector<Outcome>& outcomes, double Outcome::*share) {
+  const auto n = std::count_if(outcomes.begin(), outcomes.end(),
+                               [&](const Outcome& outcome) { return outcome.*share == 1.0; });
+  return std::to_string(n);
+}
+
+double mean(const std::vector<Outcome>& outcomes, double Outcome::*value) {
+  double sum = 0.0;
+  for (const Outcome& outcome : outcomes) sum += outcome.*value;
+  return sum / static_cast<double>(outcomes.size());
+}
+
+void add_figures(const std::vector<Outcome>& outcomes, Result& result) {
+  const std::string data = "random_unit, n = 6, T = 8, d = 10; 2000 normalised steps of 0.1.";
+  Figure distances{"distance", "Distance from the W-SVM of the selected tokens",
+                   "100 data sets, each curve in increasing order. " + data, "data sets, %", "$1 - \\cos$"};
+  distances.x_scale = Scale::linear;
+  for (const auto& [label, column] : {std::pair{"$W$, Frobenius", &Outcome::w_to_frobenius},
+                                      std::pair{"$K Q^T$, nuclear", &Outcome::kq_to_nuclear},
+                                      std::pair{"$K Q^T$, Frobenius", &Outcome::kq_to_frobenius}}) {
+    std::vector<double> sorted = known(outcomes, column), share;
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t k = 0; k < sorted.size(); ++k)
+      share.push_back(100.0 * (static_cast<double>(k) + 0.5) / static_cast<double>(sorted.size()));
+    distances.series.push_back({label, share, sorted});
+  }
+  Figure spectrum{"singular_values", "Singular values after training",
+                  "Medians over 100 data sets; no ridge. " + data, "$k$", "$\\sigma_k / \\sigma_1$"};
+  spectrum.x_scale = Scale::linear;
+  for (const auto& [label, column] :
+       {std::pair{"$W$", &Outcome::w_values}, std::pair{"$K Q^T$", &Outcome::kq_values}}) {
+    Series series{label, {}, {}};
+    for (std::size_t k = 0; k < dim; ++k) {
+      std::vector<double> values;
+      for (const Outcome& outcome : outcomes) values.push_back((outcome.*column)[k]);
+      // What is rounding alone is not drawn.
+      if (median(values) < 1e-12) break;
+      series.x.push_back(static_cast<double>(k + 1));
+      series.y.push_back(median(values));
+    }
+    spectrum.series.push_back(series);
+  }
+  result.figures = {distances, spectrum};
 }
 
 Result run(const Context& context) {
@@ -125,24 +185,28 @@ Result run(const Context& context) {
                            n_gaining / static_cast<double>(gains.size()), 0.9, 1.0});
   result.checks.push_back({"median rank of W over that of K Q^T (singular values above 1 % of the largest)",
                            "above 1", median_of(&Outcome::w_rank) / median_of(&Outcome::kq_rank), 1.2, inf});
-  Table table{"Medians over 100 data sets", {"what", "W", "K Q^T"}, {}};
+  Table table{"Over 100 data sets; medians unless said otherwise", {"what", "W", "K Q^T"}, {}};
   table.rows = {{"1 - cos to the Frobenius W-SVM", rounded(median_of(&Outcome::w_to_frobenius), 3),
                  rounded(median_of(&Outcome::kq_to_frobenius), 3)},
                 {"1 - cos to the nuclear W-SVM", "-", rounded(median_of(&Outcome::kq_to_nuclear), 3)},
                 {"rank", rounded(median_of(&Outcome::w_rank), 3), rounded(median_of(&Outcome::kq_rank), 3)},
                 {"nuclear margin over that of W", "1", rounded(median(gains), 4)},
                 {"data sets with the same tokens", "-", std::to_string(gains.size())},
-                {"samples at the optimal token", rounded(median_of(&Outcome::share_optimal), 3), "-"}};
+                {"samples at the optimal token (mean share)", rounded(mean(outcomes, &Outcome::w_optimal), 3),
+                 rounded(mean(outcomes, &Outcome::kq_optimal), 3)},
+                {"data sets with all samples there", optimal_sets(outcomes, &Outcome::w_optimal),
+                 optimal_sets(outcomes, &Outcome::kq_optimal)}};
+  add_figures(outcomes, result);
   result.tables.push_back(table);
   DataFile file{"outcomes.csv",
                 {"seed", "w_to_frobenius", "kq_to_nuclear", "kq_to_frobenius", "nuclear_gain", "w_rank",
-                 "kq_rank", "share_optimal"},
+                 "kq_rank", "w_optimal", "kq_optimal"},
                 {}};
   for (std::size_t seed = 0; seed < n_seeds; ++seed) {
     const Outcome& o = outcomes[seed];
     file.rows.push_back({std::to_string(seed)});
     for (const double value : {o.w_to_frobenius, o.kq_to_nuclear, o.kq_to_frobenius, o.nuclear_gain, o.w_rank,
-                               o.kq_rank, o.share_optimal})
+                               o.kq_rank, o.w_optimal, o.kq_optimal})
       file.rows.back().push_back(shortest(value));
   }
   result.data.push_back(file);

@@ -84,7 +84,7 @@ Result run(const Context& context) {
   Figure gaps{"loss_gap", "Mini-batches: loss gap", caption + " Vertical axis: logarithm of the exponent.",
               "step", "$L - L^*$"};
   gaps.y_scale = Scale::tower;
-  Figure directions{"one_minus_cos", "Mini-batches: distance from the max-margin direction", caption, "step",
+  Figure directions{"one_minus_cos", "Mini-batches: distance from the limit", caption, "step",
                     "$1 - \\cos(W_t, W_{\\mathrm{mm}})$"};
   DataFile file{"trace.csv", {}, {}};
   for (std::size_t rule = 0; rule < n_rules; ++rule) {

@@ -18,10 +18,10 @@ struct Rule {
   const char *text, *label;
   const char* broken;  // the rule in its place: a hidden epsilon turns the others into gradient descent
 };
-const Rule rules[] = {{"gd:step-size=20", "gd, eta = 20", "ngd:step-size=1"},
-                      {"ngd:step-size=1", "ngd, eta = 1", "gd:step-size=20"},
-                      {"ngd:step-size=1,schedule-power=0.25", "ngd, eta_t = t^-1/4", "gd:step-size=20"},
-                      {"ngd:step-size=1,schedule-power=0.5", "ngd, eta_t = t^-1/2", "gd:step-size=20"},
+const Rule rules[] = {{"gd:step-size=20", "gd, $\\eta = 20$", "ngd:step-size=1"},
+                      {"ngd:step-size=1", "ngd, $\\eta = 1$", "gd:step-size=20"},
+                      {"ngd:step-size=1,schedule-power=0.25", "ngd, $\\eta_t = t^{-1/4}$", "gd:step-size=20"},
+                      {"ngd:step-size=1,schedule-power=0.5", "ngd, $\\eta_t = t^{-1/2}$", "gd:step-size=20"},
                       {"polyak", "polyak", "gd:step-size=20"}};
 enum Which { gd, ngd, ngd_quarter, ngd_half, polyak, n_rules };
 
@@ -225,7 +225,7 @@ Result run(const Context& context) {
   DataFile file{"trace.csv", {}, {}};
   for (int rule = 0; rule < n_rules; ++rule)
     for (int seed = 0; seed < n_seeds; ++seed)
-      add_trace_rows(file, rules[rule].label, static_cast<std::uint64_t>(seed), runs.trace(rule, seed));
+      add_trace_rows(file, rules[rule].text, static_cast<std::uint64_t>(seed), runs.trace(rule, seed));
   result.data.push_back(file);
   return result;
 }
