@@ -44,7 +44,7 @@ def draw(figure_json):
         highest = max([highest] + [p[1] + p[2] for p in points])
         if line["is_guide"]:
             axes.plot(xs, [sign * p[1] for p in points], color="#777777", linestyle=(0, (2, 2)), linewidth=1.2,
-                      label=line["label"], zorder=1.5)
+                      label=line["label"], zorder=2.5)
             continue
         colour, dashes = COLOURS[n_measured % len(COLOURS)], DASHES[n_measured % len(DASHES)]
         n_measured += 1

@@ -4,6 +4,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -83,7 +84,13 @@ int run_reproduce(const Options& options) {
   for (const Entry* entry : entries) {
     line.show(("reproduce: " + std::string(entry->name)).c_str());
     const auto start = std::chrono::steady_clock::now();
-    const Result result = entry->run(context);
+    Result result;
+    try {
+      result = entry->run(context);
+    } catch (const std::exception&) {
+      // A problem that was not solved for a signal's sake is no error.
+      if (!interrupted()) throw;
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     line.clear();
     if (interrupted()) {

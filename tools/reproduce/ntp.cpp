@@ -87,12 +87,10 @@ Result run(const Context& context) {
                                                     2e3, n_steps);
                            }),
                            0.95, 1.05});
-  Figure gap{
-      "gap", "Cross entropy above its infimum",
-      "Three sets of 6 contexts, vocabulary 8, d = 10. Vertical axis: logarithm of the exponent. A curve "
-      "drops where "
-      "the finite part, until then the larger share, is smaller than float64 holds and counts as zero.",
-      "step", "$\\mathrm{CE} - H$"};
+  Figure gap{"gap", "Cross entropy above its infimum",
+             "Three sets of 6 contexts, vocabulary 8, d = 10. Vertical axis: logarithm of the exponent. "
+             "A curve drops where its finite part, below float64, counts as zero.",
+             "step", "$\\mathrm{CE} - H$"};
   gap.y_scale = Scale::tower;
   Figure direction{"one_minus_cos", "Next-token prediction: distance from NTP-SVM",
                    "Three sets of 6 contexts, vocabulary 8, d = 10.", "step",

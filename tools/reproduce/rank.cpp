@@ -148,7 +148,7 @@ Result run(const Context& context) {
 
 const Entry rank_entry = {"rank", "The rank of W_mm in the Frobenius and in the nuclear norm",
                           "In either norm the rows of W_mm lie in the span of the queries, so that its rank "
-                          "is at most min(n, d) (arXiv 2308.16898, lemma 1); the nuclear norm asks for less.",
+                          "is at most min(n, d) (arXiv 2308.16898); the nuclear norm asks for less.",
                           "noise on the entries of W_mm", run};
 
 }  // namespace softstep::program::reproduce
