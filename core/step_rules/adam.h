@@ -23,11 +23,10 @@ struct Adam {
   static constexpr const char* formula = "W -= eta_t m/(sqrt(v) + eps), m and v means of G and G^2, 0/0 := 0";
   static constexpr const char* source = "Kingma, Ba 2015, arXiv 1412.6980";
   static std::vector<Field<Settings>> fields() {
-    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
-            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"},
-            {"beta1", &Settings::beta1, Range::fraction, false, "what stays of the mean of G"},
-            {"beta2", &Settings::beta2, Range::fraction, false, "what stays of the mean of G^2"},
-            {"eps", &Settings::eps, Range::non_negative, false, "added to the root of the mean of G^2"}};
+    return schedule_fields<Settings>(
+        {{"beta1", &Settings::beta1, Range::fraction, false, "what stays of the mean of G"},
+         {"beta2", &Settings::beta2, Range::fraction, false, "what stays of the mean of G^2"},
+         {"eps", &Settings::eps, Range::non_negative, false, "added to the root of the mean of G^2"}});
   }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;

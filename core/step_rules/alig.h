@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/settings.h"
 
 namespace softstep::rules {
@@ -32,10 +33,9 @@ struct AliG {
     const double delta = settings.delta == 0.0
                              ? 0.0
                              : settings.delta * std::exp(-2.0 * at.gradient_exponent) / at.gradient_norm;
-    double scale = at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta) *
-                   std::exp(at.loss_gap.exponent - at.gradient_exponent);
-    const double largest = settings.cap * std::exp(at.gradient_exponent);
-    if (scale > largest) scale = largest;
+    const double scale = capped(at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta) *
+                                    std::exp(at.loss_gap.exponent - at.gradient_exponent),
+                                settings.cap, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };

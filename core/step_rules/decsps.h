@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/settings.h"
 
@@ -35,8 +36,7 @@ struct DecreasingPolyakStep {
     std::vector<double>& bound = remembered(state, "decsps.bound", 2);
     if (first) bound = {settings.factor * settings.cap, 0.0};
     // On G': b_t e^C, which loses no digits to the exponents.
-    const double polyak = at.loss_gap.mantissa / at.gradient_norm / at.gradient_norm *
-                          std::exp(at.loss_gap.exponent - at.gradient_exponent);
+    const double polyak = polyak_coefficient(at, 1.0);
     const double before =
         std::isinf(bound[0]) ? bound[0] : bound[0] * std::exp(at.gradient_exponent + bound[1]);
     double scale = before;

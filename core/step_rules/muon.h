@@ -21,9 +21,8 @@ struct Muon {
   static constexpr const char* formula = "W -= eta_t NS(G + mu M), M = mu M + G, NS: 5 Newton-Schulz steps";
   static constexpr const char* source = "Jordan et al. 2024, Muon";
   static std::vector<Field<Settings>> fields() {
-    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
-            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"},
-            {"momentum", &Settings::momentum, Range::fraction, false, "what stays of the sum of gradients"}};
+    return schedule_fields<Settings>(
+        {{"momentum", &Settings::momentum, Range::fraction, false, "what stays of the sum of gradients"}});
   }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;

@@ -15,10 +15,7 @@ struct NormalizedGradientDescent {
   };
   static constexpr const char* formula = "W -= eta_t G/|G|, eta_t = eta (t+1)^-a";
   static constexpr const char* source = "arXiv 2402.05738, normalised GD";
-  static std::vector<Field<Settings>> fields() {
-    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
-            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
-  }
+  static std::vector<Field<Settings>> fields() { return schedule_fields<Settings>(); }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = true;
 

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/settings.h"
 
 namespace softstep::rules {
@@ -29,11 +30,7 @@ struct PolyakStep {
   template <class T>
   static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
-    // On the mantissa G': (gap' e^(E - C)) / (c ||G'||^2), divided twice so that ||G'||^2 is never formed.
-    double scale = at.loss_gap.mantissa / at.gradient_norm / at.gradient_norm / settings.factor *
-                   std::exp(at.loss_gap.exponent - at.gradient_exponent);
-    const double largest = settings.cap * std::exp(at.gradient_exponent);
-    if (scale > largest) scale = largest;
+    const double scale = capped(polyak_coefficient(at, settings.factor), settings.cap, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };

@@ -95,6 +95,14 @@ std::vector<RuleOptionInfo> describe(const std::vector<Field<Settings>>& fields)
   return out;
 }
 
+/// The two fields of a rule whose steps are eta_t = eta (t+1)^-a, before those of its own.
+template <class Settings>
+std::vector<Field<Settings>> schedule_fields(std::vector<Field<Settings>> own = {}) {
+  own.insert(own.begin(), {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
+                           {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}});
+  return own;
+}
+
 /// eta_t = eta (t+1)^-a
 inline double scheduled(double step_size, double power, std::int64_t iteration) {
   return power == 0.0 ? step_size : step_size * std::pow(static_cast<double>(iteration) + 1.0, -power);

@@ -15,10 +15,7 @@ struct StochasticGradientDescent {
   };
   static constexpr const char* formula = "W -= eta_t G, eta_t = eta (t+1)^-a, G of a mini-batch";
   static constexpr const char* source = "Robbins, Monro 1951";
-  static std::vector<Field<Settings>> fields() {
-    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
-            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
-  }
+  static std::vector<Field<Settings>> fields() { return schedule_fields<Settings>(); }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = true;
 

@@ -21,10 +21,7 @@ struct SpectralDescent {
   };
   static constexpr const char* formula = "W -= eta_t U V^T of G = U S V^T, eta_t = eta (t+1)^-a";
   static constexpr const char* source = "steepest descent in the spectral norm; arXiv 2502.04664";
-  static std::vector<Field<Settings>> fields() {
-    return {{"step-size", &Settings::step_size, Range::positive, false, "eta"},
-            {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
-  }
+  static std::vector<Field<Settings>> fields() { return schedule_fields<Settings>(); }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;
 

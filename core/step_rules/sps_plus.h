@@ -1,6 +1,7 @@
 #pragma once
 
-#include "core/step_rules/polyak.h"
+#include "core/step_rules/coefficients.h"
+#include "core/step_rules/settings.h"
 
 namespace softstep::rules {
 
@@ -16,11 +17,10 @@ struct StochasticPolyakPlus {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings&, const StepContext<T>& at, RuleState& state) {
+  static Step<T> step(const Settings&, const StepContext<T>& at, RuleState&) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::moved, 0.0, at.gradient, 0.0};
-    PolyakStep::Settings polyak;
-    polyak.factor = 1.0;
-    return PolyakStep::step(polyak, at, state);
+    const double scale = polyak_coefficient(at, 1.0);
+    return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };
 
