@@ -2,8 +2,8 @@
 #include <string>
 
 #include "core/models/attention_rows.h"
-#include "core/models/finish_gradient.h"
 #include "core/models/key_query_maps.h"
+#include "core/objective/gradient_size.h"
 
 namespace softstep {
 namespace {
@@ -102,10 +102,9 @@ class AttentionModel final : public Model<T> {
     map_->backward(rows_, queries_.data(), factors_.data(), at.data(), out.gradients.data());
     for (std::size_t k = 0; k < n_map_blocks_; ++k) {
       BlockGradient<T>& gradient = out.gradients[k];
-      if (gradient.exponent > -std::numeric_limits<double>::infinity())
-        finish_gradient(rows_.kernels, gradient);
-      else
-        fill_gradient(gradient, blocks_[k].size(), gradient.exponent);
+      gradient.values.resize(blocks_[k].size());
+      if (!is_without_rows(gradient.exponent, gradient.values, gradient.norm))
+        gradient.norm = finished_norm(rows_.kernels, gradient.values, gradient.exponent);
     }
     if (trains_decoder()) rows_.decoder_gradient(out.gradients.back());
   }

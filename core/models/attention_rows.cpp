@@ -6,9 +6,10 @@
 #include <cmath>
 #include <limits>
 
-#include "core/models/finish_gradient.h"
+#include "core/models/slope_sum.h"
 #include "core/objective/active_isa.h"
 #include "core/objective/batch_sums.h"
+#include "core/objective/units.h"
 
 namespace softstep {
 namespace {
@@ -81,11 +82,7 @@ void AttentionRows<T>::attend_one(std::size_t row, const T* projected, const T* 
   const std::size_t i = sample(row), n_tokens = batch.tokens_of(i);
   T* space = work_.data() + 3 * longest_ * thread;
   const double* gaps = score(row, decoder, score_work_.data() + longest_ * thread);
-  // Gaps may be far outside the range of T; only their ratios matter to the kernel.
-  const double largest = *std::max_element(gaps, gaps + n_tokens);
-  const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-  gap_unit_[row] = std::ldexp(1.0, power);
-  for (std::size_t t = 0; t < n_tokens; ++t) space[t] = static_cast<T>(std::ldexp(gaps[t], -power));
+  gap_unit_[row] = scale_gaps(gaps, n_tokens, space);
 
   simd::AttentionArgs<T> args{};
   args.tokens = batch.sample(i);
@@ -140,10 +137,11 @@ void AttentionRows<T>::loss(ModelEvaluation<T>& out) {
   if (options_.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
   out.loss = sum.loss();
   out.loss_gap = sum.gap(optimal_loss_);
-  for (std::size_t row = 0; row < n_chosen_; ++row)
+  const bool has_loss =
+      options_.optimal_loss == OptimalLoss::value || options_.optimal_loss == OptimalLoss::zero;
+  for (std::size_t row = 0; row < n_chosen_ && !has_loss; ++row)
     terms_[row] = loss_scaled(options_.loss, terms_of(row).margin());
-  out.loss_scaled = sum_scaled(terms_.data(), n_chosen_);
-  out.loss_scaled.mantissa /= static_cast<double>(n_chosen_);
+  out.loss_scaled = mean_scaled(terms_.data(), n_chosen_);
   out.accuracy = static_cast<double>(n_right) / static_cast<double>(n_chosen_);
 }
 
@@ -158,17 +156,14 @@ void AttentionRows<T>::attention_of_optimal(ModelEvaluation<T>& out) const {
 template <class T>
 double AttentionRows<T>::scale(T* rows, std::size_t n_cols, std::size_t row_stride,
                                const double* largest_entry, const double* largest_factor) {
-  constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
   for (std::size_t row = 0; row < n_chosen_; ++row) {
     const simd::AttentionStats<T>& stats = stats_[row];
     const double largest = largest_entry == nullptr ? static_cast<double>(stats.largest) : largest_entry[row];
     exponent_[row] = static_cast<double>(stats.exponent);
     mean_gap_[row] = static_cast<double>(stats.mean_gap);
-    largest_[row] = largest == 0.0 ? 0.0 : std::isnan(largest) ? largest : std::max(largest, smallest);
+    largest_[row] = with_reciprocal<T>(largest);
     const double factor = largest_factor[row];
-    const int power =
-        std::clamp(factor > 0.0 && std::isfinite(factor) ? std::ilogb(factor) : 0,
-                   std::numeric_limits<T>::min_exponent - 1, std::numeric_limits<T>::max_exponent - 2);
+    const int power = unit_power<T>(factor);
     log_unit_[row] =
         factor == 0.0 ? -infinity : std::log(gap_unit_[row]) + power * std::log(2.0) + factor * 0.0;
     inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(n_chosen_), -power);
@@ -187,24 +182,13 @@ double AttentionRows<T>::scale(T* rows, std::size_t n_cols, std::size_t row_stri
   return top;
 }
 
-// (1/n) sum_i l'(m_i) y_i X_i^T p_i, l' as mantissa and exponent
+// (1/n) sum_i l'(m_i) y_i X_i^T p_i
 template <class T>
 void AttentionRows<T>::decoder_gradient(BlockGradient<T>& out) const {
-  double top = -infinity;
-  for (std::size_t row = 0; row < n_chosen_; ++row)
-    top = std::max(top, loss_slope(options_.loss, terms_of(row).margin()).exponent);
-  std::vector<double> sum(batch.dim, 0.0);
-  for (std::size_t row = 0; row < n_chosen_; ++row) {
-    const Scaled slope = loss_slope(options_.loss, terms_of(row).margin());
-    const double sign = batch.labels[sample(row)] < 0 ? 1.0 : -1.0;
-    const double factor =
-        sign * slope.mantissa * std::exp(slope.exponent - top) / static_cast<double>(n_chosen_);
-    const T* mean = means_.data() + row * stride;
-    for (std::size_t j = 0; j < batch.dim; ++j) sum[j] += factor * static_cast<double>(mean[j]);
-  }
-  out.values.assign(sum.begin(), sum.end());
-  out.exponent = top;
-  finish_gradient(kernels, out);
+  sum_slopes(
+      options_.loss, n_chosen_, batch.dim, [&](std::size_t row) { return terms_of(row).margin(); },
+      [&](std::size_t row) { return batch.labels[sample(row)]; },
+      [&](std::size_t row) { return means_.data() + row * stride; }, kernels, out);
 }
 
 template class AttentionRows<float>;

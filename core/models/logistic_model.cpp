@@ -2,14 +2,11 @@
 #include <cmath>
 #include <limits>
 
-#include "core/models/finish_gradient.h"
+#include "core/models/slope_sum.h"
 #include "core/objective/active_isa.h"
-#include "core/objective/loss.h"
 
 namespace softstep {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
 
 // m_i = y_i w^T x_i,  L = (1/n) sum_i l(m_i),  dL/dw = (1/n) sum_i l'(m_i) y_i x_i, l' as mantissa and exponent.
 template <class T>
@@ -47,7 +44,6 @@ class LogisticModel final : public Model<T> {
     const auto sample = [&](std::size_t row) {
       return samples.indices == nullptr ? row : samples.indices[row];
     };
-    const auto count = static_cast<double>(m);
     for (std::size_t row = 0; row < m; ++row) {
       const std::size_t i = sample(row);
       const double f = kernels_.dot(batch_.dim, at[0], batch_.sample(i));
@@ -59,22 +55,11 @@ class LogisticModel final : public Model<T> {
           std::numeric_limits<double>::quiet_NaN();
     if ((want & want_gradient) == 0) return;
 
-    double top = -infinity;
-    for (std::size_t row = 0; row < m; ++row)
-      top = std::max(top, loss_slope(options_.loss, margins_[row]).exponent);
-    std::vector<double> sum(batch_.dim, 0.0);
-    for (std::size_t row = 0; row < m; ++row) {
-      const std::size_t i = sample(row);
-      const Scaled slope = loss_slope(options_.loss, margins_[row]);
-      const double factor =
-          (batch_.labels[i] < 0 ? 1.0 : -1.0) * slope.mantissa * std::exp(slope.exponent - top) / count;
-      const T* x = batch_.sample(i);
-      for (std::size_t j = 0; j < batch_.dim; ++j) sum[j] += factor * static_cast<double>(x[j]);
-    }
     out.gradients.resize(1);
-    out.gradients[0].values.assign(sum.begin(), sum.end());
-    out.gradients[0].exponent = top;
-    finish_gradient(kernels_, out.gradients[0]);
+    sum_slopes(
+        options_.loss, m, batch_.dim, [&](std::size_t row) { return margins_[row]; },
+        [&](std::size_t row) { return batch_.labels[sample(row)]; },
+        [&](std::size_t row) { return batch_.sample(sample(row)); }, kernels_, out.gradients[0]);
   }
 
  private:
@@ -87,8 +72,7 @@ class LogisticModel final : public Model<T> {
       terms_[row] = loss_scaled(options_.loss, margins_[row]);
       if (margins_[row] > 0.0) ++n_right;
     }
-    out.loss_scaled = sum_scaled(terms_.data(), m);
-    out.loss_scaled.mantissa /= count;
+    out.loss_scaled = mean_scaled(terms_.data(), m);
     out.loss_gap = minus_optimal(out.loss_scaled, optimal_loss_);
     out.accuracy = static_cast<double>(n_right) / count;
   }

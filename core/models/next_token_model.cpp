@@ -6,8 +6,8 @@
 #include "core/models/support_softmax.h"
 #include "core/models/support_space.h"
 #include "core/objective/active_isa.h"
+#include "core/objective/gradient_size.h"
 #include "core/objective/loss.h"
-#include "core/objective/mantissa.h"
 
 namespace softstep {
 namespace {
@@ -192,8 +192,7 @@ class NextTokenModel final : public Model<T> {
     out.values.clear();
     for (const double x : values) out.values.push_back(static_cast<T>(std::ldexp(x, -power)));
     out.exponent = exponent + power * std::log(2.0);
-    out.norm = mantissa_norm(isa_.template kernels<T>(), out.values.data(), out.values.size(), out.exponent);
-    if (out.norm == 0.0) out.exponent = -infinity;
+    out.norm = finished_norm(isa_.template kernels<T>(), out.values, out.exponent);
   }
 
   NextTokenData data_;  // normalised

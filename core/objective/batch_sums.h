@@ -41,8 +41,7 @@ class LossSum {
   double loss() const { return loss_ / count(); }
   double selected_loss() const { return selected_ / count(); }
   Scaled gap(double optimal_loss) const {
-    Scaled gap = sum_scaled(terms_, n_);
-    gap.mantissa /= count();
+    const Scaled gap = mean_scaled(terms_, n_);
     return options_.optimal_loss == OptimalLoss::value ? minus_optimal(gap, optimal_loss) : gap;
   }
 

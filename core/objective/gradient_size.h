@@ -4,29 +4,34 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
-#include "core/objective/layer.h"
 #include "core/objective/mantissa.h"
+#include "softstep/objective.h"
 
 namespace softstep {
 
-/// True if C = out.gradient_exponent says that the gradient needs no product: every row is zero, or one is NaN. Then
-/// `out` is complete.
+/// True if the exponent C says that the gradient needs no product: every row is zero, or one is NaN. Then values (of the right
+/// size) and norm are filled in.
 template <class T>
-bool is_without_rows(Evaluation<T>& out) {
-  const double top = out.gradient_exponent;
-  if (top > -std::numeric_limits<double>::infinity()) return false;
-  const bool zero = top == -std::numeric_limits<double>::infinity();
-  std::fill(out.gradient.begin(), out.gradient.end(), zero ? T(0) : std::numeric_limits<T>::quiet_NaN());
-  out.gradient_norm = zero ? 0.0 : top;
+bool is_without_rows(double exponent, std::vector<T>& values, double& norm) {
+  if (exponent > -std::numeric_limits<double>::infinity()) return false;
+  const bool zero = exponent == -std::numeric_limits<double>::infinity();
+  std::fill(values.begin(), values.end(), zero ? T(0) : std::numeric_limits<T>::quiet_NaN());
+  norm = zero ? 0.0 : exponent;
   return true;
 }
-
 template <class T>
-void set_gradient_norm(const Layer<T>& layer, Evaluation<T>& out) {
-  out.gradient_norm =
-      mantissa_norm(layer.kernels, out.gradient.data(), out.gradient.size(), out.gradient_exponent);
-  if (out.gradient_norm == 0.0) out.gradient_exponent = -std::numeric_limits<double>::infinity();
+bool is_without_rows(Evaluation<T>& out) {
+  return is_without_rows(out.gradient_exponent, out.gradient, out.gradient_norm);
+}
+
+/// The norm of a gradient whose values and exponent are there; an exact zero has exponent -infinity.
+template <class T>
+double finished_norm(const simd::Kernels<T>& kernels, std::vector<T>& values, double& exponent) {
+  const double norm = mantissa_norm(kernels, values.data(), values.size(), exponent);
+  if (norm == 0.0) exponent = -std::numeric_limits<double>::infinity();
+  return norm;
 }
 
 }  // namespace softstep

@@ -13,6 +13,7 @@
 #include "core/objective/blocked.h"
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
+#include "core/objective/units.h"
 
 namespace softstep {
 namespace {
@@ -47,7 +48,7 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
       scores(score_tokens(view)),
       stride(padded_stride<T>(view.dim)) {
   const std::size_t n = batch.n_samples;
-  scale_gaps();
+  set_gaps();
   queries = zero_rows();
   for (std::size_t i = 0; i < n; ++i) {
     std::copy_n(batch.query(i), batch.dim, queries.begin() + static_cast<std::ptrdiff_t>(i * stride));
@@ -71,19 +72,13 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   if (options.optimal_loss == OptimalLoss::value) optimal_loss_ = options.optimal_loss_value;
 }
 
-// Gaps may be far outside the range of T (tokens times decoder); only their ratios matter to the kernel.
 template <class T>
-void Layer<T>::scale_gaps() {
+void Layer<T>::set_gaps() {
   gaps_.resize(scores.gaps.size());
-  gap_units_.assign(batch.n_samples, 1.0);
+  gap_units_.resize(batch.n_samples);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    double largest = 0.0;
-    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
-      largest = std::max(largest, scores.gaps[k]);
-    const int power = largest > 0.0 ? std::ilogb(largest) : 0;
-    gap_units_[i] = std::ldexp(1.0, power);
-    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
-      gaps_[k] = static_cast<T>(std::ldexp(scores.gaps[k], -power));
+    const std::size_t first = scores.first[i];
+    gap_units_[i] = scale_gaps(scores.gaps.data() + first, scores.first[i + 1] - first, gaps_.data() + first);
   }
 }
 
@@ -110,16 +105,13 @@ void Layer<T>::store_tokens() {
     }
 }
 
-// The powers of two at or below the queries. A subnormal one counts as the smallest normal number, so that its
-// reciprocal is a number.
+// The powers of two at or below the queries.
 template <class T>
 void Layer<T>::set_units() {
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const T* z = queries.data() + i * stride;
     const auto largest = static_cast<double>(largest_of(z, batch.dim));
-    const int power =
-        std::clamp(largest > 0.0 ? std::ilogb(largest) : 0, std::numeric_limits<T>::min_exponent - 1,
-                   std::numeric_limits<T>::max_exponent - 2);
+    const int power = unit_power<T>(largest);
     log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
     inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
   }
@@ -153,9 +145,7 @@ void Layer<T>::note(std::size_t i, const simd::AttentionStats<T>& stats, double 
   exponent_[i] = static_cast<double>(stats.exponent);
   mean_gap_[i] = static_cast<double>(stats.mean_gap);
   pivot_gap_[i] = scores.gaps[scores.first[i] + stats.pivot];
-  // A reciprocal of its unit must be a number of T.
-  constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
-  largest_[i] = largest == 0.0 ? 0.0 : std::isnan(largest) ? largest : std::max(largest, smallest);
+  largest_[i] = with_reciprocal<T>(largest);
 }
 
 template <class T>

@@ -67,7 +67,7 @@ class Layer {
   static Layer& of(Objective<T>& objective);
 
  private:
-  void scale_gaps();
+  void set_gaps();
   void set_units();
   void store_tokens();
   simd::AttentionStats<T> attend_one(std::size_t i, const T* projected, T* row, T* space) const;

@@ -77,6 +77,13 @@ inline Scaled sum_scaled(const Scaled* terms, std::size_t n) {
   return {sum, top};
 }
 
+/// Their mean.
+inline Scaled mean_scaled(const Scaled* terms, std::size_t n) {
+  Scaled mean = sum_scaled(terms, n);
+  mean.mantissa /= static_cast<double>(n);
+  return mean;
+}
+
 /// L - L* for an L* that is given: a plain subtraction.
 inline Scaled minus_optimal(Scaled loss, double optimal_loss) {
   if (optimal_loss == 0.0) return loss;

@@ -91,7 +91,7 @@ struct Objective<T>::Impl {
                                 layer.queries.data() + block.col, stride,
                                 out.gradient.data() + block.row * d + block.col, d});
     });
-    set_gradient_norm(layer, out);
+    out.gradient_norm = finished_norm(layer.kernels, out.gradient, out.gradient_exponent);
   }
 };
 

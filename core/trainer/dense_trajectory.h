@@ -60,7 +60,7 @@ class DenseTrajectory final : public Trajectory<T> {
       set_norm_of_rows(out);
     } else {
       pass_.outer_product(rows, out.gradient.data());
-      set_gradient_norm(layer, out);
+      out.gradient_norm = finished_norm(layer.kernels, out.gradient, out.gradient_exponent);
     }
   }
 
