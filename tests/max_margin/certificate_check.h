@@ -12,6 +12,20 @@
 
 namespace softstep::test {
 
+/// each(k, lambda) for every constraint k with its multiplier: none is negative, and what is no constraint has none.
+template <class Each>
+void for_each_multiplier(const Rows& rows, const std::vector<double>& multipliers, Each each) {
+  REQUIRE(multipliers.size() == rows.size());
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    const Real lambda = multipliers[k];
+    REQUIRE(lambda >= 0);
+    if (rows[k].empty())
+      REQUIRE(lambda == 0);
+    else
+      each(k, lambda);
+  }
+}
+
 /// What the answer's own certificate must come out as when it is computed afresh, and that it meets the tolerance.
 /// Rounding: the solver's margins <A_k, W> are sums of at most 2 d products in double, each with a relative error of
 /// at most (d + 4) 2^-53 of ||A_k|| ||W||; W itself and the multipliers are rounded once more.
@@ -20,20 +34,13 @@ inline void check_certificate(const Rows& rows, std::size_t size, std::size_t di
                               const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
   REQUIRE(result.weights.size() == size);
-  REQUIRE(result.multipliers.size() == rows.size());
   const std::vector<Real> w(result.weights.begin(), result.weights.end());
   const Real norm = norm_of(w), unit = 0x1p-53L * static_cast<Real>(2 * dim + 16);
 
   std::vector<Real> combination(w.size(), 0);
   Real sum = 0, largest = 0, smallest = INFINITY, longest = 0, total = 0;
   std::size_t n_constraints = 0, n_support = 0;
-  for (std::size_t k = 0; k < rows.size(); ++k) {
-    const Real lambda = result.multipliers[k];
-    REQUIRE(lambda >= 0);
-    if (rows[k].empty()) {
-      REQUIRE(lambda == 0);
-      continue;
-    }
+  for_each_multiplier(rows, result.multipliers, [&](std::size_t k, Real lambda) {
     ++n_constraints;
     sum += lambda;
     largest = std::max(largest, lambda);
@@ -41,7 +48,7 @@ inline void check_certificate(const Rows& rows, std::size_t size, std::size_t di
     longest = std::max(longest, norm_of(rows[k]));
     total += lambda * norm_of(rows[k]);
     for (std::size_t j = 0; j < w.size(); ++j) combination[j] += lambda * rows[k][j];
-  }
+  });
   const Real rounding = unit * longest * norm;  // of a margin, which is 1 where it is smallest
   CHECK(result.n_constraints == n_constraints);
 

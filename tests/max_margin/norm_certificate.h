@@ -8,7 +8,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
-#include "max_margin/oracle.h"
+#include "max_margin/certificate_check.h"
 #include "softstep/max_margin.h"
 
 namespace softstep::test {
@@ -73,25 +73,18 @@ inline void check_norm_certificate(const Rows& rows, std::size_t d, MatrixNorm n
                                    const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
   REQUIRE(result.weights.size() == d * d);
-  REQUIRE(result.multipliers.size() == rows.size());
   const std::vector<Real> w(result.weights.begin(), result.weights.end());
   std::vector<Real> combination(d * d, 0);
   Real sum = 0, smallest = INFINITY, largest = 0, sizes = 0;
   std::size_t n = 0;
-  for (std::size_t k = 0; k < rows.size(); ++k) {
-    const Real lambda = result.multipliers[k];
-    REQUIRE(lambda >= 0);
-    if (rows[k].empty()) {
-      REQUIRE(lambda == 0);
-      continue;
-    }
+  for_each_multiplier(rows, result.multipliers, [&](std::size_t k, Real lambda) {
     ++n;
     sum += lambda;
     largest = std::max(largest, lambda);
     smallest = std::min(smallest, dot(rows[k], w));
     sizes = std::max(sizes, norm_of(rows[k]) * norm_of(w));
     for (std::size_t j = 0; j < d * d; ++j) combination[j] += lambda * rows[k][j];
-  }
+  });
   const Real rounding = 0x1p-52L * static_cast<Real>(d * d + n) * std::max<Real>(sizes, 1);
   const Real primal = exact_norm(w, d, norm, p), dual_norm = exact_dual_norm(combination, d, norm, p);
   CHECK(result.n_constraints == n);

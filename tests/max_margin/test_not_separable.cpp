@@ -22,20 +22,13 @@ void check_proof(const BatchView<T>& batch, const MaxMarginResult& result) {
   CHECK(result.weights.empty());
   CHECK(result.certificate <= 1e-13);
   const Rows rows = constraint_matrix(batch, score_tokens(batch));
-  REQUIRE(result.multipliers.size() == rows.size());
   std::vector<Real> combination(batch.dim * batch.dim, 0);
   Real sum = 0, longest = 0;
-  for (std::size_t k = 0; k < rows.size(); ++k) {
-    const Real lambda = result.multipliers[k];
-    REQUIRE(lambda >= 0);
-    if (rows[k].empty()) {
-      REQUIRE(lambda == 0);
-      continue;
-    }
+  for_each_multiplier(rows, result.multipliers, [&](std::size_t k, Real lambda) {
     sum += lambda;
     longest = std::max(longest, norm_of(rows[k]));
     for (std::size_t j = 0; j < combination.size(); ++j) combination[j] += lambda * rows[k][j];
-  }
+  });
   CHECK(std::fabs(sum - 1) <= 1e-12L);
   // The certificate is a sum in double of terms of size longest.
   const Real rounding = 0x1p-53L * static_cast<Real>(rows.size() + 16);

@@ -1,16 +1,15 @@
 // Runs of models: mini-batches, resumption, endings, and what the trainer refuses.
 
-#include <unistd.h>
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
-#include <filesystem>
 #include <set>
 
 #include "models/model_runs.h"
+#include "support/temporary_file.h"
 #include "trainer/runs.h"
 
 using namespace softstep;
@@ -19,13 +18,6 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
 namespace {
-
-struct TemporaryFile {
-  std::string path;
-  explicit TemporaryFile(const std::string& name)
-      : path((std::filesystem::temp_directory_path() / (name + "." + std::to_string(getpid()))).string()) {}
-  ~TemporaryFile() { std::filesystem::remove(path); }
-};
 
 // Notes which samples it is asked for.
 template <class T>

@@ -1,15 +1,14 @@
 // A run can be put down and taken up, in memory and through a file, and gives the same bits as one that never
 // stopped; so does any number of threads.
 
-#include <unistd.h>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
+#include "support/temporary_file.h"
 #include "trainer/runs.h"
 
 using namespace softstep;
@@ -18,17 +17,7 @@ using Catch::Matchers::MessageMatches;
 using softstep::test::run;
 using softstep::test::same_bits;
 using softstep::test::signal_noise;
-
-namespace {
-
-struct TemporaryFile {
-  std::string path;
-  explicit TemporaryFile(const std::string& name)
-      : path((std::filesystem::temp_directory_path() / (name + "." + std::to_string(getpid()))).string()) {}
-  ~TemporaryFile() { std::filesystem::remove(path); }
-};
-
-}  // namespace
+using softstep::test::TemporaryFile;
 
 TEMPLATE_TEST_CASE("a resumed run has the bits of an uninterrupted one", "[trainer]", float, double) {
   const Dataset<TestType> data = convert<TestType>(signal_noise(5));
