@@ -8,24 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include "machine.h"
+#include "median.h"
 #include "softstep/version.h"
 
 namespace softstep::program {
 
 namespace {
-
-// The middle value, the mean of the two middle ones for an even number. Infinities are ordinary values here
-// (a level that was never reached); NaN if there is nothing or a NaN among them.
-double median(std::vector<double> values) {
-  const double none = std::numeric_limits<double>::quiet_NaN();
-  if (values.empty()) return none;
-  for (const double value : values)
-    if (std::isnan(value)) return none;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  if (values.size() % 2 == 1 || values[half - 1] == values[half]) return values[half];
-  return 0.5 * (values[half - 1] + values[half]);
-}
 
 template <class Value>
 double median_of(const CompareResult& result, std::size_t rule, const Value& value) {

@@ -14,9 +14,9 @@
 #include "compare_options.h"
 #include "fit_runs.h"
 #include "interrupt.h"
+#include "median.h"
 #include "options.h"
 #include "output.h"
-#include "reproduce/fit.h"
 #include "reproduce/publish.h"
 #include "softstep/error.h"
 #include "softstep/isa.h"
@@ -57,7 +57,7 @@ double median_at(const FitResult& result, std::size_t rule, std::size_t epoch, d
   std::vector<double> values;
   for (const FitRun& run : result.runs[rule])
     if (epoch < run.epochs.size()) values.push_back(of(run.epochs[epoch]));
-  return reproduce::median(values);
+  return median(values);
 }
 
 Figure figure_of(const FitSettings& settings, const FitResult& result, const Measure& measure) {
@@ -91,7 +91,7 @@ double epochs_to(const FitResult& result, std::size_t rule, double share) {
       if (run.epochs[e].train_loss <= share * run.epochs[0].train_loss) count = static_cast<double>(e);
     counts.push_back(count);
   }
-  return reproduce::median(counts);
+  return median(counts);
 }
 
 Result result_of(const Options& options, const FitResult& fit) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "interrupt.h"
+#include "points.h"
 #include "run_report.h"
 #include "softstep/error.h"
 #include "softstep/max_margin.h"
@@ -97,18 +98,6 @@ MaxMarginResult solve_prompt(BatchView<T> batch, const MaxMarginOptions& options
     solved.weights[j] = solved.weights[j * batch.dim];
   if (!solved.weights.empty()) solved.weights.resize(batch.dim);
   return solved;
-}
-
-// The points that a decoder, or a regression, has to tell apart: token chosen[i] of each sample, or the first.
-template <class T>
-MaxMarginResult solve_points(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                             const MaxMarginOptions& options) {
-  std::vector<T> points;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const T* x = batch.sample(i) + (chosen.empty() ? 0 : chosen[i]) * batch.row_stride();
-    points.insert(points.end(), x, x + batch.dim);
-  }
-  return solve_linear_max_margin(points.data(), batch.labels, batch.n_samples, batch.dim, options);
 }
 
 }  // namespace

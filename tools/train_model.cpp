@@ -58,22 +58,18 @@ std::string more_cells(const TraceRecord& record) {
 
 template <class T>
 void save_observables(const std::string& path, const Model<T>& model, const ModelState<T>& state) {
-  std::vector<std::vector<double>> values;
-  std::vector<const double*> at;
   std::vector<NamedTensor> tensors;
   const StoredType type = sizeof(T) == 4 && state.masters[0].empty() ? StoredType::f32 : StoredType::f64;
-  for (std::size_t k = 0; k < state.blocks.size(); ++k) values.push_back(state.values(k));
-  for (std::size_t k = 0; k < values.size(); ++k) at.push_back(values[k].data());
   for (std::size_t k = 0; k < model.observables().size(); ++k) {
     const Observable& observable = model.observables()[k];
     std::vector<std::size_t> shape = {observable.n_rows};
     if (observable.n_cols != 1) shape.push_back(observable.n_cols);
-    tensors.push_back({observable.name, shape, model.observe(at, k), type});
+    tensors.push_back({observable.name, shape, observe(model, state, k), type});
   }
-  for (std::size_t k = 0; k < values.size(); ++k) {
+  for (std::size_t k = 0; k < state.blocks.size(); ++k) {
     const BlockShape& shape = model.blocks()[k];
     if (shape.name == "keys" || shape.name == "queries")
-      tensors.push_back({shape.name, {shape.n_rows, shape.n_cols}, values[k], type});
+      tensors.push_back({shape.name, {shape.n_rows, shape.n_cols}, state.values(k), type});
   }
   save_tensors(path, tensors);
 }

@@ -53,7 +53,7 @@ class ModelCourse final : public Course {
     row.accuracy = now_.accuracy;
     const std::vector<Observable>& observables = model_.observables();
     for (std::size_t k = 0; k < observables.size(); ++k) {
-      const std::vector<double> matrix = observe(k);
+      const std::vector<double> matrix = observe(model_, state_, k);
       TraceRecord::Watched watched;
       watched.norm = frobenius_norm(matrix.data(), matrix.size());
       watched.log10_gradient_norm =
@@ -77,20 +77,12 @@ class ModelCourse final : public Course {
   void moved(double) override {}
   bool surely_above(double) const override { return false; }
   bool direction_at_most(double threshold) override {
-    const std::vector<double> matrix = observe(0);
+    const std::vector<double> matrix = observe(model_, state_, 0);
     return compare_direction(matrix.data(), options_.references[0].data(), matrix.size()).one_minus_cos <=
            threshold;
   }
 
  private:
-  std::vector<double> observe(std::size_t k) const {
-    std::vector<std::vector<double>> values;
-    std::vector<const double*> at;
-    for (std::size_t b = 0; b < state_.blocks.size(); ++b) values.push_back(state_.values(b));
-    for (const std::vector<double>& block : values) at.push_back(block.data());
-    return model_.observe(at, k);
-  }
-
   // On the largest exponent among them.
   Scaled norm_of_blocks(std::size_t first, std::size_t n) const {
     double top = -std::numeric_limits<double>::infinity(), squared = 0.0;

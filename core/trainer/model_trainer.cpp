@@ -109,6 +109,15 @@ ModelState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed
 }
 
 template <class T>
+std::vector<double> observe(const Model<T>& model, const ModelState<T>& state, std::size_t k) {
+  std::vector<std::vector<double>> values;
+  std::vector<const double*> at;
+  for (std::size_t b = 0; b < state.blocks.size(); ++b) values.push_back(state.values(b));
+  for (const std::vector<double>& block : values) at.push_back(block.data());
+  return model.observe(at, k);
+}
+
+template <class T>
 TrainSummary train(Model<T>& model, ModelState<T>& state, const ModelTrainerOptions& options) {
   check(model, state, options);
   ModelCourse<T> course(model, state, options);
@@ -125,6 +134,8 @@ template ModelState<double> initial_state(const Model<double>&, const std::vecto
                                           MasterWeights);
 template ModelState<float> normal_state(const Model<float>&, double, std::uint64_t, MasterWeights);
 template ModelState<double> normal_state(const Model<double>&, double, std::uint64_t, MasterWeights);
+template std::vector<double> observe(const Model<float>&, const ModelState<float>&, std::size_t);
+template std::vector<double> observe(const Model<double>&, const ModelState<double>&, std::size_t);
 template TrainSummary train(Model<float>&, ModelState<float>&, const ModelTrainerOptions&);
 template TrainSummary train(Model<double>&, ModelState<double>&, const ModelTrainerOptions&);
 

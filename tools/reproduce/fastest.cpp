@@ -48,7 +48,7 @@ Result run(const Context& context) {
       AttentionRun run;
       run.batch = &data.view();
       // Broken: in the opposite order.
-      run.rule = rules[context.broken && k < n_ordered ? n_ordered - 1 - k : k].text;
+      run.rule = parse_rule(rules[context.broken && k < n_ordered ? n_ordered - 1 - k : k].text);
       run.n_steps = 20000;
       run.reference = limit;
       run.trace_rows_per_decade = 0;

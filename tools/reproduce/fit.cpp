@@ -1,6 +1,5 @@
 #include "fit.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -37,15 +36,6 @@ double fitted_exponent(const std::vector<double>& x, const std::vector<double>& 
     log_y.push_back(y[k] > 0.0 ? std::log(y[k]) : none);
   }
   return fit_line(log_x, log_y).slope;
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return none;
-  for (const double value : values)
-    if (std::isnan(value)) return none;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
 }
 
 double value_at(const std::vector<double>& x, const std::vector<double>& y, double point) {

@@ -3,8 +3,9 @@
 // Fits of measured curves.
 
 #include <cstddef>
-#include <functional>
 #include <vector>
+
+#include "median.h"
 
 namespace softstep::program::reproduce {
 
@@ -18,8 +19,6 @@ Line fit_line(const std::vector<double>& x, const std::vector<double>& y);
 /// Exponent a of y ~ x^a over the points with lowest <= x <= highest; NaN where a y is not positive.
 double fitted_exponent(const std::vector<double>& x, const std::vector<double>& y, double lowest,
                        double highest);
-
-double median(std::vector<double> values);
 
 /// y of a curve given at increasing x, at a point between, linear in log x. NaN outside.
 double value_at(const std::vector<double>& x, const std::vector<double>& y, double point);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "parallel.h"
+#include "points.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
 
@@ -34,15 +35,8 @@ Trace train_jointly(const BatchView<double>& batch, const BatchView<double>& lim
   ModelTrainerOptions trainer;
   trainer.rules = {parse_rule(broken ? "gd" : rule), parse_rule(broken ? "gd" : schedules[1].text)};
   trainer.n_steps = std::llround(steps);
-  const TokenScores scores = score_tokens(limits_of);
-  std::vector<double> points;
-  for (std::size_t i = 0; i < limits_of.n_samples; ++i) {
-    const double* x = limits_of.sample(i) + scores.optimal[i] * limits_of.row_stride();
-    points.insert(points.end(), x, x + limits_of.dim);
-  }
-  const MaxMarginResult decoder =
-      solve_linear_max_margin(points.data(), limits_of.labels, limits_of.n_samples, limits_of.dim);
-  trainer.references = {max_margin_direction(limits_of), decoder.weights};
+  trainer.references = {max_margin_direction(limits_of),
+                        solve_points(limits_of, score_tokens(limits_of).optimal).weights};
   ModelState<double> state = normal_state(*model, 0.0, 0);
   return run_model(*model, state, trainer);
 }

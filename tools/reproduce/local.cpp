@@ -37,13 +37,13 @@ std::vector<double> train_factored(const BatchView<double>& batch, std::uint64_t
   trainer.trace_rows_per_decade = 0;
   ModelState<double> state = normal_state(*model, 0.01, seed);
   run_model(*model, state, trainer);
-  return model->observe({state.blocks[0].data(), state.blocks[1].data()}, 0);
+  return observe(*model, state, 0);
 }
 
 std::vector<double> train_combined(const BatchView<double>& batch) {
   AttentionRun run;
   run.batch = &batch;
-  run.rule = "ngd:step-size=0.1";
+  run.rule = parse_rule("ngd:step-size=0.1");
   run.n_steps = n_steps;
   run.trace_rows_per_decade = 0;
   run.optimal_loss = OptimalLoss::selected;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "parallel.h"
+#include "points.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
 
@@ -14,14 +15,11 @@ namespace {
 constexpr std::size_t n_seeds = 5;
 constexpr std::int64_t n_steps = 100000;
 
-struct Rule {
-  const char *text, *label, *broken;
-};
 enum Which { gd, ngd, polyak, momentum, n_rules };
-const Rule rules[n_rules] = {{"gd:step-size=10", "gd", "ngd"},
-                             {"ngd:step-size=1", "ngd", "gd:step-size=10"},
-                             {"polyak", "polyak", "gd:step-size=10"},
-                             {"momentum", "momentum", "gd:step-size=10"}};
+const RuleUnderTest rules[n_rules] = {{"gd:step-size=10", "gd", "ngd"},
+                                      {"ngd:step-size=1", "ngd", "gd:step-size=10"},
+                                      {"polyak", "polyak", "gd:step-size=10"},
+                                      {"momentum", "momentum", "gd:step-size=10"}};
 
 double norm_of(const TraceRecord& row) { return row.weight_norm; }
 double distance(const TraceRecord& row) { return row.one_minus_cos; }
@@ -40,11 +38,7 @@ Points make_points(std::uint64_t seed) {
   generator.dim = 30;
   generator.seed = seed;
   Points out{generate(generator), {}};
-  const BatchView<double>& view = out.data.view();
-  std::vector<double> points;
-  for (std::size_t i = 0; i < view.n_samples; ++i)
-    points.insert(points.end(), view.sample(i), view.sample(i) + view.dim);
-  out.limit = solve_linear_max_margin(points.data(), view.labels, view.n_samples, view.dim);
+  out.limit = solve_points(out.data.view(), {});
   return out;
 }
 
@@ -58,8 +52,7 @@ Result run(const Context& context) {
     objective.optimal_loss = OptimalLoss::zero;
     const auto model = make_logistic_model(points[seed].data.view(), objective);
     ModelTrainerOptions trainer;
-    const Rule& rule = rules[k % n_rules];
-    trainer.rules = {parse_rule(context.broken ? rule.broken : rule.text)};
+    trainer.rules = {rules[k % n_rules].settings(context)};
     trainer.n_steps = n_steps;
     trainer.references = {points[context.broken ? (seed + 1) % n_seeds : seed].limit.weights};
     ModelState<double> state = normal_state(*model, 0.0, 0);

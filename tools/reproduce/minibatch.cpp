@@ -14,14 +14,11 @@ namespace {
 constexpr std::size_t n_seeds = 3, n_samples = 20, batch_size = 5;
 constexpr std::int64_t n_steps = 30000;
 
-struct Rule {
-  const char *text, *label, *broken;
-};
 enum Which { sgd, sngd, sps, sps_capped, n_rules };
-const Rule rules[n_rules] = {{"sgd:step-size=20", "sgd", "sngd:step-size=1"},
-                             {"sngd:step-size=1", "sngd", "sgd:step-size=20"},
-                             {"sps:factor=2", "sps, no cap", "sgd:step-size=20"},
-                             {"sps:factor=2,cap=20", "sps, cap 20", "sps:factor=2"}};
+const RuleUnderTest rules[n_rules] = {{"sgd:step-size=20", "sgd", "sngd:step-size=1"},
+                                      {"sngd:step-size=1", "sngd", "sgd:step-size=20"},
+                                      {"sps:factor=2", "sps, no cap", "sgd:step-size=20"},
+                                      {"sps:factor=2,cap=20", "sps, cap 20", "sps:factor=2"}};
 
 double minus_log_gap(const TraceRecord& row) { return -row.log10_gap; }
 double distance(const TraceRecord& row) { return row.one_minus_cos; }
@@ -41,8 +38,7 @@ Result run(const Context& context) {
     const std::size_t seed = k / n_rules;
     const auto model = make_attention_model(data[seed].view(), AttentionModelOptions{});
     ModelTrainerOptions trainer;
-    const Rule& rule = rules[k % n_rules];
-    trainer.rules = {parse_rule(context.broken ? rule.broken : rule.text)};
+    trainer.rules = {rules[k % n_rules].settings(context)};
     trainer.n_steps = n_steps;
     trainer.batch_size = batch_size;
     trainer.batch_seed = seed;

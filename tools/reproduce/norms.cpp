@@ -52,7 +52,7 @@ std::vector<double> trained(const Rule& rule, const BatchView<double>& batch, st
   if (!rule.factored) {
     AttentionRun run;
     run.batch = &batch;
-    run.rule = rule.text;
+    run.rule = parse_rule(rule.text);
     run.n_steps = n_steps;
     run.trace_rows_per_decade = 0;
     run_attention(run, &weights);
@@ -69,7 +69,7 @@ std::vector<double> trained(const Rule& rule, const BatchView<double>& batch, st
   trainer.n_steps = n_steps;
   trainer.trace_rows_per_decade = 0;
   run_model(*model, state, trainer);
-  return model->observe({state.blocks[0].data(), state.blocks[1].data()}, 0);
+  return observe(*model, state, 0);
 }
 
 Result run(const Context& context) {

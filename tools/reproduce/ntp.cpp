@@ -60,7 +60,7 @@ Result run(const Context& context) {
     trainer.n_steps = n_steps;
     trainer.references = {limit.solution.weights};
     traces[seed] = run_model(*model, state, trainer);
-    odds[seed] = worst_odds(data, model->observe({state.blocks[0].data(), state.blocks[1].data()}, 1));
+    odds[seed] = worst_odds(data, observe(*model, state, 1));
   });
   Result result;
   result.configuration = {{"contexts", 6}, {"vocabulary", 8},  {"dim", 10},

@@ -16,9 +16,6 @@ const char* name_of(Scale scale) {
   return scale == Scale::linear ? "linear" : scale == Scale::logarithmic ? "logarithmic" : "tower";
 }
 
-// JSON has no infinity: the interval is open there.
-Json bound(double value) { return number(value); }
-
 Json numbers(const std::vector<double>& values) {
   Json json = Json::array();
   for (const double value : values) json.push_back(number(value));
@@ -80,8 +77,8 @@ Json verdict_json(const Entry& entry, const Result& result, double seconds, int 
     json["checks"].push_back({{"law", check.law},
                               {"expected", check.expected},
                               {"measured", number(check.measured)},
-                              {"lowest", bound(check.lowest)},
-                              {"highest", bound(check.highest)},
+                              {"lowest", number(check.lowest)},
+                              {"highest", number(check.highest)},
                               {"passed", check.passed()}});
   json["tables"] = Json::array();
   for (const Table& table : result.tables)

@@ -14,15 +14,13 @@ namespace {
 constexpr int n_seeds = 5;
 constexpr std::int64_t n_steps = 100000;
 
-struct Rule {
-  const char *text, *label;
-  const char* broken;  // the rule in its place: a hidden epsilon turns the others into gradient descent
-};
-const Rule rules[] = {{"gd:step-size=20", "gd, $\\eta = 20$", "ngd:step-size=1"},
-                      {"ngd:step-size=1", "ngd, $\\eta = 1$", "gd:step-size=20"},
-                      {"ngd:step-size=1,schedule-power=0.25", "ngd, $\\eta_t = t^{-1/4}$", "gd:step-size=20"},
-                      {"ngd:step-size=1,schedule-power=0.5", "ngd, $\\eta_t = t^{-1/2}$", "gd:step-size=20"},
-                      {"polyak", "polyak", "gd:step-size=20"}};
+// A hidden epsilon turns the others into gradient descent.
+const RuleUnderTest rules[] = {
+    {"gd:step-size=20", "gd, $\\eta = 20$", "ngd:step-size=1"},
+    {"ngd:step-size=1", "ngd, $\\eta = 1$", "gd:step-size=20"},
+    {"ngd:step-size=1,schedule-power=0.25", "ngd, $\\eta_t = t^{-1/4}$", "gd:step-size=20"},
+    {"ngd:step-size=1,schedule-power=0.5", "ngd, $\\eta_t = t^{-1/2}$", "gd:step-size=20"},
+    {"polyak", "polyak", "gd:step-size=20"}};
 enum Which { gd, ngd, ngd_quarter, ngd_half, polyak, n_rules };
 
 GeneratorOptions data_of(int seed) {
@@ -63,10 +61,9 @@ Runs make_runs(const Context& context) {
     runs.limit_norm[seed] = frobenius_norm(limits[seed].data(), limits[seed].size());
   });
   parallel_for(runs.traces.size(), context.n_threads, [&](std::size_t k) {
-    const Rule& rule = rules[k % n_rules];
     AttentionRun run;
     run.batch = &data[k / n_rules].view();
-    run.rule = context.broken ? rule.broken : rule.text;
+    run.rule = rules[k % n_rules].settings(context);
     run.n_steps = n_steps;
     run.reference = limits[k / n_rules];
     runs.traces[k] = run_attention(run);

@@ -36,7 +36,7 @@ Trace run_attention(const AttentionRun& run, std::vector<double>* weights) {
   objective_options.optimal_loss = run.optimal_loss;
   Objective<double> objective(*run.batch, objective_options);
   TrainerOptions options;
-  options.rule = parse_rule(run.rule);
+  options.rule = run.rule;
   options.n_steps = run.n_steps;
   options.reference = run.reference;
   options.trace_rows_per_decade = run.trace_rows_per_decade;

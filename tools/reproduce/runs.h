@@ -22,10 +22,16 @@ struct Trace {
   const TraceRecord& last() const { return summary.last; }
 };
 
+/// A rule, its name in figures and data, and the rule that a broken system has in its place.
+struct RuleUnderTest {
+  const char *text, *label, *broken;
+  RuleSettings settings(const Context& context) const { return parse_rule(context.broken ? broken : text); }
+};
+
 /// The attention layer with a fixed decoder from W = 0; `weights`, if not null, gets the last ones.
 struct AttentionRun {
   const BatchView<double>* batch = nullptr;
-  std::string rule = "ngd";
+  RuleSettings rule = {};
   std::int64_t n_steps = 1000;
   std::vector<double> reference = {}, initial = {};
   OptimalLoss optimal_loss = OptimalLoss::optimal;

@@ -50,6 +50,10 @@ template <class T>
 ModelState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed,
                            MasterWeights master = MasterWeights::working);
 
+/// Observable k of a model (Model::observables) at a state.
+template <class T>
+std::vector<double> observe(const Model<T>& model, const ModelState<T>& state, std::size_t k);
+
 /// Runs the rules from `state` for options.n_steps steps. Throws InvalidArgument for bad options (a rule that does not go with
 /// joint normalisation, a batch larger than n, a reference of the wrong size); every other ending has a name in the summary.
 /// With batches smaller than n, an exactly zero gradient or a gap that is not positive on one batch is a step of length zero, not

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "softstep/max_margin.h"
+
+namespace softstep::program {
+
+/// The max-margin direction of the points that a decoder, or a regression, has to tell apart: token chosen[i] of each sample, or
+/// its first if none are chosen.
+template <class T>
+MaxMarginResult solve_points(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                             const MaxMarginOptions& options = {}) {
+  std::vector<T> points;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    const T* x = batch.sample(i) + (chosen.empty() ? 0 : chosen[i]) * batch.row_stride();
+    points.insert(points.end(), x, x + batch.dim);
+  }
+  return solve_linear_max_margin(points.data(), batch.labels, batch.n_samples, batch.dim, options);
+}
+
+}  // namespace softstep::program
