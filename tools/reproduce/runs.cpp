@@ -42,8 +42,7 @@ Trace run_attention(const AttentionRun& run, std::vector<double>* weights) {
   options.trace_rows_per_decade = run.trace_rows_per_decade;
   options.stop_one_minus_cos = run.stop_one_minus_cos;
   watch(options, trace);
-  TrainState<double> state =
-      initial_state<double>(run.initial.empty() ? nullptr : run.initial.data(), run.batch->dim);
+  TrainState<double> state = initial_state<double>(nullptr, run.batch->dim);
   trace.summary = train(objective, state, options);
   if (weights != nullptr) *weights = state.weights;
   return trace;

@@ -33,7 +33,7 @@ struct AttentionRun {
   const BatchView<double>* batch = nullptr;
   RuleSettings rule = {};
   std::int64_t n_steps = 1000;
-  std::vector<double> reference = {}, initial = {};
+  std::vector<double> reference = {};
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   int trace_rows_per_decade = 20;
   double stop_one_minus_cos = 0.0;
