@@ -113,7 +113,7 @@ Result result_of(const Options& options, const FitResult& fit) {
   for (std::size_t rule = 0; rule < settings.rules.size(); ++rule) {
     const std::string label = rule_label(settings.rules[rule]);
     std::vector<std::string> cells = {label};
-    for (const Measure& measure : {measures[0], measures[1], measures[2], measures[3]})
+    for (const Measure& measure : measures)
       cells.push_back(rounded(median_at(fit, rule, last, measure.of), 4));
     cells.push_back(rounded(epochs_to(fit, rule, 0.1), 3));
     cells.push_back(rounded(median_at(fit, rule, last, [](const Epoch& e) { return e.seconds; }), 3));

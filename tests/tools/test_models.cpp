@@ -1,0 +1,132 @@
+// softstep train with models of several blocks, and softstep fit: what they answer, leave behind and refuse.
+
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <string>
+
+#include "tools/run_program.h"
+
+using namespace softstep::test;
+
+namespace {
+
+void make_data(const Workplace& place) {
+  for (const char* seed : {"1", "2"})
+    place.results({"generate", "--samples", "8", "--tokens", "4", "--dim", "12", "--seed", seed, "--out",
+                   std::string("data") + seed});
+}
+
+Arguments train(const Arguments& more, const std::string& steps = "200", const std::string& rule = "ngd") {
+  Arguments arguments = {"train", "--data", "data1", "--rule", rule, "--steps", steps};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+Arguments fit(const Arguments& more, const std::string& test = "data2", const std::string& batch_size = "3") {
+  Arguments arguments = {"fit",     "--train",      "data1",    "--test",    test,
+                         "--rules", "sgd;sngd",     "--epochs", "3",         "--seeds",
+                         "2",       "--batch-size", batch_size, "--no-plots"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("train answers for every model, with the decoder's columns in joint training", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  const Json joint = place.results(train({"--joint", "--trace", "T.csv", "--out", "W"}));
+  CHECK(joint["model"] == "joint");
+  for (const char* key : {"log10_loss", "accuracy", "decoder_norm", "decoder_one_minus_cos"}) {
+    INFO(key);
+    REQUIRE(joint[key].is_number());
+  }
+  CHECK(joint["lstar"] == "zero");
+  const std::string head = lines(place.read("T.csv")).at(0);
+  for (const char* column :
+       {"log10_loss", "decoder_norm", "log10_decoder_gradient_norm", "decoder_one_minus_cos"})
+    CHECK(head.find(column) != std::string::npos);
+  CHECK(place.results(train({"--factored", "3", "--init", "normal:0.1"}))["rank"] == 3);
+  CHECK(place.results(train({"--prompt"}))["model"] == "prompt");
+  CHECK(place.results(train({"--model-kind", "logistic"}))["model"] == "logistic");
+  CHECK(place.results(train({"--batch-size", "3"}))["batch_size"] == 3);
+}
+
+TEST_CASE("a model's run taken up again ends where one that never stopped does", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  const Json whole = place.results(train({"--joint", "--batch-size", "3"}, "40"));
+  place.results(train({"--joint", "--batch-size", "3", "--save-state", "S"}, "15"));
+  const Json rest = place.results(train({"--joint", "--batch-size", "3", "--resume", "S"}, "25"));
+  for (const char* key : {"step", "log10_loss", "weight_norm", "decoder_norm", "decoder_one_minus_cos"})
+    CHECK(rest[key] == whole[key]);
+}
+
+TEST_CASE("train refuses models that do not fit in one line", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  place.require_bad_input(train({"--factored", "3"}), {"--init", "stationary"});
+  place.require_bad_input(train({"--factored", "13", "--init", "normal:0.1"}), {"rank", "13", "12"});
+  place.require_bad_input(train({"--factored", "3", "--prompt"}), {"--prompt"});
+  place.require_bad_input(train({"--joint", "--lstar", "optimal"}), {"lstar", "zero"});
+  place.require_bad_input(train({"--batch-size", "9"}), {"--batch-size", "9", "8"});
+  place.require_bad_input(train({"--batch-size", "0"}), {"--batch-size", "0"});
+  place.require_bad_input(train({"--decoder-rule", "gd"}), {"--decoder-rule", "--joint"});
+  place.require_bad_input(train({"--model-kind", "logistic", "--joint"}), {"--joint"});
+  place.require_bad_input(train({"--joint", "--normalization", "joint"}, "200", "sign"),
+                          {"normalization", "sign"});
+}
+
+TEST_CASE("fit writes curves by epoch and a verdict", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  const Json verdict = place.results(fit({"--out", "dir"}));
+  CHECK(verdict["passed"] == true);
+  CHECK(place.read_json("dir/verdict.json") == verdict);
+  // Two rules, two seeds, the start and three epochs.
+  CHECK(lines(place.read("dir/fit.csv")).size() == 1 + 2 * 2 * 4);
+  // The same for any number of threads but for the time it took.
+  const Json again = place.results(fit({"--out", "two", "--threads", "2"}));
+  CHECK(again["checks"] == verdict["checks"]);
+}
+
+TEST_CASE("fit says when the accuracy asked for is not there", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  // Steps too small to tell the samples of the other set apart.
+  const Ran ran = place.run({"fit",
+                             "--train",
+                             "data1",
+                             "--test",
+                             "data2",
+                             "--rules",
+                             "sgd:step-size=1e-6",
+                             "--init",
+                             "zero",
+                             "--epochs",
+                             "1",
+                             "--seeds",
+                             "1",
+                             "--batch-size",
+                             "8",
+                             "--no-plots",
+                             "--out",
+                             "dir",
+                             "--expect-accuracy",
+                             "1"});
+  CHECK(ran.code == 1);
+  const Json verdict = place.read_json("dir/verdict.json");
+  CHECK(verdict["passed"] == false);
+  CHECK(verdict["checks"].back()["lowest"] == 1.0);
+  CHECK(verdict["checks"].back()["measured"] < 1.0);
+}
+
+TEST_CASE("fit refuses what does not fit", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  place.results({"generate", "--dim", "13", "--out", "wide"});
+  place.require_bad_input(fit({"--out", "dir"}, "wide"), {"--test", "13", "12"});
+  place.require_bad_input(fit({"--out", "dir"}, "data2", "9"), {"--batch-size", "9", "8"});
+  place.require_bad_input(fit({"--out", "dir", "--expect-accuracy", "2"}), {"--expect-accuracy", "2"});
+  place.require_bad_input(fit({"--out", "dir", "--init", "data1"}), {"--init"});
+}
