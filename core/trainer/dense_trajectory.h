@@ -42,6 +42,9 @@ class DenseTrajectory final : public Trajectory<T> {
                       : typename Trajectory<T>::Shape{dim_, dim_};
   }
   const T* weights() const override { return gram_norm_ ? nullptr : weights_.data(); }
+  std::vector<double> laid_out(const std::vector<double>& matrix) const override {
+    return pass_.laid_out(matrix);
+  }
 
   void evaluate(Evaluation<T>& out, unsigned want) override {
     Layer<T>& layer = pass_.layer();

@@ -12,7 +12,7 @@ using namespace state_text;
 
 namespace {
 
-constexpr const char* format = "softstep-state-1";
+constexpr const char* format = "softstep-state-2";
 const std::string rule_prefix = "rule_state.", span_prefix = "span.";
 
 }  // namespace

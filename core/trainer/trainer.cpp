@@ -89,6 +89,7 @@ class AttentionCourse final : public Course {
         rule_(make_step_rule<T>(options.rule)),
         trajectory_(make_trajectory(chosen_form(Layer<T>::of(objective), state, options, *rule_),
                                     Layer<T>::of(objective), state, rule_->moves_along_gradient())),
+        rule_state_(laid_out(state.rule_state)),
         direction_(options.reference),
         weight_bound_(frobenius_norm(state.weights.data(), state.weights.size())) {}
 
@@ -101,7 +102,7 @@ class AttentionCourse final : public Course {
     const Step<T> step =
         rule_->step({iteration, now_.loss_gap, now_.gradient.data(), shape.n_rows, shape.n_cols,
                      now_.gradient_exponent, now_.gradient_norm, trajectory_->weights()},
-                    state_.rule_state);
+                    rule_state_);
     const TrainStatus status = status_of(step, weight_bound_);
     if (status == TrainStatus::max_iterations) trajectory_->move(step, iteration);
     return {status, step.length};
@@ -110,6 +111,7 @@ class AttentionCourse final : public Course {
   void measure(TraceRecord& row) override {
     trajectory_->evaluate(now_, want_all);
     trajectory_->write(state_);
+    state_.rule_state = laid_out(rule_state_);
     row.loss = now_.loss;
     row.log10_loss = std::log10(now_.loss);
     row.log10_gap = now_.loss_gap.log10();
@@ -136,6 +138,14 @@ class AttentionCourse final : public Course {
  private:
   bool has_master() const { return !state_.master_weights.empty(); }
 
+  // Rules see matrices as the trajectory has them, a state keeps them as its weights: it can be taken up under another layout.
+  RuleState laid_out(const RuleState& from) const {
+    RuleState to;
+    for (const auto& [name, values] : from.values)
+      to.values[name] = values.size() == state_.weights.size() ? trajectory_->laid_out(values) : values;
+    return to;
+  }
+
   template <class W>
   void measure_weights(const std::vector<W>& w, TraceRecord& row) const {
     row.weight_norm = frobenius_norm(w.data(), w.size());
@@ -149,6 +159,7 @@ class AttentionCourse final : public Course {
   const std::vector<double>& reference_;
   std::unique_ptr<StepRule<T>> rule_;
   std::unique_ptr<Trajectory<T>> trajectory_;
+  RuleState rule_state_;
   DirectionWatch direction_;
   Evaluation<T> now_;
   double weight_bound_;

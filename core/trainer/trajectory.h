@@ -24,6 +24,8 @@ class Trajectory {
   virtual Shape gradient_shape() const = 0;
   /// W laid out as the gradient; null in a span form.
   virtual const T* weights() const { return nullptr; }
+  /// A matrix dim x dim laid out as the gradient, or back from it.
+  virtual std::vector<double> laid_out(const std::vector<double>& matrix) const { return matrix; }
   /// W <- W - coefficient direction, the step with this index.
   virtual void move(const Step<T>& step, std::int64_t iteration) = 0;
   /// W, and what a later run needs to go on with the same bits.

@@ -44,8 +44,8 @@ struct Step {
   bool replaces = false;  ///< W <- computed, in place of W - coefficient * computed
 };
 
-/// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the
-/// bit.
+/// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the bit. Vectors as long
+/// as the weights are matrices laid out like them: in a StepContext as these are there, in a TrainState dim x dim row-major.
 struct RuleState {
   std::map<std::string, std::vector<double>> values;
   std::vector<double> direction;  ///< where a rule builds its step; nothing to remember
