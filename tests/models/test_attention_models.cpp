@@ -44,6 +44,9 @@ void check_against(const BatchView<T>& batch, AttentionModelOptions options, con
       INFO(isa.name << ", " << n_threads << " threads, " << to_string(options.objective.loss));
       const auto model = make_attention_model(batch, options);
       ModelEvaluation<T> out;
+      // Nothing may stay behind of other samples, those of a run's measurements or its last mini-batch.
+      const std::size_t last = batch.n_samples - 1;
+      model->evaluate(pointers, out, want_all, is_all ? SampleSet{&last, 1} : SampleSet{});
       model->evaluate(pointers, out, want_all,
                       is_all ? SampleSet{} : SampleSet{samples.data(), samples.size()});
       inside(out.loss_gap, gap);
