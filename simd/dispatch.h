@@ -117,6 +117,7 @@ struct Kernels {
 #define SOFTSTEP_KERNEL(name, result, arguments) result(*name) arguments;
 #include "simd/kernels.def"
 #undef SOFTSTEP_KERNEL
+  std::size_t vector_width;  ///< numbers in one vector
 };
 
 struct Isa {

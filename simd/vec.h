@@ -259,6 +259,23 @@ SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
 
 #endif
 
+// The larger of `largest` >= 0 and |x| by lane; a NaN is larger than anything and stays.
+template <class T>
+SOFTSTEP_INLINE Vec<T> larger_size(Vec<T> largest, Vec<T> x) {
+#if defined(__AVX512F__)
+  // Without the sign, bits are ordered as numbers are, NaN above infinity.
+  if constexpr (sizeof(T) == 4)
+    return {_mm512_castsi512_ps(
+        _mm512_max_epi32(_mm512_castps_si512(largest.v), _mm512_castps_si512(_mm512_abs_ps(x.v))))};
+  else
+    return {_mm512_castsi512_pd(
+        _mm512_max_epi64(_mm512_castpd_si512(largest.v), _mm512_castpd_si512(_mm512_abs_pd(x.v))))};
+#else
+  const Vec<T> size = max(x, Vec<T>::all(T(0)) - x);
+  return select(less(size, largest), largest, select(equal(largest, largest), size, largest));
+#endif
+}
+
 // 0, 1, .. width - 1.
 template <class T>
 SOFTSTEP_INLINE Vec<T> lane_numbers() {

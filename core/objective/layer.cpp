@@ -58,9 +58,12 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   work_.assign(work_stride_ * static_cast<std::size_t>(n_threads), T(0));
   stats_.resize(n);
   terms_.resize(n);
-  for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &log_unit_, &inverse_query_,
-                       &row_scale_, &row_factor_, &size_})
-    values->resize(n);
+  // A largest entry of 0 says that there is no row.
+  const std::size_t padded = simd::round_up_to_lanes<double>(n);
+  for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &optimal_score_, &log_unit_,
+                       &inverse_query_, &row_scale_, &row_factor_, &size_})
+    values->resize(padded);
+  std::copy(scores.optimal_score.begin(), scores.optimal_score.end(), optimal_score_.begin());
   set_units();
   if constexpr (sizeof(T) == sizeof(float)) store_tokens();
   const std::size_t bytes = half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T)
@@ -75,7 +78,7 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
 template <class T>
 void Layer<T>::set_gaps() {
   gaps_.resize(scores.gaps.size());
-  gap_units_.resize(batch.n_samples);
+  gap_units_.assign(simd::round_up_to_lanes<double>(batch.n_samples), 1.0);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const std::size_t first = scores.first[i];
     gap_units_[i] = scale_gaps(scores.gaps.data() + first, scores.first[i + 1] - first, gaps_.data() + first);
@@ -193,10 +196,10 @@ void Layer<T>::measure_tokens() {
 
 template <class T>
 double Layer<T>::set_factors() {
-  const simd::RowFactorsArgs<double> args{batch.n_samples,   options.loss == Loss::logistic,
+  const simd::RowFactorsArgs<double> args{size_.size(),      options.loss == Loss::logistic,
                                           exponent_.data(),  mean_gap_.data(),
                                           pivot_gap_.data(), largest_.data(),
-                                          gap_units_.data(), scores.optimal_score.data(),
+                                          gap_units_.data(), optimal_score_.data(),
                                           log_unit_.data(),  inverse_query_.data(),
                                           row_scale_.data(), row_factor_.data(),
                                           size_.data()};
@@ -225,7 +228,7 @@ void Layer<T>::scale_weights(T* weights) const {
 template <class T>
 double Layer<T>::sum_of_sizes() const {
   double sum = 0.0;
-  for (std::size_t i = 0; i < size_.size(); ++i) sum += std::fabs(row_factor_[i]) / inverse_query_[i];
+  for (std::size_t i = 0; i < batch.n_samples; ++i) sum += std::fabs(row_factor_[i]) / inverse_query_[i];
   return 2.0 * std::sqrt(static_cast<double>(batch.dim)) * sum / static_cast<double>(batch.n_samples);
 }
 

@@ -10,6 +10,8 @@
 // Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
 // Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
 //
+// Few tokens have their scores and weights in registers, by a copy of the code for each number of them.
+//
 // Traffic: tokens once, if a line of samples, 64 T d bytes, stays in the first cache, else twice; v once; writes d + T elements a lane.
 
 #include "simd/dispatch.h"
@@ -25,9 +27,65 @@ SOFTSTEP_INLINE const T* lane_tokens(const LanesArgs<T>& in, std::size_t i, std:
   return in.tokens + ((i / group * in.n_tokens + t) * in.dim + j) * group + i % group;
 }
 
+// g_j .. g_(j + count - 1); returns the larger of `largest` and their absolute values.
+template <std::size_t count, class T, class Weights>
+SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std::size_t j,
+                                     const Weights& weights, Vec<T> largest) {
+  using V = Vec<T>;
+  V g[count];
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) g[r] = V::all(0);
+  const T* x = lane_tokens(in, i, 0, j);
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    const V weight = weights.get(t);
+    SOFTSTEP_UNROLL
+    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * lane_multiple<T>), weight, g[r]);
+    x += in.dim * lane_multiple<T>;
+  });
+  SOFTSTEP_UNROLL
+  for (std::size_t r = 0; r < count; ++r) {
+    g[r].store(in.gradient + (j + r) * in.n_lanes + i);
+    largest = larger_size(largest, g[r]);
+  }
+  return largest;
+}
+
+// The scores of one vector of samples, later their weights: in registers where the number of tokens is known to the compiler, else
+// in the work space.
+template <class T, std::size_t count>
+struct LaneWeights {
+  static constexpr std::size_t n = count;
+  Vec<T> w[count];
+  SOFTSTEP_INLINE LaneWeights(const LanesArgs<T>&, std::size_t) {}
+  SOFTSTEP_INLINE Vec<T> get(std::size_t t) const { return w[t]; }
+  SOFTSTEP_INLINE void set(std::size_t t, Vec<T> x) { w[t] = x; }
+  SOFTSTEP_INLINE void write(const LanesArgs<T>& in, std::size_t i) const {
+    each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE { w[t].store(in.weights + t * in.n_lanes + i); });
+  }
+  template <class Body>
+  SOFTSTEP_INLINE void each(Body body) const {
+    SOFTSTEP_UNROLL
+    for (std::size_t t = 0; t < count; ++t) body(t);
+  }
+};
+template <class T>
+struct LaneWeights<T, 0> {
+  const std::size_t n, stride;
+  T* const w;
+  SOFTSTEP_INLINE LaneWeights(const LanesArgs<T>& in, std::size_t i)
+      : n(in.n_tokens), stride(in.n_lanes), w(in.weights + i) {}
+  SOFTSTEP_INLINE Vec<T> get(std::size_t t) const { return Vec<T>::load(w + t * stride); }
+  SOFTSTEP_INLINE void set(std::size_t t, Vec<T> x) { x.store(w + t * stride); }
+  SOFTSTEP_INLINE void write(const LanesArgs<T>&, std::size_t) const {}
+  template <class Body>
+  SOFTSTEP_INLINE void each(Body body) const {
+    for (std::size_t t = 0; t < n; ++t) body(t);
+  }
+};
+
 // s_t .. s_(t + count - 1) of one vector of samples.
-template <std::size_t count, class T>
-SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::size_t t) {
+template <std::size_t count, class T, class Weights>
+SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::size_t t, Weights& weights) {
   using V = Vec<T>;
   V s[count];
   SOFTSTEP_UNROLL
@@ -39,64 +97,47 @@ SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::siz
     for (std::size_t r = 0; r < count; ++r) s[r] = fma(V::load(x + r * in.dim * lane_multiple<T>), v, s[r]);
   }
   SOFTSTEP_UNROLL
-  for (std::size_t r = 0; r < count; ++r) s[r].store(in.weights + (t + r) * in.n_lanes + i);
+  for (std::size_t r = 0; r < count; ++r) weights.set(t + r, s[r]);
 }
 
-// g_j .. g_(j + count - 1); returns the larger of `largest` and their absolute values.
-template <std::size_t count, class T>
-SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std::size_t j, Vec<T> largest) {
-  using V = Vec<T>;
-  V g[count];
-  SOFTSTEP_UNROLL
-  for (std::size_t r = 0; r < count; ++r) g[r] = V::all(0);
-  for (std::size_t t = 0; t < in.n_tokens; ++t) {
-    const V weight = V::load(in.weights + t * in.n_lanes + i);
-    const T* x = lane_tokens(in, i, t, j);
-    SOFTSTEP_UNROLL
-    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * lane_multiple<T>), weight, g[r]);
-  }
-  SOFTSTEP_UNROLL
-  for (std::size_t r = 0; r < count; ++r) {
-    g[r].store(in.gradient + (j + r) * in.n_lanes + i);
-    const V size = max(g[r], V::all(0) - g[r]);
-    // A NaN is larger than anything and stays.
-    largest = select(less(size, largest), largest, select(equal(largest, largest), size, largest));
-  }
-  return largest;
-}
-
-template <class T>
+template <std::size_t n_tokens, class T>
 SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i) {
   using V = Vec<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();
-  const V zero = V::all(0), none = V::all(-infinity);
+  const V zero = V::all(0), one = V::all(1), none = V::all(-infinity);
+  LaneWeights<T, n_tokens> weights(in, i);
   const auto gap_at = [&](std::size_t t)
                           SOFTSTEP_LAMBDA_INLINE { return V::load(in.score_gaps + t * in.n_lanes + i); };
-  const auto weight_at = [&](std::size_t t)
-                             SOFTSTEP_LAMBDA_INLINE { return V::load(in.weights + t * in.n_lanes + i); };
 
-  std::size_t t = 0;
-  for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, i, t);
-  if (t + 2 <= in.n_tokens) lane_scores<2>(in, i, t), t += 2;
-  if (t < in.n_tokens) lane_scores<1>(in, i, t);
+  if constexpr (n_tokens != 0) {
+    lane_scores<n_tokens>(in, i, 0, weights);
+  } else {
+    std::size_t t = 0;
+    for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, i, t, weights);
+    if (t + 2 <= in.n_tokens) lane_scores<2>(in, i, t, weights), t += 2;
+    if (t < in.n_tokens) lane_scores<1>(in, i, t, weights);
+  }
 
   // Pivot, its gap, and the score of the optimal token. A missing token has the score -infinity from here on.
   const V optimal = V::load(in.optimal + i);
-  V s_a = none, a = zero, gap_a = zero, s_optimal = zero, poison = zero;
-  for (t = 0; t < in.n_tokens; ++t) {
-    const V gap = gap_at(t), index = V::all(static_cast<T>(t)), score = weight_at(t);
+  V s_a = none, a = zero, gap_a = zero, s_optimal = zero, poison = zero, index = zero;
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    const V gap = gap_at(t), score = weights.get(t);
     const auto present = equal(gap, gap);
     const V s = select(present, score, none);
-    s.store(in.weights + t * in.n_lanes + i);
+    weights.set(t, s);
     poison = fma(select(present, score, zero), zero, poison);  // NaN where a score is not finite
     const auto better = less(s_a, s);
     a = select(better, index, a);
     gap_a = select(better, gap, gap_a);
     s_a = select(better, s, s_a);
     s_optimal = select(equal(index, optimal), s, s_optimal);
-  }
+    index = index + one;
+  });
   V s_c = none;
-  for (t = 0; t < in.n_tokens; ++t) s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weight_at(t)));
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weights.get(t)));
+  });
   const auto is_empty = equal(s_c, none);
   V c = s_c - s_a + poison;
   // -infinity says that there is no other token; finite scores too far apart for T do not.
@@ -104,17 +145,19 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
 
   const V shift_b = select(is_empty, zero, s_c);
   V rest = zero, ties = zero, moment = zero;
-  for (t = 0; t < in.n_tokens; ++t) {
+  index = zero;
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     const V gap = gap_at(t);
     const auto in_a = equal(gap, gap_a);
-    const V e = exp_nonpositive(weight_at(t) - select(in_a, s_a, shift_b));
+    const V e = exp_nonpositive(weights.get(t) - select(in_a, s_a, shift_b));
     rest = rest + select(in_a, zero, e);
     // The pivot's own term is 1 and is added by hand.
-    ties = ties + select(equal(V::all(static_cast<T>(t)), a), zero, select(in_a, e, zero));
+    ties = ties + select(equal(index, a), zero, select(in_a, e, zero));
     moment = fma(e, select(equal(gap, gap), gap_a - gap, zero), moment);
-    e.store(in.weights + t * in.n_lanes + i);
-  }
-  const V e_c = exp_nonpositive(c), p_a = V::all(1) / (V::all(1) + ties + e_c * rest), mu = p_a * moment;
+    weights.set(t, e);
+    index = index + one;
+  });
+  const V e_c = exp_nonpositive(c), p_a = one / (one + ties + e_c * rest), mu = p_a * moment;
   a.store(in.pivot + i);
   c.store(in.exponent + i);
   p_a.store(in.pivot_attention + i);
@@ -125,23 +168,46 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   if (in.gradient == nullptr) return;
 
   const V e_c_mu = e_c * mu;
-  for (t = 0; t < in.n_tokens; ++t) {
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     const V gap = gap_at(t);
     const V d = select(equal(gap, gap_a), zero - mu, select(equal(gap, gap), gap_a - gap - e_c_mu, zero));
-    (p_a * weight_at(t) * d).store(in.weights + t * in.n_lanes + i);
-  }
+    weights.set(t, p_a * weights.get(t) * d);
+  });
+  weights.write(in, i);
   V largest = zero;
   std::size_t j = 0;
-  for (; j + 8 <= in.dim; j += 8) largest = lane_gradient<8>(in, i, j, largest);
-  if (j + 4 <= in.dim) largest = lane_gradient<4>(in, i, j, largest), j += 4;
-  if (j + 2 <= in.dim) largest = lane_gradient<2>(in, i, j, largest), j += 2;
-  if (j < in.dim) largest = lane_gradient<1>(in, i, j, largest);
+  for (; j + 8 <= in.dim; j += 8) largest = lane_gradient<8>(in, i, j, weights, largest);
+  if (j + 4 <= in.dim) largest = lane_gradient<4>(in, i, j, weights, largest), j += 4;
+  if (j + 2 <= in.dim) largest = lane_gradient<2>(in, i, j, weights, largest), j += 2;
+  if (j < in.dim) largest = lane_gradient<1>(in, i, j, weights, largest);
   largest.store(in.largest + i);
+}
+
+template <std::size_t n_tokens, class T>
+SOFTSTEP_INLINE void vectors_of_samples(const LanesArgs<T>& in) {
+  for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples<n_tokens>(in, i);
 }
 
 template <class T>
 void attention_lanes(const LanesArgs<T>& in) {
-  for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples(in, i);
+  switch (in.n_tokens) {
+    case 2:
+      return vectors_of_samples<2>(in);
+    case 3:
+      return vectors_of_samples<3>(in);
+    case 4:
+      return vectors_of_samples<4>(in);
+    case 5:
+      return vectors_of_samples<5>(in);
+    case 6:
+      return vectors_of_samples<6>(in);
+    case 7:
+      return vectors_of_samples<7>(in);
+    case 8:
+      return vectors_of_samples<8>(in);
+    default:
+      return vectors_of_samples<0>(in);
+  }
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

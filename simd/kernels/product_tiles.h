@@ -108,7 +108,8 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
 
 // All rows of C over one panel of B.
 template <std::size_t n_vectors, bool transposed, bool adds, class T>
-void column_of_tiles(TileArgs<transposed, adds, T> in, std::size_t m) {
+void column_of_tiles(const TileArgs<transposed, adds, T>& panel, std::size_t m) {
+  TileArgs<transposed, adds, T> in = panel;
   std::size_t i = 0;
   const auto step = [&]<std::size_t n_rows>() SOFTSTEP_LAMBDA_INLINE {
     tile<n_rows, n_vectors>(in);

@@ -63,11 +63,15 @@ T row_factors(const RowFactorsArgs<T>& in) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   constexpr T infinity = std::numeric_limits<T>::infinity();
-  V top = V::all(-infinity);
-  for (std::size_t i = 0; i < in.n; i += w) top = max(top, row_sizes(in, i, in.n - i < w ? in.n - i : w));
-  bool nan = false;
-  for (std::size_t i = 0; i < in.n; ++i) nan = nan || !(in.size[i] == in.size[i]);
-  const T largest = nan ? std::numeric_limits<T>::quiet_NaN() : maximum(top);
+  const V zero = V::all(0);
+  // NaN where a size is: max may lose it.
+  V top = V::all(-infinity), poison = zero;
+  for (std::size_t i = 0; i < in.n; i += w) {
+    const V size = row_sizes(in, i, in.n - i < w ? in.n - i : w);
+    top = max(top, size);
+    poison = poison + select(equal(size, size), zero, size);
+  }
+  const T largest = maximum(top) + sum(poison);
   if (!(largest > -infinity)) return largest;
   for (std::size_t i = 0; i < in.n; i += w) {
     const std::size_t count = in.n - i < w ? in.n - i : w;
