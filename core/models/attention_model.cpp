@@ -71,7 +71,7 @@ class AttentionModel final : public Model<T> {
     const bool want_rows = (want & want_gradient) != 0;
     map_->project(rows_, queries_.data(), at.data(), projected_.data());
     rows_.attend(projected_.data(), trains_decoder() ? at.back() : nullptr, want_rows);
-    if ((want & want_loss_gap) != 0) rows_.loss(out);
+    if ((want & (want_loss_gap | want_loss)) != 0) rows_.loss(out);
     if ((want & want_attention) != 0) rows_.attention_of_optimal(out);
     if (want_rows) gradients(at, out);
   }

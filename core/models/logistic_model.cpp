@@ -49,7 +49,7 @@ class LogisticModel final : public Model<T> {
       const double f = kernels_.dot(batch_.dim, at[0], batch_.sample(i));
       margins_[row] = batch_.labels[i] < 0 ? -f : f;
     }
-    if ((want & want_loss_gap) != 0) loss(m, out);
+    if ((want & (want_loss_gap | want_loss)) != 0) loss(m, out);
     if ((want & want_attention) != 0)
       out.min_optimal_attention = out.log10_one_minus_optimal_attention =
           std::numeric_limits<double>::quiet_NaN();

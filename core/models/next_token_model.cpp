@@ -85,7 +85,7 @@ class NextTokenModel final : public Model<T> {
       terms_[2 * row].mantissa *= at_context.probability;
       terms_[2 * row + 1].mantissa *= at_context.probability;
     }
-    if ((want & want_loss_gap) != 0) {
+    if ((want & (want_loss_gap | want_loss)) != 0) {
       out.loss_gap = sum_scaled(terms_.data(), terms_.size());
       out.loss = floor + out.loss_gap.value();
       out.loss_scaled = {out.loss, 0.0};

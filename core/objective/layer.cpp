@@ -69,6 +69,7 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   const std::size_t bytes = half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T)
                                                  : half_tokens_.size() * sizeof(std::uint16_t);
   in_cache_ = bytes <= cache_size;
+  for (const double gamma : scores.optimal_score) optimal_slopes_.push_back(loss_slope(options.loss, gamma));
   for (std::size_t i = 0; i < n; ++i)
     terms_[i] = {loss_value(options.loss, scores.optimal_score[i]) / static_cast<double>(n), 0.0};
   if (options.optimal_loss == OptimalLoss::optimal) optimal_loss_ = sum_scaled(terms_.data(), n).value();
@@ -238,13 +239,17 @@ SampleTerms<T> Layer<T>::terms_of(std::size_t i) const {
 }
 
 template <class T>
-void Layer<T>::loss_gap(Evaluation<T>& out) {
+void Layer<T>::losses(Evaluation<T>& out, unsigned want) {
+  const bool want_losses = (want & want_loss) != 0;
+  if (!want_losses && (want & want_loss_gap) == 0) return;
   read_lanes();
-  LossSum sum(options, terms_.data());
-  for (std::size_t i = 0; i < batch.n_samples; ++i) sum.add(terms_of(i));
-  if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
-  out.loss = sum.loss();
-  out.loss_gap = sum.gap(optimal_loss_);
+  LossSum sum(options, terms_.data(), want_losses);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) sum.add(terms_of(i), optimal_slopes_[i]);
+  if (want_losses) {
+    if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
+    out.loss = sum.loss();
+  }
+  if ((want & want_loss_gap) != 0) out.loss_gap = sum.gap(optimal_loss_);
 }
 
 template <class T>

@@ -54,7 +54,8 @@ class Layer {
   /// At least sum_i |g_i| |z_i| of the scaled rows: what the gradient's norm could be if nothing cancelled.
   double sum_of_sizes() const;
 
-  void loss_gap(Evaluation<T>& out);
+  /// Those of loss and loss gap that are wanted.
+  void losses(Evaluation<T>& out, unsigned want);
   void attention_of_optimal(Evaluation<T>& out);
   /// Attention of every token from V, in batch order.
   std::vector<double> attention(const T* projected);
@@ -84,7 +85,7 @@ class Layer {
   std::vector<T> work_;          // scores and weights of one sample per thread
   std::size_t work_stride_ = 0;  // of a thread: no two share a cache line
   std::vector<simd::AttentionStats<T>> stats_;
-  std::vector<Scaled> terms_;
+  std::vector<Scaled> terms_, optimal_slopes_;  // the latter -l' at the optimal scores
   double optimal_loss_ = 0.0;
   // What row_factors reads and writes, by sample; then samples without a row, up to whole vectors.
   std::vector<double> exponent_, mean_gap_, pivot_gap_, largest_, optimal_score_, log_unit_, inverse_query_,

@@ -47,9 +47,9 @@ inline Scaled log_one_plus(Scaled x) {
 
 /// l(gamma - delta) - l(gamma) for delta = mantissa * e^exponent, without cancellation and without underflow:
 ///   exponential  e^-gamma expm1(delta)        logistic  log1p(sigma(-gamma) expm1(delta))
-inline Scaled loss_difference(Loss loss, double gamma, Scaled delta) {
+/// `slope`: loss_slope(loss, gamma).
+inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delta) {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
-  const Scaled slope = loss_slope(loss, gamma);
   const double log_size = std::log(std::fabs(delta.mantissa)) + delta.exponent;
   // Below e^-40 the first-order term is the value to beyond double precision.
   if (log_size < -40.0) return {slope.mantissa * delta.mantissa, slope.exponent + delta.exponent};
@@ -59,10 +59,14 @@ inline Scaled loss_difference(Loss loss, double gamma, Scaled delta) {
   if (loss == Loss::exponential) return {slope.mantissa * growth.mantissa, slope.exponent + growth.exponent};
   // Downwards 1 + x may be near 0: measured from the other end x is positive.
   if (d < -0.5) {
-    const Scaled back = loss_difference(loss, gamma - d, {-d, 0.0});
+    const Scaled back = loss_difference(loss, gamma - d, loss_slope(loss, gamma - d), {-d, 0.0});
     return {-back.mantissa, back.exponent};
   }
   return log_one_plus({slope.mantissa * growth.mantissa, slope.exponent + growth.exponent});
+}
+
+inline Scaled loss_difference(Loss loss, double gamma, Scaled delta) {
+  return loss_difference(loss, gamma, loss_slope(loss, gamma), delta);
 }
 
 /// Sum of pairs, in the order added, on the largest exponent; NaN anywhere gives NaN.

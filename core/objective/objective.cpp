@@ -113,7 +113,7 @@ void Objective<T>::evaluate(const T* weights, Evaluation<T>& out, unsigned want)
   const bool want_rows = (want & want_gradient) != 0;
   if (want_rows && me.rows.empty()) me.rows = me.layer.zero_rows();
   me.layer.attend(me.projected.data(), want_rows ? me.rows.data() : nullptr);
-  if ((want & want_loss_gap) != 0) me.layer.loss_gap(out);
+  me.layer.losses(out, want);
   if ((want & want_attention) != 0) me.layer.attention_of_optimal(out);
   if (want_rows) me.gradient(out);
 }

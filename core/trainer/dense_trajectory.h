@@ -53,7 +53,7 @@ class DenseTrajectory final : public Trajectory<T> {
     T* rows = !want_rows ? nullptr : gram_norm_ ? out.gradient.data() : rows_.data();
     pass_.project(weights_.data(), row_stride_, projected_.data());
     pass_.attend(projected_.data(), rows);
-    if ((want & want_loss_gap) != 0) layer.loss_gap(out);
+    layer.losses(out, want);
     if ((want & want_attention) != 0) layer.attention_of_optimal(out);
     if (!want_rows) return;
     out.gradient_exponent = layer.set_factors();

@@ -20,7 +20,7 @@ class SpanTrajectory : public Trajectory<T> {
     const bool want_rows = (want & want_gradient) != 0;
     if (want_rows) out.gradient.resize(coefficients_.size());
     attend(want_rows ? out.gradient.data() : nullptr);
-    if ((want & want_loss_gap) != 0) layer_.loss_gap(out);
+    layer_.losses(out, want);
     if ((want & want_attention) != 0) layer_.attention_of_optimal(out);
     if (!want_rows) return;
     out.gradient_exponent = layer_.set_factors();

@@ -145,8 +145,10 @@ TEST_CASE("what is not wanted is left alone", "[objective]") {
   CHECK(some.loss == -7.0);
   CHECK(some.min_optimal_attention == -7.0);
   Evaluation<double> gap;
-  gap.gradient_norm = -7.0;
+  gap.loss = gap.gradient_norm = -7.0;
   objective.evaluate(w.data(), gap, want_loss_gap);
+  CHECK(gap.loss == -7.0);
+  objective.evaluate(w.data(), gap, want_loss);
   CHECK(gap.loss_gap.mantissa == all.loss_gap.mantissa);
   CHECK(gap.loss == all.loss);
   CHECK(gap.gradient.empty());

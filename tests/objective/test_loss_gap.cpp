@@ -47,7 +47,7 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
       options.optimal_loss_value = value;
       Objective<T> objective(batch, options);
       Evaluation<T> out;
-      objective.evaluate(w.data(), out, want_loss_gap | want_attention);
+      objective.evaluate(w.data(), out, want_loss_gap | want_loss | want_attention);
       INFO(isa.name << ' ' << to_string(kind) << ' ' << to_string(mode));
       const Exact computed = Exact(out.loss_gap.mantissa) * exp(Exact(out.loss_gap.exponent));
       const Exact error = abs(Exact(computed - gap.value));

@@ -62,7 +62,8 @@ def measure(options: argparse.Namespace) -> dict:
     results: dict = {"machine": environment.machine(), "threads": options.threads}
     if "steps" in options.parts:
         settings = steps.Settings(options.peers, options.rounds, options.seconds, options.spoil)
-        results["steps"] = steps.run(options.shapes, options.types, options.threads, settings)
+        cells = steps.run(options.shapes, options.types, options.threads, settings)
+        results["steps"] = [{**cell, "commit": results["machine"]["commit"]} for cell in cells]
         results["steps_command"] = f"--rounds {options.rounds} --seconds {options.seconds:g}"
     if "rules" in options.parts:
         settings = steps.Settings(["softstep", "optax"], options.rounds, options.seconds)

@@ -23,11 +23,23 @@ def times(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.0f}x" if value >= 100 else f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
 
 
+def commits(results: dict) -> str:
+    """The commit measured; where a merged run has several, each with its shapes."""
+    shapes: dict[str, list[str]] = {}
+    for cell in results.get("steps", []):
+        of_commit = shapes.setdefault(cell.get("commit", results["machine"]["commit"]), [])
+        if cell["shape"] not in of_commit:
+            of_commit.append(cell["shape"])
+    if len(shapes) < 2:
+        return next(iter(shapes), results["machine"]["commit"])
+    return "; ".join(f"{commit} ({', '.join(s.replace(',', ' ') for s in of)})" for commit, of in shapes.items())
+
+
 def head(results: dict) -> str:
     versions: dict[str, str] = {}
     for cell in results.get("steps", []):
         versions |= cell["versions"]
-    machine = results["machine"]
+    machine = {**results["machine"], "commit": commits(results)}
     lines = [[key, value] for key, value in machine.items()]
     lines += [[peer, version] for peer, version in versions.items()]
     return f"""# Results

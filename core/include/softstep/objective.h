@@ -50,9 +50,10 @@ struct ObjectiveOptions {
 /// What evaluate() is asked for; everything else in Evaluation is left as it was.
 enum Want : unsigned {
   want_gradient = 1u,   ///< gradient, gradient_exponent, gradient_norm
-  want_loss_gap = 2u,   ///< loss_gap and loss
+  want_loss_gap = 2u,   ///< loss_gap; of a Model the loss too
   want_attention = 4u,  ///< attention of the optimal tokens
-  want_all = 7u
+  want_loss = 8u,       ///< loss, which no step rule needs
+  want_all = 15u
 };
 
 /// Value, gap and gradient at one W. The gradient is the pair (mantissa, exponent): dL/dW = gradient *
