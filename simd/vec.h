@@ -259,6 +259,11 @@ SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
 
 #endif
 
+template <class T>
+SOFTSTEP_INLINE Vec<T> absolute(Vec<T> x) {
+  return max(x, Vec<T>::all(T(0)) - x);
+}
+
 // The larger of `largest` >= 0 and |x| by lane; a NaN is larger than anything and stays.
 template <class T>
 SOFTSTEP_INLINE Vec<T> larger_size(Vec<T> largest, Vec<T> x) {
@@ -271,7 +276,7 @@ SOFTSTEP_INLINE Vec<T> larger_size(Vec<T> largest, Vec<T> x) {
     return {_mm512_castsi512_pd(
         _mm512_max_epi64(_mm512_castpd_si512(largest.v), _mm512_castpd_si512(_mm512_abs_pd(x.v))))};
 #else
-  const Vec<T> size = max(x, Vec<T>::all(T(0)) - x);
+  const Vec<T> size = absolute(x);
   return select(less(size, largest), largest, select(equal(largest, largest), size, largest));
 #endif
 }

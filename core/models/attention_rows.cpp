@@ -127,12 +127,11 @@ void AttentionRows<T>::attend(const T* projected, const T* decoder, bool want_ro
 
 template <class T>
 void AttentionRows<T>::loss(ModelEvaluation<T>& out) {
-  const bool is_optimal = options_.optimal_loss == OptimalLoss::optimal;
   LossSum sum(options_, terms_.data(), true);
   std::size_t n_right = 0;
   for (std::size_t row = 0; row < n_chosen_; ++row) {
     const SampleTerms<T> sample = terms_of(row);
-    sum.add(sample, is_optimal ? loss_slope(options_.loss, sample.optimal_score) : Scaled{});
+    sum.add(sample);
     if (sample.margin() > 0.0) ++n_right;
   }
   if (options_.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();

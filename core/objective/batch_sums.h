@@ -13,25 +13,28 @@
 
 namespace softstep {
 
-/// L - L* and, if they are wanted, L and, for `selected`, L*.
+/// L - L*, for `selected` L* and, if it is wanted, L.
 class LossSum {
  public:
   /// `terms`: work space, one for each sample.
-  LossSum(const ObjectiveOptions& options, Scaled* terms, bool with_losses)
-      : options_(options), terms_(terms), with_losses_(with_losses) {}
+  LossSum(const ObjectiveOptions& options, Scaled* terms, bool with_loss)
+      : options_(options), terms_(terms), with_loss_(with_loss) {}
 
-  /// `optimal_slope`: loss_slope at the optimal score; read where L* is that of the optimal tokens.
+  /// `optimal_slope`: loss_slope at the optimal score, where it is known.
   template <class T>
-  void add(const SampleTerms<T>& sample, Scaled optimal_slope) {
+  void add(const SampleTerms<T>& sample, const Scaled* optimal_slope = nullptr) {
     const Loss kind = options_.loss;
-    if (with_losses_) loss_ += loss_value(kind, sample.margin());
+    if (with_loss_) loss_ += loss_value(kind, sample.margin());
     switch (options_.optimal_loss) {
       case OptimalLoss::optimal:
-        terms_[n_] = loss_difference(kind, sample.optimal_score, optimal_slope, sample.gap_to_optimal());
+        terms_[n_] = loss_difference(
+            kind, sample.optimal_score,
+            optimal_slope != nullptr ? *optimal_slope : loss_slope(kind, sample.optimal_score),
+            sample.gap_to_optimal());
         break;
       case OptimalLoss::selected:
         terms_[n_] = loss_difference(kind, sample.pivot_score(), sample.gap_to_pivot());
-        if (with_losses_) selected_ += loss_value(kind, sample.pivot_score());
+        selected_ += loss_value(kind, sample.pivot_score());
         break;
       case OptimalLoss::value:
       case OptimalLoss::zero:
@@ -51,7 +54,7 @@ class LossSum {
   double count() const { return static_cast<double>(n_); }
   const ObjectiveOptions& options_;
   Scaled* terms_;
-  const bool with_losses_;
+  const bool with_loss_;
   std::size_t n_ = 0;
   double loss_ = 0.0, selected_ = 0.0;
 };

@@ -240,15 +240,13 @@ SampleTerms<T> Layer<T>::terms_of(std::size_t i) const {
 
 template <class T>
 void Layer<T>::losses(Evaluation<T>& out, unsigned want) {
-  const bool want_losses = (want & want_loss) != 0;
-  if (!want_losses && (want & want_loss_gap) == 0) return;
+  const bool with_loss = (want & want_loss) != 0;
+  if (!with_loss && (want & want_loss_gap) == 0) return;
   read_lanes();
-  LossSum sum(options, terms_.data(), want_losses);
-  for (std::size_t i = 0; i < batch.n_samples; ++i) sum.add(terms_of(i), optimal_slopes_[i]);
-  if (want_losses) {
-    if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
-    out.loss = sum.loss();
-  }
+  LossSum sum(options, terms_.data(), with_loss);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) sum.add(terms_of(i), &optimal_slopes_[i]);
+  if (options.optimal_loss == OptimalLoss::selected) optimal_loss_ = sum.selected_loss();
+  if (with_loss) out.loss = sum.loss();
   if ((want & want_loss_gap) != 0) out.loss_gap = sum.gap(optimal_loss_);
 }
 

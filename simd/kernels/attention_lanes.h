@@ -54,7 +54,6 @@ SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std:
 // in the work space.
 template <class T, std::size_t count>
 struct LaneWeights {
-  static constexpr std::size_t n = count;
   Vec<T> w[count];
   SOFTSTEP_INLINE LaneWeights(const LanesArgs<T>&, std::size_t) {}
   SOFTSTEP_INLINE Vec<T> get(std::size_t t) const { return w[t]; }
@@ -183,31 +182,26 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   largest.store(in.largest + i);
 }
 
+// A function to each number, so that the compiler gives out registers for it alone.
 template <std::size_t n_tokens, class T>
-SOFTSTEP_INLINE void vectors_of_samples(const LanesArgs<T>& in) {
+__attribute__((noinline)) void vectors_of_samples(const LanesArgs<T>& in) {
   for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples<n_tokens>(in, i);
+}
+
+// Up to `most` tokens by the code for their number, one alone and more by the code for any.
+template <std::size_t most, class T>
+SOFTSTEP_INLINE void vectors_by_tokens(const LanesArgs<T>& in) {
+  if (in.n_tokens == most)
+    vectors_of_samples<most>(in);
+  else if constexpr (most > 2)
+    vectors_by_tokens<most - 1>(in);
+  else
+    vectors_of_samples<0>(in);
 }
 
 template <class T>
 void attention_lanes(const LanesArgs<T>& in) {
-  switch (in.n_tokens) {
-    case 2:
-      return vectors_of_samples<2>(in);
-    case 3:
-      return vectors_of_samples<3>(in);
-    case 4:
-      return vectors_of_samples<4>(in);
-    case 5:
-      return vectors_of_samples<5>(in);
-    case 6:
-      return vectors_of_samples<6>(in);
-    case 7:
-      return vectors_of_samples<7>(in);
-    case 8:
-      return vectors_of_samples<8>(in);
-    default:
-      return vectors_of_samples<0>(in);
-  }
+  vectors_by_tokens<8>(in);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

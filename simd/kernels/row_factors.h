@@ -23,11 +23,6 @@
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
 template <class T>
-SOFTSTEP_INLINE Vec<T> absolute(Vec<T> x) {
-  return max(x, Vec<T>::all(T(0)) - x);
-}
-
-template <class T>
 SOFTSTEP_INLINE Vec<T> load_count(const T* p, std::size_t count, T fill) {
   return count == Vec<T>::width ? Vec<T>::load(p) : load_part(p, count, fill);
 }

@@ -92,7 +92,7 @@ template <class T>
 struct Largest {
   Vec<T> size = Vec<T>::all(0), nan = size;
   SOFTSTEP_INLINE void add(Vec<T> g) {
-    size = max(size, max(g, Vec<T>::all(0) - g));
+    size = max(size, absolute(g));
     nan = select(equal(g, g), nan, g);
   }
   SOFTSTEP_INLINE T value() const { return maximum(size) + sum(nan); }

@@ -124,17 +124,19 @@ TEST_CASE("the optimal loss is that of the mode", "[objective]") {
         reference::loss_value(reference::Loss::logistic, Exact(sample.optimal_score - sample.gaps[pivot])) /
         2;
   }
-  const auto at = [&](OptimalLoss mode) {
+  const auto at = [&](OptimalLoss mode, unsigned want = want_all) {
     ObjectiveOptions options;
     options.optimal_loss = mode;
     options.optimal_loss_value = 0.25;
     Objective<double> objective(batch.view, options);
     Evaluation<double> out;
-    objective.evaluate(w.data(), out);
+    objective.evaluate(w.data(), out, want);
     return objective.optimal_loss();
   };
   CHECK(std::fabs(at(OptimalLoss::optimal) / static_cast<double>(optimal) - 1.0) <= 16 * 0x1p-53);
   CHECK(std::fabs(at(OptimalLoss::selected) / static_cast<double>(selected) - 1.0) <= 16 * 0x1p-53);
+  for (const unsigned want : {want_loss, want_loss_gap})
+    CHECK(at(OptimalLoss::selected, want) == at(OptimalLoss::selected));
   CHECK(at(OptimalLoss::value) == 0.25);
   CHECK(at(OptimalLoss::zero) == 0.0);
 }

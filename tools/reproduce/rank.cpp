@@ -21,8 +21,8 @@ constexpr std::size_t n_shapes = std::size(shapes), n_of_growing_n = 5;
 
 struct Solution {
   double rank = 0.0;
-  double outside =
-      0.0;  ///< norm of what maps no query, over that of W: its rows' part outside the span of the queries
+  /// Norm of what maps no query, over that of W: its rows' part outside the span of the queries.
+  double outside = 0.0;
 };
 
 // || W (I - P) || / || W ||, P the projection on the span of the queries.

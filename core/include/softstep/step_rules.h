@@ -23,8 +23,8 @@ struct StepContext {
   std::size_t n_rows = 0, n_cols = 0;
   double gradient_exponent = 0.0;
   double gradient_norm = 0.0;  ///< ||G'||_F
-  const T* weights =
-      nullptr;  ///< W before the step, laid out as the gradient; null where the entries are coefficients
+  /// W before the step, laid out as the gradient; null where the entries are coefficients.
+  const T* weights = nullptr;
 };
 
 /// What a rule asks for: W <- W - coefficient * direction, or another W altogether.
