@@ -33,12 +33,10 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
   Layer<float>& in = layer<float>(shape);
   const std::size_t size = shape.n_tokens * shape.dim;
   const Stored stored(shape.n_samples * size, storage);
-  const bool in_cache = stored.half.size() * sizeof(std::uint16_t) <= std::size_t{1} << 20;
   const auto args = [&](std::size_t i) {
     auto out = in.args(i);
     out.storage = storage;
     out.half_tokens = stored.half.data() + i * size;
-    out.in_cache = in_cache;
     return out;
   };
   // The same kernel on the decoded tokens computes with the same numbers; loads may be grouped otherwise, so that scores

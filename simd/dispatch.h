@@ -29,8 +29,6 @@ struct AttentionArgs {
   T* weights;                ///< work space and out: r_t / e^c without l', [n_tokens]
   TokenStorage storage = TokenStorage::working;
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
-  bool in_cache =
-      false;  ///< whether the tokens of all samples stay in cache; changes the order of loads, no bit
 };
 
 /// What one sample yields besides its gradient row (mathematics, section 2). A is the set of tokens whose

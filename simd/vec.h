@@ -18,11 +18,13 @@
 #define SOFTSTEP_LAMBDA_INLINE __attribute__((always_inline))
 
 // Before a loop of constant length over an array of registers: only unrolled does the array stay in
-// registers.
+// registers. SOFTSTEP_ROLL before one that must stay a single piece of code.
 #if defined(__clang__)
 #define SOFTSTEP_UNROLL _Pragma("unroll")
+#define SOFTSTEP_ROLL _Pragma("nounroll")
 #else
 #define SOFTSTEP_UNROLL _Pragma("GCC unroll 16")
+#define SOFTSTEP_ROLL _Pragma("GCC unroll 1")
 #endif
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {

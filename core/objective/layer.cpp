@@ -19,7 +19,6 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr std::size_t cache_size = std::size_t{1} << 20;  // where the second cache of today's cores ends
 
 template <class T>
 const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions& options) {
@@ -66,9 +65,6 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   std::copy(scores.optimal_score.begin(), scores.optimal_score.end(), optimal_score_.begin());
   set_units();
   if constexpr (sizeof(T) == sizeof(float)) store_tokens();
-  const std::size_t bytes = half_tokens_.empty() ? scores.gaps.size() * batch.dim * sizeof(T)
-                                                 : half_tokens_.size() * sizeof(std::uint16_t);
-  in_cache_ = bytes <= cache_size;
   for (const double gamma : scores.optimal_score) optimal_slopes_.push_back(loss_slope(options.loss, gamma));
   for (std::size_t i = 0; i < n; ++i)
     terms_[i] = {loss_value(options.loss, scores.optimal_score[i]) / static_cast<double>(n), 0.0};
@@ -134,7 +130,6 @@ simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, 
   args.gradient = row;
   args.scores = space;
   args.weights = space + longest_;
-  args.in_cache = in_cache_;
   if (!half_tokens_.empty()) {
     args.storage = storage_of(options.token_storage);
     args.half_tokens = half_tokens_.data() + scores.first[i] * half_stride_;

@@ -79,7 +79,6 @@ class Layer {
   std::vector<T> gaps_;                    // scores.gaps in T, in the unit of their sample
   std::vector<double> gap_units_;          // powers of two: the largest gap of a sample is in [1, 2) units
   std::size_t longest_ = 0;                // most tokens in one sample
-  bool in_cache_ = false;                  // all tokens
   LargeArray<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
   std::size_t half_stride_ = 0;
   std::vector<T> work_;          // scores and weights of one sample per thread

@@ -8,83 +8,108 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// Vectors of the gradient row held in registers.
+// Vectors of a row held in registers: of the query in the first pass, of the gradient in the second.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr std::size_t gradient_vectors = 16;
+constexpr std::size_t row_vectors = 16;
 #else
-constexpr std::size_t gradient_vectors = 8;
+constexpr std::size_t row_vectors = 8;
 #endif
 
-// Chains of multiply-adds for each score, whatever the order of the rows.
-constexpr std::size_t score_chains = 2;
-// Rows up to here (bytes) are always read four at once: together they are a few cache lines.
-constexpr std::size_t short_row = 128;
-
-// The products of n rows with v, summed over vectors in `score_chains` chains for each row, whatever n; s is
-// their sum.
-template <std::size_t n, class Tokens, class T>
-SOFTSTEP_INLINE void row_sums(const typename Tokens::Element* x, const AttentionArgs<T>& in, Vec<T>* s) {
-  using V = Vec<T>;
-  constexpr std::size_t w = V::width, chains = score_chains;
-  V sums[chains][n];
-  SOFTSTEP_UNROLL
-  for (std::size_t c = 0; c < chains; ++c) {
-    SOFTSTEP_UNROLL
-    for (std::size_t k = 0; k < n; ++k) sums[c][k] = V::all(0);
+// Calls body.operator()<n>() for n in 1 .. most.
+template <std::size_t most, class Body>
+SOFTSTEP_INLINE void by_number(std::size_t n, Body body) {
+  if constexpr (most > 1) {
+    if (n != most) return by_number<most - 1>(n, body);
   }
-  std::size_t j = 0;
-  for (; j + chains * w <= in.dim; j += chains * w) {
-    SOFTSTEP_UNROLL
-    for (std::size_t c = 0; c < chains; ++c) {
-      const V v = V::load(in.projected_query + j + c * w);
-      SOFTSTEP_UNROLL
-      for (std::size_t k = 0; k < n; ++k)
-        sums[c][k] = fma(Tokens::load(x + k * in.token_stride + j + c * w), v, sums[c][k]);
-    }
-  }
-  SOFTSTEP_UNROLL
-  for (std::size_t c = 0; c + 1 < chains; ++c) {
-    if (j + w > in.dim) break;
-    const V v = V::load(in.projected_query + j);
-    SOFTSTEP_UNROLL
-    for (std::size_t k = 0; k < n; ++k)
-      sums[c][k] = fma(Tokens::load(x + k * in.token_stride + j), v, sums[c][k]);
-    j += w;
-  }
-  if (const std::size_t rest = in.dim - j; rest != 0) {
-    const V v = load_part(in.projected_query + j, rest);
-    SOFTSTEP_UNROLL
-    for (std::size_t k = 0; k < n; ++k)
-      sums[chains - 1][k] =
-          fma(Tokens::load_first(x + k * in.token_stride + j, rest), v, sums[chains - 1][k]);
-  }
-  SOFTSTEP_UNROLL
-  for (std::size_t k = 0; k < n; ++k) s[k] = sums[0][k] + sums[1][k];
+  body.template operator()<most>();
 }
 
-// Four tokens to one pass over v where they come from cache. From memory one after the other: the processor then
-// sees one stream and fetches ahead, at twice the rate.
-template <class Tokens, class T>
-SOFTSTEP_INLINE void token_scores(const typename Tokens::Element* tokens, const AttentionArgs<T>& in) {
-  constexpr std::size_t few = 4;
-  const bool one_by_one = !in.in_cache && in.dim * sizeof(*tokens) > short_row;
+// Where a row ends: with its n_vectors vectors, within the last of them, or further on.
+enum class RowEnd { whole, within, beyond };
+
+// Chains of multiply-adds for the score of a row, which take its vectors in turn.
+template <std::size_t n_vectors>
+constexpr std::size_t score_chains = n_vectors < 4 ? n_vectors : 4;
+
+// What a row x_t has beyond the vectors that are in registers.
+template <std::size_t chains, class Tokens, class T>
+SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* query, std::size_t dim,
+                                Vec<T> (&sums)[chains]) {
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width;
+  static_assert(row_vectors % chains == 0);
+  std::size_t j = row_vectors * w;
+  for (; j + chains * w <= dim; j += chains * w) {
+    SOFTSTEP_UNROLL
+    for (std::size_t c = 0; c < chains; ++c)
+      sums[c] = fma(Tokens::load(x + j + c * w), V::load(query + j + c * w), sums[c]);
+  }
+  SOFTSTEP_UNROLL
+  for (std::size_t c = 0; c < chains; ++c, j += w) {
+    if (j >= dim) break;
+    if (j + w <= dim)
+      sums[c] = fma(Tokens::load(x + j), V::load(query + j), sums[c]);
+    else
+      sums[c] = fma(Tokens::load_first(x + j, dim - j), load_part(query + j, dim - j), sums[c]);
+  }
+}
+
+// s_t of all tokens; the first n_vectors vectors of the query are in registers. Hardly anything but tokens is loaded, by the
+// same few instructions from row to row: that is what the processor fetches ahead best, and twice as far.
+template <std::size_t n_vectors, RowEnd end, class Tokens, class T>
+__attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* tokens,
+                                              const AttentionArgs<T>& in) {
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width, few = 4;
+  const std::size_t dim = in.dim, stride = in.token_stride, last_lanes = dim - (n_vectors - 1) * w;
+  const T* query = in.projected_query;
+  V v[n_vectors];
+  SOFTSTEP_UNROLL
+  for (std::size_t k = 0; k < n_vectors; ++k)
+    v[k] = end == RowEnd::within && k + 1 == n_vectors ? load_part(query + k * w, last_lanes)
+                                                       : V::load(query + k * w);
+  const typename Tokens::Element* x = tokens;
+  const auto next = [&]() SOFTSTEP_LAMBDA_INLINE {
+    constexpr std::size_t chains = score_chains<n_vectors>;
+    V sums[chains];
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < n_vectors; ++k) {
+      const V token = end == RowEnd::within && k + 1 == n_vectors ? Tokens::load_first(x + k * w, last_lanes)
+                                                                  : Tokens::load(x + k * w);
+      sums[k % chains] = k < chains ? token * v[k] : fma(token, v[k], sums[k % chains]);
+    }
+    if constexpr (end == RowEnd::beyond) add_beyond<chains, Tokens>(x, query, dim, sums);
+    x += stride;
+    SOFTSTEP_UNROLL
+    for (std::size_t c = 2; c < chains; ++c) sums[c - 2] = sums[c - 2] + sums[c];
+    if constexpr (chains == 1) return sums[0];
+    return sums[0] + sums[chains == 1 ? 0 : 1];
+  };
   for (std::size_t t = 0; t < in.n_tokens; t += few) {
-    const typename Tokens::Element* x = tokens + t * in.token_stride;
     const std::size_t count = in.n_tokens - t < few ? in.n_tokens - t : few;
-    Vec<T> s[few];
-    if (one_by_one || count < few) {
+    V s[few];
+    if (n_vectors < 8 && count == few) {
       SOFTSTEP_UNROLL
-      for (std::size_t k = 0; k < few; ++k) {
-        if (k < count)
-          row_sums<1, Tokens>(x + k * in.token_stride, in, s + k);
-        else
-          s[k] = s[0];
-      }
+      for (std::size_t k = 0; k < few; ++k) s[k] = next();
     } else {
-      row_sums<few, Tokens>(x, in, s);
+      SOFTSTEP_ROLL
+      for (std::size_t k = 0; k < count; ++k) s[k] = next();
+      for (std::size_t k = count; k < few; ++k) s[k] = s[0];
     }
     store_sums(s, in.scores + t, count);
   }
+}
+
+template <class Tokens, class T>
+SOFTSTEP_INLINE void token_scores(const typename Tokens::Element* tokens, const AttentionArgs<T>& in) {
+  constexpr std::size_t w = Vec<T>::width;
+  if (in.dim > row_vectors * w) return scores_of_rows<row_vectors, RowEnd::beyond, Tokens>(tokens, in);
+  by_number<row_vectors>((in.dim + w - 1) / w, [&]<std::size_t n>() SOFTSTEP_LAMBDA_INLINE {
+    if (in.dim < n * w)
+      scores_of_rows<n, RowEnd::within, Tokens>(tokens, in);
+    else
+      scores_of_rows<n, RowEnd::whole, Tokens>(tokens, in);
+  });
 }
 
 // The largest |g_j| so far, and NaN once one was.
@@ -100,8 +125,9 @@ struct Largest {
 
 // g over n_vectors vectors of columns from column j on, kept in registers; the last has last_lanes lanes.
 template <std::size_t n_vectors, bool partial, class Tokens, class T>
-SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, const AttentionArgs<T>& in,
-                                      std::size_t j, std::size_t last_lanes, Largest<T>& largest) {
+SOFTSTEP_INLINE Largest<T> gradient_columns(const typename Tokens::Element* tokens,
+                                            const AttentionArgs<T>& in, std::size_t j, std::size_t last_lanes,
+                                            Largest<T> largest) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   // Two chains where one would wait for its own additions.
@@ -140,6 +166,7 @@ SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, co
       sum.store(in.gradient + j + k * w);
     }
   }
+  return largest;
 }
 
 // Returns max_j |g_j|.
@@ -151,31 +178,15 @@ SOFTSTEP_INLINE T gradient_row(const typename Tokens::Element* tokens, const Att
   const auto block = [&]<std::size_t n_vectors>() SOFTSTEP_LAMBDA_INLINE {
     const std::size_t columns = in.dim - j;
     if (columns < n_vectors * w)
-      gradient_columns<n_vectors, true, Tokens>(tokens, in, j, columns - (n_vectors - 1) * w, largest);
+      largest =
+          gradient_columns<n_vectors, true, Tokens>(tokens, in, j, columns - (n_vectors - 1) * w, largest);
     else
-      gradient_columns<n_vectors, false, Tokens>(tokens, in, j, w, largest);
+      largest = gradient_columns<n_vectors, false, Tokens>(tokens, in, j, w, largest);
     j += n_vectors * w;
   };
   while (j < in.dim) {
     const std::size_t left = (in.dim - j + w - 1) / w;
-    if (left >= gradient_vectors)
-      block.template operator()<gradient_vectors>();
-    else if (left >= 8)
-      block.template operator()<8>();
-    else if (left == 7)
-      block.template operator()<7>();
-    else if (left == 6)
-      block.template operator()<6>();
-    else if (left == 5)
-      block.template operator()<5>();
-    else if (left == 4)
-      block.template operator()<4>();
-    else if (left == 3)
-      block.template operator()<3>();
-    else if (left == 2)
-      block.template operator()<2>();
-    else
-      block.template operator()<1>();
+    by_number<row_vectors>(left < row_vectors ? left : row_vectors, block);
   }
   return largest.value();
 }

@@ -62,7 +62,7 @@ struct Outputs {
   }
 };
 
-const std::size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 290};
+const std::size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 160, 250, 290};
 
 }  // namespace
 
@@ -141,22 +141,5 @@ TEST_CASE("an infinite or NaN 16-bit token spoils its sample", "[simd]") {
           CHECK(std::isnan(out.stats.largest));
           for (const float g : out.gradient) CHECK(std::isnan(g));
         }
-  });
-}
-
-TEST_CASE("where the tokens are expected changes no bit", "[simd]") {
-  std::mt19937_64 random(6);
-  for_each_isa([&](const Isa& isa) {
-    for (const std::size_t n : {1, 2, 3, 4, 5, 6, 7, 8, 40})
-      for (const std::size_t d : sizes) {
-        AttentionCase<float> in(n, d, 0);
-        in.fill(random, 1.0);
-        AttentionArgs<float> args{in.tokens.data(), in.stride,  n,       d,       in.query.data(),
-                                  in.gaps.data(),   in.optimal, nullptr, nullptr, nullptr};
-        const Outputs expected(isa, args);
-        args.in_cache = true;
-        INFO(isa.name << " T = " << n << " d = " << d);
-        if (!(Outputs(isa, args) == expected)) FAIL("differs");
-      }
   });
 }
