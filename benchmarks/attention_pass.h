@@ -52,7 +52,12 @@ template <class T, class Pass>
 void measure_attention(benchmark::State& state, const std::string& name, const Contender<T>& c,
                        const Shape& shape, Pass pass, bool textbook) {
   Layer<T>& in = layer<T>(shape);
-  const auto one = [&](std::size_t i) { return pass(c, in.args(i)); };
+  const auto one = [&](std::size_t i) {
+    const simd::AttentionArgs<T> args = in.args(i);
+    simd::AttentionStats<T> stats;
+    pass(c, &args, 1, &stats);
+    return static_cast<double>(stats.exponent);
+  };
   const auto check = [&] {
     double worst = 0.0;
     for (std::size_t i = 0; i < std::min<std::size_t>(shape.n_samples, 5); ++i) {
@@ -63,16 +68,17 @@ void measure_attention(benchmark::State& state, const std::string& name, const C
     return worst;
   };
   if (!verified_once(state, name, check)) return;
-  for (auto _ : state) {
-    for (std::size_t i = 0; i < shape.n_samples; ++i) benchmark::DoNotOptimize(one(i));
-    benchmark::ClobberMemory();
-  }
+  const auto args = [&](std::size_t i) { return in.args(i); };
+  for (auto _ : state)
+    in.attend(args, [&](const simd::AttentionArgs<T>* samples, std::size_t n,
+                        simd::AttentionStats<T>* stats) { pass(c, samples, n, stats); });
   const auto elements = static_cast<double>(shape.n_samples * shape.n_tokens * shape.dim);
   const double bytes = elements * sizeof(T);
   count(state, {4 * elements, c.peak(), bytes, read_bandwidth(level_of(bytes))});
 }
 
-/// `pass`: one sample by a contender, from (contender, args); returns the exponent that the gradient row comes without.
+/// `pass`: samples by a contender, from (contender, samples, their number, stats), of which it sets the exponent that the
+/// gradient row comes without.
 /// `textbook`: kernels whose row is rounded as in the form p (gamma - m).
 template <class Pass>
 bool register_attention(const std::string& kernel_name, Pass pass, bool textbook = false) {

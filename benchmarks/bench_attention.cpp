@@ -14,16 +14,18 @@ PlainAttention<T> plain(const simd::AttentionArgs<T>& in) {
 
 const bool registered_textbook = register_attention(
     "attention_textbook",
-    []<class T>(const Contender<T>& c, const simd::AttentionArgs<T>& args) {
-      return static_cast<double>(textbook_attention(c.isa->name, args).exponent);
-    },
+    []<class T>(const Contender<T>& c, const simd::AttentionArgs<T>* samples, std::size_t n,
+                simd::AttentionStats<T>* stats) { textbook_attention(c.isa->name, samples, n, stats); },
     true);
 
 const bool registered =
-    register_attention("attention", []<class T>(const Contender<T>& c, const simd::AttentionArgs<T>& args) {
-      if (c.isa != nullptr) return static_cast<double>(c.isa->template kernels<T>().attention(args).exponent);
-      c.baseline->attention(plain(args));
-      return 0.0;
+    register_attention("attention", []<class T>(const Contender<T>& c, const simd::AttentionArgs<T>* samples,
+                                                std::size_t n, simd::AttentionStats<T>* stats) {
+      if (c.isa != nullptr) return c.isa->template kernels<T>().attention(samples, n, stats);
+      for (std::size_t k = 0; k < n; ++k) {
+        c.baseline->attention(plain(samples[k]));
+        stats[k].exponent = T(0);
+      }
     });
 
 }  // namespace

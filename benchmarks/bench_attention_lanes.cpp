@@ -70,7 +70,7 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape) 
   // (d + 1) u each, so that terms err by e^(4 d u 50) and T + 40 roundings.
   double worst = 0.0;
   for (std::size_t i = 0; i < shape.n_samples; ++i) {
-    kernels.attention(in.args(i));
+    kernels.attention_of(in.args(i));
     const T* row = in.gradient.data() + i * shape.dim;
     T largest = 0;
     for (std::size_t j = 0; j < shape.dim; ++j) largest = std::max(largest, std::fabs(row[j]));

@@ -47,8 +47,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
     auto plain = in.args(i);
     plain.tokens = stored.decoded.data() + i * size;
     plain.gradient = row.data();
-    const float largest = isa.f32->attention(plain).largest;
-    isa.f32->attention(args(i));
+    const float largest = isa.f32->attention_of(plain).largest;
+    isa.f32->attention_of(args(i));
     for (std::size_t j = 0; j < shape.dim; ++j)
       worst = worse(worst, std::fabs(static_cast<double>(args(i).gradient[j]) - row[j]) /
                                (static_cast<double>(largest) * static_cast<double>(shape.n_tokens)));
@@ -56,10 +56,7 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
   const double bound = unit_roundoff<float> * (400 * static_cast<double>(shape.dim + 1) +
                                                2 * static_cast<double>(shape.n_tokens) + 80);
   if (!verified(state, worst, bound)) return;
-  for (auto _ : state) {
-    for (std::size_t i = 0; i < shape.n_samples; ++i) benchmark::DoNotOptimize(isa.f32->attention(args(i)));
-    benchmark::ClobberMemory();
-  }
+  for (auto _ : state) in.attend(args, isa.f32->attention);
   const double bytes = static_cast<double>(stored.half.size()) * sizeof(std::uint16_t);
   count(state, {4 * static_cast<double>(stored.half.size()), peak_flops<float>(isa), bytes,
                 read_bandwidth(level_of(bytes))});

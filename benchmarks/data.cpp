@@ -34,7 +34,10 @@ const Dataset<float>& signal_noise(const Shape& shape) {
 
 template <class T>
 Layer<T>::Layer(const BatchView<T>& data)
-    : batch(&data), gradient(data.n_samples * data.dim), scores(data.n_tokens), weights(data.n_tokens) {
+    : batch(&data),
+      gradient(data.n_samples * data.dim),
+      scores(together * data.n_tokens),
+      weights(together * data.n_tokens) {
   // Tokens have a norm near 1 and v_j a deviation of 5 / sqrt(3): scores deviate by 3.
   projected = uniform<T>(data.n_samples * data.dim, -5, 5, 2);
   const TokenScores of_tokens = score_tokens(data);

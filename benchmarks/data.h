@@ -3,6 +3,11 @@
 // The data of a shape, made once and kept: repetitions and benchmarks of a shape share it (2.1 GB for all shapes in
 // both types; the biggest single one is 1 GB).
 
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <vector>
+
 #include "shapes.h"
 #include "softstep/dataset.h"
 #include "support.h"
@@ -20,24 +25,30 @@ struct Layer {
   std::vector<T> projected;  ///< v_i = W z_i, n x d
   std::vector<T> gaps;       ///< n x T
   std::vector<std::size_t> optimal;
-  std::vector<T> gradient;         ///< n x d
-  std::vector<T> scores, weights;  ///< work space of one sample
+  std::vector<T> gradient;                    ///< n x d
+  std::vector<T> scores, weights;             ///< work space of the samples of one call
+  static constexpr std::size_t together = 2;  ///< samples in one call, as in a step
 
   explicit Layer(const BatchView<T>& data);
   /// For the kernels.
-  simd::AttentionArgs<T> args(std::size_t i) { return args(i, scores.data(), weights.data()); }
-  simd::AttentionArgs<T> args(std::size_t i, T* scores_space, T* weights_space) {
-    const std::size_t t = batch->n_tokens, d = batch->dim;
-    return {batch->sample(i),
-            batch->row_stride(),
-            t,
-            d,
-            projected.data() + i * d,
-            gaps.data() + i * t,
-            optimal[i],
-            gradient.data() + i * d,
-            scores_space,
-            weights_space};
+  simd::AttentionArgs<T> args(std::size_t i) {
+    const std::size_t t = batch->n_tokens, d = batch->dim, space = i % together * t;
+    return {batch->sample(i),         batch->row_stride(),   t,          d,
+            projected.data() + i * d, gaps.data() + i * t,   optimal[i], gradient.data() + i * d,
+            scores.data() + space,    weights.data() + space};
+  }
+  /// All samples by calls of call(samples, count, stats), each given by args(i).
+  template <class Args, class Call>
+  void attend(Args args_of, Call call) {
+    for (std::size_t i = 0; i < batch->n_samples; i += together) {
+      const std::size_t count = std::min(together, batch->n_samples - i);
+      simd::AttentionArgs<T> samples[together];
+      simd::AttentionStats<T> stats[together];
+      for (std::size_t k = 0; k < count; ++k) samples[k] = args_of(i + k);
+      call(samples, count, stats);
+      benchmark::DoNotOptimize(stats);
+    }
+    benchmark::ClobberMemory();
   }
 };
 

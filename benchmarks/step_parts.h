@@ -53,9 +53,8 @@ StepParts measure_parts(const simd::Isa& isa, const Shape& shape) {
     kernels.product_tn({d, d, n, rows.data(), stride, z.data(), stride, g.data(), d});
     benchmark::ClobberMemory();
   });
-  out.attention = seconds_of([&] {
-    for (std::size_t i = 0; i < n; ++i) benchmark::DoNotOptimize(kernels.attention(in.args(i)));
-  });
+  out.attention =
+      seconds_of([&] { in.attend([&](std::size_t i) { return in.args(i); }, kernels.attention); });
   out.update = seconds_of([&] {
     kernels.axpy(d * d, T(1e-6), g.data(), w.data());
     benchmark::ClobberMemory();

@@ -12,7 +12,8 @@ namespace softstep::simd {
 /// float only and are converted without rounding; arithmetic is in T.
 enum class TokenStorage { working, f16, bf16 };
 
-/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract.
+/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one call must not
+/// share outputs or work space, and have the same kind of tokens.
 template <class T>
 struct AttentionArgs {
   /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given and `weights`
@@ -116,6 +117,13 @@ struct Kernels {
 #include "simd/kernels.def"
 #undef SOFTSTEP_KERNEL
   std::size_t vector_width;  ///< numbers in one vector
+
+  /// One sample of `attention`.
+  AttentionStats<T> attention_of(const AttentionArgs<T>& sample) const {
+    AttentionStats<T> stats;
+    attention(&sample, 1, &stats);
+    return stats;
+  }
 };
 
 struct Isa {

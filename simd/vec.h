@@ -376,29 +376,39 @@ SOFTSTEP_INLINE void store_low(__m128 x, float* p, std::size_t n) {
 SOFTSTEP_INLINE void store_low(__m128d x, double* p, std::size_t n) {
   if (n != 0) _mm_store_sd(p, x);
 }
+#if defined(__AVX2__)
+// n < 8 and n < 4.
+SOFTSTEP_INLINE void store_low(__m256 x, float* p, std::size_t n) {
+  if (n < 4) return store_low(_mm256_castps256_ps128(x), p, n);
+  _mm_storeu_ps(p, _mm256_castps256_ps128(x));
+  store_low(_mm256_extractf128_ps(x, 1), p + 4, n - 4);
+}
+SOFTSTEP_INLINE void store_low(__m256d x, double* p, std::size_t n) {
+  if (n < 2) return store_low(_mm256_castpd256_pd128(x), p, n);
+  _mm_storeu_pd(p, _mm256_castpd256_pd128(x));
+  store_low(_mm256_extractf128_pd(x, 1), p + 2, n - 2);
+}
+#endif
 #endif
 
-// The first n lanes, 0 < n < width.
+// The first n lanes, 0 < n < width. In pieces: what a masked store has written cannot be loaded again before it has left
+// the store queue, and on some processors it takes tens of cycles.
 template <class T>
 SOFTSTEP_INLINE void store_part(Vec<T> a, T* p, std::size_t n) {
 #if defined(SOFTSTEP_ISA_IS_scalar)
   if (n != 0) *p = a.v;
 #elif defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), a.v);
-  else
-    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1u), a.v);
-#elif defined(__AVX2__)
-  // In pieces: a masked store takes tens of cycles on some processors.
   if constexpr (sizeof(T) == 4) {
-    if (n < 4) return store_low(_mm256_castps256_ps128(a.v), p, n);
-    _mm_storeu_ps(p, _mm256_castps256_ps128(a.v));
-    store_low(_mm256_extractf128_ps(a.v, 1), p + 4, n - 4);
+    if (n < 8) return store_low(_mm512_castps512_ps256(a.v), p, n);
+    _mm256_storeu_ps(p, _mm512_castps512_ps256(a.v));
+    store_low(_mm512_extractf32x8_ps(a.v, 1), p + 8, n - 8);
   } else {
-    if (n < 2) return store_low(_mm256_castpd256_pd128(a.v), p, n);
-    _mm_storeu_pd(p, _mm256_castpd256_pd128(a.v));
-    store_low(_mm256_extractf128_pd(a.v, 1), p + 2, n - 2);
+    if (n < 4) return store_low(_mm512_castpd512_pd256(a.v), p, n);
+    _mm256_storeu_pd(p, _mm512_castpd512_pd256(a.v));
+    store_low(_mm512_extractf64x4_pd(a.v, 1), p + 4, n - 4);
   }
+#elif defined(__AVX2__)
+  store_low(a.v, p, n);
 #elif defined(__SSE2__)
   store_low(a.v, p, n);
 #else

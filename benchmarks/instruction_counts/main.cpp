@@ -61,10 +61,10 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   gaps[3] = 0;
   record("exp_nonpositive/" + type, [&] { k.exp_nonpositive(below.data(), y.data(), below.size()); });
   record("attention/" + type, [&] {
-    k.attention({x.data(), d, tokens, d, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
+    k.attention_of({x.data(), d, tokens, d, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
   });
   record("attention_small/" + type, [&] {
-    k.attention({x.data(), 10, 5, 10, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
+    k.attention_of({x.data(), 10, 5, 10, v.data(), gaps.data(), 3, row.data(), scores.data(), r.data()});
   });
   record("product_nt/" + type, [&] {
     k.product_nt({n, d, d, z.data(), d, weights.data(), d, out.data(), d});

@@ -7,10 +7,10 @@
 namespace softstep {
 
 // As simd/dispatch.cpp does: only the rows of this processor family are compiled.
-#define SOFTSTEP_COMPILED(name)                                         \
-  namespace simd::name {                                                \
-  AttentionStats<float> textbook_f32(const AttentionArgs<float>& in);   \
-  AttentionStats<double> textbook_f64(const AttentionArgs<double>& in); \
+#define SOFTSTEP_COMPILED(name)                                                                          \
+  namespace simd::name {                                                                                 \
+  void textbook_f32(const AttentionArgs<float>* samples, std::size_t n, AttentionStats<float>* stats);   \
+  void textbook_f64(const AttentionArgs<double>* samples, std::size_t n, AttentionStats<double>* stats); \
   }
 #define SOFTSTEP_ABSENT(name)
 #define SOFTSTEP_ISA(name, family, arch, condition, flags) SOFTSTEP_FAMILY_##family(name)
@@ -19,20 +19,20 @@ namespace softstep {
 
 namespace bench {
 
-simd::AttentionStats<float> textbook_attention(const char* isa, const simd::AttentionArgs<float>& args) {
+void textbook_attention(const char* isa, const simd::AttentionArgs<float>* samples, std::size_t n,
+                        simd::AttentionStats<float>* stats) {
 #define SOFTSTEP_COMPILED(name) \
-  if (std::strcmp(isa, #name) == 0) return simd::name::textbook_f32(args);
+  if (std::strcmp(isa, #name) == 0) return simd::name::textbook_f32(samples, n, stats);
 #include "simd/isas.def"
 #undef SOFTSTEP_COMPILED
-  return {};
 }
 
-simd::AttentionStats<double> textbook_attention(const char* isa, const simd::AttentionArgs<double>& args) {
+void textbook_attention(const char* isa, const simd::AttentionArgs<double>* samples, std::size_t n,
+                        simd::AttentionStats<double>* stats) {
 #define SOFTSTEP_COMPILED(name) \
-  if (std::strcmp(isa, #name) == 0) return simd::name::textbook_f64(args);
+  if (std::strcmp(isa, #name) == 0) return simd::name::textbook_f64(samples, n, stats);
 #include "simd/isas.def"
 #undef SOFTSTEP_COMPILED
-  return {};
 }
 
 }  // namespace bench

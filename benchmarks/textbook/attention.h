@@ -8,8 +8,10 @@
 
 namespace softstep::bench {
 
-/// By the name of an instruction set of this build; exponent 0, mean_gap and largest as in the kernel.
-simd::AttentionStats<float> textbook_attention(const char* isa, const simd::AttentionArgs<float>& args);
-simd::AttentionStats<double> textbook_attention(const char* isa, const simd::AttentionArgs<double>& args);
+/// As the kernel `attention`, by the name of an instruction set of this build; exponent 0, mean_gap and largest as in the kernel.
+void textbook_attention(const char* isa, const simd::AttentionArgs<float>* samples, std::size_t n,
+                        simd::AttentionStats<float>* stats);
+void textbook_attention(const char* isa, const simd::AttentionArgs<double>* samples, std::size_t n,
+                        simd::AttentionStats<double>* stats);
 
 }  // namespace softstep::bench

@@ -95,7 +95,7 @@ void AttentionRows<T>::attend_one(std::size_t row, const T* projected, const T* 
   args.gradient = want_rows ? rows_.data() + row * stride : nullptr;
   args.scores = space + longest_;
   args.weights = space + 2 * longest_;
-  const simd::AttentionStats<T> stats = kernels.attention(args);
+  const simd::AttentionStats<T> stats = kernels.attention_of(args);
   stats_[row] = stats;
   pivot_gap_[row] = gaps[stats.pivot];
   if (want_rows && trains_decoder_) average(row, args.scores, args.weights);

@@ -19,6 +19,7 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr std::size_t together = 2;  // samples in one call of the kernel
 
 template <class T>
 const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions& options) {
@@ -53,7 +54,7 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
     std::copy_n(batch.query(i), batch.dim, queries.begin() + static_cast<std::ptrdiff_t>(i * stride));
     longest_ = std::max(longest_, batch.tokens_of(i));
   }
-  work_stride_ = simd::round_up_to_lanes<T>(2 * longest_) + simd::lane_multiple<T>;
+  work_stride_ = simd::round_up_to_lanes<T>(2 * together * longest_) + simd::lane_multiple<T>;
   work_.assign(work_stride_ * static_cast<std::size_t>(n_threads), T(0));
   stats_.resize(n);
   terms_.resize(n);
@@ -118,7 +119,7 @@ void Layer<T>::set_units() {
 }
 
 template <class T>
-simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, T* row, T* space) const {
+simd::AttentionArgs<T> Layer<T>::sample_args(std::size_t i, const T* projected, T* row, T* space) const {
   simd::AttentionArgs<T> args{};
   args.tokens = batch.sample(i);
   args.token_stride = batch.row_stride();
@@ -135,7 +136,7 @@ simd::AttentionStats<T> Layer<T>::attend_one(std::size_t i, const T* projected, 
     args.half_tokens = half_tokens_.data() + scores.first[i] * half_stride_;
     args.token_stride = half_stride_;
   }
-  return kernels.attention(args);
+  return args;
 }
 
 template <class T>
@@ -151,10 +152,18 @@ template <class T>
 void Layer<T>::attend(const T* projected, T* rows) {
   lanes_are_newer_ = false;
   const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(batch.dim);
-  for_each_index(batch.n_samples, threads_for(flops), [&](std::size_t i, std::size_t thread) {
-    T* row = rows == nullptr ? nullptr : rows + i * stride;
-    const auto stats = attend_one(i, projected + i * stride, row, work_.data() + work_stride_ * thread);
-    note(i, stats, static_cast<double>(stats.largest));
+  const std::size_t n_calls = (batch.n_samples + together - 1) / together;
+  for_each_index(n_calls, threads_for(flops), [&](std::size_t call, std::size_t thread) {
+    const std::size_t first = call * together, count = std::min(together, batch.n_samples - first);
+    simd::AttentionArgs<T> samples[together];
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t begin = (first + k) * stride;
+      samples[k] = sample_args(first + k, projected + begin, rows == nullptr ? nullptr : rows + begin,
+                               work_.data() + work_stride_ * thread + 2 * k * longest_);
+    }
+    simd::AttentionStats<T> stats[together];
+    kernels.attention(samples, count, stats);
+    for (std::size_t k = 0; k < count; ++k) note(first + k, stats[k], static_cast<double>(stats[k].largest));
   });
 }
 
@@ -174,7 +183,7 @@ void Layer<T>::attend_scores(const T* token_scores, T* weights) {
         args.optimal = scores.optimal[i];
         args.scores = space;
         args.weights = r;
-        const auto stats = kernels.attention(args);
+        const auto stats = kernels.attention_of(args);
         note(i, stats,
              weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
       });
@@ -258,7 +267,8 @@ template <class T>
 std::vector<double> Layer<T>::attention(const T* projected) {
   std::vector<double> out(scores.gaps.size());
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const simd::AttentionStats<T> stats = attend_one(i, projected + i * stride, nullptr, work_.data());
+    const simd::AttentionStats<T> stats =
+        kernels.attention_of(sample_args(i, projected + i * stride, nullptr, work_.data()));
     const auto top = static_cast<double>(work_[stats.pivot]);
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
       out[scores.first[i] + t] =

@@ -71,7 +71,7 @@ class Layer {
   void set_gaps();
   void set_units();
   void store_tokens();
-  simd::AttentionStats<T> attend_one(std::size_t i, const T* projected, T* row, T* space) const;
+  simd::AttentionArgs<T> sample_args(std::size_t i, const T* projected, T* row, T* space) const;
   void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
   void read_lanes();
   SampleTerms<T> terms_of(std::size_t i) const;
@@ -81,7 +81,7 @@ class Layer {
   std::size_t longest_ = 0;                // most tokens in one sample
   LargeArray<std::uint16_t> half_tokens_;  // in 16 bits, if that was asked for; token k at k * half_stride_
   std::size_t half_stride_ = 0;
-  std::vector<T> work_;          // scores and weights of one sample per thread
+  std::vector<T> work_;          // scores and weights of the samples of one call per thread
   std::size_t work_stride_ = 0;  // of a thread: no two share a cache line
   std::vector<simd::AttentionStats<T>> stats_;
   std::vector<Scaled> terms_, optimal_slopes_;  // the latter -l' at the optimal scores

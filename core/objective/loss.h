@@ -39,6 +39,10 @@ inline Scaled loss_slope(Loss loss, double m) {
 
 /// log(1 + x) for x > -1/2 given as a pair, as a pair.
 inline Scaled log_one_plus(Scaled x) {
+  constexpr double small = 1e-13, large = 1e13;  // about e^-exponent_margin and e^exponent_margin
+  const double size = std::fabs(x.mantissa);
+  // The usual case, without a logarithm to find out that it is.
+  if (x.exponent == 0.0 && size > small && size < large) return {std::log1p(x.mantissa), 0.0};
   const double log_x = std::log(std::fabs(x.mantissa)) + x.exponent;
   if (log_x < -exponent_margin) return {x.mantissa * (1.0 - 0.5 * x.value()), x.exponent};
   if (log_x > exponent_margin) return {log_x + std::exp(-log_x), 0.0};
@@ -50,10 +54,9 @@ inline Scaled log_one_plus(Scaled x) {
 /// `slope`: loss_slope(loss, gamma).
 inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delta) {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
-  const double log_size = std::log(std::fabs(delta.mantissa)) + delta.exponent;
-  // Below e^-40 the first-order term is the value to beyond double precision.
-  if (log_size < -40.0) return {slope.mantissa * delta.mantissa, slope.exponent + delta.exponent};
   const double d = delta.value();
+  // Below 4e-18 the first-order term is the value to beyond double precision.
+  if (std::fabs(d) < 4e-18) return {slope.mantissa * delta.mantissa, slope.exponent + delta.exponent};
   // expm1(d) as a pair: large d stays finite
   const Scaled growth = d > 1.0 ? Scaled{-std::expm1(-d), d} : Scaled{std::expm1(d), 0.0};
   if (loss == Loss::exponential) return {slope.mantissa * growth.mantissa, slope.exponent + growth.exponent};
@@ -77,7 +80,8 @@ inline Scaled sum_scaled(const Scaled* terms, std::size_t n) {
   if (top == -INFINITY) top = 0.0;
   double sum = 0.0;
   for (std::size_t i = 0; i < n; ++i)
-    if (terms[i].mantissa != 0.0) sum += terms[i].mantissa * std::exp(terms[i].exponent - top);
+    if (terms[i].mantissa != 0.0)
+      sum += terms[i].mantissa * (terms[i].exponent == top ? 1.0 : std::exp(terms[i].exponent - top));
   return {sum, top};
 }
 

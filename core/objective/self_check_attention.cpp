@@ -96,7 +96,7 @@ template <class T>
 void run_one(const simd::Isa& isa, const Sample<T>& in, simd::TokenStorage storage,
              const std::uint16_t* halves, Errors& errors) {
   std::vector<T> gradient(in.d), scores(in.n), weights(in.n);
-  const simd::AttentionStats<T> stats = isa.kernels<T>().attention(
+  const simd::AttentionStats<T> stats = isa.kernels<T>().attention_of(
       {halves == nullptr ? in.x.data() : nullptr, in.d, in.n, in.d, in.v.data(), in.gaps.data(), in.optimal,
        gradient.data(), scores.data(), weights.data(), storage, halves});
   errors.add_scores(in, scores);

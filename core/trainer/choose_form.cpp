@@ -64,10 +64,12 @@ bool fits_lanes(const Layer<T>& layer) {
   const BatchView<T>& batch = layer.batch;
   if (layer.options.token_storage != StoredTokens::working) return false;
   // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away. Measured on one thread, 96
-  // and 32 samples, T d from 256 to 2000: in vectors of a cache line lanes gain 2.0 to 1.05 times up to 2000; in shorter
-  // ones, which read a line in pieces, they gain 1.6 to 1.0 times at 256 but lose up to 1.2 at 1000.
+  // and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes gain 2.0 to 1.0 times up to 2000 in float32 and
+  // 1200 in float64, and lose up to 1.2 beyond; in shorter ones, which read a line in pieces, they gain 1.6 to 1.0 times at
+  // 256 but lose up to 1.2 at 1000.
   constexpr std::size_t multiple = simd::lane_multiple<T>, most_copied = 64 << 20;
-  const std::size_t most_in_lane = layer.kernels.vector_width == multiple ? 2560 : 512;
+  constexpr std::size_t most_in_line = sizeof(T) == sizeof(float) ? 1900 : 1200;
+  const std::size_t most_in_lane = layer.kernels.vector_width == multiple ? most_in_line : 512;
   std::size_t longest = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) longest = std::max(longest, batch.tokens_of(i));
   const std::size_t lanes = simd::round_up_to_lanes<T>(batch.n_samples);

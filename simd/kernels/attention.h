@@ -1,7 +1,7 @@
 #pragma once
 
-// One sample of the attention layer, forward and backward in one visit: scores, pivot softmax, gap and
-// gradient row.
+// Samples of the attention layer, forward and backward in one visit: scores, pivot softmax, gap and gradient row of each.
+// The bits of a sample do not depend on its neighbours.
 //
 //   s_t = x_t . v         a = argmax_t s_t         D_t = gamma_t - gamma_a = gap_a - gap_t
 //   A = {t : D_t = 0}, the pivot and its exact ties in token score;  B = the others
@@ -117,33 +117,67 @@ SOFTSTEP_INLINE AttentionStats<T> pivot_softmax(const AttentionArgs<T>& in, T& e
   return out;
 }
 
-template <class Tokens, class T>
-SOFTSTEP_INLINE AttentionStats<T> attention_of(const typename Tokens::Element* tokens,
-                                               const AttentionArgs<T>& in) {
+// e_t to r_t / e^c without l'.
+template <class T>
+SOFTSTEP_INLINE void row_weights(const AttentionArgs<T>& in, const AttentionStats<T>& stats, T e_c) {
   using V = Vec<T>;
-  const bool given = tokens == nullptr;  // the scores
-  if (!given) token_scores<Tokens>(tokens, in);
-  T e_c;
-  AttentionStats<T> out = pivot_softmax(in, e_c);
-  if (in.gradient == nullptr && !given) return out;
-  const V gap_a = V::all(in.score_gaps[out.pivot]), zero = V::all(0);
-  const V p_a = V::all(out.pivot_attention), mu = V::all(out.mean_gap), e_c_mu = V::all(e_c * out.mean_gap);
+  const V gap_a = V::all(in.score_gaps[stats.pivot]), zero = V::all(0);
+  const V p_a = V::all(stats.pivot_attention), mu = V::all(stats.mean_gap),
+          e_c_mu = V::all(e_c * stats.mean_gap);
   for_each_vector(in.weights, in.score_gaps, in.n_tokens, T(0),
                   [&](V e, V gap, std::size_t t, std::size_t count) SOFTSTEP_LAMBDA_INLINE {
                     const V d = select(equal(gap, gap_a), zero - mu, gap_a - gap - e_c_mu);
                     store_count(p_a * e * d, in.weights + t, count);
                   });
-  if (!given) out.largest = gradient_row<Tokens>(tokens, in);
-  return out;
+}
+
+// Calls first, second, third with each index below n; two samples in turn where both fit into the first cache, so that
+// one has something to do while the other waits for its maxima, sums and quotient, each of which needs the one before.
+template <class T, class First, class Second, class Third>
+SOFTSTEP_INLINE void in_turn(const AttentionArgs<T>* samples, std::size_t n, First first, Second second,
+                             Third third) {
+  constexpr std::size_t small = std::size_t{1} << 14;  // bytes
+  for (std::size_t i = 0; i < n;) {
+    const bool two = i + 1 < n && samples[i].n_tokens * samples[i].dim * sizeof(T) <= small;
+    const std::size_t end = i + (two ? 2 : 1);
+    for (std::size_t k = i; k < end; ++k) first(k);
+    for (std::size_t k = i; k < end; ++k) second(k);
+    for (std::size_t k = i; k < end; ++k) third(k);
+    i = end;
+  }
+}
+
+template <class Tokens, class T, class At>
+SOFTSTEP_INLINE void attention_of(const AttentionArgs<T>* samples, std::size_t n, AttentionStats<T>* stats,
+                                  At tokens) {
+  in_turn(
+      samples, n,
+      [&](std::size_t k) SOFTSTEP_LAMBDA_INLINE {
+        if (tokens(k) != nullptr) token_scores<Tokens>(tokens(k), samples[k]);
+      },
+      [&](std::size_t k) SOFTSTEP_LAMBDA_INLINE {
+        const AttentionArgs<T>& in = samples[k];
+        T e_c;
+        stats[k] = pivot_softmax(in, e_c);
+        if (in.gradient != nullptr || tokens(k) == nullptr) row_weights(in, stats[k], e_c);
+      },
+      [&](std::size_t k) SOFTSTEP_LAMBDA_INLINE {
+        if (samples[k].gradient != nullptr && tokens(k) != nullptr)
+          stats[k].largest = gradient_row<Tokens>(tokens(k), samples[k]);
+      });
 }
 
 template <class T>
-AttentionStats<T> attention(const AttentionArgs<T>& in) {
+void attention(const AttentionArgs<T>* samples, std::size_t n, AttentionStats<T>* stats) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (in.storage == TokenStorage::f16) return attention_of<F16Tokens>(in.half_tokens, in);
-    if (in.storage == TokenStorage::bf16) return attention_of<Bf16Tokens>(in.half_tokens, in);
+    const auto halves = [=](std::size_t k) SOFTSTEP_LAMBDA_INLINE { return samples[k].half_tokens; };
+    if (n != 0 && samples[0].storage == TokenStorage::f16)
+      return attention_of<F16Tokens>(samples, n, stats, halves);
+    if (n != 0 && samples[0].storage == TokenStorage::bf16)
+      return attention_of<Bf16Tokens>(samples, n, stats, halves);
   }
-  return attention_of<WorkingTokens<T>>(in.tokens, in);
+  attention_of<WorkingTokens<T>>(samples, n, stats,
+                                 [=](std::size_t k) SOFTSTEP_LAMBDA_INLINE { return samples[k].tokens; });
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -61,7 +61,7 @@ AttentionRun<T> run(const simd::Isa& isa, const AttentionCase<T>& in, bool want_
   };
   Guarded<T> gradient = output(in.dim), scores = output(in.n_tokens), weights = output(in.n_tokens);
   AttentionRun<T> out;
-  out.stats = isa.kernels<T>().attention(
+  out.stats = isa.kernels<T>().attention_of(
       {in.tokens.data(), in.stride, in.n_tokens, in.dim, in.query.data(), in.gaps.data(), in.optimal,
        want_gradient ? gradient.data() + 1 : nullptr, scores.data() + 1, weights.data() + 1});
   out.gradient.assign(gradient.data() + 1, gradient.data() + 1 + in.dim);

@@ -80,6 +80,45 @@ TEMPLATE_TEST_CASE("attention keeps its bounds at every shape around the lane co
   });
 }
 
+TEMPLATE_TEST_CASE("the bits of a sample do not depend on its neighbours in a call", "[simd]", float,
+                   double) {
+  using T = TestType;
+  std::mt19937_64 random(7);
+  // The third is too large to be taken in turn with another.
+  const std::size_t shapes[][2] = {{5, 10}, {20, 33}, {90, 300}, {3, 7}, {1, 4}};
+  constexpr std::size_t n = std::size(shapes);
+  std::vector<AttentionCase<T>> cases;
+  for (const auto& [tokens, d] : shapes) {
+    cases.emplace_back(tokens, d, 0);
+    cases.back().fill(random, 4.0);
+  }
+  for_each_isa([&](const Isa& isa) {
+    INFO(isa.name);
+    std::vector<std::vector<T>> rows, scores, weights;
+    std::vector<softstep::simd::AttentionArgs<T>> args;
+    for (const AttentionCase<T>& in : cases) {
+      rows.emplace_back(in.dim);
+      scores.emplace_back(in.n_tokens);
+      weights.emplace_back(in.n_tokens);
+      args.push_back({in.tokens.data(), in.stride, in.n_tokens, in.dim, in.query.data(), in.gaps.data(),
+                      in.optimal, rows.back().data(), scores.back().data(), weights.back().data()});
+    }
+    for (const std::size_t first : {0, 1, 2}) {
+      softstep::simd::AttentionStats<T> stats[n];
+      isa.kernels<T>().attention(args.data() + first, n - first, stats);
+      for (std::size_t k = first; k < n; ++k) {
+        const AttentionRun<T> alone = softstep::test::run(isa, cases[k]);
+        CHECK(rows[k] == alone.gradient);
+        CHECK(scores[k] == alone.scores);
+        CHECK(weights[k] == alone.weights);
+        CHECK(stats[k - first].pivot == alone.stats.pivot);
+        CHECK(stats[k - first].mean_gap == alone.stats.mean_gap);
+        CHECK(stats[k - first].largest == alone.stats.largest);
+      }
+    }
+  });
+}
+
 TEMPLATE_TEST_CASE("attention keeps its bounds saturated at the optimal token, at another, and with ties",
                    "[simd]", float, double) {
   using T = TestType;

@@ -178,7 +178,7 @@ TEMPLATE_TEST_CASE("attention takes scores as given and yields the weights of it
       args.optimal = in.optimal;
       args.scores = scores.data();
       args.weights = weights.data();
-      const auto stats = isa.kernels<T>().attention(args);
+      const auto stats = isa.kernels<T>().attention_of(args);
       INFO(isa.name << " T = " << n);
       REQUIRE(stats.pivot == whole.stats.pivot);
       REQUIRE(std::memcmp(&stats.exponent, &whole.stats.exponent, sizeof(T)) == 0);

@@ -53,7 +53,7 @@ struct Outputs {
     args.gradient = gradient.data();
     args.scores = scores.data();
     args.weights = weights.data();
-    stats = isa.kernels<float>().attention(args);
+    stats = isa.kernels<float>().attention_of(args);
   }
   bool operator==(const Outputs& o) const {
     return gradient == o.gradient && scores == o.scores && weights == o.weights &&
@@ -80,8 +80,8 @@ TEST_CASE("every 16-bit number is read as what it is", "[simd]") {
           for (unsigned bits = 0; bits < 65536; ++bits) {
             tokens[column] = static_cast<std::uint16_t>(bits);
             float score = 77.0f, weight = 0.0f;
-            isa.kernels<float>().attention({nullptr, dim, 1, dim, query.data(), &gap, 0, nullptr, &score,
-                                            &weight, storage, tokens.data()});
+            isa.kernels<float>().attention_of({nullptr, dim, 1, dim, query.data(), &gap, 0, nullptr, &score,
+                                               &weight, storage, tokens.data()});
             const float exact = decoded(static_cast<std::uint16_t>(bits), storage);
             if (!(std::isnan(exact) ? std::isnan(score) : score == exact))
               FAIL(isa.name << " bits " << bits << " read as " << score << " instead of " << exact);
