@@ -139,15 +139,19 @@ void register_step(const std::string& rule, const FormRow& form, const Shape& sh
   })->UseManualTime();
 }
 
+bool of_the_paper(const std::string& rule) { return rule == "gd" || rule == "ngd" || rule == "polyak"; }
+
 const bool registered = [] {
   for (const RuleInfo& rule : step_rules())
     for (const FormRow& form : forms)
       for (const Shape& shape : shapes)
         for (const int threads : thread_counts()) {
           if (!form.fits(shape)) continue;
-          // A direction of the rule's own needs W, and may need its singular values, which take d^3.
-          if (!make_step_rule<double>({rule.name, {}})->moves_along_gradient() &&
-              (form.form != Form::dense || shape.dim > 256 || threads > 1))
+          // A direction of the rule's own needs W, and may need its singular values, which take d^3. What the others along the
+          // gradient do beside the paper's rules is arithmetic on a few numbers, and forms and threads are the same for all.
+          const bool along_gradient = make_step_rule<double>({rule.name, {}})->moves_along_gradient();
+          const bool simplest = form.form == Form::dense && threads == 1;
+          if (!(along_gradient ? simplest || of_the_paper(rule.name) : simplest && shape.dim <= 256))
             continue;
           register_step<float>(rule.name, form, shape, threads);
           register_step<double>(rule.name, form, shape, threads);

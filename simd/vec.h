@@ -391,30 +391,43 @@ SOFTSTEP_INLINE void store_low(__m256d x, double* p, std::size_t n) {
 #endif
 #endif
 
-// The first n lanes, 0 < n < width. In pieces: what a masked store has written cannot be loaded again before it has left
-// the store queue, and on some processors it takes tens of cycles.
+// The first n lanes, 0 < n < width.
 template <class T>
 SOFTSTEP_INLINE void store_part(Vec<T> a, T* p, std::size_t n) {
 #if defined(SOFTSTEP_ISA_IS_scalar)
   if (n != 0) *p = a.v;
 #elif defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) {
-    if (n < 8) return store_low(_mm512_castps512_ps256(a.v), p, n);
-    _mm256_storeu_ps(p, _mm512_castps512_ps256(a.v));
-    store_low(_mm512_extractf32x8_ps(a.v, 1), p + 8, n - 8);
-  } else {
-    if (n < 4) return store_low(_mm512_castpd512_pd256(a.v), p, n);
-    _mm256_storeu_pd(p, _mm512_castpd512_pd256(a.v));
-    store_low(_mm512_extractf64x4_pd(a.v, 1), p + 4, n - 4);
-  }
-#elif defined(__AVX2__)
-  store_low(a.v, p, n);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), a.v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1u), a.v);
 #elif defined(__SSE2__)
+  // In pieces on AVX2 too: a masked store takes tens of cycles on some processors.
   store_low(a.v, p, n);
 #else
   T buffer[Vec<T>::width];
   a.store(buffer);
   for (std::size_t i = 0; i < n; ++i) p[i] = buffer[i];
+#endif
+}
+
+// The same for numbers that are loaded again at once: what a masked store has written can only be loaded when it has left the
+// store queue. More instructions.
+template <class T>
+SOFTSTEP_INLINE void store_part_to_load(Vec<T> a, T* p, std::size_t n) {
+#if defined(__AVX512F__) && !defined(SOFTSTEP_ISA_IS_scalar)
+  constexpr std::size_t half = Vec<T>::width / 2;
+  if constexpr (sizeof(T) == 4) {
+    if (n < half) return store_low(_mm512_castps512_ps256(a.v), p, n);
+    _mm256_storeu_ps(p, _mm512_castps512_ps256(a.v));
+    store_low(_mm512_extractf32x8_ps(a.v, 1), p + half, n - half);
+  } else {
+    if (n < half) return store_low(_mm512_castpd512_pd256(a.v), p, n);
+    _mm256_storeu_pd(p, _mm512_castpd512_pd256(a.v));
+    store_low(_mm512_extractf64x4_pd(a.v, 1), p + half, n - half);
+  }
+#else
+  store_part(a, p, n);
 #endif
 }
 

@@ -50,7 +50,7 @@ SOFTSTEP_INLINE void store_count(Vec<T> a, T* p, std::size_t count) {
   if (count == Vec<T>::width)
     a.store(p);
   else
-    store_part(a, p, count);
+    store_part_to_load(a, p, count);
 }
 
 // Scores to statistics and to the weights e_t in B, w_t in A.

@@ -119,7 +119,7 @@ SOFTSTEP_INLINE void store_sums(const Vec<T> (&s)[n], T* out, std::size_t count)
     if (count - k >= w)
       sums.store(out + k);
     else
-      store_part(sums, out + k, count - k);
+      store_part_to_load(sums, out + k, count - k);
   }
 }
 

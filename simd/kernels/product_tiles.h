@@ -26,6 +26,8 @@ constexpr std::size_t tile_rows = 6, tile_vectors = 2;
 constexpr std::size_t tile_depth = 256;
 // Fewer rows of C than this do not repay the copy of B.
 constexpr std::size_t rows_worth_a_copy = 24;
+// B from here on (bytes) comes from afar, in pieces that lie too far apart for the processor to fetch ahead.
+constexpr std::size_t large_matrix = std::size_t{1} << 20;
 
 // Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed. Whether the chains' sums are added to C
 // is known at compile time: a tile that could do both does not stay in registers.
@@ -41,11 +43,21 @@ struct TileArgs {
   std::size_t last_lanes;  // of the last vector of C
   bool first;              // C is not read: the chains begin
   T scale;
+  // Asked for while a tile is computed: one line of row l of the next panel, at next + l * next_stride.
+  const T* next;
+  std::size_t next_stride;
 
   SOFTSTEP_INLINE const T* at(std::size_t row, std::size_t l) const {
     return transposed ? a + l * lda + row : a + row * lda + l;
   }
 };
+
+// *p, read here: the compiler does not know that it could have been read before.
+template <class T>
+SOFTSTEP_INLINE T read_now(const T* p) {
+  asm("" : "+r"(p));
+  return *p;
+}
 
 // Asks for the lines of C that are read when the sums are there.
 template <std::size_t n_rows, std::size_t n_vectors, bool transposed, bool adds, class T>
@@ -83,6 +95,7 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
     SOFTSTEP_UNROLL
     for (std::size_t v = 0; v < n_vectors; ++v) row[v] = V::load(b + v * w);
     b += in.ldb;
+    __builtin_prefetch(in.next + l * in.next_stride, 0, 2);
     SOFTSTEP_UNROLL
     for (std::size_t r = 0; r < n_rows; ++r) {
       const V x = V::all(transposed ? a[0][l * in.lda + r] : a[r][l]);
@@ -90,6 +103,8 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
       for (std::size_t v = 0; v < n_vectors; ++v) sums[r][v] = fma(x, row[v], sums[r][v]);
     }
   }
+  // A register for the scale from before the loop on would be one too many in it.
+  const V scale = V::all(adds ? read_now(&in.scale) : T(0));
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < n_rows; ++r) {
     SOFTSTEP_UNROLL
@@ -97,7 +112,7 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
       T* c = in.c + r * in.ldc + v * w;
       const bool part = v + 1 == n_vectors && in.last_lanes != w;
       if constexpr (adds)
-        sums[r][v] = fma(V::all(in.scale), sums[r][v], part ? load_part(c, in.last_lanes) : V::load(c));
+        sums[r][v] = fma(scale, sums[r][v], part ? load_part(c, in.last_lanes) : V::load(c));
       if (part)
         store_part(sums[r][v], c, in.last_lanes);
       else
@@ -106,13 +121,21 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
   }
 }
 
-// All rows of C over one panel of B.
+// All rows of C over one panel of B. Each tile asks for another line of the next panel's rows, while there are any.
 template <std::size_t n_vectors, bool transposed, bool adds, class T>
 void column_of_tiles(const TileArgs<transposed, adds, T>& panel, std::size_t m) {
   TileArgs<transposed, adds, T> in = panel;
-  std::size_t i = 0;
+  constexpr std::size_t line = 64 / sizeof(T);
+  std::size_t i = 0, lines = in.next_stride == 0 ? 0 : (n_vectors * Vec<T>::width + line - 1) / line;
   const auto step = [&]<std::size_t n_rows>() SOFTSTEP_LAMBDA_INLINE {
     tile<n_rows, n_vectors>(in);
+    if (lines > 1) {
+      --lines;
+      in.next += line;
+    } else {
+      in.next = in.b;
+      in.next_stride = 0;
+    }
     in.a = in.at(n_rows, 0);
     in.c += n_rows * in.ldc;
     i += n_rows;
@@ -147,9 +170,14 @@ SOFTSTEP_INLINE void columns_of_tiles(const ProductArgs<T>& in) {
     for (std::size_t p = 0; p < panels; ++p) {
       const std::size_t begin = vectors * p / panels, n_vectors = vectors * (p + 1) / panels - begin;
       const std::size_t j = begin * w, columns = in.n - j < n_vectors * w ? in.n - j : n_vectors * w;
-      TileArgs<transposed, adds, T> args{depth,      in.a,     in.lda, in.b + first * in.ldb + j,
+      const T* b = in.b + first * in.ldb + j;
+      TileArgs<transposed, adds, T> args{depth,      in.a,     in.lda, b,
                                          in.ldb,     in.c + j, in.ldc, columns - (n_vectors - 1) * w,
-                                         first == 0, in.scale};
+                                         first == 0, in.scale, b,      0};
+      if (p + 1 < panels && in.k * in.n * sizeof(T) >= large_matrix) {
+        args.next = b + n_vectors * w;
+        args.next_stride = in.ldb;
+      }
       args.a = args.at(0, first);
       if (args.last_lanes != w || in.m >= rows_worth_a_copy) {
         copy_panel(depth, n_vectors, args.last_lanes, args.b, args.ldb, panel);
