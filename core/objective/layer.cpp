@@ -109,12 +109,19 @@ void Layer<T>::store_tokens() {
 // The powers of two at or below the queries.
 template <class T>
 void Layer<T>::set_units() {
+  query_norms_.resize(batch.n_samples);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const T* z = queries.data() + i * stride;
     const auto largest = static_cast<double>(largest_of(z, batch.dim));
     const int power = unit_power<T>(largest);
     log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
     inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
+    double squared = 0.0;
+    for (std::size_t j = 0; j < batch.dim; ++j) {
+      const double x = std::ldexp(static_cast<double>(z[j]), -power);
+      squared += x * x;
+    }
+    query_norms_[i] = std::ldexp(std::sqrt(squared), power);
   }
 }
 
@@ -230,11 +237,12 @@ void Layer<T>::scale_weights(T* weights) const {
   }
 }
 
+// The largest entry of a scaled row is in [1, 2) times its factor.
 template <class T>
 double Layer<T>::sum_of_sizes() const {
   double sum = 0.0;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) sum += std::fabs(row_factor_[i]) / inverse_query_[i];
-  return 2.0 * std::sqrt(static_cast<double>(batch.dim)) * sum / static_cast<double>(batch.n_samples);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) sum += std::fabs(row_factor_[i]) * query_norms_[i];
+  return 2.0 * std::sqrt(static_cast<double>(batch.dim)) * sum;
 }
 
 template <class T>

@@ -89,6 +89,7 @@ class Layer {
   // What row_factors reads and writes, by sample; then samples without a row, up to whole vectors.
   std::vector<double> exponent_, mean_gap_, pivot_gap_, largest_, optimal_score_, log_unit_, inverse_query_,
       row_scale_, row_factor_, size_;
+  std::vector<double> query_norms_;  // |z_i|
   std::vector<double> token_sizes_;  // largest |x_itj| of each sample, for attend_scores
   // With the sample index last.
   std::size_t n_lanes_ = 0;

@@ -20,6 +20,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   void attend(T* gradient) override { pass_.attend(this->projected_.data(), gradient); }
   void scale(T* gradient) override { pass_.scale(gradient); }
   void apply_gram(const T* g, T* out) const override { pass_.mix(gram_.data(), g, out); }
+  double sum_of_sizes(const T*) const override { return this->layer_.sum_of_sizes(); }
   std::vector<T> project_base(const T* weights) const override {
     std::vector<T> v(pass_.size(), T(0));
     const std::size_t d = this->layer_.batch.dim;

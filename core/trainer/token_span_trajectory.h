@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include "core/trainer/pass.h"
 #include "core/trainer/span_trajectory.h"
 
@@ -12,6 +14,7 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   TokenSpanTrajectory(Layer<T>& layer, const TrainState<T>& state)
       : SpanTrajectory<T>(layer), pass_(layer, false), n_(layer.scores.gaps.size()), gram_(token_gram()) {
     layer.measure_tokens();
+    for (std::size_t k = 0; k < n_; ++k) sizes_.push_back(std::sqrt(static_cast<double>(gram_[k * n_ + k])));
     this->start(state, n_);
   }
   Form form() const override { return Form::token_span; }
@@ -30,6 +33,11 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
       this->layer_.kernels.product_nt(
           {1, block.n_cols, n_, g, n_, gram_.data() + block.col * n_, n_, out + block.col, n_});
     });
+  }
+  double sum_of_sizes(const T* g) const override {
+    double sum = 0.0;
+    for (std::size_t k = 0; k < n_; ++k) sum += std::fabs(static_cast<double>(g[k])) * sizes_[k];
+    return sum;
   }
   std::vector<T> project_base(const T* weights) const override {
     const Layer<T>& layer = this->layer_;
@@ -85,6 +93,7 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   Pass<T> pass_;
   std::size_t n_;  // tokens of all samples
   LargeArray<T> gram_;
+  std::vector<double> sizes_;  // |x_it| |z_i|
 };
 
 }  // namespace softstep

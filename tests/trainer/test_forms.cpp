@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <random>
 
 #include "core/reference/error_bounds.h"
 #include "objective/exact_objective.h"
@@ -77,6 +78,51 @@ double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weig
 }
 
 }  // namespace
+
+TEMPLATE_TEST_CASE("the norm of a gradient whose terms cancel is right in every form", "[trainer]", float,
+                   double) {
+  // Two samples of the same tokens x and -x with opposite labels: at W = 0 their rows are g and -g, and their queries differ
+  // by a part delta, so that |G| = |g| |z| delta. Its square from inner products would err by some epsilon |g|^2 |z|^2.
+  using T = TestType;
+  constexpr T epsilon = std::numeric_limits<T>::epsilon();
+  constexpr std::size_t d = 400;
+  const T delta = T(4) * std::sqrt(epsilon);
+  std::mt19937_64 random(1);
+  const auto sign = [&] { return random() % 2 == 0 ? T(1) : T(-1); };
+  DatasetParts<T> parts{
+      2, 2, d, std::vector<T>(4 * d), {}, {1, -1}, std::vector<T>(d), {}, std::vector<T>(2 * d)};
+  for (std::size_t j = 0; j < d; ++j) {
+    const T x = T(1.9) * sign(), z = T(1.9) * sign();
+    parts.decoder[j] = x / static_cast<T>(d);
+    for (std::size_t i = 0; i < 2; ++i) {
+      parts.tokens[2 * i * d + j] = x;
+      parts.tokens[(2 * i + 1) * d + j] = -x;
+    }
+    parts.queries[j] = z;
+    parts.queries[d + j] = z * (T(1) + delta * sign());
+  }
+  const Dataset<T> data = make_dataset(std::move(parts));
+  const Dataset<double> exact = convert<double>(data);
+  const std::vector<double> zero(d * d, 0.0);
+  Objective<double> objective(exact.view());
+  Evaluation<double> expected;
+  objective.evaluate(zero.data(), expected);
+  const double log10_norm = expected.gradient_norm_scaled().log10();
+  for (const Form form : forms) {
+    INFO(to_string(form));
+    Objective<T> objective_of_form(data.view());
+    auto state = initial_state<T>(nullptr, d);
+    TrainerOptions options;
+    options.rule = parse_rule("gd:step-size=1e-3");
+    options.form = form;
+    options.n_steps = 0;
+    const TrainSummary summary = train(objective_of_form, state, options);
+    // Rows err by (16 T + 30) u of themselves, u = epsilon / 2, and the products by a few; all relative to 2 / delta times
+    // the norm.
+    const double bound = (16.0 * 2 + 40) * epsilon / static_cast<double>(delta);
+    CHECK(std::fabs(std::pow(10.0, summary.last.log10_gradient_norm - log10_norm) - 1.0) <= bound);
+  }
+}
 
 TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one at norms to 1e6",
                    "[trainer]", float, double) {
