@@ -25,9 +25,9 @@ struct Layer {
   std::vector<T> projected;  ///< v_i = W z_i, n x d
   std::vector<T> gaps;       ///< n x T
   std::vector<std::size_t> optimal;
-  std::vector<T> gradient;                    ///< n x d
-  std::vector<T> scores, weights;             ///< work space of the samples of one call
-  static constexpr std::size_t together = 2;  ///< samples in one call, as in a step
+  std::vector<T> gradient;         ///< n x d
+  std::vector<T> scores, weights;  ///< work space of the samples of one call
+  static constexpr std::size_t together = simd::attention_together;  ///< samples in one call, as in a step
 
   explicit Layer(const BatchView<T>& data);
   /// For the kernels.

@@ -14,12 +14,13 @@
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/units.h"
+#include "softstep/metrics.h"
 
 namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr std::size_t together = 2;  // samples in one call of the kernel
+constexpr std::size_t together = simd::attention_together;  // samples in one call of the kernel
 
 template <class T>
 const BatchView<T>& validated(const BatchView<T>& batch, const ObjectiveOptions& options) {
@@ -106,7 +107,7 @@ void Layer<T>::store_tokens() {
     }
 }
 
-// The powers of two at or below the queries.
+// The powers of two at or below the queries, and their norms.
 template <class T>
 void Layer<T>::set_units() {
   query_norms_.resize(batch.n_samples);
@@ -116,12 +117,7 @@ void Layer<T>::set_units() {
     const int power = unit_power<T>(largest);
     log_unit_[i] = largest == 0.0 ? -infinity : std::log(gap_units_[i]) + power * std::log(2.0);
     inverse_query_[i] = std::ldexp(1.0 / static_cast<double>(batch.n_samples), -power);
-    double squared = 0.0;
-    for (std::size_t j = 0; j < batch.dim; ++j) {
-      const double x = std::ldexp(static_cast<double>(z[j]), -power);
-      squared += x * x;
-    }
-    query_norms_[i] = std::ldexp(std::sqrt(squared), power);
+    query_norms_[i] = frobenius_norm(z, batch.dim);
   }
 }
 

@@ -131,15 +131,15 @@ SOFTSTEP_INLINE void row_weights(const AttentionArgs<T>& in, const AttentionStat
                   });
 }
 
-// Calls first, second, third with each index below n; two samples in turn where both fit into the first cache, so that
+// Calls first, second, third with each index below n; samples in turn where they fit into the first cache, so that
 // one has something to do while the other waits for its maxima, sums and quotient, each of which needs the one before.
 template <class T, class First, class Second, class Third>
 SOFTSTEP_INLINE void in_turn(const AttentionArgs<T>* samples, std::size_t n, First first, Second second,
                              Third third) {
   constexpr std::size_t small = std::size_t{1} << 14;  // bytes
   for (std::size_t i = 0; i < n;) {
-    const bool two = i + 1 < n && samples[i].n_tokens * samples[i].dim * sizeof(T) <= small;
-    const std::size_t end = i + (two ? 2 : 1);
+    const bool alone = samples[i].n_tokens * samples[i].dim * sizeof(T) > small;
+    const std::size_t most = alone ? 1 : attention_together, end = n - i < most ? n : i + most;
     for (std::size_t k = i; k < end; ++k) first(k);
     for (std::size_t k = i; k < end; ++k) second(k);
     for (std::size_t k = i; k < end; ++k) third(k);

@@ -82,8 +82,10 @@ __attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* to
     x += stride;
     SOFTSTEP_UNROLL
     for (std::size_t c = 2; c < chains; ++c) sums[c - 2] = sums[c - 2] + sums[c];
-    if constexpr (chains == 1) return sums[0];
-    return sums[0] + sums[chains == 1 ? 0 : 1];
+    if constexpr (chains == 1)
+      return sums[0];
+    else
+      return sums[0] + sums[1];
   };
   for (std::size_t t = 0; t < in.n_tokens; t += few) {
     const std::size_t count = in.n_tokens - t < few ? in.n_tokens - t : few;
@@ -125,9 +127,8 @@ struct Largest {
 
 // g over n_vectors vectors of columns from column j on, kept in registers; the last has last_lanes lanes.
 template <std::size_t n_vectors, bool partial, class Tokens, class T>
-SOFTSTEP_INLINE Largest<T> gradient_columns(const typename Tokens::Element* tokens,
-                                            const AttentionArgs<T>& in, std::size_t j, std::size_t last_lanes,
-                                            Largest<T> largest) {
+SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, const AttentionArgs<T>& in,
+                                      std::size_t j, std::size_t last_lanes, Largest<T>& largest) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   // Two chains where one would wait for its own additions.
@@ -166,7 +167,6 @@ SOFTSTEP_INLINE Largest<T> gradient_columns(const typename Tokens::Element* toke
       sum.store(in.gradient + j + k * w);
     }
   }
-  return largest;
 }
 
 // Returns max_j |g_j|.
@@ -178,10 +178,9 @@ SOFTSTEP_INLINE T gradient_row(const typename Tokens::Element* tokens, const Att
   const auto block = [&]<std::size_t n_vectors>() SOFTSTEP_LAMBDA_INLINE {
     const std::size_t columns = in.dim - j;
     if (columns < n_vectors * w)
-      largest =
-          gradient_columns<n_vectors, true, Tokens>(tokens, in, j, columns - (n_vectors - 1) * w, largest);
+      gradient_columns<n_vectors, true, Tokens>(tokens, in, j, columns - (n_vectors - 1) * w, largest);
     else
-      largest = gradient_columns<n_vectors, false, Tokens>(tokens, in, j, w, largest);
+      gradient_columns<n_vectors, false, Tokens>(tokens, in, j, w, largest);
     j += n_vectors * w;
   };
   while (j < in.dim) {
