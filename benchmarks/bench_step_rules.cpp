@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
 
 #include "data.h"
 #include "forms.h"
@@ -52,57 +55,127 @@ double distance_from_own_step(const BatchView<T>& batch, const std::string& name
   return std::min(step_with(false), step_with(true));
 }
 
-// Polyak's steps grow without end once a sample has settled on another token than the optimal one, and the run ends:
-// then many short runs are measured.
+// How an iteration is made up: so many runs of so many steps.
+struct RunPlan {
+  std::int64_t n_runs = 0, n_steps = 0;
+};
+
+// Enough steps that the clock is exact: 20 ms of them, at least 3, in runs of at most 2000. Polyak's steps grow without
+// end once a sample has settled on another token than the optimal one, and the run ends: then runs are shorter.
 template <class T, class Run>
-std::int64_t steps_possible(std::int64_t wanted, const TrainState<T>& start, Run run_from) {
-  TrainState<T> from = start;
-  const TrainSummary summary = run_from(from, wanted);
-  return summary.steps == wanted ? wanted : std::max<std::int64_t>(1, summary.steps / 2);
+RunPlan plan_runs(const TrainState<T>& start, Run run_from) {
+  constexpr double seconds = 0.02;
+  std::int64_t n_steps = 3;
+  double step = seconds;
+  for (;;) {
+    TrainState<T> from = start;
+    const TrainSummary trial = run_from(from, n_steps);
+    if (trial.steps == 0) return {1, n_steps};  // the measurement will say why
+    step = trial.seconds / static_cast<double>(trial.steps);
+    if (trial.steps < n_steps) {
+      n_steps = std::max<std::int64_t>(1, trial.steps / 2);
+      break;
+    }
+    if (n_steps == 2000 || trial.seconds > 0.2 * seconds) break;
+    n_steps = std::min<std::int64_t>(2000, 10 * n_steps);
+  }
+  n_steps = std::min(n_steps, std::max<std::int64_t>(3, static_cast<std::int64_t>(seconds / step)));
+  return {
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds / (step * static_cast<double>(n_steps)))),
+      n_steps};
+}
+
+// What the benchmarks of a shape share, made when the first of them asks.
+template <class T>
+class StepCase {
+ public:
+  explicit StepCase(const Shape& shape) : batch_(signal_noise<T>(shape).view()) {}
+
+  Objective<T>& objective(int threads) {
+    auto& known = objectives_[threads];
+    if (!known) {
+      ObjectiveOptions how;
+      how.n_threads = threads;
+      known = std::make_unique<Objective<T>>(batch_, how);
+    }
+    return *known;
+  }
+  /// After three steps of a rule from W = 0, in the dense form; as if it were the start of a run, so that `auto` chooses.
+  const TrainState<T>& start(const std::string& rule) {
+    const auto [entry, is_new] = starts_.try_emplace(rule);
+    if (is_new) {
+      TrainerOptions options;
+      options.form = Form::dense;
+      options.rule = parse_rule(rule);
+      options.trace_rows_per_decade = 0;
+      options.n_steps = 3;
+      entry->second = initial_state<T>(nullptr, batch_.dim);
+      train(objective(1), entry->second, options);
+      entry->second.step = 0;
+    }
+    return entry->second;
+  }
+  /// From where NGD has come to.
+  const ExactStep<T>& exact() {
+    if (!exact_) exact_.emplace(batch_, start("ngd").weights);
+    return *exact_;
+  }
+  /// To be filled in by the first repetition.
+  RunPlan& plan(const std::string& label) { return plans_[label]; }
+  const StepParts& parts() {
+    if (!parts_) parts_ = measure_parts(softstep::Layer<T>::of(objective(1)));
+    return *parts_;
+  }
+
+ private:
+  const BatchView<T>& batch_;
+  std::map<int, std::unique_ptr<Objective<T>>> objectives_;
+  std::map<std::string, TrainState<T>> starts_;
+  std::map<std::string, RunPlan> plans_;
+  std::optional<ExactStep<T>> exact_;
+  std::optional<StepParts> parts_;
+};
+
+template <class T>
+StepCase<T>& step_case(const Shape& shape) {
+  static std::map<std::string, StepCase<T>> known;
+  return known.try_emplace(name(shape), shape).first->second;
 }
 
 template <class T>
 void measure(benchmark::State& state, const std::string& label, const std::string& rule, const FormRow& form,
              const Shape& shape, int threads) {
-  const BatchView<T>& data = signal_noise<T>(shape).view();
-  ObjectiveOptions how;
-  how.n_threads = threads;
-  Objective<T> objective(data, how);
+  StepCase<T>& given = step_case<T>(shape);
+  Objective<T>& objective = given.objective(threads);
   TrainerOptions options;
   options.form = form.form;
   options.rule = parse_rule(rule);
   options.trace_rows_per_decade = 0;
+  const bool along_gradient = make_step_rule<T>(options.rule)->moves_along_gradient();
   const auto run_from = [&](TrainState<T>& from, std::int64_t n_steps) {
     options.n_steps = n_steps;
     return train(objective, from, options);
   };
-  TrainState<T> start = initial_state<T>(nullptr, shape.dim);
-  run_from(start, 3);
+  // Along the gradient all rules go on from one place, for which the exact gradient is known.
+  const TrainState<T>& start = given.start(along_gradient ? "ngd" : rule);
   const auto check = [&] {
     TrainState<T> after = start;
     const TrainSummary one = run_from(after, 1);
-    if (!make_step_rule<T>(options.rule)->moves_along_gradient())
-      return distance_from_own_step(data, rule, start, after.weights);
-    return worst_over_bound(data, start.weights, after.weights, one.last.step_length);
+    if (!along_gradient) return distance_from_own_step(objective.batch(), rule, start, after.weights);
+    return given.exact().worst_over_bound(after.weights, one.last.step_length);
   };
   if (!verified_once(state, label, check)) return;
 
-  // Enough steps that the clock is exact, always the same ones; the two measurements of the state at either end are not
-  // in the time.
-  const auto elements = static_cast<double>(shape.n_samples * shape.n_tokens * shape.dim);
-  const auto d = static_cast<double>(shape.dim);
-  const double flops = 4.0 * static_cast<double>(shape.n_samples) * d * d + 4.0 * elements;
-  const double bytes = (elements + 2 * d * d) * sizeof(T);
-  const std::int64_t wanted = std::max<std::int64_t>(3, static_cast<std::int64_t>(2e7 / flops));
-  const std::int64_t length = wanted > 8 ? steps_possible(wanted, start, run_from) : wanted;
-  const std::int64_t n_runs = (wanted + length - 1) / length;
+  // Always the same steps; the two measurements of the state at either end of a run are not in the time.
+  RunPlan& plan = given.plan(label);
+  if (plan.n_runs == 0) plan = plan_runs(start, run_from);
   double seconds = 0;
   for (auto _ : state) {
     double now = 0;
-    for (std::int64_t k = 0; k < n_runs; ++k) {
+    for (std::int64_t k = 0; k < plan.n_runs; ++k) {
       TrainState<T> from = start;
-      const TrainSummary summary = run_from(from, length);
-      if (summary.steps != length) {
+      const TrainSummary summary = run_from(from, plan.n_steps);
+      if (summary.steps != plan.n_steps) {
         state.SkipWithError(("ended early: " + std::string(to_string(summary.status))).c_str());
         return;
       }
@@ -111,8 +184,12 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
     seconds += now;
     state.SetIterationTime(now);
   }
-  const auto steps = static_cast<double>(length * n_runs);
+  const auto steps = static_cast<double>(plan.n_runs * plan.n_steps);
   const double step = seconds / steps / static_cast<double>(state.iterations());
+  const auto elements = static_cast<double>(shape.n_samples * shape.n_tokens * shape.dim);
+  const auto d = static_cast<double>(shape.dim);
+  const double flops = 4.0 * static_cast<double>(shape.n_samples) * d * d + 4.0 * elements;
+  const double bytes = (elements + 2 * d * d) * sizeof(T);
   const auto tokens = static_cast<double>(shape.n_samples * shape.n_tokens);
   using benchmark::Counter;
   state.counters["steps/s"] = Counter(steps, Counter::kIsIterationInvariantRate);
@@ -122,8 +199,8 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
   const simd::Isa& isa = *simd::find_isa(objective.isa().c_str());
   count(state, {steps * flops, peak_flops<T>(isa, threads), steps * bytes,
                 read_bandwidth(level_of(bytes, threads), threads)});
-  if (threads > 1 || !make_step_rule<T>(options.rule)->moves_along_gradient()) return;
-  const StepParts parts = measure_parts<T>(isa, shape);
+  if (threads > 1 || !along_gradient) return;
+  const StepParts& parts = given.parts();
   state.counters["share_products"] = parts.products / step;
   state.counters["share_attention"] = parts.attention / step;
   state.counters["share_update"] = parts.update / step;
@@ -134,9 +211,10 @@ template <class T>
 void register_step(const std::string& rule, const FormRow& form, const Shape& shape, int threads) {
   const std::string label = "step/" + rule + "/" + form.name() + "/" + type_name<T> + "/" + name(shape) +
                             "/threads:" + std::to_string(threads);
-  benchmark::RegisterBenchmark(label.c_str(), [=, &form](benchmark::State& s) {
-    measure<T>(s, label, rule, form, shape, threads);
-  })->UseManualTime();
+  benchmark::RegisterBenchmark(
+      label.c_str(), [=, &form](benchmark::State& s) { measure<T>(s, label, rule, form, shape, threads); })
+      ->UseManualTime()
+      ->Iterations(1);
 }
 
 bool of_the_paper(const std::string& rule) { return rule == "gd" || rule == "ngd" || rule == "polyak"; }

@@ -3,6 +3,7 @@
 // Whether a step of the trainer went where the exact gradient says.
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/reference/attention.h"
@@ -40,32 +41,46 @@ std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, c
   return rows;
 }
 
-// A step from W to `after` must have gone along the exact gradient at W: at about 500 entries the worst
-// distance from -length G / |G|, over |G|'s rounding bound (8 (d + T) u, softstep/objective.h) and that of the
-// addition.
+/// The exact gradient at a W, to judge steps from there by: made once, as it takes long.
 template <class T>
-double worst_over_bound(const BatchView<T>& batch, const std::vector<T>& w, const std::vector<T>& after,
-                        double length) {
-  const std::size_t d = batch.dim;
-  const auto rows = gradient_rows(batch, score_tokens(batch), w);
-  const auto entry = [&](std::size_t r, std::size_t c) {
-    long double g = 0;
-    for (std::size_t i = 0; i < batch.n_samples; ++i) g += rows[i][r] * batch.query(i)[c];
-    return g;
-  };
-  Objective<T> objective(batch);
-  Evaluation<T> now;
-  objective.evaluate(w.data(), now);
-  const double norm = now.gradient_norm_scaled().value();
-  const double gradient_bound = 8 * static_cast<double>(d + batch.n_tokens) * length;
-  double worst = 0.0;
-  for (std::size_t k = 0; k < d * d; k += d * d / 500 + 1) {
-    const auto expected =
-        static_cast<double>(w[k]) - length * static_cast<double>(entry(k / d, k % d)) / norm;
-    const double bound = unit_roundoff<T> * (gradient_bound + std::fabs(expected));
-    worst = worse(worst, std::fabs(static_cast<double>(after[k]) - expected) / bound);
+class ExactStep {
+ public:
+  ExactStep(const BatchView<T>& batch, std::vector<T> weights)
+      : batch_(batch),
+        weights_(std::move(weights)),
+        rows_(gradient_rows(batch, score_tokens(batch), weights_)) {
+    Objective<T> objective(batch);
+    Evaluation<T> now;
+    objective.evaluate(weights_.data(), now);
+    norm_ = now.gradient_norm_scaled().value();
   }
-  return worst;
-}
+
+  /// A step to `after` must have gone along the gradient: at about 500 entries the worst distance from -length G / |G|, over
+  /// |G|'s rounding bound (8 (d + T) u, softstep/objective.h) and that of the addition.
+  double worst_over_bound(const std::vector<T>& after, double length) const {
+    const std::size_t d = batch_.dim;
+    const double gradient_bound = 8 * static_cast<double>(d + batch_.n_tokens) * length;
+    double worst = 0.0;
+    for (std::size_t k = 0; k < d * d; k += d * d / 500 + 1) {
+      const auto expected =
+          static_cast<double>(weights_[k]) - length * static_cast<double>(entry(k / d, k % d)) / norm_;
+      const double bound = unit_roundoff<T> * (gradient_bound + std::fabs(expected));
+      worst = worse(worst, std::fabs(static_cast<double>(after[k]) - expected) / bound);
+    }
+    return worst;
+  }
+
+ private:
+  long double entry(std::size_t r, std::size_t c) const {
+    long double g = 0;
+    for (std::size_t i = 0; i < batch_.n_samples; ++i) g += rows_[i][r] * batch_.query(i)[c];
+    return g;
+  }
+
+  const BatchView<T>& batch_;
+  std::vector<T> weights_;
+  std::vector<std::vector<long double>> rows_;
+  double norm_;
+};
 
 }  // namespace softstep::bench

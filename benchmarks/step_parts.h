@@ -1,17 +1,20 @@
 #pragma once
 
-// What a dense step consists of, each part by itself on the data of the shape, one thread.
+// What a dense step along the gradient consists of, each part by itself on the data of the shape, one thread.
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
-#include "data.h"
+#include "core/trainer/pass.h"
+#include "core/trainer/trajectory.h"
+#include "support.h"
 
 namespace softstep::bench {
 
 /// Seconds per step.
 struct StepParts {
-  double products;   ///< V = Z W^T and G = g^T Z
+  double products;   ///< V = Z W^T, and G = g^T Z or, where G is not formed, W += a g^T Z
   double attention;  ///< the fused pass over all samples
   double update;     ///< W += a G
 };
@@ -36,27 +39,32 @@ double seconds_of(Part part) {
   return best;
 }
 
+/// In the layout and with the row strides of the trainer's dense form. `layer`: of an objective with one thread.
 template <class T>
-StepParts measure_parts(const simd::Isa& isa, const Shape& shape) {
-  const auto& kernels = isa.kernels<T>();
-  Layer<T>& in = layer<T>(shape);
-  const std::size_t n = shape.n_samples, d = shape.dim;
-  // Rows apart as in the objective: whole cache lines, no multiple of 4 KiB.
-  constexpr std::size_t line = 64 / sizeof(T), page = 4096 / sizeof(T);
-  std::size_t stride = (d + line - 1) / line * line;
-  if (stride % page == 0) stride += line;
-  const std::vector<T> z = uniform<T>(n * stride, -1, 1, 3), rows = uniform<T>(n * stride, -1, 1, 4);
-  std::vector<T> v(n * stride), w = uniform<T>(d * d, -1, 1, 5), g(d * d);
+StepParts measure_parts(softstep::Layer<T>& layer) {
+  const Pass<T> pass(layer, fits_lanes(layer));
+  const bool without_gradient = pass.transposed() && pays_without_gradient(layer);
+  const std::size_t d = layer.batch.dim, stride = without_gradient ? layer.stride : d;
+  std::vector<T> w = uniform<T>(d * stride, -1, 1, 5), g(without_gradient ? 0 : d * d);
+  LargeArray<T> v = pass.zero_rows(), rows = pass.zero_rows();
+  const Team alone;
   StepParts out;
-  out.products = seconds_of([&] {
-    kernels.product_nn({n, d, d, z.data(), stride, w.data(), d, v.data(), stride});
-    kernels.product_tn({d, d, n, rows.data(), stride, z.data(), stride, g.data(), d});
+  pass.project(alone, w.data(), stride, v.data());
+  out.attention = seconds_of([&] {
+    pass.attend(alone, v.data(), rows.data());
     benchmark::ClobberMemory();
   });
-  out.attention =
-      seconds_of([&] { in.attend([&](std::size_t i) { return in.args(i); }, kernels.attention); });
-  out.update = seconds_of([&] {
-    kernels.axpy(d * d, T(1e-6), g.data(), w.data());
+  const T step = T(1e-6);
+  out.products = seconds_of([&] {
+    pass.project(alone, w.data(), stride, v.data());
+    if (without_gradient)
+      pass.add_outer_product(alone, step, rows.data(), w.data(), stride);
+    else
+      pass.outer_product(alone, rows.data(), g.data());
+    benchmark::ClobberMemory();
+  });
+  out.update = without_gradient ? 0.0 : seconds_of([&] {
+    layer.kernels.axpy(d * d, step, g.data(), w.data());
     benchmark::ClobberMemory();
   });
   return out;

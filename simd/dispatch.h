@@ -94,6 +94,15 @@ struct RowFactorsArgs {
   T* size;                    ///< out: log of the size of g_i z_i^T, up to a factor of 4 d
 };
 
+/// Gradient rows with the sample index last, times what row_factors gives them; see simd/kernels/scale_lanes.h.
+template <class T>
+struct ScaleLanesArgs {
+  std::size_t n_rows, n_lanes;
+  std::size_t begin, end;                ///< lanes to do, multiples of lane_multiple
+  const double *row_scale, *row_factor;  ///< [end] at least
+  T* rows;                               ///< in and out, x_ji at j * n_lanes + i
+};
+
 /// Row-major matrices with leading dimensions in elements. Outputs must not overlap inputs.
 ///   product_nt: C[m x n]  = A[m x k] B[n x k]^T
 ///   product_nn: C[m x n]  = A[m x k] B[k x n]

@@ -133,6 +133,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   json["token_storage"] = options.run.token_storage;
   json["isa"] = objective.isa();
   json["threads"] = objective_options.n_threads;
+  json["threads_used"] = summary.threads_used;
   add_run(json, summary, margin);
   json["optimal_loss"] = number(objective.optimal_loss());
   json["loss_function"] = options.run.loss;

@@ -92,6 +92,11 @@ void kernels(const simd::Isa& isa, const std::string& type) {
     k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(),
                    ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
   });
+  record("scale_row/" + type, [&] { k.scale_row(d * d, T(2), T(0.5), g.data()); });
+  const std::vector<double> twice(lanes, 2.0), half(lanes, 0.5);
+  record("scale_lanes/" + type, [&] {
+    k.scale_lanes({10, lanes, 0, lanes, twice.data(), half.data(), rows.data()});
+  });
   double sum = 0;
   record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
   if (sum == 0.0) std::puts("");  // used

@@ -175,9 +175,8 @@ double AttentionRows<T>::scale(T* rows, std::size_t n_cols, std::size_t row_stri
   if (!(top > -infinity)) return top;
   for_each_index(n_chosen_, threads_for(0.25 * static_cast<double>(n_chosen_ * n_cols)),
                  [&](std::size_t row, std::size_t) {
-                   const T scale = static_cast<T>(row_scale_[row]), factor = static_cast<T>(row_factor_[row]);
-                   T* g = rows + row * row_stride;
-                   for (std::size_t j = 0; j < n_cols; ++j) g[j] = g[j] * scale * factor;
+                   kernels.scale_row(n_cols, static_cast<T>(row_scale_[row]),
+                                     static_cast<T>(row_factor_[row]), rows + row * row_stride);
                  });
   return top;
 }

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstddef>
 
 namespace softstep {
@@ -11,43 +12,68 @@ struct Block {
   std::size_t row, col, n_rows, n_cols;
 };
 
-/// Whether this many multiply-adds are worth starting threads for: a parallel region costs microseconds.
-inline bool worth_threads(double work_items) { return work_items >= 2e5; }
+/// Whether this many multiply-adds are worth starting threads for. A region and its waits cost a microsecond; lines of the cache
+/// that one thread has written and another reads take 3 to 30 ns each, by how far apart the two cores are.
+inline bool worth_threads(double work_items) { return work_items >= 1e6; }
 
-/// Splits an n_rows x n_cols output into one band per thread along its longer side and calls body(Block) for
-/// each. Outputs only are split, so the result has the same bits for any number of threads. One thread: no
-/// parallel region.
+/// One of the threads that go through the same code together, each doing its share of it; or one thread alone.
+struct Team {
+  std::size_t rank = 0, size = 1;
+
+  bool leads() const { return rank == 0; }
+  /// Until all are here; what they wrote is seen by all. Every thread of the team must come by.
+  void wait() const {
+    if (size > 1) {
+#pragma omp barrier
+    }
+  }
+  struct Range {
+    std::size_t begin, end;
+  };
+  /// This thread's part of 0 .. count - 1, in whole units.
+  Range share(std::size_t count, std::size_t unit = 1) const {
+    if (size == 1) return {0, count};  // without the divisions, which a small step would feel
+    const std::size_t units = (count + unit - 1) / unit;
+    return {std::min(units * rank / size * unit, count), std::min(units * (rank + 1) / size * unit, count)};
+  }
+};
+
+/// Calls body(team) on each of n_threads threads. One thread: no parallel region. Within a parallel region of the caller's, where
+/// the system gives one thread only, the team is that one.
 template <class Body>
-void for_each_block(std::size_t n_rows, std::size_t n_cols, int n_threads, Body body) {
+void with_team(int n_threads, Body body) {
   if (n_threads <= 1) {
-    body(Block{0, 0, n_rows, n_cols});
+    body(Team{});
     return;
   }
-  const bool by_rows = n_rows >= n_cols;
-  const std::size_t length = by_rows ? n_rows : n_cols, bands = static_cast<std::size_t>(n_threads);
-  // Bands of whole cache lines, so that no two threads write to one.
-  const std::size_t unit = 16, units = (length + unit - 1) / unit;
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-  for (int b = 0; b < n_threads; ++b) {
-    const auto k = static_cast<std::size_t>(b);
-    const std::size_t begin = units * k / bands * unit;
-    std::size_t end = units * (k + 1) / bands * unit;
-    if (end > length) end = length;
-    if (begin >= end) continue;
-    body(by_rows ? Block{begin, 0, end - begin, n_cols} : Block{0, begin, n_rows, end - begin});
-  }
+#pragma omp parallel num_threads(n_threads)
+  body(Team{static_cast<std::size_t>(omp_get_thread_num()), static_cast<std::size_t>(omp_get_num_threads())});
 }
 
-/// body(index, thread) for every index, in one contiguous run per thread. One thread: no parallel region.
+/// Bands of an output are whole cache lines wide, so that no two threads write to one.
+constexpr std::size_t band_unit = 16;
+
+/// Gives each thread one band of an n_rows x n_cols output, along its longer side. Outputs only are split, so the result has
+/// the same bits for any number of threads.
+template <class Body>
+void for_each_block(std::size_t n_rows, std::size_t n_cols, const Team& team, Body body) {
+  const bool by_rows = n_rows >= n_cols;
+  const auto [begin, end] = team.share(by_rows ? n_rows : n_cols, band_unit);
+  if (begin == end) return;
+  body(by_rows ? Block{begin, 0, end - begin, n_cols} : Block{0, begin, n_rows, end - begin});
+}
+template <class Body>
+void for_each_block(std::size_t n_rows, std::size_t n_cols, int n_threads, Body body) {
+  with_team(n_threads, [&](const Team& team) { for_each_block(n_rows, n_cols, team, body); });
+}
+
+/// body(index, thread) for every index, in one contiguous run per thread.
 template <class Body>
 void for_each_index(std::size_t count, int n_threads, Body body) {
-  if (n_threads <= 1) {
-    for (std::size_t i = 0; i < count; ++i) body(i, std::size_t{0});
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(count); ++i)
-    body(static_cast<std::size_t>(i), static_cast<std::size_t>(omp_get_thread_num()));
+  with_team(n_threads, [&](const Team& team) {
+    const auto [begin, end] = team.share(count);
+    for (std::size_t i = begin; i < end; ++i) body(i, team.rank);
+  });
 }
 
 }  // namespace softstep

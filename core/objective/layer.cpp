@@ -11,6 +11,7 @@
 #include "core/objective/active_isa.h"
 #include "core/objective/batch_sums.h"
 #include "core/objective/blocked.h"
+#include "core/objective/gradient_size.h"
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/units.h"
@@ -58,9 +59,10 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
   work_stride_ = simd::round_up_to_lanes<T>(2 * together * longest_) + simd::lane_multiple<T>;
   work_.assign(work_stride_ * static_cast<std::size_t>(n_threads), T(0));
   stats_.resize(n);
+  args_.resize(n);
   terms_.resize(n);
-  // A largest entry of 0 says that there is no row.
-  const std::size_t padded = simd::round_up_to_lanes<double>(n);
+  // A largest entry of 0 says that there is no row; the factors of what is no sample are never anything but 0.
+  const std::size_t padded = simd::round_up_to_lanes<T>(n);
   for (auto* values : {&exponent_, &mean_gap_, &pivot_gap_, &largest_, &optimal_score_, &log_unit_,
                        &inverse_query_, &row_scale_, &row_factor_, &size_})
     values->resize(padded);
@@ -143,8 +145,13 @@ simd::AttentionArgs<T> Layer<T>::sample_args(std::size_t i, const T* projected, 
 }
 
 template <class T>
-void Layer<T>::note(std::size_t i, const simd::AttentionStats<T>& stats, double largest) {
-  stats_[i] = stats;
+Team::Range Layer<T>::share_of_samples(const Team& team) const {
+  return team.share(batch.n_samples, together);
+}
+
+template <class T>
+void Layer<T>::note(std::size_t i, double largest) {
+  const simd::AttentionStats<T>& stats = stats_[i];
   exponent_[i] = static_cast<double>(stats.exponent);
   mean_gap_[i] = static_cast<double>(stats.mean_gap);
   pivot_gap_[i] = scores.gaps[scores.first[i] + stats.pivot];
@@ -152,44 +159,40 @@ void Layer<T>::note(std::size_t i, const simd::AttentionStats<T>& stats, double 
 }
 
 template <class T>
-void Layer<T>::attend(const T* projected, T* rows) {
+void Layer<T>::attend(const Team& team, const T* projected, T* rows) {
+  const auto [begin, end] = share_of_samples(team);
+  const Prepared now{projected, rows, team.size};
+  if (!(prepared_ == now))
+    for (std::size_t i = begin; i < end; ++i)
+      args_[i] = sample_args(i, projected + i * stride, rows == nullptr ? nullptr : rows + i * stride,
+                             work_.data() + work_stride_ * team.rank + 2 * (i % together) * longest_);
+  kernels.attention(args_.data() + begin, end - begin, stats_.data() + begin);
+  for (std::size_t i = begin; i < end; ++i) note(i, static_cast<double>(stats_[i].largest));
+  team.wait();
+  if (!team.leads()) return;
+  prepared_ = now;
   lanes_are_newer_ = false;
-  const double flops = static_cast<double>(batch.total_tokens()) * static_cast<double>(batch.dim);
-  const std::size_t n_calls = (batch.n_samples + together - 1) / together;
-  for_each_index(n_calls, threads_for(flops), [&](std::size_t call, std::size_t thread) {
-    const std::size_t first = call * together, count = std::min(together, batch.n_samples - first);
-    simd::AttentionArgs<T> samples[together];
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::size_t begin = (first + k) * stride;
-      samples[k] = sample_args(first + k, projected + begin, rows == nullptr ? nullptr : rows + begin,
-                               work_.data() + work_stride_ * thread + 2 * k * longest_);
-    }
-    simd::AttentionStats<T> stats[together];
-    kernels.attention(samples, count, stats);
-    for (std::size_t k = 0; k < count; ++k) note(first + k, stats[k], static_cast<double>(stats[k].largest));
-  });
 }
 
 template <class T>
-void Layer<T>::attend_scores(const T* token_scores, T* weights) {
-  lanes_are_newer_ = false;
-  for_each_index(
-      batch.n_samples, threads_for(16.0 * static_cast<double>(scores.gaps.size())),
-      [&](std::size_t i, std::size_t thread) {
-        const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
-        T* space = work_.data() + work_stride_ * thread;
-        T* r = weights == nullptr ? space + longest_ : weights + first;
-        std::copy_n(token_scores + first, n_tokens, space);
-        simd::AttentionArgs<T> args{};
-        args.n_tokens = n_tokens;
-        args.score_gaps = gaps_.data() + first;
-        args.optimal = scores.optimal[i];
-        args.scores = space;
-        args.weights = r;
-        const auto stats = kernels.attention_of(args);
-        note(i, stats,
-             weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
-      });
+void Layer<T>::attend_scores(const Team& team, const T* token_scores, T* weights) {
+  if (team.leads()) lanes_are_newer_ = false;
+  const auto [begin, end] = team.share(batch.n_samples);
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t first = scores.first[i], n_tokens = batch.tokens_of(i);
+    T* space = work_.data() + work_stride_ * team.rank;
+    T* r = weights == nullptr ? space + longest_ : weights + first;
+    std::copy_n(token_scores + first, n_tokens, space);
+    simd::AttentionArgs<T> args{};
+    args.n_tokens = n_tokens;
+    args.score_gaps = gaps_.data() + first;
+    args.optimal = scores.optimal[i];
+    args.scores = space;
+    args.weights = r;
+    stats_[i] = kernels.attention_of(args);
+    note(i, weights == nullptr ? 0.0 : token_sizes_[i] * static_cast<double>(largest_of(r, n_tokens)));
+  }
+  team.wait();
 }
 
 template <class T>
@@ -203,34 +206,54 @@ void Layer<T>::measure_tokens() {
 }
 
 template <class T>
+bool Layer<T>::conclude(const Team& team, Evaluation<T>& out, unsigned want) {
+  const bool want_rows = (want & want_gradient) != 0;
+  if (team.leads()) {
+    losses(out, want);
+    if ((want & want_attention) != 0) attention_of_optimal(out);
+    if (want_rows) out.gradient_exponent = set_factors();
+  }
+  team.wait();
+  return want_rows && has_rows(out.gradient_exponent);
+}
+
+template <class T>
 double Layer<T>::set_factors() {
-  const simd::RowFactorsArgs<double> args{size_.size(),      options.loss == Loss::logistic,
-                                          exponent_.data(),  mean_gap_.data(),
-                                          pivot_gap_.data(), largest_.data(),
-                                          gap_units_.data(), optimal_score_.data(),
-                                          log_unit_.data(),  inverse_query_.data(),
-                                          row_scale_.data(), row_factor_.data(),
+  const simd::RowFactorsArgs<double> args{simd::round_up_to_lanes<double>(batch.n_samples),
+                                          options.loss == Loss::logistic,
+                                          exponent_.data(),
+                                          mean_gap_.data(),
+                                          pivot_gap_.data(),
+                                          largest_.data(),
+                                          gap_units_.data(),
+                                          optimal_score_.data(),
+                                          log_unit_.data(),
+                                          inverse_query_.data(),
+                                          row_scale_.data(),
+                                          row_factor_.data(),
                                           size_.data()};
   return isa.f64->row_factors(args);
 }
 
 template <class T>
-void Layer<T>::scale_rows(T* rows) const {
-  const double work = static_cast<double>(batch.n_samples) * static_cast<double>(batch.dim);
-  for_each_index(batch.n_samples, threads_for(0.25 * work), [&](std::size_t i, std::size_t) {
-    const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
-    T* row = rows + i * stride;
-    for (std::size_t j = 0; j < batch.dim; ++j) row[j] = row[j] * scale * factor;
-  });
+void Layer<T>::scale_rows(const Team& team, T* rows) const {
+  const auto [begin, end] = share_of_samples(team);
+  for (std::size_t i = begin; i < end; ++i) {
+    kernels.scale_row(batch.dim, static_cast<T>(row_scale_[i]), static_cast<T>(row_factor_[i]),
+                      rows + i * stride);
+  }
+  team.wait();
 }
 
 template <class T>
-void Layer<T>::scale_weights(T* weights) const {
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
-    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
-      weights[k] = weights[k] * scale * factor;
+void Layer<T>::scale_weights(const Team& team, T* weights) const {
+  const auto [begin, end] = team.share(batch.n_samples);
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t first = scores.first[i];
+    kernels.scale_row(scores.first[i + 1] - first, static_cast<T>(row_scale_[i]),
+                      static_cast<T>(row_factor_[i]), weights + first);
   }
+  team.wait();
 }
 
 // The largest entry of a scaled row is in [1, 2) times its factor.

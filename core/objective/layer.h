@@ -1,7 +1,7 @@
 #pragma once
 
 // One attention layer over a batch: everything about an evaluation that does not depend on where the projected queries
-// V = Z W^T come from. The objective computes them from W; the trainer's forms keep them in other ways (core/forms).
+// V = Z W^T come from. The objective computes them from W; the trainer's forms keep them in other ways (core/trainer).
 
 #include <cstddef>
 #include <memory>
@@ -35,34 +35,46 @@ class Layer {
     return zeros<T>(batch.n_samples, n_threads, [this](std::size_t i) { return i * stride; });
   }
 
-  /// Forward, and backward if `rows` is not null: g without l', from V = `projected`; both n x d with row stride.
-  void attend(const T* projected, T* rows);
+  // Functions of a team are called by all its threads.
+
+  /// The samples whose rows are this thread's in attend() and scale_rows().
+  Team::Range share_of_samples(const Team& team) const;
+  /// Forward, and backward if `rows` is not null: g without l', from V = `projected`; both n x d with row stride. A thread reads
+  /// no rows of V but its own.
+  void attend(const Team& team, const T* projected, T* rows);
   /// Before attend_scores(), once.
   void measure_tokens();
   /// The same for scores that are given, one per token in batch order: r without l' into `weights` unless null.
-  void attend_scores(const T* token_scores, T* weights);
-  /// The same from arrays with the sample index last, made once by pack_lanes().
-  void attend_lanes(const T* projected, T* rows);
+  void attend_scores(const Team& team, const T* token_scores, T* weights);
+  /// attend() from arrays with the sample index last, made once by pack_lanes(). A thread reads no lanes of V but its own.
+  void attend_lanes(const Team& team, const T* projected, T* rows);
+  Team::Range share_of_lanes(const Team& team) const;
   void pack_lanes();
   std::size_t n_lanes() const { return n_lanes_; }
 
-  /// C, and for each sample the factors that bring its row to e^(c_i - C) l'_i / n (simd/kernels/row_factors.h).
-  double set_factors();
-  void scale_rows(T* rows) const;        ///< n x d with row stride
-  void scale_lanes(T* rows);             ///< d x n_lanes
-  void scale_weights(T* weights) const;  ///< one per token in batch order
+  /// After one of these: of loss, loss gap, attention of the optimal tokens and batch exponent what is wanted, and whether
+  /// there are rows of a gradient to go on with.
+  bool conclude(const Team& team, Evaluation<T>& out, unsigned want);
+
+  // Rows, or what stands for them, times e^(c_i - C) l'_i / n, C the exponent from conclude().
+  void scale_rows(const Team& team, T* rows) const;        ///< n x d with row stride
+  void scale_lanes(const Team& team, T* rows) const;       ///< d x n_lanes
+  void scale_weights(const Team& team, T* weights) const;  ///< one per token in batch order
   /// At least sum_i |g_i| |z_i| of the scaled rows: what the gradient's norm could be if nothing cancelled.
   double sum_of_sizes() const;
 
-  /// Those of loss and loss gap that are wanted.
-  void losses(Evaluation<T>& out, unsigned want);
-  void attention_of_optimal(Evaluation<T>& out);
   /// Attention of every token from V, in batch order.
   std::vector<double> attention(const T* projected);
   double optimal_loss() const { return optimal_loss_; }
 
   /// Threads worth starting for this many multiply-adds.
   int threads_for(double work_items) const { return worth_threads(work_items) ? n_threads : 1; }
+  /// For attend() and `products` products of n x d with d x width.
+  int threads_for(double products, std::size_t width) const {
+    const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
+    const auto tokens = static_cast<double>(batch.total_tokens());
+    return threads_for((2.0 * tokens + products * n * static_cast<double>(width)) * d);
+  }
 
   /// The layer behind an objective, for the trainer.
   static Layer& of(Objective<T>& objective);
@@ -72,7 +84,13 @@ class Layer {
   void set_units();
   void store_tokens();
   simd::AttentionArgs<T> sample_args(std::size_t i, const T* projected, T* row, T* space) const;
-  void note(std::size_t i, const simd::AttentionStats<T>& stats, double largest);
+  /// What set_factors() needs of stats_[i], and the largest entry of the row.
+  void note(std::size_t i, double largest);
+  void note_lanes(bool with_rows);
+  // C, and by sample the factors of the scale functions (simd/kernels/row_factors.h).
+  double set_factors();
+  void losses(Evaluation<T>& out, unsigned want);
+  void attention_of_optimal(Evaluation<T>& out);
   void read_lanes();
   SampleTerms<T> terms_of(std::size_t i) const;
 
@@ -84,6 +102,15 @@ class Layer {
   std::vector<T> work_;          // scores and weights of the samples of one call per thread
   std::size_t work_stride_ = 0;  // of a thread: no two share a cache line
   std::vector<simd::AttentionStats<T>> stats_;
+  // What attend() hands to the kernel, by sample, and what it was made for.
+  struct Prepared {
+    const T* projected = nullptr;
+    T* rows = nullptr;
+    std::size_t n_threads = 0;
+    bool operator==(const Prepared&) const = default;
+  };
+  std::vector<simd::AttentionArgs<T>> args_;
+  Prepared prepared_;
   std::vector<Scaled> terms_, optimal_slopes_;  // the latter -l' at the optimal scores
   double optimal_loss_ = 0.0;
   // What row_factors reads and writes, by sample; then samples without a row, up to whole vectors.
@@ -94,7 +121,7 @@ class Layer {
   // With the sample index last.
   std::size_t n_lanes_ = 0;
   bool lanes_are_newer_ = false;  // than stats_
-  std::vector<T> lane_tokens_, lane_gaps_, lane_optimal_, lane_weights_, lane_stats_, lane_factors_;
+  std::vector<T> lane_tokens_, lane_gaps_, lane_optimal_, lane_weights_, lane_stats_;
 };
 
 }  // namespace softstep

@@ -19,7 +19,6 @@ void Layer<T>::pack_lanes() {
   lane_optimal_.assign(n_lanes_, T(0));
   lane_weights_.assign(longest_ * n_lanes_, T(0));
   lane_stats_.assign(8 * n_lanes_, T(0));
-  lane_factors_.assign(2 * n_lanes_, T(0));
   for (std::size_t i = 0; i < n; ++i) {
     lane_optimal_[i] = static_cast<T>(scores.optimal[i]);
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
@@ -32,22 +31,29 @@ void Layer<T>::pack_lanes() {
 }
 
 template <class T>
-void Layer<T>::attend_lanes(const T* projected, T* rows) {
-  const double flops = static_cast<double>(longest_ * n_lanes_) * static_cast<double>(batch.dim);
-  const auto threads = static_cast<std::size_t>(threads_for(flops));
-  constexpr std::size_t multiple = simd::lane_multiple<T>;
-  const std::size_t lines = n_lanes_ / multiple;
+Team::Range Layer<T>::share_of_lanes(const Team& team) const {
+  return team.share(n_lanes_, simd::lane_multiple<T>);
+}
+
+template <class T>
+void Layer<T>::attend_lanes(const Team& team, const T* projected, T* rows) {
   T* stats = lane_stats_.data();
-  for_each_index(threads, static_cast<int>(threads), [&](std::size_t band, std::size_t) {
-    const std::size_t begin = lines * band / threads * multiple;
-    // The last vectors, of padding alone, are left as they are: zero.
-    const std::size_t end = std::min(lines * (band + 1) / threads * multiple, batch.n_samples);
+  const auto [begin, end_of_lanes] = share_of_lanes(team);
+  // The last vectors, of padding alone, are left as they are: zero.
+  const std::size_t end = std::min(end_of_lanes, batch.n_samples);
+  if (begin < end)
     kernels.attention_lanes({lane_tokens_.data(), n_lanes_, longest_, batch.dim, begin, end, projected,
                              lane_gaps_.data(), lane_optimal_.data(), rows, lane_weights_.data(), stats,
                              stats + n_lanes_, stats + 2 * n_lanes_, stats + 3 * n_lanes_,
                              stats + 4 * n_lanes_, stats + 5 * n_lanes_, stats + 6 * n_lanes_,
                              stats + 7 * n_lanes_});
-  });
+  team.wait();
+  if (team.leads()) note_lanes(rows != nullptr);
+}
+
+template <class T>
+void Layer<T>::note_lanes(bool with_rows) {
+  const T* stats = lane_stats_.data();
   lanes_are_newer_ = true;
   // Field by field, so that the loops are ones of vectors.
   constexpr auto smallest = static_cast<double>(std::numeric_limits<T>::min());
@@ -57,7 +63,7 @@ void Layer<T>::attend_lanes(const T* projected, T* rows) {
   for (std::size_t i = 0; i < batch.n_samples; ++i) mean_gap_[i] = static_cast<double>(mean_gap[i]);
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     pivot_gap_[i] = scores.gaps[scores.first[i] + static_cast<std::size_t>(pivot[i])];
-  if (rows == nullptr) return;
+  if (!with_rows) return;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const auto size = static_cast<double>(largest[i]);
     largest_[i] = size > 0.0 && size < smallest ? smallest : size;
@@ -82,26 +88,23 @@ void Layer<T>::read_lanes() {
 }
 
 template <class T>
-void Layer<T>::scale_lanes(T* rows) {
-  // As numbers of T in the work space, so that the loop over lanes is one of vectors.
-  T* scale = lane_factors_.data();
-  T* factor = scale + n_lanes_;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    scale[i] = static_cast<T>(row_scale_[i]);
-    factor[i] = static_cast<T>(row_factor_[i]);
-  }
-  for (std::size_t j = 0; j < batch.dim; ++j)
-    for (std::size_t i = 0; i < n_lanes_; ++i)
-      rows[j * n_lanes_ + i] = rows[j * n_lanes_ + i] * scale[i] * factor[i];
+void Layer<T>::scale_lanes(const Team& team, T* rows) const {
+  const auto [begin, end] = share_of_lanes(team);
+  kernels.scale_lanes({batch.dim, n_lanes_, begin, end, row_scale_.data(), row_factor_.data(), rows});
+  team.wait();
 }
 
 template void Layer<float>::pack_lanes();
 template void Layer<double>::pack_lanes();
-template void Layer<float>::attend_lanes(const float*, float*);
-template void Layer<double>::attend_lanes(const double*, double*);
+template Team::Range Layer<float>::share_of_lanes(const Team&) const;
+template void Layer<float>::attend_lanes(const Team&, const float*, float*);
+template void Layer<float>::note_lanes(bool);
+template Team::Range Layer<double>::share_of_lanes(const Team&) const;
+template void Layer<double>::attend_lanes(const Team&, const double*, double*);
+template void Layer<double>::note_lanes(bool);
 template void Layer<float>::read_lanes();
 template void Layer<double>::read_lanes();
-template void Layer<float>::scale_lanes(float*);
-template void Layer<double>::scale_lanes(double*);
+template void Layer<float>::scale_lanes(const Team&, float*) const;
+template void Layer<double>::scale_lanes(const Team&, double*) const;
 
 }  // namespace softstep

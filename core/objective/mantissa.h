@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
+#include <vector>
 
+#include "core/objective/blocked.h"
 #include "simd/dispatch.h"
 
 namespace softstep {
@@ -29,13 +32,33 @@ T largest_of(const T* a, std::size_t size) {
   return largest + poison;
 }
 
-/// ||G'||_F of `size` numbers; moves a power of two from the mantissa to the exponent where its squares would leave the
-/// number range.
+/// The sum of squares of a square matrix, by bands of rows that are always the same: those that for_each_block() gives a thread it
+/// adds up itself.
 template <class T>
-double mantissa_norm(const simd::Kernels<T>& kernels, T* g, std::size_t size, double& exponent) {
+class SquaredNorm {
+ public:
+  explicit SquaredNorm(std::size_t dim) : dim_(dim), bands_((dim + band_unit - 1) / band_unit) {}
+  void add_share(const Team& team, const simd::Kernels<T>& kernels, const T* g) {
+    const auto [begin, end] = team.share(dim_, band_unit);
+    for (std::size_t row = begin; row < end; row += band_unit) {
+      const T* band = g + row * dim_;
+      bands_[row / band_unit] = kernels.dot(std::min(band_unit, end - row) * dim_, band, band);
+    }
+  }
+  double total() const { return std::accumulate(bands_.begin(), bands_.end(), 0.0); }
+
+ private:
+  std::size_t dim_;
+  std::vector<double> bands_;
+};
+
+/// ||G'||_F of `size` numbers, the sum of whose squares is `squared`; moves a power of two from the mantissa to the exponent where
+/// their squares would leave the number range.
+template <class T>
+double mantissa_norm(const simd::Kernels<T>& kernels, double squared, T* g, std::size_t size,
+                     double& exponent) {
   // Squares of numbers this large neither overflow nor lose digits to underflow.
   constexpr double safe = sizeof(T) == 4 ? 1e24 : 1e280;
-  const double squared = kernels.dot(size, g, g);
   if ((squared < safe && squared > 1.0 / safe) || std::isnan(squared)) return std::sqrt(squared);
   const T largest = largest_of(g, size);
   if (largest == T(0) || !std::isfinite(largest)) return static_cast<double>(largest);

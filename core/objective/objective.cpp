@@ -5,6 +5,7 @@
 #include "core/objective/blocked.h"
 #include "core/objective/gradient_size.h"
 #include "core/objective/layer.h"
+#include "core/objective/mantissa.h"
 
 namespace softstep {
 
@@ -62,36 +63,47 @@ struct Objective<T>::Impl {
   std::string isa;
   LargeArray<T> projected, rows;  // V = Z W^T; g, then scaled by e^(c_i - C) l'_i / n
 
+  SquaredNorm<T> squares;
+
   Impl(const BatchView<T>& batch, const ObjectiveOptions& options)
-      : layer(batch, options), isa(layer.isa.name) {}
+      : layer(batch, options), isa(layer.isa.name), squares(batch.dim) {}
 
-  double flops() const {
-    const auto n = static_cast<double>(layer.batch.n_samples), d = static_cast<double>(layer.batch.dim);
-    return n * d * d;
-  }
-
-  void project(const T* weights) {
+  void project(const Team& team, const T* weights) {
     const std::size_t d = layer.batch.dim, stride = layer.stride;
-    if (projected.empty()) projected = layer.zero_rows();
-    for_each_block(layer.batch.n_samples, d, layer.threads_for(flops()), [&](Block block) {
+    for_each_block(layer.batch.n_samples, d, team, [&](Block block) {
       layer.kernels.product_nt({block.n_rows, block.n_cols, d, layer.queries.data() + block.row * stride,
                                 stride, weights + block.col * d, d,
                                 projected.data() + block.row * stride + block.col, stride});
     });
+    team.wait();
   }
 
-  void gradient(Evaluation<T>& out) {
+  void outer_product(const Team& team, T* gradient) {
     const std::size_t n = layer.batch.n_samples, d = layer.batch.dim, stride = layer.stride;
-    out.gradient.resize(d * d);
-    out.gradient_exponent = layer.set_factors();
-    if (is_without_rows(out)) return;
-    layer.scale_rows(rows.data());
-    for_each_block(d, d, layer.threads_for(flops()), [&](Block block) {
+    for_each_block(d, d, team, [&](Block block) {
       layer.kernels.product_tn({block.n_rows, block.n_cols, n, rows.data() + block.row, stride,
                                 layer.queries.data() + block.col, stride,
-                                out.gradient.data() + block.row * d + block.col, d});
+                                gradient + block.row * d + block.col, d});
     });
-    out.gradient_norm = finished_norm(layer.kernels, out.gradient, out.gradient_exponent);
+  }
+
+  void evaluate(const T* weights, Evaluation<T>& out, unsigned want) {
+    const std::size_t d = layer.batch.dim;
+    const bool want_rows = (want & want_gradient) != 0;
+    if (projected.empty()) projected = layer.zero_rows();
+    if (want_rows && rows.empty()) rows = layer.zero_rows();
+    if (want_rows) out.gradient.resize(d * d);
+    T* g = want_rows ? rows.data() : nullptr;
+    with_team(layer.threads_for(want_rows ? 2.0 : 1.0, d), [&](const Team& team) {
+      project(team, weights);
+      layer.attend(team, projected.data(), g);
+      if (!layer.conclude(team, out, want)) return;
+      layer.scale_rows(team, g);
+      outer_product(team, out.gradient.data());
+      squares.add_share(team, layer.kernels, out.gradient.data());
+    });
+    if (want_rows && !is_without_rows(out))
+      out.gradient_norm = finished_norm(layer.kernels, squares.total(), out.gradient, out.gradient_exponent);
   }
 };
 
@@ -108,21 +120,17 @@ Objective<T>& Objective<T>::operator=(Objective&&) noexcept = default;
 template <class T>
 void Objective<T>::evaluate(const T* weights, Evaluation<T>& out, unsigned want) {
   if (weights == nullptr) throw InvalidArgument("weights", "null");
-  Impl& me = *impl_;
-  me.project(weights);
-  const bool want_rows = (want & want_gradient) != 0;
-  if (want_rows && me.rows.empty()) me.rows = me.layer.zero_rows();
-  me.layer.attend(me.projected.data(), want_rows ? me.rows.data() : nullptr);
-  me.layer.losses(out, want);
-  if ((want & want_attention) != 0) me.layer.attention_of_optimal(out);
-  if (want_rows) me.gradient(out);
+  impl_->evaluate(weights, out, want);
 }
 
 template <class T>
 std::vector<double> Objective<T>::attention(const T* weights) {
   if (weights == nullptr) throw InvalidArgument("weights", "null");
-  impl_->project(weights);
-  return impl_->layer.attention(impl_->projected.data());
+  Impl& me = *impl_;
+  if (me.projected.empty()) me.projected = me.layer.zero_rows();
+  with_team(me.layer.threads_for(1.0, me.layer.batch.dim),
+            [&](const Team& team) { me.project(team, weights); });
+  return me.layer.attention(me.projected.data());
 }
 
 template <class T>
@@ -145,6 +153,10 @@ const ObjectiveOptions& Objective<T>::options() const {
 template <class T>
 const std::string& Objective<T>::isa() const {
   return impl_->isa;
+}
+template <class T>
+int Objective<T>::threads_used() const {
+  return impl_->layer.threads_for(2.0, impl_->layer.batch.dim);
 }
 template <class T>
 double Objective<T>::optimal_loss() const {

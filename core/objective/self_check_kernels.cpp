@@ -61,6 +61,35 @@ void check_vectors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   add_row<T>(rows, isa, "axpy [u (|ax| + |y|)]", axpy.value(), 1.01);
 }
 
+// What has two roundings: (x a) b, in rows and in lanes.
+template <class T>
+void check_scaling(const simd::Isa& isa, std::vector<CheckRow>& rows) {
+  constexpr std::size_t n_rows = 5, lanes = 2 * simd::lane_multiple<T>;
+  const double u = unit_roundoff<T>;
+  Worst row, lane;
+  Stream stream(3);
+  for (const std::size_t n : {1, 7, 64, 1003}) {
+    const std::vector<T> x = stream.numbers<T>(n);
+    const T a = static_cast<T>(1.0 / 3.0), b = static_cast<T>(-0.7);
+    std::vector<T> y = x;
+    isa.kernels<T>().scale_row(n, a, b, y.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      const Number truth = reference::scale_row<Number>(a, b, x[i]);
+      row.add(static_cast<double>(std::fabs(y[i] - truth)), u * std::fabs(static_cast<double>(truth)));
+    }
+  }
+  const std::vector<double> a = stream.numbers<double>(lanes), b = stream.numbers<double>(lanes);
+  const std::vector<T> x = stream.numbers<T>(n_rows * lanes);
+  std::vector<T> y = x;
+  isa.kernels<T>().scale_lanes({n_rows, lanes, 0, lanes, a.data(), b.data(), y.data()});
+  for (std::size_t k = 0; k < y.size(); ++k) {
+    const Number truth = reference::scale_lanes<Number>(a[k % lanes], b[k % lanes], x[k]);
+    lane.add(static_cast<double>(std::fabs(y[k] - truth)), u * std::fabs(static_cast<double>(truth)));
+  }
+  add_row<T>(rows, isa, "scale_row [u |xab|]", row.value(), 2.01);
+  add_row<T>(rows, isa, "scale_lanes [u |xab|]", lane.value(), 2.01);
+}
+
 template <class T>
 void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   const double u = unit_roundoff<T>;
@@ -151,6 +180,7 @@ template <class T>
 void check_kernels(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   check_exp<T>(isa, rows);
   check_vectors<T>(isa, rows);
+  check_scaling<T>(isa, rows);
   check_products<T>(isa, rows);
   check_row_factors<T>(isa, rows);
 }

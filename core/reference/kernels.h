@@ -26,6 +26,18 @@ Number axpy(T a, T x, T y) {
   return Number(a) * Number(x) + Number(y);
 }
 
+/// (x a) b, one element of scale_row.
+template <class Number, class T>
+Number scale_row(T a, T b, T x) {
+  return Number(x) * Number(a) * Number(b);
+}
+
+/// The same, of a lane with its own factors, in double, that are rounded to T.
+template <class Number, class T>
+Number scale_lanes(double a, double b, T x) {
+  return scale_row<Number>(static_cast<T>(a), static_cast<T>(b), x);
+}
+
 /// sum_i x_i y_i.
 template <class Number, class T>
 Number dot(std::size_t n, const T* x, const T* y) {

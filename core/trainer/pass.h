@@ -58,35 +58,55 @@ class Pass {
     return out;
   }
 
-  void attend(const T* v, T* g) const { lanes_ ? layer_.attend_lanes(v, g) : layer_.attend(v, g); }
-  void scale(T* g) const { lanes_ ? layer_.scale_lanes(g) : layer_.scale_rows(g); }
+  // Functions of a team are called by all its threads. They end when this thread may go on with what follows in a step: after
+  // outer_product() with the rows that for_each_block() gives it.
+  void attend(const Team& team, const T* v, T* g) const {
+    lanes_ ? layer_.attend_lanes(team, v, g) : layer_.attend(team, v, g);
+  }
+  void scale(const Team& team, T* g) const {
+    lanes_ ? layer_.scale_lanes(team, g) : layer_.scale_rows(team, g);
+  }
 
   /// V = Z W^T, W with rows of stride ldw.
-  void project(const T* w, std::size_t ldw, T* v) const {
+  void project(const Team& team, const T* w, std::size_t ldw, T* v) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim, cols = n_cols();
-    if (lanes_)
-      multiply(d, cols, d, w, ldw, queries_.data(), cols, v, cols);
-    else
-      multiply(n, d, d, layer_.queries.data(), cols, w, ldw, v, cols);
+    // Where there are more samples than dimensions each thread projects those that it will attend to.
+    if (n < d) {
+      if (lanes_)
+        multiply(team, d, cols, d, w, ldw, queries_.data(), cols, v, cols);
+      else
+        multiply(team, n, d, d, layer_.queries.data(), cols, w, ldw, v, cols);
+      team.wait();
+    } else if (lanes_) {
+      const auto [begin, end] = layer_.share_of_lanes(team);
+      multiply(d, end - begin, d, w, ldw, queries_.data() + begin, cols, v + begin, cols);
+    } else {
+      const auto [begin, end] = layer_.share_of_samples(team);
+      multiply(end - begin, d, d, layer_.queries.data() + begin * cols, cols, w, ldw, v + begin * cols, cols);
+    }
   }
   /// sum_i g_i z_i^T, dim x dim
-  void outer_product(const T* g, T* out) const {
+  void outer_product(const Team& team, const T* g, T* out) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim;
     if (lanes_)
-      multiply(d, d, n, g, n_cols(), layer_.queries.data(), layer_.stride, out, d);
+      multiply(team, d, d, n, g, n_cols(), layer_.queries.data(), layer_.stride, out, d);
     else
-      outer_product_by_samples(g, out, d, false, T(1));
+      outer_product_by_samples(team, g, out, d, false, T(1));
+  }
+  void outer_product(const T* g, T* out) const {
+    with_team(layer_.threads_for(1.0, layer_.batch.dim),
+              [&](const Team& team) { outer_product(team, g, out); });
   }
   /// w += scale sum_i g_i z_i^T, w with rows of stride ldw; sample by sample only.
-  void add_outer_product(T scale, const T* g, T* w, std::size_t ldw) const {
-    outer_product_by_samples(g, w, ldw, true, scale);
+  void add_outer_product(const Team& team, T scale, const T* g, T* w, std::size_t ldw) const {
+    outer_product_by_samples(team, g, w, ldw, true, scale);
   }
   /// Z Z^T in the layout that mix() takes.
   std::vector<T> query_gram() const {
     const std::size_t n = layer_.batch.n_samples, cols = lanes_ ? layer_.n_lanes() : n;
     std::vector<T> gram(n * cols, T(0));
     const T* z = layer_.queries.data();
-    for_each_block(n, n, threads(n, n, layer_.batch.dim), [&](Block block) {
+    for_each_block(n, n, layer_.threads_for(1.0, n), [&](Block block) {
       layer_.kernels.product_nt({block.n_rows, block.n_cols, layer_.batch.dim, z + block.row * layer_.stride,
                                  layer_.stride, z + block.col * layer_.stride, layer_.stride,
                                  gram.data() + block.row * cols + block.col, cols});
@@ -94,32 +114,34 @@ class Pass {
     return gram;
   }
   /// u_i = sum_j <z_i, z_j> g_j: what V changes by if W does by sum_j g_j z_j^T.
-  void mix(const T* gram, const T* g, T* u) const {
+  void mix(const Team& team, const T* gram, const T* g, T* u) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim, cols = n_cols();
     if (lanes_)
-      multiply(d, cols, n, g, cols, gram, cols, u, cols);
+      multiply(team, d, cols, n, g, cols, gram, cols, u, cols);
     else
-      multiply(n, d, n, gram, n, g, cols, u, cols);
+      multiply(team, n, d, n, gram, n, g, cols, u, cols);
   }
 
  private:
-  void outer_product_by_samples(const T* g, T* out, std::size_t ldout, bool add, T scale) const {
+  void outer_product_by_samples(const Team& team, const T* g, T* out, std::size_t ldout, bool add,
+                                T scale) const {
     const std::size_t n = layer_.batch.n_samples, d = layer_.batch.dim;
-    for_each_block(d, d, threads(d, d, n), [&](Block block) {
+    for_each_block(d, d, team, [&](Block block) {
       layer_.kernels.product_tn({block.n_rows, block.n_cols, n, layer_.queries.data() + block.row,
                                  layer_.stride, g + block.col, layer_.stride,
                                  out + block.row * ldout + block.col, ldout, add, scale});
     });
   }
-  int threads(std::size_t a, std::size_t b, std::size_t c) const {
-    return layer_.threads_for(static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c));
-  }
   // c[m x n] = a[m x k] b[k x n]
   void multiply(std::size_t m, std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b,
                 std::size_t ldb, T* c, std::size_t ldc) const {
-    for_each_block(m, n, threads(m, n, k), [&](Block block) {
-      layer_.kernels.product_nn({block.n_rows, block.n_cols, k, a + block.row * lda, lda, b + block.col, ldb,
-                                 c + block.row * ldc + block.col, ldc});
+    if (m != 0 && n != 0) layer_.kernels.product_nn({m, n, k, a, lda, b, ldb, c, ldc});
+  }
+  void multiply(const Team& team, std::size_t m, std::size_t n, std::size_t k, const T* a, std::size_t lda,
+                const T* b, std::size_t ldb, T* c, std::size_t ldc) const {
+    for_each_block(m, n, team, [&](Block block) {
+      multiply(block.n_rows, block.n_cols, k, a + block.row * lda, lda, b + block.col, ldb,
+               c + block.row * ldc + block.col, ldc);
     });
   }
 

@@ -15,16 +15,23 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   }
   Form form() const override { return Form::query_span; }
   typename Trajectory<T>::Shape gradient_shape() const override { return {pass_.n_rows(), pass_.n_cols()}; }
+  int n_threads() const override { return this->layer_.threads_for(1.0, this->layer_.batch.n_samples); }
 
  private:
-  void attend(T* gradient) override { pass_.attend(this->projected_.data(), gradient); }
-  void scale(T* gradient) override { pass_.scale(gradient); }
-  void apply_gram(const T* g, T* out) const override { pass_.mix(gram_.data(), g, out); }
+  void attend(const Team& team, T* gradient) override {
+    pass_.attend(team, this->projected_.data(), gradient);
+  }
+  void scale(const Team& team, T* gradient) override { pass_.scale(team, gradient); }
+  void apply_gram(const Team& team, const T* g, T* out) const override {
+    pass_.mix(team, gram_.data(), g, out);
+  }
   double sum_of_sizes(const T*) const override { return this->layer_.sum_of_sizes(); }
   std::vector<T> project_base(const T* weights) const override {
     std::vector<T> v(pass_.size(), T(0));
     const std::size_t d = this->layer_.batch.dim;
-    pass_.project(pass_.laid_out(std::vector<T>(weights, weights + d * d)).data(), d, v.data());
+    const std::vector<T> w = pass_.laid_out(std::vector<T>(weights, weights + d * d));
+    with_team(this->layer_.threads_for(1.0, d),
+              [&](const Team& team) { pass_.project(team, w.data(), d, v.data()); });
     return v;
   }
   std::vector<T> expand(const T* coefficients) const override {

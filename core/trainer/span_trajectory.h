@@ -19,25 +19,26 @@ class SpanTrajectory : public Trajectory<T> {
   void evaluate(Evaluation<T>& out, unsigned want) override {
     const bool want_rows = (want & want_gradient) != 0;
     if (want_rows) out.gradient.resize(coefficients_.size());
-    attend(want_rows ? out.gradient.data() : nullptr);
-    layer_.losses(out, want);
-    if ((want & want_attention) != 0) layer_.attention_of_optimal(out);
-    if (!want_rows) return;
-    out.gradient_exponent = layer_.set_factors();
-    if (is_without_rows(out)) return;
-    scale(out.gradient.data());
-    apply_gram(out.gradient.data(), image_.data());
-    set_norm(out);
+    T* rows = want_rows ? out.gradient.data() : nullptr;
+    with_team(this->n_threads(), [&](const Team& team) {
+      attend(team, rows);
+      if (!layer_.conclude(team, out, want)) return;
+      scale(team, rows);
+      apply_gram(team, rows, image_.data());
+    });
+    if (want_rows && !is_without_rows(out)) set_norm(out);
   }
 
   void move(const Step<T>& step, std::int64_t iteration) override {
     constexpr std::int64_t refresh_every = 64;
     const auto a = static_cast<T>(-step.coefficient);
-    layer_.kernels.axpy(coefficients_.size(), a, step.direction, coefficients_.data());
-    if ((iteration + 1) % refresh_every == 0)
-      refresh();
-    else
-      layer_.kernels.axpy(projected_.size(), a, image_.data(), projected_.data());
+    const bool anew = (iteration + 1) % refresh_every == 0;
+    with_team(this->n_threads(), [&](const Team& team) {
+      const auto [begin, end] = team.share(coefficients_.size(), band_unit);
+      layer_.kernels.axpy(end - begin, a, step.direction + begin, coefficients_.data() + begin);
+      if (!anew) layer_.kernels.axpy(end - begin, a, image_.data() + begin, projected_.data() + begin);
+    });
+    if (anew) refresh();
   }
 
   void write(TrainState<T>& state) const override {
@@ -48,9 +49,9 @@ class SpanTrajectory : public Trajectory<T> {
  protected:
   explicit SpanTrajectory(Layer<T>& layer) : layer_(layer) {}
 
-  virtual void attend(T* gradient) = 0;
-  virtual void scale(T* gradient) = 0;
-  virtual void apply_gram(const T* g, T* out) const = 0;
+  virtual void attend(const Team& team, T* gradient) = 0;
+  virtual void scale(const Team& team, T* gradient) = 0;
+  virtual void apply_gram(const Team& team, const T* g, T* out) const = 0;
   /// At least sum_k |g_k| |E_k|.
   virtual double sum_of_sizes(const T* g) const = 0;
   /// y of the base, before anything else.
@@ -93,7 +94,8 @@ class SpanTrajectory : public Trajectory<T> {
   }
 
   void refresh() {
-    apply_gram(coefficients_.data(), projected_.data());
+    with_team(this->n_threads(),
+              [&](const Team& team) { apply_gram(team, coefficients_.data(), projected_.data()); });
     for (std::size_t k = 0; k < projected_.size(); ++k) projected_[k] += base_projected_[k];
   }
 

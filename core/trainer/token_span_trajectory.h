@@ -19,17 +19,22 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   }
   Form form() const override { return Form::token_span; }
   typename Trajectory<T>::Shape gradient_shape() const override { return {1, n_}; }
+  int n_threads() const override {
+    const auto n = static_cast<double>(n_);
+    return this->layer_.threads_for(n * n + 16.0 * n);
+  }
 
  private:
   const T* token(std::size_t i, std::size_t t) const {
     const BatchView<T>& batch = this->layer_.batch;
     return batch.sample(i) + t * batch.row_stride();
   }
-  void attend(T* gradient) override { this->layer_.attend_scores(this->projected_.data(), gradient); }
-  void scale(T* gradient) override { this->layer_.scale_weights(gradient); }
-  void apply_gram(const T* g, T* out) const override {
-    const double work = static_cast<double>(n_) * static_cast<double>(n_);
-    for_each_block(1, n_, this->layer_.threads_for(work), [&](Block block) {
+  void attend(const Team& team, T* gradient) override {
+    this->layer_.attend_scores(team, this->projected_.data(), gradient);
+  }
+  void scale(const Team& team, T* gradient) override { this->layer_.scale_weights(team, gradient); }
+  void apply_gram(const Team& team, const T* g, T* out) const override {
+    for_each_block(1, n_, team, [&](Block block) {
       this->layer_.kernels.product_nt(
           {1, block.n_cols, n_, g, n_, gram_.data() + block.col * n_, n_, out + block.col, n_});
     });

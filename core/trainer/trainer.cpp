@@ -93,7 +93,7 @@ class AttentionCourse final : public Course {
         direction_(options.reference),
         weight_bound_(frobenius_norm(state.weights.data(), state.weights.size())) {}
 
-  Form form() const { return trajectory_->form(); }
+  const Trajectory<T>& trajectory() const { return *trajectory_; }
 
   Advance advance(std::int64_t iteration) override {
     trajectory_->evaluate(now_, want_gradient | (rule_->needs_loss_gap() ? want_loss_gap : 0u));
@@ -205,7 +205,8 @@ TrainSummary train(Objective<T>& objective, TrainState<T>& state, const TrainerO
   AttentionCourse<T> course(objective, state, options);
   const double setup = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   TrainSummary summary = run(course, options, state.step, state.seconds);
-  summary.form = course.form();
+  summary.form = course.trajectory().form();
+  summary.threads_used = course.trajectory().n_threads();
   summary.setup_seconds = setup;
   return summary;
 }

@@ -16,6 +16,8 @@ class Trajectory {
  public:
   virtual ~Trajectory() = default;
   virtual Form form() const = 0;
+  /// Threads worth starting for a step.
+  virtual int n_threads() const = 0;
   /// Evaluates at the current W. The gradient's entries are the form's own; its norm is ||G'||_F.
   virtual void evaluate(Evaluation<T>& out, unsigned want) = 0;
   struct Shape {
@@ -44,5 +46,9 @@ Form cheapest_form(const Layer<T>& layer);
 /// A dense run keeps small batches with the sample index last (Layer::pack_lanes).
 template <class T>
 bool fits_lanes(const Layer<T>& layer);
+
+/// A dense run with a rule that moves along the gradient, sample by sample, does not form it where W is large.
+template <class T>
+bool pays_without_gradient(const Layer<T>& layer);
 
 }  // namespace softstep

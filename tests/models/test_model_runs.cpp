@@ -227,3 +227,21 @@ TEST_CASE("models and their trainer refuse what does not fit, by name", "[models
   const auto in_float = make_attention_model(narrow.view(), joint_options());
   refuse("precision", [&] { load_state<float>(file.path, *in_float, saved); });
 }
+
+TEMPLATE_TEST_CASE("any number of threads gives a model's run the same bits", "[models]", float, double) {
+  using T = TestType;
+  // Large enough that threads start, for the tokens and for the product.
+  constexpr std::size_t n = 60, n_tokens = 72, d = 250;
+  const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, d));
+  ModelState<T> first;
+  for (const int n_threads : {1, 2, 3}) {
+    AttentionModelOptions kind = joint_options();
+    kind.objective.n_threads = n_threads;
+    const auto model = make_attention_model(data.view(), kind);
+    auto state = normal_state<T>(*model, 0.1, 6);
+    train(*model, state, model_options("ngd", 5));
+    if (n_threads == 1) first = state;
+    INFO(n_threads << " threads");
+    for (std::size_t k = 0; k < first.blocks.size(); ++k) CHECK(same_bits(state.blocks[k], first.blocks[k]));
+  }
+}

@@ -169,7 +169,6 @@ TEMPLATE_TEST_CASE("doubling every sample changes nothing, and one more sample o
 }
 
 TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[objective]", float, double) {
-  // n d^2 and the tokens' n T d are both above 2e5, from where threads are started.
   using T = TestType;
   for (const std::size_t d : {97, 160}) {
     const TestBatch<T> batch({std::vector<std::size_t>(150, 40), d}, d);
@@ -187,6 +186,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[objective]", f
         for (int repeat = 0; repeat < 10; ++repeat) {
           objective.evaluate(w.data(), out);
           if (n_threads == 1) break;
+          if (n_threads > 1) REQUIRE(objective.threads_used() == n_threads);
           REQUIRE(std::memcmp(one.gradient.data(), out.gradient.data(), d * d * sizeof(T)) == 0);
           REQUIRE(one.loss == out.loss);
         }

@@ -63,6 +63,7 @@ ROOMS = [
     (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "def", "own"}),
     (r"tools/.*", STD | {"public", "cli", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
+    (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
     (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
     (r"tests/.*", STD | {"public", "dispatch", "reference", "linalg", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),

@@ -117,7 +117,7 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       const Json json = place.results({"train", "--data", "data.safetensors", "--rule", rule.name, "--steps",
                                        "200", "--precision", precision, "--trace", "T.csv", "--out",
                                        "W.safetensors", "--threads", "2"});
-      require_keys(json, {"status", "rule", "precision", "isa", "threads", "steps", "seconds",
+      require_keys(json, {"status", "rule", "precision", "isa", "threads", "threads_used", "steps", "seconds",
                           "setup_seconds", "steps_per_second", "loss", "log10_gap", "weight_norm",
                           "log10_gradient_norm", "one_minus_cos", "angle", "margin", "min_optimal_attention",
                           "log10_one_minus_optimal_attention"});
@@ -125,6 +125,8 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       CHECK(json["rule"] == rule.name);
       CHECK(json["precision"] == precision);
       CHECK(json["steps"] == 200);
+      CHECK(json["threads"] == 2);
+      CHECK(json["threads_used"] == 1);  // steps of a microsecond
       const std::vector<std::string> rows = lines(place.read("T.csv"));
       REQUIRE(rows.size() >= 3);
       CHECK(rows[0] == trace_columns);

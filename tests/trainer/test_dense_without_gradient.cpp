@@ -137,18 +137,21 @@ TEMPLATE_TEST_CASE("a dense run without the gradient takes the steps of one with
 TEMPLATE_TEST_CASE("a dense run without the gradient goes on with the same bits, for any number of threads",
                    "[trainer]", float, double) {
   using T = TestType;
-  const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, dim));
+  // Large enough that threads start.
+  constexpr std::size_t d = 260;
+  const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, d));
   for (const char* rule : {"ngd:step-size=1", "polyak", "gd:step-size=20"}) {
     INFO(rule);
     Objective<T> objective(data.view());
-    auto whole = initial_state<T>(nullptr, dim);
+    auto whole = initial_state<T>(nullptr, d);
     train(objective, whole, dense_steps(rule, 60));
     for (const int n_threads : {1, 2, 3}) {
       ObjectiveOptions how;
       how.n_threads = n_threads;
       Objective<T> threaded(data.view(), how);
-      auto in_parts = initial_state<T>(nullptr, dim);
-      for (const int steps : {1, 25, 0, 34}) train(threaded, in_parts, dense_steps(rule, steps));
+      auto in_parts = initial_state<T>(nullptr, d);
+      for (const int steps : {1, 25, 0, 34})
+        CHECK(train(threaded, in_parts, dense_steps(rule, steps)).threads_used == n_threads);
       CHECK(same_bits(in_parts.weights, whole.weights));
     }
   }

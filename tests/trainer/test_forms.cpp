@@ -197,8 +197,10 @@ TEMPLATE_TEST_CASE(
     "a run in any form goes on with the bits of an uninterrupted one, for any number of threads", "[trainer]",
     float, double) {
   using T = TestType;
-  const Dataset<T> data = convert<T>(signal_noise(5, 24, 30, 130));
-  std::vector<double> start(130 * 130);
+  // Large enough that threads start in every form.
+  constexpr std::size_t n = 24, n_tokens = 75, d = 280;
+  const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, d));
+  std::vector<double> start(d * d);
   for (std::size_t k = 0; k < start.size(); ++k) start[k] = std::sin(static_cast<double>(k));
   std::vector<T> dense;  // the first of the forms
   for (const Form form : forms) {
@@ -207,22 +209,24 @@ TEMPLATE_TEST_CASE(
     options.rule = parse_rule("ngd:step-size=1");
     options.form = form;
     Objective<T> objective(data.view());
-    auto whole = initial_state<T>(start.data(), 130);
+    auto whole = initial_state<T>(start.data(), d);
     options.n_steps = 100;
     const TrainSummary summary = train(objective, whole, options);
     if (dense.empty()) dense = whole.weights;
     // As above, from weights that are not zero.
     CHECK(direction_distance(dense, whole.weights) <=
-          4.0 * (130.0 + 24.0 + 2.0) * softstep::test::unit_roundoff<T> * (1.0 + summary.last.weight_norm));
+          4.0 * (d + n + 2.0) * softstep::test::unit_roundoff<T> * (1.0 + summary.last.weight_norm));
     for (const int n_threads : {1, 2, 3}) {
       ObjectiveOptions how;
       how.n_threads = n_threads;
       Objective<T> threaded(data.view(), how);
-      auto parts = initial_state<T>(start.data(), 130);
+      auto parts = initial_state<T>(start.data(), d);
       for (const int steps : {1, 62, 0, 37}) {
         options.n_steps = steps;
         options.form = parts.step == 0 ? form : Form::automatic;  // a run keeps its form
-        CHECK(train(threaded, parts, options).form == form);
+        const TrainSummary part = train(threaded, parts, options);
+        CHECK(part.form == form);
+        CHECK(part.threads_used == n_threads);
       }
       options.form = form;
       CHECK(same_bits(parts.weights, whole.weights));

@@ -75,13 +75,14 @@ TEST_CASE("what a rule remembers of a matrix is saved as the weights are, whatev
 
 TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[trainer]", float, double) {
   // Large enough that the threads really start.
-  const Dataset<TestType> data = convert<TestType>(signal_noise(6, 40, 40, 150));
+  const Dataset<TestType> data = convert<TestType>(signal_noise(6, 40, 90, 150));
   for (const char* rule : {"ngd", "polyak"}) {
     ObjectiveOptions options;
     const auto one = run(data.view(), rule, 12, {}, options);
     for (const int n_threads : {2, 3}) {
       options.n_threads = n_threads;
       const auto many = run(data.view(), rule, 12, {}, options);
+      CHECK(many.summary.threads_used == n_threads);
       CHECK(same_bits(one.state.weights, many.state.weights));
       CHECK(one.summary.last.log10_gap == many.summary.last.log10_gap);
       CHECK(one.summary.last.log10_one_minus_optimal_attention ==

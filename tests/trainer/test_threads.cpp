@@ -36,17 +36,20 @@ TEMPLATE_TEST_CASE("a run inside a caller's parallel region has the same bits", 
         const Levels set(levels);
         constexpr int n_callers = 3;
         std::vector<std::vector<TestType>> weights(n_callers);
+        std::vector<int> used(n_callers);
         int started = 0;
 #pragma omp parallel for schedule(static) num_threads(n_callers) reduction(max : started)
         for (int k = 0; k < n_callers; ++k) {
           ObjectiveOptions several;
           several.n_threads = 2 + k % 2;
-          weights[static_cast<std::size_t>(k)] =
-              softstep::test::run(data.view(), "ngd", 7, {}, several, options).state.weights;
+          const auto inside = softstep::test::run(data.view(), "ngd", 7, {}, several, options);
+          weights[static_cast<std::size_t>(k)] = inside.state.weights;
+          used[static_cast<std::size_t>(k)] = inside.summary.threads_used;
           started = omp_get_num_threads();
         }
         INFO(to_string(form) << ", levels " << levels);
         CHECK(started == n_callers);
+        CHECK(used == (chosen == &small ? std::vector<int>{1, 1, 1} : std::vector<int>{2, 3, 2}));
         for (const auto& inside : weights) CHECK(same_bits(inside, outside.state.weights));
       }
     }

@@ -99,6 +99,8 @@ class Objective {
   const ObjectiveOptions& options() const;
   /// Name of the instruction set the kernels run on.
   const std::string& isa() const;
+  /// Threads asked for in evaluate() with a gradient: 1 where the work does not pay for more.
+  int threads_used() const;
   /// L* in the mode chosen; for `selected` the value at the last evaluation.
   double optimal_loss() const;
 

@@ -114,6 +114,7 @@ struct TrainSummary {
   std::int64_t steps = 0;       ///< steps taken by this call
   double seconds = 0.0;         ///< time in those steps
   double setup_seconds = 0.0;   ///< before them, to bring W into its form: Gram matrices, copies
+  int threads_used = 1;         ///< train(Objective): asked for in a step; 1 where the work does not pay for more
   TraceRecord last;             ///< at the final weights
   struct Crossing {
     double threshold;
