@@ -249,9 +249,10 @@ template <class T>
 void Layer<T>::scale_weights(const Team& team, T* weights) const {
   const auto [begin, end] = team.share(batch.n_samples);
   for (std::size_t i = begin; i < end; ++i) {
-    const std::size_t first = scores.first[i];
-    kernels.scale_row(scores.first[i + 1] - first, static_cast<T>(row_scale_[i]),
-                      static_cast<T>(row_factor_[i]), weights + first);
+    // Not by the kernel: a few numbers, which are read again at once.
+    const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
+    for (std::size_t k = scores.first[i]; k < scores.first[i + 1]; ++k)
+      weights[k] = weights[k] * scale * factor;
   }
   team.wait();
 }

@@ -18,9 +18,9 @@ double traffic(double bytes) { return bytes / (bytes <= cache_bytes ? cache_spee
 
 // Flops a nanosecond in float32; half as many in float64. Of the Gram matrix of tokens times one vector, of the two passes
 // over the tokens (softmax included), and of products of matrices.
-constexpr double vector_speed = 35.0, attention_speed = 40.0, product_speed = 90.0;
+constexpr double vector_speed = 32.0, attention_speed = 44.0, product_speed = 103.0;
 // Calls, loop heads and the row factors of a step; in the token span also by sample.
-constexpr double step_cost = 350.0, token_step_cost = 250.0, sample_cost = 50.0;
+constexpr double step_cost = 350.0, token_step_cost = 250.0, sample_cost = 55.0;
 
 template <class T>
 double time_of(double flops, double speed) {
