@@ -6,6 +6,7 @@
 #include "core/objective/gradient_size.h"
 #include "core/objective/layer.h"
 #include "core/objective/mantissa.h"
+#include "core/objective/transpose.h"
 
 namespace softstep {
 
@@ -62,18 +63,40 @@ struct Objective<T>::Impl {
   Layer<T> layer;
   std::string isa;
   LargeArray<T> projected, rows;  // V = Z W^T; g, then scaled by e^(c_i - C) l'_i / n
+  LargeArray<T> transposed;       // W^T with row stride
 
   SquaredNorm<T> squares;
 
   Impl(const BatchView<T>& batch, const ObjectiveOptions& options)
       : layer(batch, options), isa(layer.isa.name), squares(batch.dim) {}
 
+  // Rows of V enough to repay a transposition of W, from which the product takes no sums over lanes. Whole evaluations with
+  // AVX-512 on one thread: 1.1 times faster at 100,20,100 in float64, 1.25 at 200,16,100 in float32, slower by as much at
+  // 64,16,2048 in float64.
+  bool transposes() const { return layer.batch.n_samples * sizeof(T) >= 768; }
+
+  void prepare() {
+    if (!projected.empty()) return;
+    projected = layer.zero_rows();
+    if (transposes()) transposed.resize(layer.batch.dim * layer.stride);
+  }
+
   void project(const Team& team, const T* weights) {
-    const std::size_t d = layer.batch.dim, stride = layer.stride;
-    for_each_block(layer.batch.n_samples, d, team, [&](Block block) {
-      layer.kernels.product_nt({block.n_rows, block.n_cols, d, layer.queries.data() + block.row * stride,
-                                stride, weights + block.col * d, d,
-                                projected.data() + block.row * stride + block.col, stride});
+    const std::size_t n = layer.batch.n_samples, d = layer.batch.dim, stride = layer.stride;
+    const T* z = layer.queries.data();
+    if (transposes()) {
+      const auto [begin, end] = team.share(d, band_unit);
+      transpose_rows(begin, end, d, weights, d, transposed.data(), stride);
+      team.wait();
+    }
+    for_each_block(n, d, team, [&](Block block) {
+      T* v = projected.data() + block.row * stride + block.col;
+      if (transposes())
+        layer.kernels.product_nn({block.n_rows, block.n_cols, d, z + block.row * stride, stride,
+                                  transposed.data() + block.col, stride, v, stride});
+      else
+        layer.kernels.product_nt({block.n_rows, block.n_cols, d, z + block.row * stride, stride,
+                                  weights + block.col * d, d, v, stride});
     });
     team.wait();
   }
@@ -90,7 +113,7 @@ struct Objective<T>::Impl {
   void evaluate(const T* weights, Evaluation<T>& out, unsigned want) {
     const std::size_t d = layer.batch.dim;
     const bool want_rows = (want & want_gradient) != 0;
-    if (projected.empty()) projected = layer.zero_rows();
+    prepare();
     if (want_rows && rows.empty()) rows = layer.zero_rows();
     if (want_rows) out.gradient.resize(d * d);
     T* g = want_rows ? rows.data() : nullptr;
@@ -127,7 +150,7 @@ template <class T>
 std::vector<double> Objective<T>::attention(const T* weights) {
   if (weights == nullptr) throw InvalidArgument("weights", "null");
   Impl& me = *impl_;
-  if (me.projected.empty()) me.projected = me.layer.zero_rows();
+  me.prepare();
   with_team(me.layer.threads_for(1.0, me.layer.batch.dim),
             [&](const Team& team) { me.project(team, weights); });
   return me.layer.attention(me.projected.data());

@@ -9,6 +9,7 @@
 
 #include "core/objective/blocked.h"
 #include "core/objective/layer.h"
+#include "core/objective/transpose.h"
 
 namespace softstep {
 
@@ -49,12 +50,7 @@ class Pass {
   std::vector<Number> transposed(const std::vector<Number>& w, std::size_t from, std::size_t to) const {
     const std::size_t d = layer_.batch.dim;
     std::vector<Number> out(d * to, Number(0));
-    // In blocks, so that both sides go through whole cache lines.
-    constexpr std::size_t block = 16;
-    for (std::size_t r0 = 0; r0 < d; r0 += block)
-      for (std::size_t c0 = 0; c0 < d; c0 += block)
-        for (std::size_t r = r0; r < std::min(d, r0 + block); ++r)
-          for (std::size_t c = c0; c < std::min(d, c0 + block); ++c) out[c * to + r] = w[r * from + c];
+    transpose_rows(0, d, d, w.data(), from, out.data(), to);
     return out;
   }
 

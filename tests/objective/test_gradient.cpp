@@ -89,6 +89,17 @@ TEMPLATE_TEST_CASE("the gradient is right in every layout of a batch", "[objecti
   }
 }
 
+TEMPLATE_TEST_CASE("the gradient is right where V is made from the transpose of W", "[objective]", float,
+                   double) {
+  // From 192 samples on in float32, 96 in float64; dimensions around the blocks of the transposition.
+  for (const std::size_t n : {95, 96, 193})
+    for (const std::size_t d : {3, 18}) {
+      INFO(n << " samples, dim " << d);
+      const TestBatch<TestType> batch({std::vector<std::size_t>(n, 2), d, 1, false, true}, 20 + d);
+      check_gradient(batch.view, weights_toward(batch.view, Toward::anywhere, 30.0), Loss::logistic);
+    }
+}
+
 TEMPLATE_TEST_CASE("the gradient has its direction and length on larger batches", "[objective][long]", float,
                    double) {
   check_norms<TestType>({{9, 9, 9, 9, 9, 9}, 33, 1}, 2, all_norms);
