@@ -13,7 +13,7 @@ struct Block {
 };
 
 /// Whether this many multiply-adds are worth starting threads for. A region and its waits cost a microsecond; lines of the cache
-/// that one thread has written and another reads take 3 to 30 ns each, by how far apart the two cores are.
+/// that one thread has written and another reads cost from some nanoseconds to some tens each, by how far apart the two cores are.
 inline bool worth_threads(double work_items) { return work_items >= 1e6; }
 
 /// One of the threads that go through the same code together, each doing its share of it; or one thread alone.
