@@ -24,9 +24,7 @@ class Contest {
       : shape_(shape), objective_(signal_noise<T>(shape).view(), one_thread()) {
     options_.rule = parse_rule("ngd");
     options_.trace_rows_per_decade = 0;
-    start_ = initial_state<T>(nullptr, shape.dim);
-    run(Form::dense, start_, 3);
-    start_.step = 0;  // with steps behind it, auto goes on in their form
+    start_ = early_state(objective_, "ngd");
   }
 
   /// The worst of all forms: one step of each against the exact gradient.

@@ -100,19 +100,9 @@ class StepCase {
     }
     return *known;
   }
-  /// After three steps of a rule from W = 0, in the dense form; as if it were the start of a run, so that `auto` chooses.
   const TrainState<T>& start(const std::string& rule) {
     const auto [entry, is_new] = starts_.try_emplace(rule);
-    if (is_new) {
-      TrainerOptions options;
-      options.form = Form::dense;
-      options.rule = parse_rule(rule);
-      options.trace_rows_per_decade = 0;
-      options.n_steps = 3;
-      entry->second = initial_state<T>(nullptr, batch_.dim);
-      train(objective(1), entry->second, options);
-      entry->second.step = 0;
-    }
+    if (is_new) entry->second = early_state(objective(1), rule);
     return entry->second;
   }
   /// From where NGD has come to.

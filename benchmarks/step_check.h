@@ -3,6 +3,7 @@
 // Whether a step of the trainer went where the exact gradient says.
 
 #include <cmath>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,21 @@ std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, c
     for (long double& g : rows[i]) g *= slope;
   }
   return rows;
+}
+
+/// Where a rule is after three steps of the dense form from W = 0, as if it were the start of a run: with steps behind it, `auto`
+/// would go on in their form.
+template <class T>
+TrainState<T> early_state(Objective<T>& objective, const std::string& rule) {
+  TrainerOptions options;
+  options.form = Form::dense;
+  options.rule = parse_rule(rule);
+  options.trace_rows_per_decade = 0;
+  options.n_steps = 3;
+  TrainState<T> state = initial_state<T>(nullptr, objective.batch().dim);
+  train(objective, state, options);
+  state.step = 0;
+  return state;
 }
 
 /// The exact gradient at a W, to judge steps from there by: made once, as it takes long.

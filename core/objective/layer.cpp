@@ -238,10 +238,9 @@ double Layer<T>::set_factors() {
 template <class T>
 void Layer<T>::scale_rows(const Team& team, T* rows) const {
   const auto [begin, end] = share_of_samples(team);
-  for (std::size_t i = begin; i < end; ++i) {
+  for (std::size_t i = begin; i < end; ++i)
     kernels.scale_row(batch.dim, static_cast<T>(row_scale_[i]), static_cast<T>(row_factor_[i]),
                       rows + i * stride);
-  }
   team.wait();
 }
 

@@ -70,7 +70,7 @@ class Layer {
   /// Threads worth starting for this many multiply-adds.
   int threads_for(double work_items) const { return worth_threads(work_items) ? n_threads : 1; }
   /// For attend() and `products` products of n x d with d x width.
-  int threads_for(double products, std::size_t width) const {
+  int threads_for_products(double products, std::size_t width) const {
     const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
     const auto tokens = static_cast<double>(batch.total_tokens());
     return threads_for((2.0 * tokens + products * n * static_cast<double>(width)) * d);

@@ -117,7 +117,7 @@ struct Objective<T>::Impl {
     if (want_rows && rows.empty()) rows = layer.zero_rows();
     if (want_rows) out.gradient.resize(d * d);
     T* g = want_rows ? rows.data() : nullptr;
-    with_team(layer.threads_for(want_rows ? 2.0 : 1.0, d), [&](const Team& team) {
+    with_team(layer.threads_for_products(want_rows ? 2.0 : 1.0, d), [&](const Team& team) {
       project(team, weights);
       layer.attend(team, projected.data(), g);
       if (!layer.conclude(team, out, want)) return;
@@ -151,7 +151,7 @@ std::vector<double> Objective<T>::attention(const T* weights) {
   if (weights == nullptr) throw InvalidArgument("weights", "null");
   Impl& me = *impl_;
   me.prepare();
-  with_team(me.layer.threads_for(1.0, me.layer.batch.dim),
+  with_team(me.layer.threads_for_products(1.0, me.layer.batch.dim),
             [&](const Team& team) { me.project(team, weights); });
   return me.layer.attention(me.projected.data());
 }
@@ -179,7 +179,7 @@ const std::string& Objective<T>::isa() const {
 }
 template <class T>
 int Objective<T>::threads_used() const {
-  return impl_->layer.threads_for(2.0, impl_->layer.batch.dim);
+  return impl_->layer.threads_for_products(2.0, impl_->layer.batch.dim);
 }
 template <class T>
 double Objective<T>::optimal_loss() const {

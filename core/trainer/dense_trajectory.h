@@ -29,7 +29,7 @@ class DenseTrajectory final : public Trajectory<T> {
         projected_(pass_.zero_rows()),
         rows_(pass_.zero_rows()),
         squares_(dim_),
-        n_threads_(layer.threads_for(2.0, dim_)) {
+        n_threads_(layer.threads_for_products(2.0, dim_)) {
     if (along_gradient && master_.empty() && pass_.transposed() && pays_without_gradient(layer)) {
       gram_norm_.emplace(layer);
       if (!gram_norm_->is_usable()) gram_norm_.reset();

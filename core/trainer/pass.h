@@ -90,7 +90,7 @@ class Pass {
       outer_product_by_samples(team, g, out, d, false, T(1));
   }
   void outer_product(const T* g, T* out) const {
-    with_team(layer_.threads_for(1.0, layer_.batch.dim),
+    with_team(layer_.threads_for_products(1.0, layer_.batch.dim),
               [&](const Team& team) { outer_product(team, g, out); });
   }
   /// w += scale sum_i g_i z_i^T, w with rows of stride ldw; sample by sample only.
@@ -102,7 +102,7 @@ class Pass {
     const std::size_t n = layer_.batch.n_samples, cols = lanes_ ? layer_.n_lanes() : n;
     std::vector<T> gram(n * cols, T(0));
     const T* z = layer_.queries.data();
-    for_each_block(n, n, layer_.threads_for(1.0, n), [&](Block block) {
+    for_each_block(n, n, layer_.threads_for_products(1.0, n), [&](Block block) {
       layer_.kernels.product_nt({block.n_rows, block.n_cols, layer_.batch.dim, z + block.row * layer_.stride,
                                  layer_.stride, z + block.col * layer_.stride, layer_.stride,
                                  gram.data() + block.row * cols + block.col, cols});

@@ -15,7 +15,9 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   }
   Form form() const override { return Form::query_span; }
   typename Trajectory<T>::Shape gradient_shape() const override { return {pass_.n_rows(), pass_.n_cols()}; }
-  int n_threads() const override { return this->layer_.threads_for(1.0, this->layer_.batch.n_samples); }
+  int n_threads() const override {
+    return this->layer_.threads_for_products(1.0, this->layer_.batch.n_samples);
+  }
 
  private:
   void attend(const Team& team, T* gradient) override {
@@ -30,7 +32,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
     std::vector<T> v(pass_.size(), T(0));
     const std::size_t d = this->layer_.batch.dim;
     const std::vector<T> w = pass_.laid_out(std::vector<T>(weights, weights + d * d));
-    with_team(this->layer_.threads_for(1.0, d),
+    with_team(this->layer_.threads_for_products(1.0, d),
               [&](const Team& team) { pass_.project(team, w.data(), d, v.data()); });
     return v;
   }

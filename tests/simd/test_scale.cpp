@@ -8,22 +8,17 @@
 #include <random>
 #include <vector>
 
+#include "core/reference/kernels.h"
 #include "simd/dispatch.h"
 #include "support/guarded.h"
 #include "support/isas.h"
 
 namespace {
 
+namespace reference = softstep::reference;
 using softstep::simd::Isa;
 using softstep::test::for_each_isa;
 using softstep::test::Guarded;
-
-// (x a) b, each product rounded to T: what both kernels are, to the bit.
-template <class T>
-T scaled(T x, T a, T b) {
-  const volatile T first = x * a;
-  return first * b;
-}
 
 template <class T>
 bool same(T a, T b) {
@@ -63,7 +58,7 @@ TEMPLATE_TEST_CASE("scale_row multiplies by one factor after the other and touch
         isa.kernels<T>().scale_row(n, a, b, x.data() + 1);
         REQUIRE(same(x[0], before[0]));
         for (std::size_t k = 1; k <= n; ++k)
-          if (!same(x[k], scaled(before[k], a, b))) FAIL("element " << k - 1 << " of " << n);
+          if (!same(x[k], reference::scale_row<T>(a, b, before[k]))) FAIL("element " << k - 1 << " of " << n);
       }
   });
 }
@@ -92,7 +87,7 @@ TEMPLATE_TEST_CASE("scale_lanes multiplies the lanes it is given, each by its ow
             for (std::size_t i = 0; i < n; ++i) {
               const T was = before[j * n + i];
               const bool meant = i >= begin && i < end;
-              const T wanted = meant ? scaled(was, static_cast<T>(a[i]), static_cast<T>(b[i])) : was;
+              const T wanted = meant ? reference::scale_lanes<T>(a[i], b[i], was) : was;
               if (!same(x[j * n + i], wanted)) FAIL("row " << j << ", lane " << i << " of " << n);
             }
         }
