@@ -22,19 +22,19 @@ class Contest {
  public:
   explicit Contest(const Shape& shape)
       : shape_(shape), objective_(signal_noise<T>(shape).view(), one_thread()) {
-    options_.rule = parse_rule("ngd");
+    options_.rules = {parse_rule("ngd")};
     options_.trace_rows_per_decade = 0;
     start_ = early_state(objective_, "ngd");
   }
 
   /// The worst of all forms: one step of each against the exact gradient.
   double worst_over_bound() {
-    const ExactStep<T> exact(signal_noise<T>(shape_).view(), start_.weights);
+    const ExactStep<T> exact(signal_noise<T>(shape_).view(), start_.blocks[0]);
     double worst = 0.0;
     for (const FormRow& form : forms) {
       TrainState<T> after = start_;
       const TrainSummary one = run(form.form, after, 1);
-      worst = worse(worst, exact.worst_over_bound(after.weights, one.last.step_length));
+      worst = worse(worst, exact.worst_over_bound(after.blocks[0], one.last.step_length));
     }
     return worst;
   }
@@ -67,8 +67,8 @@ class Contest {
   }
 
  private:
-  static ObjectiveOptions one_thread() {
-    ObjectiveOptions options;
+  static AttentionOptions one_thread() {
+    AttentionOptions options;
     options.n_threads = 1;
     return options;
   }
@@ -86,7 +86,7 @@ class Contest {
   }
 
   Shape shape_;
-  Objective<T> objective_;
+  AttentionModel<T> objective_;
   TrainerOptions options_;
   TrainState<T> start_;
 };

@@ -24,10 +24,10 @@ template <class T>
 double distance_from_own_step(const BatchView<T>& batch, const std::string& name, const TrainState<T>& start,
                               const std::vector<T>& after) {
   const std::size_t d = batch.dim;
-  Objective<T> objective(batch);
+  AttentionModel<T> objective(batch);
   Evaluation<T> now;
-  objective.evaluate(start.weights.data(), now);
-  RuleState memory = start.rule_state;
+  objective.evaluate(start.blocks, now);
+  RuleState memory = start.rule_states[0];
   memory.direction.clear();
   // What a dense trainer remembers may be transposed, as the gradient it showed.
   const auto step_with = [&](bool transposed) {
@@ -37,12 +37,12 @@ double distance_from_own_step(const BatchView<T>& batch, const std::string& name
           for (std::size_t c = 0; c < r; ++c) std::swap(x[r * d + c], x[c * d + r]);
       return x;
     };
-    const std::vector<T> gradient = laid_out(now.gradient), w = laid_out(start.weights),
+    const std::vector<T> gradient = laid_out(now.gradients[0].values), w = laid_out(start.blocks[0]),
                          moved = laid_out(after);
     RuleState state = memory;
     const Step<T> step = make_step_rule<T>(parse_rule(name))
-                             ->step({start.step, now.loss_gap, gradient.data(), d, d, now.gradient_exponent,
-                                     now.gradient_norm, w.data()},
+                             ->step({start.step, now.loss_gap, gradient.data(), d, d,
+                                     now.gradients[0].exponent, now.gradients[0].norm, w.data()},
                                     state);
     double squared = 0;
     for (std::size_t k = 0; k < d * d; ++k) {
@@ -91,12 +91,12 @@ class StepCase {
  public:
   explicit StepCase(const Shape& shape) : batch_(signal_noise<T>(shape).view()) {}
 
-  Objective<T>& objective(int threads) {
+  AttentionModel<T>& objective(int threads) {
     auto& known = objectives_[threads];
     if (!known) {
-      ObjectiveOptions how;
+      AttentionOptions how;
       how.n_threads = threads;
-      known = std::make_unique<Objective<T>>(batch_, how);
+      known = std::make_unique<AttentionModel<T>>(batch_, how);
     }
     return *known;
   }
@@ -113,13 +113,13 @@ class StepCase {
   /// To be filled in by the first repetition.
   RunPlan& plan(const std::string& label) { return plans_[label]; }
   const StepParts& parts() {
-    if (!parts_) parts_ = measure_parts(softstep::Layer<T>::of(objective(1)));
+    if (!parts_) parts_ = measure_parts(objective(1));
     return *parts_;
   }
 
  private:
   const BatchView<T>& batch_;
-  std::map<int, std::unique_ptr<Objective<T>>> objectives_;
+  std::map<int, std::unique_ptr<AttentionModel<T>>> objectives_;
   std::map<std::string, TrainState<T>> starts_;
   std::map<std::string, RunPlan> plans_;
   std::optional<ExactStep<T>> exact_;
@@ -136,12 +136,12 @@ template <class T>
 void measure(benchmark::State& state, const std::string& label, const std::string& rule, const FormRow& form,
              const Shape& shape, int threads) {
   StepCase<T>& given = step_case<T>(shape);
-  Objective<T>& objective = given.objective(threads);
+  AttentionModel<T>& objective = given.objective(threads);
   TrainerOptions options;
   options.form = form.form;
-  options.rule = parse_rule(rule);
+  options.rules = {parse_rule(rule)};
   options.trace_rows_per_decade = 0;
-  const bool along_gradient = make_step_rule<T>(options.rule)->moves_along_gradient();
+  const bool along_gradient = make_step_rule<T>(options.rules[0])->moves_along_gradient();
   const auto run_from = [&](TrainState<T>& from, std::int64_t n_steps) {
     options.n_steps = n_steps;
     return train(objective, from, options);
@@ -151,8 +151,8 @@ void measure(benchmark::State& state, const std::string& label, const std::strin
   const auto check = [&] {
     TrainState<T> after = start;
     const TrainSummary one = run_from(after, 1);
-    if (!along_gradient) return distance_from_own_step(objective.batch(), rule, start, after.weights);
-    return given.exact().worst_over_bound(after.weights, one.last.step_length);
+    if (!along_gradient) return distance_from_own_step(objective.batch(), rule, start, after.blocks[0]);
+    return given.exact().worst_over_bound(after.blocks[0], one.last.step_length);
   };
   if (!verified_once(state, label, check)) return;
 

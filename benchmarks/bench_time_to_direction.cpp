@@ -39,18 +39,18 @@ void measure(benchmark::State& state, const std::string& rule) {
   const BatchView<T>& data = signal_noise<T>(demo).view();
   const MaxMarginResult limit = solve_max_margin(data);
   if (!verified(state, limit.status == MaxMarginStatus::optimal ? 0.0 : 2.0, 1.0)) return;
-  Objective<T> objective(data);
+  AttentionModel<T> objective(data);
   TrainerOptions options;
-  options.rule = parse_rule(rule);
+  options.rules = {parse_rule(rule)};
   options.n_steps = n_steps;
   options.trace_rows_per_decade = 0;
-  options.reference = limit.weights;
+  options.references = {limit.weights};
   for (const Target& target : targets) options.thresholds.push_back(target.one_minus_cos);
   options.stop_one_minus_cos = options.thresholds.back();
 
   TrainState<T> run;
   const auto whole_run = [&] {
-    run = initial_state<T>(nullptr, demo.dim);
+    run = initial_state(objective);
     return train(objective, run, options);
   };
   // Every threshold said to be reached at step k: a run of k steps must be there, and one of k - 1 not yet.
@@ -58,13 +58,13 @@ void measure(benchmark::State& state, const std::string& rule) {
   const double rounding = 2 * unit_roundoff<T>;
   for (const TrainSummary::Crossing& crossing : whole_run().time_to) {
     const auto distance_after = [&](std::int64_t steps) {
-      TrainState<T> again = initial_state<T>(nullptr, demo.dim);
+      TrainState<T> again = initial_state(objective);
       TrainerOptions shorter = options;
       shorter.thresholds.clear();
       shorter.stop_one_minus_cos = 0;
       shorter.n_steps = steps;
       train(objective, again, shorter);
-      return one_minus_cos(again.weights, limit.weights);
+      return one_minus_cos(again.blocks[0], limit.weights);
     };
     if (!verified(state, distance_after(crossing.step), crossing.threshold * (1 + 1e-6) + rounding)) return;
     if (!verified(state, crossing.threshold, distance_after(crossing.step - 1) * (1 + 1e-6) + rounding))

@@ -45,13 +45,13 @@ std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, c
 /// Where a rule is after three steps of the dense form from W = 0, as if it were the start of a run: with steps behind it, `auto`
 /// would go on in their form.
 template <class T>
-TrainState<T> early_state(Objective<T>& objective, const std::string& rule) {
+TrainState<T> early_state(AttentionModel<T>& objective, const std::string& rule) {
   TrainerOptions options;
   options.form = Form::dense;
-  options.rule = parse_rule(rule);
+  options.rules = {parse_rule(rule)};
   options.trace_rows_per_decade = 0;
   options.n_steps = 3;
-  TrainState<T> state = initial_state<T>(nullptr, objective.batch().dim);
+  TrainState<T> state = initial_state(objective);
   train(objective, state, options);
   state.step = 0;
   return state;
@@ -65,14 +65,14 @@ class ExactStep {
       : batch_(batch),
         weights_(std::move(weights)),
         rows_(gradient_rows(batch, score_tokens(batch), weights_)) {
-    Objective<T> objective(batch);
+    AttentionModel<T> objective(batch);
     Evaluation<T> now;
-    objective.evaluate(weights_.data(), now);
-    norm_ = now.gradient_norm_scaled().value();
+    objective.evaluate(std::span<const T>(weights_), now);
+    norm_ = now.gradients[0].norm_scaled().value();
   }
 
   /// A step to `after` must have gone along the gradient: at about 500 entries the worst distance from -length G / |G|, over
-  /// |G|'s rounding bound (8 (d + T) u, softstep/objective.h) and that of the addition.
+  /// |G|'s rounding bound (8 (d + T) u, softstep/attention_model.h) and that of the addition.
   double worst_over_bound(const std::vector<T>& after, double length) const {
     const std::size_t d = batch_.dim;
     const double gradient_bound = 8 * static_cast<double>(d + batch_.n_tokens) * length;

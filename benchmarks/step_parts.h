@@ -6,8 +6,9 @@
 #include <chrono>
 #include <limits>
 
-#include "core/trainer/pass.h"
-#include "core/trainer/trajectory.h"
+#include "core/models/attention_parts.h"
+#include "core/trainer/forms/choose_form.h"
+#include "core/trainer/forms/pass.h"
 #include "support.h"
 
 namespace softstep::bench {
@@ -39,32 +40,32 @@ double seconds_of(Part part) {
   return best;
 }
 
-/// In the layout and with the row strides of the trainer's dense form. `layer`: of an objective with one thread.
+/// In the layout and with the row strides of the trainer's dense form. `model`: with one thread.
 template <class T>
-StepParts measure_parts(softstep::Layer<T>& layer) {
-  const Pass<T> pass(layer, fits_lanes(layer));
-  const bool without_gradient = pass.transposed() && pays_without_gradient(layer);
-  const std::size_t d = layer.batch.dim, stride = without_gradient ? layer.stride : d;
+StepParts measure_parts(const AttentionModel<T>& model) {
+  const AttentionData<T>& data = model.parts().data;
+  Pass<T> pass(data, fits_lanes(data));
+  const bool without_gradient = pass.transposed() && pays_without_gradient(data);
+  const std::size_t d = data.batch.dim, stride = without_gradient ? data.stride : d;
   std::vector<T> w = uniform<T>(d * stride, -1, 1, 5), g(without_gradient ? 0 : d * d);
-  LargeArray<T> v = pass.zero_rows(), rows = pass.zero_rows();
   const Team alone;
   StepParts out;
-  pass.project(alone, w.data(), stride, v.data());
+  pass.project(alone, w.data(), stride, pass.projected());
   out.attention = seconds_of([&] {
-    pass.attend(alone, v.data(), rows.data());
+    pass.attend(alone, true);
     benchmark::ClobberMemory();
   });
   const T step = T(1e-6);
   out.products = seconds_of([&] {
-    pass.project(alone, w.data(), stride, v.data());
+    pass.project(alone, w.data(), stride, pass.projected());
     if (without_gradient)
-      pass.add_outer_product(alone, step, rows.data(), w.data(), stride);
+      pass.add_outer_product(alone, step, pass.rows(), w.data(), stride);
     else
-      pass.outer_product(alone, rows.data(), g.data());
+      pass.outer_product(alone, pass.rows(), g.data());
     benchmark::ClobberMemory();
   });
   out.update = without_gradient ? 0.0 : seconds_of([&] {
-    layer.kernels.axpy(d * d, step, g.data(), w.data());
+    data.kernels.axpy(d * d, step, g.data(), w.data());
     benchmark::ClobberMemory();
   });
   return out;

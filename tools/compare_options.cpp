@@ -36,7 +36,7 @@ CompareSettings CompareOptions::settings(std::vector<RuleSettings> chosen) const
   settings.rules = std::move(chosen);
   settings.run = run;
   settings.init = parse_init(run.init);
-  settings.objective = run.objective(1);
+  settings.layer = run.layer(1);
   settings.data = data;
   settings.model = model;
   settings.n_threads = resolved_threads(threads);

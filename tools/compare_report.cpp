@@ -134,14 +134,14 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   json["master"] = settings.run.master;
   json["form"] = settings.run.form;
   json["token_storage"] = settings.run.token_storage;
-  json["isa"] = settings.objective.isa;
+  json["isa"] = settings.layer.isa;
   json["threads"] = settings.n_threads;
   json["compiler"] = compiler();
   json["init"] = settings.run.init;
   json["loss_function"] = settings.run.loss;
   json["lstar"] = settings.run.lstar;
-  if (settings.objective.optimal_loss == OptimalLoss::value)
-    json["lstar_value"] = number(settings.objective.optimal_loss_value);
+  if (settings.layer.optimal_loss == OptimalLoss::value)
+    json["lstar_value"] = number(settings.layer.optimal_loss_value);
   json["references"] = Json::array();
   for (const CompareSeed& seed : result.seeds) {
     Json reference = {{"seed", seed.seed}};
@@ -190,7 +190,7 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
   const std::size_t n_seeds = result.seeds.size();
   std::string text = data_text(settings, result) + "; " + std::to_string(n_seeds) +
                      (n_seeds == 1 ? " seed; " : " seeds; ") + settings.run.precision + ", " +
-                     settings.objective.isa + "\n\n" + table(rows) + "\n";
+                     settings.layer.isa + "\n\n" + table(rows) + "\n";
   text += n_seeds == 1 ? "One run each.\n" : "Medians over the seeds.\n";
   text +=
       "1-cos: angle between W and the max-margin direction; p: smallest attention on an optimal token; s to "

@@ -112,15 +112,15 @@ class Runs {
 
   void run_one(const Source& source, CompareSeed& seed, std::size_t r) const {
     const BatchView<T>& view = source.data.view();
-    Objective<T> objective(view, settings_.objective);
+    const AttentionModel<T> model(view, settings_.layer);
     TrainerOptions options;
-    options.rule = settings_.rules[r];
+    options.rules = {settings_.rules[r]};
     options.n_steps = settings_.run.n_steps;
     options.master_weights = settings_.run.master_weights();
     options.form = parse_form(settings_.run.form);
     options.trace_rows_per_decade = static_cast<int>(settings_.run.trace_rows_per_decade);
     if (is_direction(source.reference)) {
-      options.reference = source.reference.weights;
+      options.references = {source.reference.weights};
       options.thresholds.assign(std::begin(thresholds), std::end(thresholds));
     }
     CompareRun& run = seed.runs[r];
@@ -128,13 +128,12 @@ class Runs {
       run.trace.push_back(record);
       return !interrupted();
     };
-    options.progress = [](std::int64_t) { return !interrupted(); };
-    const std::vector<double> start = settings_.init.weights(view.dim, seed.seed);
-    TrainState<T> state = initial_state<T>(start.data(), view.dim, options.master_weights);
-    run.summary = train(objective, state, options);
-    const TokenScores& scores = objective.token_scores();
-    run.margin = state.master_weights.empty() ? normalized_margin(view, scores, state.weights.data())
-                                              : normalized_margin(view, scores, state.master_weights.data());
+    options.progress = [](const Progress&) { return !interrupted(); };
+    TrainState<T> state =
+        initial_state(model, {settings_.init.weights(view.dim, seed.seed)}, options.master_weights);
+    run.summary = train(model, state, options);
+    const TokenScores& scores = model.token_scores();
+    run.margin = normalized_margin(view, scores, state.values(0).data());
     if (r != 0) return;
     seed.unique_optimal_tokens = scores.not_unique.empty();
     seed.reference = reference_json(source.reference);

@@ -18,9 +18,9 @@ struct CompareSettings {
   std::vector<RuleSettings> rules;
   RunOptions run;  ///< its seed is the first seed
   Init init;
-  ObjectiveOptions objective;  ///< one thread
-  DataOptions data;            ///< a file, or else
-  ModelOptions model;          ///< a model, made anew for each seed
+  AttentionOptions layer;  ///< one thread
+  DataOptions data;        ///< a file, or else
+  ModelOptions model;      ///< a model, made anew for each seed
   bool from_file = false;
   int n_seeds = 10;
   int n_threads = 1;  ///< runs at a time

@@ -162,10 +162,10 @@ int run_fit(Options& options) {
   settings.rules = parse_rules(options.rules);
   check_rules(settings.rules);
   settings.n_seeds = static_cast<int>(options.seeds);
-  settings.objective.loss = parse_loss(options.loss);
-  settings.objective.optimal_loss = OptimalLoss::zero;
+  settings.layer.loss = parse_loss(options.loss);
+  settings.layer.optimal_loss = OptimalLoss::zero;
   force_isa(options.isa);
-  settings.objective.isa = active_isa();
+  settings.layer.isa = active_isa();
   const Init init = parse_init(options.init);
   if (init.kind == Init::Kind::file)
     throw InvalidArgument("--init", options.init + " (need zero or normal:STD)");

@@ -5,7 +5,7 @@
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
-#include "softstep/model_trainer.h"
+#include "softstep/trainer.h"
 
 namespace softstep::program {
 
@@ -45,32 +45,29 @@ class Fits {
 
  private:
   void run_one(std::size_t rule, std::size_t k, FitRun& run) const {
-    AttentionModelOptions options;
-    options.objective = settings_.objective;
+    AttentionOptions options = settings_.layer;
     options.train_decoder = true;
     const auto model = make_attention_model(train_.view(), options);
     const auto test = make_attention_model(test_.view(), options);
     run.seed = settings_.seed + k;
-    ModelTrainerOptions trainer;
+    TrainerOptions trainer;
     trainer.rules = {settings_.rules[rule]};
     trainer.batch_size = static_cast<std::size_t>(settings_.batch_size);
     trainer.batch_seed = run.seed;
     trainer.trace_rows_per_decade = 0;
     trainer.n_steps = (n_samples_ + settings_.batch_size - 1) / settings_.batch_size;
-    trainer.progress = [](std::int64_t) { return !interrupted(); };
-    ModelState<T> state = normal_state(*model, settings_.init_std, run.seed);
+    trainer.progress = [](const Progress&) { return !interrupted(); };
+    TrainState<T> state = normal_state(*model, settings_.init_std, run.seed);
     for (std::int64_t epoch = 0; epoch <= settings_.n_epochs && !interrupted(); ++epoch) {
       if (epoch > 0 && train(*model, state, trainer).status != TrainStatus::max_iterations) return;
       run.epochs.push_back(measure(*model, *test, state));
     }
   }
 
-  static Epoch measure(Model<T>& model, Model<T>& test, const ModelState<T>& state) {
-    std::vector<const T*> at;
-    for (const std::vector<T>& block : state.blocks) at.push_back(block.data());
-    ModelEvaluation<T> on_train, on_test;
-    model.evaluate(at, on_train, want_loss_gap);
-    test.evaluate(at, on_test, want_loss_gap);
+  static Epoch measure(Model<T>& model, Model<T>& test, const TrainState<T>& state) {
+    Evaluation<T> on_train, on_test;
+    model.evaluate(state.blocks, on_train, want_loss);
+    test.evaluate(state.blocks, on_test, want_loss);
     return {state.step,
             on_train.loss,
             on_train.accuracy,

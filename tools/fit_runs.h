@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "softstep/objective.h"
+#include "softstep/attention_model.h"
 #include "softstep/step_rules.h"
 
 namespace softstep::program {
@@ -15,7 +15,7 @@ namespace softstep::program {
 struct FitSettings {
   std::string train, test, precision = "f32";
   std::vector<RuleSettings> rules;
-  ObjectiveOptions objective;  ///< one thread
+  AttentionOptions layer;  ///< one thread
   double init_std = 0.0;
   std::int64_t n_epochs = 20, batch_size = 32;
   std::uint64_t seed = 0;

@@ -69,10 +69,13 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
 
 template <class T>
 std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>& batch,
-                                     const ObjectiveOptions& objective) {
-  if (flags.kind == "logistic") return make_logistic_model(batch, objective);
-  AttentionModelOptions options;
-  options.objective = objective;
+                                     const AttentionOptions& layer) {
+  if (flags.kind == "logistic")
+    return make_linear_model(batch, {.loss = layer.loss,
+                                     .optimal_loss = layer.optimal_loss,
+                                     .optimal_loss_value = layer.optimal_loss_value,
+                                     .isa = layer.isa});
+  AttentionOptions options = layer;
   options.train_decoder = flags.joint;
   if (flags.rank_option->count() != 0) {
     options.key_query = KeyQuery::factored;
@@ -132,9 +135,9 @@ ModelReferences solve_references(const ModelFlags& flags, const BatchView<T>& ba
 }
 
 template std::unique_ptr<Model<float>> make_model(const ModelFlags&, const BatchView<float>&,
-                                                  const ObjectiveOptions&);
+                                                  const AttentionOptions&);
 template std::unique_ptr<Model<double>> make_model(const ModelFlags&, const BatchView<double>&,
-                                                   const ObjectiveOptions&);
+                                                   const AttentionOptions&);
 template ModelReferences solve_references(const ModelFlags&, const BatchView<float>&, int);
 template ModelReferences solve_references(const ModelFlags&, const BatchView<double>&, int);
 

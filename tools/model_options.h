@@ -9,8 +9,9 @@
 
 #include "options.h"
 #include "output.h"
-#include "softstep/model.h"
-#include "softstep/model_trainer.h"
+#include "softstep/attention_model.h"
+#include "softstep/linear_model.h"
+#include "softstep/trainer.h"
 
 namespace softstep::program {
 
@@ -36,7 +37,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags);
 /// The model that the flags ask for. Throws InvalidArgument.
 template <class T>
 std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>& batch,
-                                     const ObjectiveOptions& objective);
+                                     const AttentionOptions& layer);
 
 /// The max-margin directions of what the model watches, in its order; empty where there is none, with a note why.
 struct ModelReferences {

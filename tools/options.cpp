@@ -272,8 +272,8 @@ void add_run_options(CLI::App& app, RunOptions& run) {
             "Traced steps per factor of ten, log-spaced; 0: only the first and the last");
 }
 
-ObjectiveOptions RunOptions::objective(int n_threads) const {
-  ObjectiveOptions options;
+AttentionOptions RunOptions::layer(int n_threads) const {
+  AttentionOptions options;
   options.loss = parse_loss(loss);
   options.optimal_loss = parse_optimal_loss(lstar);
   const bool has_value = lstar_value_option->count() != 0;
@@ -284,8 +284,8 @@ ObjectiveOptions RunOptions::objective(int n_threads) const {
   options.optimal_loss_value = lstar_value;
   options.n_threads = n_threads;
   force_isa(isa);
-  options.token_storage = parse_stored_tokens(token_storage);
-  if (options.token_storage != StoredTokens::working && precision != "f32")
+  options.token_storage = parse_token_storage(token_storage);
+  if (options.token_storage != TokenStorage::working && precision != "f32")
     throw InvalidArgument("--token-storage", token_storage + " goes with --precision f32 only");
   options.isa = active_isa();
   options.validate();

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "softstep/attention_model.h"
 #include "softstep/dataset.h"
-#include "softstep/objective.h"
 #include "softstep/step_rules.h"
 #include "softstep/trainer.h"
 
@@ -90,7 +90,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
 
   /// Throws InvalidArgument; also forces the instruction set.
-  ObjectiveOptions objective(int n_threads) const;
+  AttentionOptions layer(int n_threads) const;
   MasterWeights master_weights() const;
 };
 void add_run_options(CLI::App& app, RunOptions& run);

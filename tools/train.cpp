@@ -63,46 +63,40 @@ Reference find_reference(const Options& options, const BatchView<T>& batch, int 
 }
 
 template <class T>
-TrainState<T> first_state(const Options& options, std::size_t dim, const RuleSettings& rule) {
-  const bool master_given = options.master->count() != 0;
+TrainState<T> first_state(const Options& options, const AttentionModel<T>& model,
+                          const TrainerOptions& trainer) {
   if (options.resume.empty())
-    return initial_state<T>(parse_init(options.run.init).weights(dim, options.run.seed).data(), dim,
-                            options.run.master_weights());
-  TrainState<T> state = load_state<T>(options.resume, dim, rule);
-  const std::string saved = state.master_weights.empty() ? "working" : "float64";
-  if (master_given && sizeof(T) < sizeof(double) && options.run.master != saved)
+    return initial_state(model, {parse_init(options.run.init).weights(model.batch().dim, options.run.seed)},
+                         options.run.master_weights());
+  TrainState<T> state = load_state<T>(options.resume, model, trainer);
+  const std::string saved = state.has_masters() ? "float64" : "working";
+  if (options.master->count() != 0 && sizeof(T) < sizeof(double) && options.run.master != saved)
     throw InvalidArgument(
         "--master", options.run.master + ", but the state in " + options.resume + " was saved with " + saved);
   return state;
 }
 
 template <class T>
-std::vector<double> final_weights(const TrainState<T>& state) {
-  if (!state.master_weights.empty()) return state.master_weights;
-  return std::vector<double>(state.weights.begin(), state.weights.end());
-}
-
-template <class T>
-int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOptions& objective_options) {
+int train_as(const Options& options, const RuleSettings& rule, const AttentionOptions& layer) {
   const Dataset<T> data = load_data<T>(options.data);
   const std::size_t dim = data.view().dim;
-  Objective<T> objective(data.view(), objective_options);
-  TrainState<T> state = first_state<T>(options, dim, rule);
+  const AttentionModel<T> model(data.view(), layer);
+  TrainerOptions trainer;
+  trainer.rules = {rule};
+  trainer.n_steps = options.run.n_steps;
+  trainer.form = parse_form(options.run.form);
+  trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
+  TrainState<T> state = first_state<T>(options, model, trainer);
+  // The state's own way of keeping weights, which a resumed run takes over.
+  trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
-  Reference reference = find_reference<T>(options, data.view(), objective_options.n_threads);
+  Reference reference = find_reference<T>(options, data.view(), layer.n_threads);
   if (reference.interrupted) {
     note("interrupted before the first step; nothing was written");
     return interrupt_exit_code();
   }
 
-  TrainerOptions trainer;
-  trainer.rule = rule;
-  trainer.n_steps = options.run.n_steps;
-  // The state's own way of keeping weights, which a resumed run takes over.
-  trainer.master_weights = state.master_weights.empty() ? MasterWeights::working : MasterWeights::float64;
-  trainer.form = parse_form(options.run.form);
-  trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
-  trainer.reference = reference.weights;
+  trainer.references = {reference.weights};
   trainer.stop_one_minus_cos = reference.weights.empty() ? 0.0 : options.stop_one_minus_cos;
   TrainProgress progress(state.step, trainer.n_steps);
   std::string trace = std::string(trace_columns) + "\n";
@@ -110,19 +104,19 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
     trace += trace_row(record) + "\n";
     return progress.at_row(record);
   };
-  trainer.progress = [&](std::int64_t step) { return progress.at_step(step); };
-  const TrainSummary summary = train(objective, state, trainer);
+  trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
+  const TrainSummary summary = train(model, state, trainer);
   progress.clear();
 
-  const std::vector<double> weights = final_weights(state);
-  const TokenScores& scores = objective.token_scores();
+  const std::vector<double> weights = state.values(0);
+  const TokenScores& scores = model.token_scores();
   const double margin = normalized_margin(data.view(), scores, weights.data());
-  const bool wide = sizeof(T) == sizeof(double) || !state.master_weights.empty();
+  const bool wide = sizeof(T) == sizeof(double) || state.has_masters();
   if (!options.trace.empty()) write_file(options.trace, trace);
   if (!options.out.empty()) save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32);
-  if (!options.save_state.empty()) save_state(options.save_state, state, rule);
+  if (!options.save_state.empty()) save_state(options.save_state, model, state, trainer);
 
-  const std::string master = state.master_weights.empty() ? "working" : "float64";
+  const std::string master = state.has_masters() ? "float64" : "working";
   Json json;
   json["status"] = to_string(summary.status);
   json["rule"] = rule.rule;
@@ -131,11 +125,11 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   json["master"] = master;
   json["form"] = to_string(summary.form);
   json["token_storage"] = options.run.token_storage;
-  json["isa"] = objective.isa();
-  json["threads"] = objective_options.n_threads;
+  json["isa"] = model.isa();
+  json["threads"] = layer.n_threads;
   json["threads_used"] = summary.threads_used;
   add_run(json, summary, margin);
-  json["optimal_loss"] = number(objective.optimal_loss());
+  json["optimal_loss"] = number(summary.last.optimal_loss);
   json["loss_function"] = options.run.loss;
   json["lstar"] = options.run.lstar;
   json["reference"] = reference.json;
@@ -147,7 +141,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
       {"status", to_string(summary.status)},
       {"rule", rule_label(rule)},
       {"on", options.run.precision + ", master weights " + master + ", " + to_string(summary.form) + ", " +
-                 objective.isa() + ", threads " + std::to_string(objective_options.n_threads)},
+                 model.isa() + ", threads " + std::to_string(layer.n_threads)},
       {"steps", std::to_string(summary.steps) + " in " + rounded(summary.seconds, 4) + " s (" +
                     rounded(steps_per_second(summary), 4) + " steps/s)" +
                     (last.step != summary.steps ? ", now at step " + std::to_string(last.step) : "")},
@@ -172,7 +166,7 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
 
 int run_train(const Options& options) {
   const RuleSettings rule = options.rule.settings();
-  ObjectiveOptions objective = options.run.objective(resolved_threads(options.threads));
+  AttentionOptions layer = options.run.layer(resolved_threads(options.threads));
   if (!options.resume.empty() && options.init->count() != 0)
     throw InvalidArgument("--init", "does not go with --resume: the state has its weights");
   const Init init = parse_init(options.run.init);
@@ -195,9 +189,9 @@ int run_train(const Options& options) {
   // A state may be continued in place.
   outputs.add("--save-state", options.save_state);
   if (options.json != "-") outputs.add("--json", options.json);
-  if (options.model.any()) return run_train_model(options, rule, objective);
-  return options.run.precision == "f64" ? train_as<double>(options, rule, objective)
-                                        : train_as<float>(options, rule, objective);
+  if (options.model.any()) return run_train_model(options, rule, layer);
+  return options.run.precision == "f64" ? train_as<double>(options, rule, layer)
+                                        : train_as<float>(options, rule, layer);
 }
 
 }  // namespace

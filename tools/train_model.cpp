@@ -24,8 +24,7 @@ Dataset<T> model_data(const TrainOptions& options) {
 }
 
 template <class T>
-ModelState<T> first_state(const TrainOptions& options, const Model<T>& model,
-                          const ModelTrainerOptions& trainer) {
+TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, const TrainerOptions& trainer) {
   if (!options.resume.empty()) return load_state<T>(options.resume, model, trainer);
   const Init init = parse_init(options.run.init);
   if (init.kind == Init::Kind::file)
@@ -40,7 +39,7 @@ ModelState<T> first_state(const TrainOptions& options, const Model<T>& model,
 }
 
 // Columns of the trace after those of every run.
-std::string more_columns(const std::vector<Observable>& observables) {
+std::string more_columns(const std::vector<Observable> observables) {
   std::string text = ",log10_loss,accuracy";
   for (std::size_t k = 1; k < observables.size(); ++k)
     text += "," + observables[k].name + "_norm,log10_" + observables[k].name + "_gradient_norm," +
@@ -57,11 +56,11 @@ std::string more_cells(const TraceRecord& record) {
 }
 
 template <class T>
-void save_observables(const std::string& path, const Model<T>& model, const ModelState<T>& state) {
+void save_observables(const std::string& path, const Model<T>& model, const TrainState<T>& state) {
   std::vector<NamedTensor> tensors;
   const StoredType type = sizeof(T) == 4 && state.masters[0].empty() ? StoredType::f32 : StoredType::f64;
   for (std::size_t k = 0; k < model.observables().size(); ++k) {
-    const Observable& observable = model.observables()[k];
+    const Observable observable = model.observables()[k];
     std::vector<std::size_t> shape = {observable.n_rows};
     if (observable.n_cols != 1) shape.push_back(observable.n_cols);
     tensors.push_back({observable.name, shape, observe(model, state, k), type});
@@ -75,10 +74,10 @@ void save_observables(const std::string& path, const Model<T>& model, const Mode
 }
 
 template <class T>
-int train_as(const TrainOptions& options, const RuleSettings& rule, const ObjectiveOptions& objective) {
+int train_as(const TrainOptions& options, const RuleSettings& rule, const AttentionOptions& objective) {
   const Dataset<T> data = model_data<T>(options);
   const auto model = make_model<T>(options.model, data.view(), objective);
-  ModelTrainerOptions trainer;
+  TrainerOptions trainer;
   trainer.rules = {rule};
   if (!options.model.decoder_rule.empty()) {
     trainer.rules.assign(model->blocks().size(), rule);
@@ -93,7 +92,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Object
   trainer.n_steps = options.run.n_steps;
   trainer.master_weights = options.run.master_weights();
   trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
-  ModelState<T> state = first_state(options, *model, trainer);
+  TrainState<T> state = first_state(options, *model, trainer);
   catch_interrupts();
   ModelReferences references;
   if (options.reference == "solve")
@@ -115,7 +114,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Object
     trace += trace_row(record) + more_cells(record) + "\n";
     return progress.at_row(record);
   };
-  trainer.progress = [&](std::int64_t step) { return progress.at_step(step); };
+  trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
   const TrainSummary summary = train(*model, state, trainer);
   progress.clear();
   if (!options.trace.empty()) write_file(options.trace, trace);
@@ -145,7 +144,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Object
     json["log10_" + name + "_gradient_norm"] = number(last.others[k - 1].log10_gradient_norm);
     json[name + "_one_minus_cos"] = number(last.others[k - 1].one_minus_cos);
   }
-  json["optimal_loss"] = number(model->optimal_loss());
+  json["optimal_loss"] = number(last.optimal_loss);
   json["loss_function"] = options.run.loss;
   json["lstar"] = to_string(objective.optimal_loss);
   json["references"] = references.json;
@@ -178,7 +177,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Object
 
 }  // namespace
 
-int run_train_model(const TrainOptions& options, const RuleSettings& rule, ObjectiveOptions objective) {
+int run_train_model(const TrainOptions& options, const RuleSettings& rule, AttentionOptions objective) {
   const Form form = parse_form(options.run.form);
   if (form != Form::automatic && form != Form::dense)
     throw InvalidArgument("--form",

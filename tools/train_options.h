@@ -26,7 +26,7 @@ struct TrainOptions {
 };
 
 /// A run of a model that is not the attention layer alone (train_model.cpp). Inputs and outputs have been looked at.
-int run_train_model(const TrainOptions& options, const RuleSettings& rule, ObjectiveOptions objective);
+int run_train_model(const TrainOptions& options, const RuleSettings& rule, AttentionOptions objective);
 
 // Steps done, speed and direction on the progress line.
 class TrainProgress {

@@ -110,14 +110,14 @@ bool steps(const std::string& type) {
   const Dataset<T> data =
       convert<T>(generate({.n_samples = 20, .n_tokens = 5, .dim = 10, .equal_scores = true}));
   for (const RuleInfo& rule : step_rules()) {
-    Objective<T> objective(data.view());
+    AttentionModel<T> objective(data.view());
     TrainerOptions options;
-    options.rule = parse_rule(rule.name);
+    options.rules = {parse_rule(rule.name)};
     options.trace_rows_per_decade = 0;
     for (const std::size_t calls : {few, many}) {
       [[maybe_unused]] const char* label =
           kept("steps_100/" + rule.name + "/" + type + "#" + std::to_string(calls));
-      TrainState<T> state = initial_state<T>(nullptr, 10);
+      TrainState<T> state = initial_state(objective);
       options.n_steps = steps_per_call * static_cast<std::int64_t>(calls);
       CALLGRIND_ZERO_STATS;
       const TrainSummary summary = train(objective, state, options);

@@ -97,7 +97,7 @@ void BatchView<T>::validate() const {
   if (!multiply(dim, dim, data::max_bytes / sizeof(double), weights_size))
     throw InvalidArgument("dim", std::to_string(dim) + " (dim x dim weights cannot be addressed)");
   if (tokens == nullptr) throw InvalidArgument("tokens", "null pointer");
-  if (labels == nullptr) throw InvalidArgument("labels", "null pointer");
+  if (labels == nullptr && targets == nullptr) throw InvalidArgument("labels", "null pointer");
   require_stride("token_stride", token_stride, dim);
   require_stride("query_stride", query_stride, dim);
   if (offsets)
@@ -106,10 +106,16 @@ void BatchView<T>::validate() const {
     require_uniform(*this);
   if (queries) require_extent<T>("queries", n_samples, query_stride ? query_stride : dim, dim);
 
-  for (std::size_t i = 0; i < n_samples; ++i)
+  for (std::size_t i = 0; i < n_samples; ++i) {
+    if (targets != nullptr) {
+      if (!std::isfinite(targets[i]))
+        throw InvalidArgument("targets", "sample " + std::to_string(i) + " has one that is not finite");
+      continue;
+    }
     if (labels[i] != 1 && labels[i] != -1)
       throw InvalidArgument(
           "labels", "sample " + std::to_string(i) + ": " + std::to_string(labels[i]) + " (need -1 or 1)");
+  }
   if (query_index && !queries)
     for (std::size_t i = 0; i < n_samples; ++i)
       if (query_index[i] < 0 || static_cast<std::size_t>(query_index[i]) >= tokens_of(i))

@@ -1,4 +1,4 @@
-// The data models of the mathematics, and initial weights. Each model says in which order it draws from the
+// The data generators of the mathematics, and initial weights. Each generator says in which order it draws from the
 // stream of random_stream.h; tokens are drawn sample by sample, token by token, coordinate by coordinate.
 
 #include <cmath>
@@ -174,12 +174,12 @@ DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stre
   return parts;
 }
 
-struct Model {
+struct Generator {
   GeneratorInfo info;
   DatasetParts<double> (*make)(const GeneratorOptions&, RandomStream&);
 };
 
-constexpr Model models[] = {
+constexpr Generator generators[] = {
     {{"signal_noise", "one signal token per sample, the others Gaussian noise; the query is token 0"},
      signal_noise},
     {{"random_unit", "decoder, tokens and separate queries of unit norm, random labels"}, random_unit},
@@ -197,7 +197,7 @@ constexpr Model models[] = {
 const std::vector<GeneratorInfo>& generator_models() {
   static const std::vector<GeneratorInfo> infos = [] {
     std::vector<GeneratorInfo> out;
-    for (const Model& model : models) out.push_back(model.info);
+    for (const Generator& generator : generators) out.push_back(generator.info);
     return out;
   }();
   return infos;
@@ -205,12 +205,12 @@ const std::vector<GeneratorInfo>& generator_models() {
 
 Dataset<double> generate(const GeneratorOptions& options) {
   std::string known;
-  for (const Model& model : models) {
-    known += (known.empty() ? "" : ", ") + std::string(model.info.name);
-    if (options.model != model.info.name) continue;
+  for (const Generator& generator : generators) {
+    known += (known.empty() ? "" : ", ") + std::string(generator.info.name);
+    if (options.model != generator.info.name) continue;
     RandomStream stream(options.seed);
     try {
-      return make_dataset(model.make(options, stream));
+      return make_dataset(generator.make(options, stream));
     } catch (const std::bad_alloc&) {
     }
     throw InvalidArgument("n_samples", std::to_string(options.n_samples) + " samples of " +

@@ -2,6 +2,7 @@
 
 // How numbers and names of tensors are written in messages: one line, whatever the file holds.
 
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -15,6 +16,13 @@ inline std::string number_text(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.9g", x);
   return text;
+}
+
+/// The shortest text that reads back as the same number.
+inline std::string exact_text(double x) {
+  char text[40];
+  const auto end = std::to_chars(text, text + sizeof text, x).ptr;
+  return {text, end};
 }
 
 /// A name in backticks, control characters replaced and long names shortened.

@@ -77,7 +77,7 @@ TokenScores score_tokens(const BatchView<T>& batch) {
     scores.resize(n_tokens);
     std::size_t best = 0;
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      scores[t] = score(batch.decoder, batch.sample(i) + t * batch.row_stride(), batch.dim, batch.labels[i]);
+      scores[t] = score(batch.decoder, batch.sample(i) + t * batch.row_stride(), batch.dim, batch.sign(i));
       if (!std::isfinite(scores[t].hi))
         throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
                                             ": its score, the product with the decoder, overflows");

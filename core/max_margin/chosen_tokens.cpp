@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/data/text.h"
-#include "core/objective/token_products.h"
+#include "core/metrics/token_products.h"
 #include "softstep/max_margin.h"
 
 namespace softstep {

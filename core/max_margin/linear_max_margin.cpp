@@ -6,10 +6,10 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/text.h"
+#include "core/isa/active_isa.h"
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/dense_rows.h"
 #include "core/max_margin/hard_margin.h"
-#include "core/objective/active_isa.h"
 #include "softstep/metrics.h"
 
 namespace softstep {

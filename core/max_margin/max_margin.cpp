@@ -4,10 +4,10 @@
 #include <string>
 
 #include "core/data/text.h"
+#include "core/isa/active_isa.h"
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
-#include "core/objective/active_isa.h"
 
 namespace softstep {
 

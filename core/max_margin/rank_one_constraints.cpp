@@ -1,6 +1,6 @@
 #include "core/max_margin/rank_one_constraints.h"
 
-#include "core/objective/token_products.h"
+#include "core/metrics/token_products.h"
 
 namespace softstep {
 

@@ -1,136 +1,264 @@
+#include "softstep/attention_model.h"
+
 #include <algorithm>
+#include <cmath>
 #include <string>
 
-#include "core/models/attention_rows.h"
+#include "core/data/digest.h"
+#include "core/layer/slope_sum.h"
+#include "core/models/attention_parts.h"
 #include "core/models/key_query_maps.h"
-#include "core/objective/gradient_size.h"
+#include "core/models/loss_check.h"
+#include "softstep/error.h"
 
 namespace softstep {
+
+const char* to_string(TokenStorage type) {
+  return type == TokenStorage::f16 ? "f16" : type == TokenStorage::bf16 ? "bf16" : "working";
+}
+
+TokenStorage parse_token_storage(const std::string& name) {
+  for (const TokenStorage type : {TokenStorage::working, TokenStorage::f16, TokenStorage::bf16})
+    if (name == to_string(type)) return type;
+  throw InvalidArgument("token_storage", "\"" + name + "\" is not known (known: working, f16, bf16)");
+}
+
+void AttentionOptions::validate() const {
+  require_finite_optimal_loss(optimal_loss_value);
+  if (n_threads < 0)
+    throw InvalidArgument("n_threads",
+                          std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
+}
+
 namespace {
 
 template <class T>
-std::unique_ptr<KeyQueryMap<T>> make_map(const AttentionModelOptions& options, std::size_t dim) {
-  switch (options.key_query) {
-    case KeyQuery::combined:
-      return std::make_unique<CombinedMap<T>>(dim);
-    case KeyQuery::factored:
-      return std::make_unique<FactoredMap<T>>(dim, options.rank);
-    case KeyQuery::prompt:
-      return std::make_unique<PromptMap<T>>(dim);
-  }
-  return nullptr;
-}
-
-template <class T>
-const BatchView<T>& validated(const BatchView<T>& batch, const AttentionModelOptions& options) {
+void check(const BatchView<T>& batch, const AttentionOptions& options) {
   batch.validate();
-  options.objective.validate();
+  options.validate();
   if (options.key_query == KeyQuery::factored && (options.rank < 1 || options.rank > batch.dim))
     throw InvalidArgument(
         "rank", std::to_string(options.rank) + " (need 1 to dim = " + std::to_string(batch.dim) + ")");
-  if (options.objective.token_storage != StoredTokens::working)
-    throw InvalidArgument("token_storage", std::string(to_string(options.objective.token_storage)) +
-                                               " goes with the fixed decoder and the combined matrix only");
-  const OptimalLoss mode = options.objective.optimal_loss;
-  if (options.train_decoder && mode != OptimalLoss::zero && mode != OptimalLoss::value)
-    throw InvalidArgument("lstar",
-                          std::string(to_string(mode)) +
+  if (options.token_storage != TokenStorage::working) {
+    if (sizeof(T) != sizeof(float)) throw InvalidArgument("token_storage", "16 bits go with float32 only");
+    if (options.key_query != KeyQuery::combined || options.train_decoder)
+      throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
+                                                 " goes with the fixed decoder and the combined matrix only");
+  }
+  const LossOf loss(options.loss, options.own_loss.get());
+  require_known_infimum(loss, options.optimal_loss, batch.targets != nullptr);
+  if (options.train_decoder && options.optimal_loss != OptimalLoss::zero &&
+      options.optimal_loss != OptimalLoss::value)
+    throw InvalidArgument("optimal_loss",
+                          std::string(to_string(options.optimal_loss)) +
                               " is that of a fixed decoder; with a trained one zero fits, or a value");
-  return batch;
 }
 
 template <class T>
-class AttentionModel final : public Model<T> {
- public:
-  AttentionModel(const BatchView<T>& batch, const AttentionModelOptions& options)
-      : rows_(validated(batch, options), options.objective, options.train_decoder),
-        map_(make_map<T>(options, batch.dim)),
-        blocks_(map_->blocks()),
-        n_map_blocks_(blocks_.size()),
-        isa_(rows_.isa.name) {
-    const std::size_t d = batch.dim;
-    observables_.push_back({"weights", d, options.key_query == KeyQuery::prompt ? 1 : d, 0, n_map_blocks_});
-    if (options.train_decoder) {
-      blocks_.push_back({"decoder", d, 1});
-      observables_.push_back({"decoder", d, 1, n_map_blocks_, 1});
-    }
-    queries_.assign(batch.n_samples * rows_.stride, T(0));
-    projected_.assign(batch.n_samples * rows_.stride, T(0));
-    factors_.resize(batch.n_samples);
-  }
+std::vector<BlockShape> blocks_of(const AttentionOptions& options, std::size_t dim) {
+  std::vector<BlockShape> blocks = make_map<T>(options, dim)->blocks();
+  if (options.train_decoder) blocks.push_back({"decoder", dim, 1});
+  return blocks;
+}
 
-  const std::vector<BlockShape>& blocks() const override { return blocks_; }
-  std::size_t n_samples() const override { return rows_.batch.n_samples; }
-  const std::vector<Observable>& observables() const override { return observables_; }
-  double optimal_loss() const override { return rows_.optimal_loss(); }
-  const std::string& isa() const override { return isa_; }
-
-  void evaluate(const std::vector<const T*>& at, ModelEvaluation<T>& out, unsigned want,
-                SampleSet samples) override {
-    choose(samples);
-    const bool want_rows = (want & want_gradient) != 0;
-    map_->project(rows_, queries_.data(), at.data(), projected_.data());
-    rows_.attend(projected_.data(), trains_decoder() ? at.back() : nullptr, want_rows);
-    if ((want & (want_loss_gap | want_loss)) != 0) rows_.loss(out);
-    if ((want & want_attention) != 0) rows_.attention_of_optimal(out);
-    if (want_rows) gradients(at, out);
-  }
-
-  std::vector<double> observe(const std::vector<const double*>& at, std::size_t k) const override {
-    if (k == 0) return map_->matrix(at.data());
-    return {at.back(), at.back() + rows_.batch.dim};
-  }
-
- private:
-  bool trains_decoder() const { return blocks_.size() > n_map_blocks_; }
-
-  void choose(SampleSet samples) {
-    rows_.choose(samples);
-    const bool all = samples.indices == nullptr;
-    if (all && has_all_queries_) return;
-    has_all_queries_ = all;
-    const std::size_t d = rows_.batch.dim;
-    for (std::size_t row = 0; row < rows_.n_chosen(); ++row) {
-      T* z = queries_.data() + row * rows_.stride;
-      std::copy_n(rows_.batch.query(rows_.sample(row)), d, z);
-      factors_[row] = map_->largest_factor(z, d);
-    }
-  }
-
-  void gradients(const std::vector<const T*>& at, ModelEvaluation<T>& out) {
-    out.gradients.resize(blocks_.size());
-    map_->backward(rows_, queries_.data(), factors_.data(), at.data(), out.gradients.data());
-    for (std::size_t k = 0; k < n_map_blocks_; ++k) {
-      BlockGradient<T>& gradient = out.gradients[k];
-      gradient.values.resize(blocks_[k].size());
-      if (!is_without_rows(gradient.exponent, gradient.values, gradient.norm))
-        gradient.norm = finished_norm(rows_.kernels, gradient.values, gradient.exponent);
-    }
-    if (trains_decoder()) rows_.decoder_gradient(out.gradients.back());
-  }
-
-  AttentionRows<T> rows_;
-  std::unique_ptr<KeyQueryMap<T>> map_;
-  std::vector<BlockShape> blocks_;
-  const std::size_t n_map_blocks_;
-  std::vector<Observable> observables_;
-  const std::string isa_;
-  bool has_all_queries_ = false;
-  std::vector<T> queries_, projected_;
-  std::vector<double> factors_;  // largest entry of what a row is multiplied by
+// One evaluation at a time, and the map's own work space.
+template <class T>
+struct Space final : Workspace {
+  Space(const AttentionData<T>& data, const AttentionOptions& options)
+      : layer(data), map(make_map<T>(options, data.batch.dim)) {}
+  AttentionSpace<T> layer;
+  std::unique_ptr<KeyQueryMap<T>> map;
+  std::vector<std::span<T>> mantissas;
+  std::vector<double> decoder_sum;
 };
+
+// (1/n) sum_i l'(m_i) y_i X_i^T p_i
+template <class T>
+void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
+  const AttentionSpace<T>& layer = space.layer;
+  const AttentionData<T>& data = layer.data;
+  const auto sample = [&](std::size_t row) { return layer.samples()[row]; };
+  sum_slopes(
+      data.loss, layer.n_rows(), data.batch.dim,
+      [&](std::size_t row) {
+        return terms_of(layer.pass.outcomes(), row, layer.scoring.gap_unit(sample(row)),
+                        layer.scoring.optimal_score(sample(row)))
+            .margin();
+      },
+      [&](std::size_t row) { return data.batch.target(sample(row)); },
+      [&](std::size_t row) { return data.batch.sign(sample(row)); },
+      [&](std::size_t row) { return layer.means.data() + row * data.stride; }, data.kernels,
+      space.decoder_sum, out);
+}
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch,
-                                               const AttentionModelOptions& options) {
-  return std::make_unique<AttentionModel<T>>(batch, options);
+template <NumberType T>
+AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOptions& options) {
+  check(batch, options);
+  parts_ = std::unique_ptr<Parts>(
+      new Parts{{batch, options}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
+  parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
+  parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
+  const double n = static_cast<double>(batch.n_samples);
+  parts_->n_threads =
+      parts_->data.threads_for(2.0 * static_cast<double>(parts_->data.total_tokens * batch.dim) +
+                               2.0 * n * make_map<T>(options, batch.dim)->work());
+}
+template <NumberType T>
+AttentionModel<T>::~AttentionModel() = default;
+template <NumberType T>
+AttentionModel<T>::AttentionModel(AttentionModel&&) noexcept = default;
+template <NumberType T>
+AttentionModel<T>& AttentionModel<T>::operator=(AttentionModel&&) noexcept = default;
+
+template <NumberType T>
+const std::vector<BlockShape>& AttentionModel<T>::blocks() const {
+  return parts_->blocks;
+}
+template <NumberType T>
+std::size_t AttentionModel<T>::n_samples() const {
+  return parts_->data.batch.n_samples;
+}
+template <NumberType T>
+std::string AttentionModel<T>::isa() const {
+  return parts_->data.isa.name;
+}
+template <NumberType T>
+double AttentionModel<T>::optimal_loss() const {
+  return parts_->optimal_loss;
+}
+template <NumberType T>
+int AttentionModel<T>::threads_used() const {
+  return parts_->n_threads;
+}
+template <NumberType T>
+const BatchView<T>& AttentionModel<T>::batch() const {
+  return parts_->data.batch;
+}
+template <NumberType T>
+const AttentionOptions& AttentionModel<T>::options() const {
+  return parts_->data.options;
+}
+template <NumberType T>
+const TokenScores& AttentionModel<T>::token_scores() const {
+  const Scoring<T>* scoring = parts_->data.given_scoring();
+  if (scoring == nullptr)
+    throw InvalidArgument("train_decoder", "true: tokens have no scores apart from the decoder in training");
+  return scoring->tokens();
 }
 
-template std::unique_ptr<Model<float>> make_attention_model(const BatchView<float>&,
-                                                            const AttentionModelOptions&);
-template std::unique_ptr<Model<double>> make_attention_model(const BatchView<double>&,
-                                                             const AttentionModelOptions&);
+template <NumberType T>
+std::vector<Observable> AttentionModel<T>::observables() const {
+  const std::size_t d = batch().dim, n_map = parts_->n_map_blocks;
+  std::vector<Observable> out = {{"weights", d, options().key_query == KeyQuery::prompt ? 1 : d, 0, n_map}};
+  if (options().train_decoder) out.push_back({"decoder", d, 1, n_map, 1});
+  return out;
+}
+
+template <NumberType T>
+std::vector<double> AttentionModel<T>::observe(Point<double> at, std::size_t k) const {
+  if (k == 0) return make_map<T>(options(), batch().dim)->matrix(at);
+  return {at.back().begin(), at.back().end()};
+}
+
+template <NumberType T>
+std::unique_ptr<Workspace> AttentionModel<T>::make_workspace() const {
+  return std::make_unique<Space<T>>(parts_->data, options());
+}
+
+template <NumberType T>
+void AttentionModel<T>::evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& workspace, unsigned want,
+                                    SampleSet samples) const {
+  auto& space = static_cast<Space<T>&>(workspace);
+  AttentionSpace<T>& layer = space.layer;
+  const bool with_rows = (want & want_gradient) != 0;
+  layer.choose(samples);
+  if (with_rows) {
+    out.gradients.resize(parts_->blocks.size());
+    space.mantissas.resize(parts_->n_map_blocks);
+    for (std::size_t k = 0; k < parts_->n_map_blocks; ++k)
+      space.mantissas[k] = out.gradients[k].room(parts_->blocks[k].size());
+  }
+  with_team(parts_->n_threads, [&](const Team& team) {
+    if (options().train_decoder) layer.score(team, at.back().data());
+    space.map->project(team, layer, at);
+    layer.pass.attend(team, samples, with_rows);
+    if (team.leads()) layer.losses.sum(layer.pass.outcomes(), samples, out, want);
+    if (with_rows) space.map->backward(team, layer, at, out.gradients.data(), space.mantissas.data());
+  });
+  if ((want & want_attention) != 0) layer.losses.attention_of_optimal(layer.pass, samples, out);
+  if (!with_rows) return;
+  space.map->finish(layer, out.gradients.data(), space.mantissas.data());
+  if (options().train_decoder) decoder_gradient(space, out.gradients.back());
+}
+
+template <NumberType T>
+std::vector<double> AttentionModel<T>::attention(Point<T> at) const {
+  Space<T> space(parts_->data, options());
+  AttentionSpace<T>& layer = space.layer;
+  const AttentionData<T>& data = parts_->data;
+  layer.choose({});
+  std::vector<double> out(data.total_tokens);
+  std::vector<T> work(2 * data.longest);
+  with_team(parts_->n_threads, [&](const Team& team) {
+    if (options().train_decoder) layer.score(team, at.back().data());
+    space.map->project(team, layer, at);
+  });
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < data.batch.n_samples; ++i) {
+    const simd::AttentionStats<T> stats =
+        data.kernels.attention_of(layer.pass.args_of(i, i, false, work.data()));
+    const auto top = static_cast<double>(work[stats.pivot]);
+    for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t)
+      out[first++] =
+          static_cast<double>(stats.pivot_attention) * std::exp(static_cast<double>(work[t]) - top);
+  }
+  return out;
+}
+
+template <NumberType T>
+std::vector<double> AttentionModel<T>::attention(std::span<const T> block) const {
+  if (parts_->blocks.size() != 1)
+    throw InvalidArgument("block", "one, but the model has " + std::to_string(parts_->blocks.size()));
+  if (block.size() != parts_->blocks[0].size())
+    throw InvalidArgument(parts_->blocks[0].name, std::to_string(block.size()) + " entries (need " +
+                                                      std::to_string(parts_->blocks[0].size()) + ")");
+  return attention(Point<T>(&block, 1));
+}
+
+template <NumberType T>
+std::string AttentionModel<T>::identity() const {
+  const BatchView<T>& view = batch();
+  data::Digest digest;
+  for (std::size_t i = 0; i < view.n_samples; ++i) {
+    digest.add(view.tokens_of(i));
+    for (std::size_t t = 0; t < view.tokens_of(i); ++t)
+      digest.add(view.sample(i) + t * view.row_stride(), view.dim);
+    digest.add(view.query(i), view.dim);
+    digest.add(view.sign(i));
+    digest.add(view.target(i));
+  }
+  if (!options().train_decoder) digest.add(view.decoder, view.dim);
+  const AttentionOptions& o = options();
+  const char* trained = o.key_query == KeyQuery::combined   ? "W"
+                        : o.key_query == KeyQuery::factored ? "K,Q"
+                                                            : "p";
+  return std::string("attention of ") + trained + (o.train_decoder ? " and u" : "") + ", loss " +
+         parts_->data.loss.name() + ", L* " + to_string(o.optimal_loss) +
+         (o.optimal_loss == OptimalLoss::value ? " " + data::exact_text(o.optimal_loss_value) : "") +
+         ", tokens as " + to_string(o.token_storage) + ", data " + std::to_string(view.n_samples) + " x " +
+         std::to_string(view.dim) + " " + digest.text();
+}
+
+template <NumberType T>
+void AttentionModel<T>::hessian_product_at(Point<T> at, Point<T> direction,
+                                           std::vector<BlockGradient<T>>& out, Workspace& space,
+                                           SampleSet samples) const {
+  Model<T>::hessian_product_at(at, direction, out, space, samples);
+}
+
+template class AttentionModel<float>;
+template class AttentionModel<double>;
 
 }  // namespace softstep

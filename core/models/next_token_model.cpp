@@ -3,11 +3,12 @@
 #include <limits>
 #include <numeric>
 
+#include "core/data/digest.h"
+#include "core/isa/active_isa.h"
+#include "core/layer/gradient_size.h"
+#include "core/losses/loss_terms.h"
 #include "core/models/support_softmax.h"
 #include "core/models/support_space.h"
-#include "core/objective/active_isa.h"
-#include "core/objective/gradient_size.h"
-#include "core/objective/loss.h"
 
 namespace softstep {
 namespace {
@@ -18,7 +19,7 @@ template <class T>
 class NextTokenModel final : public Model<T> {
  public:
   NextTokenModel(const NextTokenData& data, const std::string& isa)
-      : data_(validated(data)), isa_(resolve_isa(isa)), isa_name_(isa_.name), space_(data_) {
+      : data_(validated(data)), isa_(resolve_isa(isa)), space_(data_) {
     const std::size_t n = data_.n_contexts(), vocabulary = data_.vocabulary, d = data_.dim;
     const double all = std::accumulate(data_.probabilities.begin(), data_.probabilities.end(), 0.0);
     for (double& pi : data_.probabilities) pi /= all;
@@ -36,57 +37,70 @@ class NextTokenModel final : public Model<T> {
       constants_.push_back(constant);
     }
     blocks_ = {{"finite", space_.rank, 1}, {"margin", vocabulary, d}};
-    observables_ = {{"margin", vocabulary, d, 1, 1}, {"finite", vocabulary, d, 0, 1}};
   }
 
   const std::vector<BlockShape>& blocks() const override { return blocks_; }
   std::size_t n_samples() const override { return data_.n_contexts(); }
-  const std::vector<Observable>& observables() const override { return observables_; }
+  std::vector<Observable> observables() const override {
+    const std::size_t vocabulary = data_.vocabulary, d = data_.dim;
+    return {{"margin", vocabulary, d, 1, 1}, {"finite", vocabulary, d, 0, 1}};
+  }
   double optimal_loss() const override { return entropy_; }
-  const std::string& isa() const override { return isa_name_; }
-  std::vector<double> observe(const std::vector<const double*>& at, std::size_t k) const override {
-    if (k == 0) return {at[1], at[1] + space_.size};
+  std::string isa() const override { return isa_.name; }
+  std::vector<double> observe(Point<double> at, std::size_t k) const override {
+    if (k == 0) return {at[1].begin(), at[1].end()};
     std::vector<double> w = space_.solution;
-    space_.add(at[0], w.data());
+    space_.add(at[0].data(), w.data());
     return w;
   }
+  std::string identity() const override {
+    data::Digest digest;
+    digest.add(data_.contexts.data(), data_.contexts.size());
+    digest.add(data_.probabilities.data(), data_.probabilities.size());
+    digest.add(data_.first.data(), data_.first.size());
+    digest.add(data_.tokens.data(), data_.tokens.size());
+    digest.add(data_.labels.data(), data_.labels.size());
+    return "next token, data " + std::to_string(data_.n_contexts()) + " x " +
+           std::to_string(data_.vocabulary) + " x " + std::to_string(data_.dim) + " " + digest.text();
+  }
+  std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Space>(); }
 
-  void evaluate(const std::vector<const T*>& at, ModelEvaluation<T>& out, unsigned want,
-                SampleSet samples) override {
-    deviation_.assign(space_.size, 0.0);
-    std::vector<double> theta(at[0], at[0] + space_.rank);
+ protected:
+  void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& workspace, unsigned want,
+                   SampleSet samples) const override {
+    auto& space = static_cast<Space&>(workspace);
+    space.deviation.assign(space_.size, 0.0);
+    std::vector<double>& theta = space.theta;
+    theta.assign(at[0].begin(), at[0].end());
     // What is right relative to theta cannot be right for numbers that have lost their digits; they also no longer shrink.
     for (double& x : theta)
       if (std::fabs(x) < static_cast<double>(std::numeric_limits<T>::min())) x = 0.0;
-    space_.add(theta.data(), deviation_.data());
-    margin_.assign(at[1], at[1] + space_.size);
-    const std::size_t n = samples.indices == nullptr ? n_samples() : samples.n;
-    chosen_.resize(n);
+    space_.add(theta.data(), space.deviation.data());
+    space.margin.assign(at[1].begin(), at[1].end());
+    const std::size_t n = samples.size(n_samples());
     double share = 0.0;
-    for (std::size_t row = 0; row < n; ++row) {
-      chosen_[row] = samples.indices == nullptr ? row : samples.indices[row];
-      share += data_.probabilities[chosen_[row]];
-    }
-    terms_.assign(2 * n, Scaled{});
-    inside_.assign(space_.size, 0.0);
-    outside_.assign(space_.size, 0.0);
-    contexts_.resize(n);
+    for (std::size_t row = 0; row < n; ++row) share += data_.probabilities[samples[row]];
+    space.terms.assign(2 * n, Scaled{});
+    space.inside.assign(space_.size, 0.0);
+    space.outside.assign(space_.size, 0.0);
+    space.contexts.resize(n);
     double floor = 0.0;
     for (std::size_t row = 0; row < n; ++row) {
-      const std::size_t j = chosen_[row];
-      Context& at_context = contexts_[row];
-      at_context.probability =
-          samples.indices == nullptr ? data_.probabilities[j] : data_.probabilities[j] / share;
-      look(j, at_context);
+      const std::size_t j = samples[row];
+      Context& at_context = space.contexts[row];
+      at_context.probability = samples.is_all() ? data_.probabilities[j] : data_.probabilities[j] / share;
+      look(j, space, at_context);
       for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k)
         floor -= at_context.probability * data_.labels[k] * std::log(data_.labels[k]);
-      terms_[2 * row] = at_context.support.divergence;
-      terms_[2 * row + 1] = at_context.outside.mantissa == 0.0 ? Scaled{} : log_one_plus(at_context.outside);
-      terms_[2 * row].mantissa *= at_context.probability;
-      terms_[2 * row + 1].mantissa *= at_context.probability;
+      Scaled &within = space.terms[2 * row], &beyond = space.terms[2 * row + 1];
+      within = at_context.support.divergence;
+      beyond = at_context.outside.mantissa == 0.0 ? Scaled{} : log_one_plus(at_context.outside);
+      within.mantissa *= at_context.probability;
+      beyond.mantissa *= at_context.probability;
     }
     if ((want & (want_loss_gap | want_loss)) != 0) {
-      out.loss_gap = sum_scaled(terms_.data(), terms_.size());
+      out.loss_gap = sum_scaled(space.terms.data(), space.terms.size());
+      out.optimal_loss = floor;
       out.loss = floor + out.loss_gap.value();
       out.loss_scaled = {out.loss, 0.0};
       if (!std::isfinite(out.loss)) out.loss_scaled = out.loss_gap;
@@ -95,7 +109,7 @@ class NextTokenModel final : public Model<T> {
     if ((want & want_attention) != 0)
       out.min_optimal_attention = out.log10_one_minus_optimal_attention =
           std::numeric_limits<double>::quiet_NaN();
-    if ((want & want_gradient) != 0) gradients(out);
+    if ((want & want_gradient) != 0) gradients(space, samples, out);
   }
 
  private:
@@ -106,6 +120,12 @@ class NextTokenModel final : public Model<T> {
     double log_rho = -infinity, probability = 0.0;
   };
 
+  struct Space final : Workspace {
+    std::vector<double> theta, deviation, margin, inside, outside, x;
+    std::vector<Context> contexts;
+    std::vector<Scaled> terms;
+  };
+
   static const NextTokenData& validated(const NextTokenData& data) {
     data.validate();
     return data;
@@ -113,25 +133,25 @@ class NextTokenModel final : public Model<T> {
   const double* context(std::size_t j) const { return data_.contexts.data() + j * data_.dim; }
   double dot(const double* a, const double* b) const { return isa_.f64->dot(data_.dim, a, b); }
 
-  void look(std::size_t j, Context& out) {
+  void look(std::size_t j, Space& space, Context& out) const {
     const std::size_t first = data_.first[j], n = data_.first[j + 1] - first, d = data_.dim;
     const double* h = context(j);
-    x_.resize(n);
+    space.x.resize(n);
     double lift = 0.0;  // what B gives to every token of the support
     for (std::size_t k = 0; k < n; ++k) {
       const std::size_t v = data_.tokens[first + k];
-      x_[k] = dot(deviation_.data() + v * d, h);
-      lift += dot(margin_.data() + v * d, h) / static_cast<double>(n);
+      space.x[k] = dot(space.deviation.data() + v * d, h);
+      lift += dot(space.margin.data() + v * d, h) / static_cast<double>(n);
     }
-    within_support(data_.labels.data() + first, x_, out.support);
+    within_support(data_.labels.data() + first, space.x, out.support);
     // Logits outside against log of the mass within: sum p e^(x + constant) e^lift.
     const double mass = out.support.log_sum + constants_[j] + lift;
     out.o.assign(data_.vocabulary, 0.0);
     double top = -infinity;
     for (std::size_t v = 0; v < data_.vocabulary; ++v) {
       if (in_support_[j * data_.vocabulary + v] != 0) continue;
-      out.o[v] = dot(deviation_.data() + v * d, h) + dot(space_.solution.data() + v * d, h) +
-                 dot(margin_.data() + v * d, h) - mass;
+      out.o[v] = dot(space.deviation.data() + v * d, h) + dot(space_.solution.data() + v * d, h) +
+                 dot(space.margin.data() + v * d, h) - mass;
       top = out.o[v] <= top ? top : out.o[v];  // NaN stays
     }
     out.outside = {};
@@ -146,38 +166,38 @@ class NextTokenModel final : public Model<T> {
     out.log_rho = top + std::log(sum) - one_plus.value();
   }
 
-  void gradients(ModelEvaluation<T>& out) {
+  void gradients(Space& space, SampleSet samples, Evaluation<T>& out) const {
     double top_outside = -infinity, top_inside = -infinity;
-    for (const Context& at : contexts_) {
+    for (const Context& at : space.contexts) {
       if (!(at.log_rho <= top_outside)) top_outside = at.log_rho;
       if (!(at.support.exponent <= top_inside)) top_inside = at.support.exponent;
     }
-    for (std::size_t row = 0; row < contexts_.size(); ++row) {
-      const Context& at = contexts_[row];
-      const std::size_t j = chosen_[row];
+    for (std::size_t row = 0; row < space.contexts.size(); ++row) {
+      const Context& at = space.contexts[row];
+      const std::size_t j = samples[row];
       // An exponent of -infinity says that there is nothing: e^(-inf - -inf) would be NaN.
       const double rho = at.log_rho == -infinity ? 0.0 : at.probability * std::exp(at.log_rho - top_outside);
       const double unit = at.support.exponent == -infinity
                               ? 0.0
                               : at.probability * std::exp(at.support.exponent - top_inside);
       for (std::size_t v = 0; v < data_.vocabulary; ++v)
-        if (in_support_[j * data_.vocabulary + v] == 0) add(rho * at.o[v], j, v, outside_);
+        if (in_support_[j * data_.vocabulary + v] == 0) add(rho * at.o[v], j, v, space.outside);
       for (std::size_t k = data_.first[j]; k < data_.first[j + 1]; ++k) {
         const std::size_t s = k - data_.first[j], v = data_.tokens[k];
-        add(-rho * at.support.share[s], j, v, outside_);
-        add(unit * at.support.difference[s], j, v, inside_);
+        add(-rho * at.support.share[s], j, v, space.outside);
+        add(unit * at.support.difference[s], j, v, space.inside);
       }
     }
     out.gradients.resize(2);
-    std::vector<double> theta = space_.coordinates(inside_.data());
-    const std::vector<double> pulled = space_.coordinates(outside_.data());
+    std::vector<double> theta = space_.coordinates(space.inside.data());
+    const std::vector<double> pulled = space_.coordinates(space.outside.data());
     const double top = std::max(top_inside, top_outside);
     for (std::size_t k = 0; k < theta.size(); ++k)
       theta[k] = (top_inside == -infinity ? 0.0 : theta[k] * std::exp(top_inside - top)) +
                  (top_outside == -infinity ? 0.0 : pulled[k] * std::exp(top_outside - top));
-    space_.remove(outside_.data());
+    space_.remove(space.outside.data());
     finish(theta, top, out.gradients[0]);
-    finish(outside_, top_outside, out.gradients[1]);
+    finish(space.outside, top_outside, out.gradients[1]);
   }
 
   void add(double factor, std::size_t j, std::size_t v, std::vector<double>& m) const {
@@ -185,34 +205,29 @@ class NextTokenModel final : public Model<T> {
   }
 
   // The norm is taken in double, where the values are brought near 1, so that T holds them.
-  void finish(std::vector<double>& values, double exponent, BlockGradient<T>& out) const {
+  void finish(const std::vector<double>& values, double exponent, BlockGradient<T>& out) const {
     double largest = 0.0;
     for (const double x : values) largest = std::fabs(x) <= largest ? largest : std::fabs(x);
     const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-    out.values.clear();
-    for (const double x : values) out.values.push_back(static_cast<T>(std::ldexp(x, -power)));
+    const std::span<T> mantissa = out.room(values.size());
+    for (std::size_t k = 0; k < values.size(); ++k)
+      mantissa[k] = static_cast<T>(std::ldexp(values[k], -power));
     out.exponent = exponent + power * std::log(2.0);
-    out.norm = finished_norm(isa_.template kernels<T>(), out.values, out.exponent);
+    set_norm(isa_.template kernels<T>(), mantissa, out);
   }
 
   NextTokenData data_;  // normalised
   const simd::Isa& isa_;
-  const std::string isa_name_;
   const SupportSpace space_;
   std::vector<char> in_support_;   // [n, vocabulary]
   std::vector<double> constants_;  // by context: (W_F h)_v - log p_v on the support
   double entropy_ = 0.0;
   std::vector<BlockShape> blocks_;
-  std::vector<Observable> observables_;
-  std::vector<double> deviation_, margin_, inside_, outside_, x_;
-  std::vector<std::size_t> chosen_;
-  std::vector<Context> contexts_;
-  std::vector<Scaled> terms_;
 };
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 std::unique_ptr<Model<T>> make_next_token_model(const NextTokenData& data, const std::string& isa) {
   return std::make_unique<NextTokenModel<T>>(data, isa);
 }

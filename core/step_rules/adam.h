@@ -28,16 +28,20 @@ struct Adam {
          {"beta2", &Settings::beta2, Range::fraction, false, "what stays of the mean of G^2"},
          {"eps", &Settings::eps, Range::non_negative, false, "added to the root of the mean of G^2"}});
   }
+  static std::vector<RuleMemory> memory() {
+    return {{"adam.mean"}, {"adam.root_mean_square"}, {"adam.exponent", 1}, {"adam.steps", 1}};
+  }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
-    std::vector<double>& mean = remembered(state, "adam.mean", size);
-    std::vector<double>& root = remembered(state, "adam.root_mean_square", size);
-    double& exponent = remembered(state, "adam.exponent", 1)[0];
-    double& count = remembered(state, "adam.steps", 1)[0];
+    std::vector<double>& mean = remembered(memory, next, "adam.mean", size);
+    std::vector<double>& root = remembered(memory, next, "adam.root_mean_square", size);
+    double& exponent = remembered(memory, next, "adam.exponent", 1)[0];
+    double& count = remembered(memory, next, "adam.steps", 1)[0];
     const double keep_root = std::sqrt(settings.beta2), take_root = std::sqrt(1.0 - settings.beta2);
     scale(mean, settings.beta1);
     scale(root, keep_root);
@@ -47,17 +51,17 @@ struct Adam {
     const double mean_weight = -std::expm1(count * std::log(settings.beta1));
     const double root_weight = std::sqrt(-std::expm1(count * std::log(settings.beta2)));
     const double eps = settings.eps == 0.0 ? 0.0 : settings.eps * std::exp(-exponent);
-    state.direction.resize(size);
+    next.direction.resize(size);
     for (std::size_t k = 0; k < size; ++k) {
       const double g = static_cast<double>(at.gradient[k]) / at.gradient_norm * unit;
       mean[k] += (1.0 - settings.beta1) * g;
       root[k] = hypotenuse(root[k], take_root * std::fabs(g));
       const double denominator = root[k] / root_weight + eps;
-      state.direction[k] = denominator == 0.0 ? 0.0 : mean[k] / mean_weight / denominator;
+      next.direction[k] = denominator == 0.0 ? 0.0 : mean[k] / mean_weight / denominator;
     }
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(state.direction.data(), size),
-            state.direction.data()};
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(next.direction.data(), size),
+            next.direction.data()};
   }
 
  private:

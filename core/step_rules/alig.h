@@ -27,7 +27,7 @@ struct AliG {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
     // On G': gap e^(E - C) / (|G'|^2 + delta e^-2C), divided twice so that |G'|^2 is never formed.
     const double delta = settings.delta == 0.0

@@ -25,15 +25,17 @@ struct DecreasingPolyakStep {
     return {{"factor", &Settings::factor, Range::positive, false, "c"},
             {"cap", &Settings::cap, Range::positive, true, "largest coefficient of G; inf: none"}};
   }
+  static std::vector<RuleMemory> memory() { return {{"decsps.bound", 2}}; }
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = true;
 
   // b_t is remembered as {mantissa, exponent}, the exponent that of the gradient it was made of, with the sign turned.
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
-    const bool first = state.values.count("decsps.bound") == 0;
-    std::vector<double>& bound = remembered(state, "decsps.bound", 2);
+    const bool first = memory.values.count("decsps.bound") == 0;
+    std::vector<double>& bound = remembered(memory, next, "decsps.bound", 2);
     if (first) bound = {settings.factor * settings.cap, 0.0};
     // On G': b_t e^C, which loses no digits to the exponents.
     const double polyak = polyak_coefficient(at, 1.0);

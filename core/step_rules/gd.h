@@ -19,7 +19,7 @@ struct GradientDescent {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
     const double scale = settings.step_size * std::exp(at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "softstep/error.h"
@@ -13,10 +14,17 @@
 
 namespace softstep::rules {
 
-/// The vector remembered under a name; `size` zeros at first. Throws InvalidArgument if the state has another size.
-inline std::vector<double>& remembered(RuleState& state, const char* name, std::size_t size) {
-  std::vector<double>& values = state.values[name];
-  if (values.empty()) values.assign(size, 0.0);
+/// What was remembered under a name, copied to `next` to be brought up to date there; `size` zeros at first. Throws
+/// InvalidArgument if the memory has another size.
+inline std::vector<double>& remembered(const RuleState& memory, RuleState& next, std::string_view name,
+                                       std::size_t size) {
+  auto place = next.values.find(name);
+  if (place == next.values.end()) place = next.values.emplace(name, std::vector<double>()).first;
+  std::vector<double>& values = place->second;
+  if (const auto before = memory.values.find(name); before != memory.values.end())
+    values = before->second;
+  else
+    values.assign(size, 0.0);
   if (values.size() != size)
     throw InvalidArgument("state", std::string(name) + " of the step rule has " +
                                        std::to_string(values.size()) + " entries (need " +

@@ -29,17 +29,19 @@ struct MirrorDescent {
             {"step-size", &Settings::step_size, Range::positive, false, "eta"},
             {"schedule-power", &Settings::schedule_power, Range::non_negative, false, "a"}};
   }
+  static std::vector<RuleMemory> memory() { return {{"mirror.theta"}}; }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
     const double power = settings.p - 1.0;
-    std::vector<double>& theta = remembered(state, "mirror.theta", size);
-    std::vector<double>& w = state.direction;
-    if (!is_image(w, at)) {  // after a resumption, or at the start
-      w.resize(size);
+    std::vector<double>& theta = remembered(memory, next, "mirror.theta", size);
+    std::vector<double>& w = next.direction;
+    w.resize(size);
+    if (!is_image(memory.direction, at)) {  // after a resumption, or at the start
       for (std::size_t k = 0; k < size; ++k) w[k] = signed_power(theta[k], 1.0 / power);
       if (!is_image(w, at))  // the weights have been set to others
         for (std::size_t k = 0; k < size; ++k)

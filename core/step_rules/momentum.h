@@ -19,29 +19,28 @@ struct DualAcceleration {
   static std::vector<Field<Settings>> fields() {
     return {{"step-size", &Settings::step_size, Range::positive, false, "eta"}};
   }
+  static std::vector<RuleMemory> memory() { return {{"momentum.v"}, {"momentum.steps", 1}}; }
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
     const std::size_t size = at.n_rows * at.n_cols;
-    std::vector<double>& v = remembered(state, "momentum.v", size);
-    double& count = remembered(state, "momentum.steps", 1)[0];
+    std::vector<double>& v = remembered(memory, next, "momentum.v", size);
+    double& count = remembered(memory, next, "momentum.steps", 1)[0];
     const double factor = std::exp(at.gradient_exponent - at.loss_gap.exponent), l = count / (count + 1.0);
     const auto q = [&](std::size_t k) {
       const auto g = static_cast<double>(at.gradient[k]);
       return g == 0.0 ? 0.0 : g / at.loss_gap.mantissa * factor;
     };
-    state.direction.resize(size);
-    for (std::size_t k = 0; k < size; ++k) state.direction[k] = l * (v[k] + q(k)) + q(k);
-    const double length = settings.step_size * frobenius_norm(state.direction.data(), size);
-    // A step that is not finite is not taken, nor remembered.
-    if (std::isfinite(length)) {
-      for (std::size_t k = 0; k < size; ++k) v[k] = l * (v[k] + q(k));
-      count += 1.0;
-    }
-    return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, state.direction.data()};
+    next.direction.resize(size);
+    for (std::size_t k = 0; k < size; ++k) next.direction[k] = l * (v[k] + q(k)) + q(k);
+    const double length = settings.step_size * frobenius_norm(next.direction.data(), size);
+    for (std::size_t k = 0; k < size; ++k) v[k] = l * (v[k] + q(k));
+    count += 1.0;
+    return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, next.direction.data()};
   }
 };
 

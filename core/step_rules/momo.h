@@ -30,16 +30,20 @@ struct MomentumModel {
     return {{"beta", &Settings::beta, Range::fraction, false, "what stays of the means"},
             {"cap", &Settings::cap, Range::positive, true, "largest coefficient of G; inf: none"}};
   }
+  static std::vector<RuleMemory> memory() {
+    return {{"momo.gradient"}, {"momo.height", 1}, {"momo.exponent", 1}, {"momo.steps", 1}};
+  }
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
-    std::vector<double>& d = remembered(state, "momo.gradient", size);
-    std::vector<double>& height = remembered(state, "momo.height", 1);
-    double& exponent = remembered(state, "momo.exponent", 1)[0];
-    double& count = remembered(state, "momo.steps", 1)[0];
+    std::vector<double>& d = remembered(memory, next, "momo.gradient", size);
+    std::vector<double>& height = remembered(memory, next, "momo.height", 1);
+    double& exponent = remembered(memory, next, "momo.exponent", 1)[0];
+    double& count = remembered(memory, next, "momo.steps", 1)[0];
     const double keep = count == 0.0 ? 0.0 : settings.beta;
     scale(d, keep);
     scale(height, keep);
@@ -58,10 +62,8 @@ struct MomentumModel {
     } else if (coefficient > 0.0) {
       h = 0.0;  // where the model is zero, exactly
     }
-    if (std::isfinite(coefficient * norm)) {
-      height[0] = h;
-      count += 1.0;
-    }
+    height[0] = h;
+    count += 1.0;
     return {Step<T>::Outcome::moved, coefficient, nullptr, coefficient * norm, d.data()};
   }
 };

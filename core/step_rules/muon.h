@@ -24,17 +24,19 @@ struct Muon {
     return schedule_fields<Settings>(
         {{"momentum", &Settings::momentum, Range::fraction, false, "what stays of the sum of gradients"}});
   }
+  static std::vector<RuleMemory> memory() { return {{"muon.sum"}, {"muon.exponent", 1}}; }
   static constexpr bool needs_loss_gap = false;
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
-    std::vector<double>& sum = remembered(state, "muon.sum", size);
-    double& exponent = remembered(state, "muon.exponent", 1)[0];
+    std::vector<double>& sum = remembered(memory, next, "muon.sum", size);
+    double& exponent = remembered(memory, next, "muon.exponent", 1)[0];
     scale(sum, settings.momentum);
     const double unit = onto_common_exponent({&sum}, exponent, at.gradient_exponent, at.gradient_norm);
-    std::vector<double>& direction = state.direction;
+    std::vector<double>& direction = next.direction;
     direction.resize(size);
     for (std::size_t k = 0; k < size; ++k) {
       const double g = static_cast<double>(at.gradient[k]) / at.gradient_norm * unit;

@@ -20,7 +20,7 @@ struct NormalizedGradientDescent {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
     const double length = scheduled(settings.step_size, settings.schedule_power, at.iteration);
     return {Step<T>::Outcome::moved, length / at.gradient_norm, at.gradient, length};
   }

@@ -28,7 +28,7 @@ struct PolyakStep {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState&) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
     const double scale = capped(polyak_coefficient(at, settings.factor), settings.cap, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};

@@ -33,19 +33,21 @@ struct ProgressiveRescaling {
             {"largest-radius", &Settings::largest_radius, Range::positive, true,
              "the radius grows no further; inf: it always does"}};
   }
+  static std::vector<RuleMemory> memory() { return {{"prgd.steps", 1}, {"prgd.radius", 1}}; }
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = false;
 
   // What is subtracted is built, not the new W: with weights in double behind the ones seen here, it is these that move.
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
+                         RuleState& next) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::gap_not_positive, 0.0, at.gradient, 0.0};
     const std::size_t size = at.n_rows * at.n_cols;
-    double& count = remembered(state, "prgd.steps", 1)[0];
-    double& radius = remembered(state, "prgd.radius", 1)[0];
+    double& count = remembered(memory, next, "prgd.steps", 1)[0];
+    double& radius = remembered(memory, next, "prgd.radius", 1)[0];
     const double place =
         count < settings.warm_up ? -1.0 : std::fmod(count - settings.warm_up, settings.phase + 1.0);
-    std::vector<double>& change = state.direction;
+    std::vector<double>& change = next.direction;
     change.resize(size);
     count += 1.0;
     const double norm = frobenius_norm(at.weights, size);

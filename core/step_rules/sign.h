@@ -21,17 +21,18 @@ struct SignDescent {
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
-    state.direction.resize(size);
+    next.direction.resize(size);
     double n_nonzero = 0.0;
     for (std::size_t k = 0; k < size; ++k) {
       const double sign = at.gradient[k] > T(0) ? 1.0 : at.gradient[k] < T(0) ? -1.0 : 0.0;
-      state.direction[k] = sign;
+      next.direction[k] = sign;
       n_nonzero += sign * sign;
     }
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * std::sqrt(n_nonzero), state.direction.data()};
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * std::sqrt(n_nonzero), next.direction.data()};
   }
 };
 

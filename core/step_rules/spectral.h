@@ -26,9 +26,10 @@ struct SpectralDescent {
   static constexpr bool moves_along_gradient = false;
 
   template <class T>
-  static Step<T> step(const Settings& settings, const StepContext<T>& at, RuleState& state) {
+  static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&,
+                         RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols, k = std::min(at.n_rows, at.n_cols);
-    std::vector<double>& direction = state.direction;
+    std::vector<double>& direction = next.direction;
     direction.assign(at.gradient, at.gradient + size);
     const Svd svd = singular_values_and_vectors(direction.data(), at.n_rows, at.n_cols);
     const double rounding = static_cast<double>(std::max(at.n_rows, at.n_cols)) *

@@ -17,7 +17,7 @@ struct StochasticPolyakPlus {
   static constexpr bool moves_along_gradient = true;
 
   template <class T>
-  static Step<T> step(const Settings&, const StepContext<T>& at, RuleState&) {
+  static Step<T> propose(const Settings&, const StepContext<T>& at, const RuleState&, RuleState&) {
     if (at.loss_gap.mantissa <= 0.0) return {Step<T>::Outcome::moved, 0.0, at.gradient, 0.0};
     const double scale = polyak_coefficient(at, 1.0);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "core/data/text.h"
 #include "core/step_rules/all_rules.h"
 #include "core/step_rules/settings.h"
 
@@ -16,10 +17,27 @@ class RuleOf final : public StepRule<T> {
   std::string_view name() const override { return name_; }
   bool needs_loss_gap() const override { return Rule::needs_loss_gap; }
   bool moves_along_gradient() const override { return Rule::moves_along_gradient; }
-  Step<T> step(const StepContext<T>& context, RuleState& state) const override {
+  std::string settings_text() const override {
+    std::string text = name_;
+    char separator = ':';
+    for (const auto& field : Rule::fields()) {
+      double value = 0.0;
+      if constexpr (!std::is_empty_v<typename Rule::Settings>) value = settings_.*(field.value);
+      text += separator + (field.name + ("=" + data::exact_text(value)));
+      separator = ',';
+    }
+    return text;
+  }
+  std::vector<RuleMemory> memory() const override {
+    if constexpr (requires { Rule::memory(); })
+      return Rule::memory();
+    else
+      return {};
+  }
+  Step<T> propose(const StepContext<T>& context, const RuleState& memory, RuleState& next) const override {
     // At an exact zero gradient every rule stays: 0/0 := 0.
     if (context.gradient_norm == 0.0) return {Step<T>::Outcome::stationary, 0.0, context.gradient, 0.0};
-    return Rule::template step<T>(settings_, context, state);
+    return Rule::template propose<T>(settings_, context, memory, next);
   }
 
  private:
@@ -121,19 +139,25 @@ std::vector<RuleSettings> parse_rules(const std::string& text) {
   return out;
 }
 
-template <class T>
-std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings) {
+template <NumberType T>
+std::shared_ptr<const StepRule<T>> make_step_rule(const RuleSettings& settings) {
+  if (settings.object != nullptr) {
+    if (auto own = std::dynamic_pointer_cast<const StepRule<T>>(settings.object)) return own;
+    throw InvalidArgument("rules", "rule " + std::string(settings.object->name()) +
+                                       " is not one for this precision (need a StepRule<" +
+                                       (sizeof(T) == 4 ? "float" : "double") + ">)");
+  }
   check_settings(settings);
 #define SOFTSTEP_RULE(name, Rule)                    \
   if (settings.rule == #name)                        \
-    return std::make_unique<RuleOf<T, rules::Rule>>( \
+    return std::make_shared<RuleOf<T, rules::Rule>>( \
         #name, rules::read_settings(#name, rules::Rule::fields(), settings.options));
 #include "core/step_rules/rules.def"
 #undef SOFTSTEP_RULE
   return nullptr;  // not reached: check_settings has thrown
 }
 
-template std::unique_ptr<StepRule<float>> make_step_rule<float>(const RuleSettings&);
-template std::unique_ptr<StepRule<double>> make_step_rule<double>(const RuleSettings&);
+template std::shared_ptr<const StepRule<float>> make_step_rule<float>(const RuleSettings&);
+template std::shared_ptr<const StepRule<double>> make_step_rule<double>(const RuleSettings&);
 
 }  // namespace softstep

@@ -29,7 +29,7 @@ class BatchOrder {
     const auto per_epoch = static_cast<std::int64_t>((n_ + size_ - 1) / size_);
     shuffle(step / per_epoch);
     const std::size_t first = static_cast<std::size_t>(step % per_epoch) * size_;
-    return {order_.data() + first, std::min(size_, n_ - first)};
+    return {{order_.data() + first, std::min(size_, n_ - first)}};
   }
 
  private:

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <limits>
 
-#include "core/trainer/course.h"
+#include "core/trainer/run.h"
 #include "core/trainer/trace_schedule.h"
 
 namespace softstep {
@@ -18,11 +20,13 @@ class Stopwatch {
     running_ = true;
   }
   void pause() {
-    if (running_) seconds_ += std::chrono::duration<double>(Clock::now() - started_).count();
+    seconds_ = seconds();
     running_ = false;
   }
   bool running() const { return running_; }
-  double seconds() const { return seconds_; }
+  double seconds() const {
+    return running_ ? seconds_ + std::chrono::duration<double>(Clock::now() - started_).count() : seconds_;
+  }
 
  private:
   double seconds_;
@@ -53,7 +57,7 @@ class ProgressTimer {
 /// Takes the steps, notes what is asked for, and says how it ended.
 class Run {
  public:
-  Run(Course& course, const RunOptions& options, std::int64_t& step, double& seconds)
+  Run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds)
       : course_(course),
         options_(options),
         step_(step),
@@ -63,29 +67,59 @@ class Run {
         pending_(options.thresholds) {}
 
   TrainSummary operator()() {
-    const double seconds_before = seconds_;
-    const std::int64_t first = step_, end = first + options_.n_steps;
+    seconds_before_ = seconds_;
+    const std::int64_t first = step_;
+    // A sum beyond the largest number is as good as that number.
+    const std::int64_t left = std::numeric_limits<std::int64_t>::max() - first;
+    const std::int64_t end = first + std::min(options_.n_steps, left);
     summary_.status = TrainStatus::max_iterations;
+    try {
+      take_steps(end);
+    } catch (...) {
+      watch_.pause();
+      seconds_ = watch_.seconds();
+      course_.write_state();
+      throw;
+    }
+    summary_.steps = step_ - first;
+    summary_.seconds = seconds_ - seconds_before_;
+    return summary_;
+  }
+
+ private:
+  void take_steps(std::int64_t end) {
     bool go_on = report();
     while (go_on && step_ < end) {
+      if (options_.stop.stop_requested()) {
+        go_on = false;
+        break;
+      }
       if (!advance()) break;
       if (watching() && reached_target()) break;
       go_on = step_ == end || !schedule_.due(step_) || report();
-      if (go_on && progress_.due() && options_.progress) {
-        watch_.pause();
-        go_on = options_.progress(step_);
+      if (go_on && progress_.due()) {
+        if (is_out_of_time()) break;
+        go_on = ask_progress();
       }
     }
     watch_.pause();
     if (!go_on) summary_.status = TrainStatus::interrupted;
     seconds_ = watch_.seconds();
     if (step_ != summary_.last.step) report();
-    summary_.steps = step_ - first;
-    summary_.seconds = seconds_ - seconds_before;
-    return summary_;
   }
 
- private:
+  bool is_out_of_time() {
+    if (watch_.seconds() - seconds_before_ < options_.max_seconds) return false;
+    summary_.status = TrainStatus::out_of_time;
+    return true;
+  }
+
+  bool ask_progress() {
+    if (!options_.progress) return true;
+    watch_.pause();
+    return options_.progress({step_, watch_.seconds(), [this] { course_.write_state(); }});
+  }
+
   bool watching() const { return !pending_.empty() || options_.stop_one_minus_cos > 0.0; }
 
   bool direction_at_most(double threshold) {
@@ -98,8 +132,8 @@ class Run {
   bool advance() {
     if (!watch_.running()) watch_.start();
     const Course::Advance taken = course_.advance(step_);
-    if (taken.status != TrainStatus::max_iterations) {
-      summary_.status = taken.status;
+    if (taken.refused) {
+      summary_.status = *taken.refused;
       return false;
     }
     ++step_;
@@ -134,7 +168,7 @@ class Run {
   }
 
   Course& course_;
-  const RunOptions& options_;
+  const TrainerOptions& options_;
   std::int64_t& step_;
   double& seconds_;
   TraceSchedule schedule_;
@@ -142,12 +176,12 @@ class Run {
   ProgressTimer progress_;
   std::vector<double> pending_;
   TrainSummary summary_;
-  double step_length_ = 0.0;
+  double step_length_ = 0.0, seconds_before_ = 0.0;
 };
 
 }  // namespace
 
-TrainSummary run(Course& course, const RunOptions& options, std::int64_t& step, double& seconds) {
+TrainSummary run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds) {
   return Run(course, options, step, seconds)();
 }
 

@@ -1,99 +1,278 @@
-// Training states as safetensors files: tensors `weights` [d, d], `master_weights` [d, d] where kept, `span.base`,
-// `span.coefficients` and `span.projected` after a span form, one `rule_state.<name>` per remembered vector, and
-// metadata `format`, `rule`, `form`, `step`, `seconds`.
+// Training states as safetensors files. Tensors: a block by its name, `master.<block>` where it is kept in double beside,
+// `rule_state.<block>.<name>` for what its rule remembers, `span.base`, `span.coefficients` and `span.projected` after a span
+// form. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`, `form`, `step`, `seconds`, and
+// `checksum`, a digest of all the rest.
 
-#include "core/trainer/state_text.h"
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/data/digest.h"
+#include "core/data/text.h"
 #include "softstep/dataset.h"
+#include "softstep/error.h"
 #include "softstep/trainer.h"
 
 namespace softstep {
-
-using namespace state_text;
-
 namespace {
 
-constexpr const char* format = "softstep-state-2";
-const std::string rule_prefix = "rule_state.", span_prefix = "span.";
+using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-}  // namespace
+constexpr const char* format = "softstep-state-3";
+const std::string master_prefix = "master.", rule_prefix = "rule_state.", span_prefix = "span.";
 
 template <class T>
-void save_state(const std::string& path, const TrainState<T>& state, const RuleSettings& rule) {
-  std::size_t dim = 0;
-  while (dim * dim < state.weights.size()) ++dim;
-  std::vector<NamedTensor> tensors;
-  tensors.push_back({"weights",
-                     {dim, dim},
-                     std::vector<double>(state.weights.begin(), state.weights.end()),
-                     sizeof(T) == 4 ? StoredType::f32 : StoredType::f64});
-  if (!state.master_weights.empty())
-    tensors.push_back({"master_weights", {dim, dim}, state.master_weights, StoredType::f64});
-  const StoredType working = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
-  for (const auto& [name, values] :
-       {std::pair{"base", &state.span.base}, std::pair{"coefficients", &state.span.coefficients},
-        std::pair{"projected", &state.span.projected}})
-    if (!values->empty())
-      tensors.push_back({span_prefix + name,
-                         {values->size()},
-                         std::vector<double>(values->begin(), values->end()),
-                         working});
-  for (const auto& [name, values] : state.rule_state.values)
-    tensors.push_back({rule_prefix + name, {values.size()}, values, StoredType::f64});
-  save_tensors(path, tensors,
-               {{"format", format},
-                {"rule", canonical(rule)},
-                {"form", to_string(state.span.form)},
-                {"step", std::to_string(state.step)},
-                {"seconds", exact(state.seconds)}});
+constexpr StoredType working = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
+
+template <class T>
+std::string rules_text(const TrainerOptions& options) {
+  std::string text;
+  for (const RuleSettings& settings : options.rules)
+    text += (text.empty() ? "" : ";") + make_step_rule<T>(settings)->settings_text();
+  return text;
+}
+
+std::string batches_text(const TrainerOptions& options) {
+  return options.batch_size == 0
+             ? "all"
+             : std::to_string(options.batch_size) + " from seed " + std::to_string(options.batch_seed);
+}
+
+// What a state and the run that goes on from it must share.
+template <class T>
+Metadata shared_metadata(const Model<T>& model, const TrainerOptions& options) {
+  return {{"rules", rules_text<T>(options)},
+          {"normalization", to_string(options.normalization)},
+          {"batches", batches_text(options)},
+          {"model", model.identity()}};
+}
+
+std::string checksum(const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  // In the order of their names: a file may list them in another.
+  std::vector<const NamedTensor*> sorted;
+  for (const NamedTensor& tensor : tensors) sorted.push_back(&tensor);
+  std::sort(sorted.begin(), sorted.end(), [](auto a, auto b) { return a->name < b->name; });
+  Metadata pairs = metadata;
+  std::sort(pairs.begin(), pairs.end());
+  data::Digest digest;
+  for (const NamedTensor* tensor : sorted) {
+    digest.add(tensor->name);
+    digest.add(tensor->shape.data(), tensor->shape.size());
+    digest.add(tensor->values.data(), tensor->values.size());
+  }
+  for (const auto& [key, value] : pairs) {
+    if (key == "checksum") continue;
+    digest.add(key);
+    digest.add(value);
+  }
+  return digest.text();
+}
+
+const std::string& value_of(const std::string& path, const Metadata& metadata, const std::string& key) {
+  for (const auto& [name, value] : metadata)
+    if (name == key) return value;
+  throw InvalidArgument(path, "is not a saved training state (no metadata `" + key + "`)");
+}
+
+template <class Number>
+Number parse(const std::string& path, const Metadata& metadata, const std::string& key, double largest) {
+  const std::string& text = value_of(path, metadata, key);
+  Number value{};
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end || !(value >= Number{}) ||
+      !(static_cast<double>(value) <= largest))
+    throw InvalidArgument(path, "metadata `" + key + "` is \"" + text + "\" (need a number from 0 to " +
+                                    data::number_text(largest) + ")");
+  return value;
+}
+
+// The tensors of a file, each taken once.
+class Tensors {
+ public:
+  Tensors(const std::string& path, std::vector<NamedTensor> tensors)
+      : path_(path), tensors_(std::move(tensors)), taken_(tensors_.size(), false) {}
+
+  const NamedTensor* find(const std::string& name) {
+    for (std::size_t k = 0; k < tensors_.size(); ++k)
+      if (tensors_[k].name == name) {
+        taken_[k] = true;
+        return &tensors_[k];
+      }
+    return nullptr;
+  }
+  const NamedTensor& get(const std::string& name) {
+    if (const NamedTensor* found = find(name)) return *found;
+    throw InvalidArgument(path_, "has no tensor " + data::name_text(name));
+  }
+  void require_all_taken() const {
+    for (std::size_t k = 0; k < tensors_.size(); ++k)
+      if (!taken_[k])
+        throw InvalidArgument(path_, "has a tensor " + data::name_text(tensors_[k].name) +
+                                         " that is no part of this run's state");
+  }
+  /// Throws unless the tensor has this many entries, and all are numbers.
+  void check(const NamedTensor& tensor, std::size_t size, bool may_be_infinite) const {
+    if (tensor.values.size() != size)
+      throw InvalidArgument(path_, "tensor " + data::name_text(tensor.name) + " has " +
+                                       std::to_string(tensor.values.size()) + " entries (need " +
+                                       std::to_string(size) + ")");
+    for (const double x : tensor.values)
+      if (std::isnan(x) || (!may_be_infinite && std::isinf(x)))
+        throw InvalidArgument(path_, "tensor " + data::name_text(tensor.name) + " is not finite");
+  }
+
+ private:
+  const std::string& path_;
+  std::vector<NamedTensor> tensors_;
+  std::vector<bool> taken_;
+};
+
+template <class T>
+std::vector<T> in_working(const std::string& path, const NamedTensor& tensor) {
+  if (tensor.type != working<T>)
+    throw InvalidArgument(path, "was saved in another precision than the run asked for");
+  return {tensor.values.begin(), tensor.values.end()};
 }
 
 template <class T>
-TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSettings& rule) {
-  std::vector<std::pair<std::string, std::string>> metadata;
-  const std::vector<NamedTensor> tensors = load_tensors(path, &metadata);
-  const auto meta = [&](const std::string& key) -> const std::string& {
-    return value_of(path, metadata, key);
-  };
-  if (meta("format") != format)
-    throw InvalidArgument(path, "has state format \"" + meta("format") + "\" (need " + format + ")");
-  if (meta("rule") != canonical(rule))
-    throw InvalidArgument(path,
-                          "was saved by rule " + meta("rule") + " and cannot go on with " + canonical(rule));
-  TrainState<T> state;
-  state.step = parse<std::int64_t>(path, "step", meta("step"));
-  state.seconds = parse<double>(path, "seconds", meta("seconds"));
-  for (const NamedTensor& tensor : tensors) {
-    const bool is_weights = tensor.name == "weights", is_master = tensor.name == "master_weights";
-    if ((is_weights || is_master) && tensor.shape != std::vector<std::size_t>{dim, dim})
-      throw InvalidArgument(path, "tensor `" + tensor.name + "` is not [" + std::to_string(dim) + ", " +
-                                      std::to_string(dim) + "]");
-    if (is_weights) {
-      if (tensor.type != (sizeof(T) == 4 ? StoredType::f32 : StoredType::f64))
-        throw InvalidArgument(path, "was saved in another precision than the run asked for");
-      state.weights.assign(tensor.values.begin(), tensor.values.end());
-    } else if (is_master) {
-      state.master_weights = tensor.values;
-    } else if (tensor.name == span_prefix + "base") {
-      state.span.base.assign(tensor.values.begin(), tensor.values.end());
-    } else if (tensor.name == span_prefix + "coefficients") {
-      state.span.coefficients.assign(tensor.values.begin(), tensor.values.end());
-    } else if (tensor.name == span_prefix + "projected") {
-      state.span.projected.assign(tensor.values.begin(), tensor.values.end());
-    } else if (tensor.name.starts_with(rule_prefix)) {
-      state.rule_state.values[tensor.name.substr(rule_prefix.size())] = tensor.values;
+RuleState read_memory(const std::string& path, Tensors& tensors, const BlockShape& shape,
+                      const StepRule<T>& rule) {
+  RuleState state;
+  std::size_t n_missing = 0;
+  std::string missing;
+  const std::vector<RuleMemory> memory = rule.memory();
+  for (const RuleMemory& field : memory) {
+    const std::string name = rule_prefix + shape.name + "." + field.name;
+    const NamedTensor* tensor = tensors.find(name);
+    if (tensor == nullptr) {
+      ++n_missing;
+      missing = name;
+      continue;
     }
+    // A rule may keep a bound that is infinite at first.
+    tensors.check(*tensor, field.size == 0 ? shape.size() : field.size, field.size != 0);
+    state.values[field.name] = tensor->values;
   }
-  state.span.form = parse_form(meta("form"));
-  if (!state.span.base.empty() && state.span.base.size() != dim * dim)
-    throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
-                                    " entries (need " + std::to_string(dim * dim) + ")");
-  if (state.weights.empty()) throw InvalidArgument(path, "has no tensor `weights`");
+  // None at all before the first step that moves.
+  if (n_missing != 0 && n_missing != memory.size())
+    throw InvalidArgument(path, "has no tensor " + data::name_text(missing));
   return state;
 }
 
-template void save_state(const std::string&, const TrainState<float>&, const RuleSettings&);
-template void save_state(const std::string&, const TrainState<double>&, const RuleSettings&);
-template TrainState<float> load_state<float>(const std::string&, std::size_t, const RuleSettings&);
-template TrainState<double> load_state<double>(const std::string&, std::size_t, const RuleSettings&);
+template <class T>
+void read_span(const std::string& path, const Metadata& metadata, Tensors& tensors, TrainState<T>& state) {
+  state.span.form = parse_form(value_of(path, metadata, "form"));
+  if (state.span.form == Form::dense) return;
+  const auto read = [&](const char* name) {
+    const NamedTensor& tensor = tensors.get(span_prefix + name);
+    tensors.check(tensor, tensor.values.size(), false);
+    return in_working<T>(path, tensor);
+  };
+  state.span.coefficients = read("coefficients");
+  state.span.projected = read("projected");
+  if (tensors.find(span_prefix + "base") != nullptr) {
+    state.span.base = read("base");
+    if (state.span.base.size() != state.blocks[0].size())
+      throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
+                                      " entries (need " + std::to_string(state.blocks[0].size()) + ")");
+  }
+  if (state.span.projected.size() != state.span.coefficients.size())
+    throw InvalidArgument(path, "tensors `span.projected` and `span.coefficients` have " +
+                                    std::to_string(state.span.projected.size()) + " and " +
+                                    std::to_string(state.span.coefficients.size()) +
+                                    " entries (need equally many)");
+}
+
+void require_format(const std::string& path, const Metadata& metadata) {
+  const std::string& found = value_of(path, metadata, "format");
+  if (found == format) return;
+  if (found == "softstep-state-2" || found == "softstep-model-state-1")
+    throw InvalidArgument(path, "is of the older format " + found + ", which cannot be resumed (need " +
+                                    format + "); its weights can be the start of a new run");
+  throw InvalidArgument(path, "has state format " + data::name_text(found) + " (need " + format + ")");
+}
+
+}  // namespace
+
+template <NumberType T>
+void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
+                const TrainerOptions& options) {
+  std::vector<NamedTensor> tensors;
+  const auto add = [&](const std::string& name, const std::vector<std::size_t>& shape, const auto& values,
+                       StoredType type) {
+    tensors.push_back({name, shape, {values.begin(), values.end()}, type});
+  };
+  for (std::size_t k = 0; k < state.blocks.size(); ++k) {
+    const BlockShape& block = model.blocks()[k];
+    const std::vector<std::size_t> shape = {block.n_rows, block.n_cols};
+    add(block.name, shape, state.blocks[k], working<T>);
+    if (k < state.masters.size() && !state.masters[k].empty())
+      add(master_prefix + block.name, shape, state.masters[k], StoredType::f64);
+    if (k < state.rule_states.size())
+      for (const auto& [name, values] : state.rule_states[k].values)
+        add(rule_prefix + block.name + "." + name, {values.size()}, values, StoredType::f64);
+  }
+  if (state.span.form != Form::dense) {
+    if (!state.span.base.empty())
+      add(span_prefix + "base", {state.span.base.size()}, state.span.base, working<T>);
+    add(span_prefix + "coefficients", {state.span.coefficients.size()}, state.span.coefficients, working<T>);
+    add(span_prefix + "projected", {state.span.projected.size()}, state.span.projected, working<T>);
+  }
+  Metadata metadata = shared_metadata(model, options);
+  metadata.emplace_back("format", format);
+  metadata.emplace_back("form", to_string(state.span.form));
+  metadata.emplace_back("step", std::to_string(state.step));
+  metadata.emplace_back("seconds", data::exact_text(state.seconds));
+  metadata.emplace_back("checksum", checksum(tensors, metadata));
+  save_tensors(path, tensors, metadata);
+}
+
+template <NumberType T>
+TrainState<T> load_state(const std::string& path, const Model<T>& model, const TrainerOptions& options) {
+  Metadata metadata;
+  std::vector<NamedTensor> loaded = load_tensors(path, &metadata);
+  require_format(path, metadata);
+  const bool intact = value_of(path, metadata, "checksum") == checksum(loaded, metadata);
+  for (const auto& [key, wanted] : shared_metadata(model, options))
+    if (const std::string& found = value_of(path, metadata, key); found != wanted)
+      throw InvalidArgument(path, "was saved with " + key + " " + found + " and cannot go on with " + wanted);
+  Tensors tensors(path, std::move(loaded));
+  TrainState<T> state;
+  // Every whole number up to 2^53 is one of double too.
+  state.step = parse<std::int64_t>(path, metadata, "step", 9007199254740992.0);
+  state.seconds = parse<double>(path, metadata, "seconds", 1e300);
+  for (std::size_t k = 0; k < model.blocks().size(); ++k) {
+    const BlockShape& shape = model.blocks()[k];
+    const NamedTensor& block = tensors.get(shape.name);
+    if (block.shape != std::vector<std::size_t>{shape.n_rows, shape.n_cols})
+      throw InvalidArgument(path, "tensor " + data::name_text(shape.name) + " is " +
+                                      data::shape_text(block.shape) + " (need " +
+                                      data::shape_text({shape.n_rows, shape.n_cols}) + ")");
+    tensors.check(block, shape.size(), false);
+    state.blocks.push_back(in_working<T>(path, block));
+    std::vector<double> master;
+    if (const NamedTensor* found = tensors.find(master_prefix + shape.name)) {
+      tensors.check(*found, shape.size(), false);
+      master = found->values;
+    }
+    state.masters.push_back(std::move(master));
+    state.rule_states.push_back(read_memory(path, tensors, shape, *make_step_rule<T>(options.rule(k))));
+  }
+  read_span(path, metadata, tensors, state);
+  tensors.require_all_taken();
+  if (!intact) throw InvalidArgument(path, "is damaged: its checksum does not match what it holds");
+  return state;
+}
+
+template void save_state(const std::string&, const Model<float>&, const TrainState<float>&,
+                         const TrainerOptions&);
+template void save_state(const std::string&, const Model<double>&, const TrainState<double>&,
+                         const TrainerOptions&);
+template TrainState<float> load_state(const std::string&, const Model<float>&, const TrainerOptions&);
+template TrainState<double> load_state(const std::string&, const Model<double>&, const TrainerOptions&);
 
 }  // namespace softstep

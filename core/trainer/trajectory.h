@@ -1,12 +1,11 @@
 #pragma once
 
-// Where a run stands: W in one of its forms (mathematics: the same trajectory for less).
+// Where a run stands: the blocks of a model, in whatever form makes a step cheapest (docs/mathematics.md, section 7).
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "core/objective/layer.h"
 #include "softstep/trainer.h"
 
 namespace softstep {
@@ -18,37 +17,33 @@ class Trajectory {
   virtual Form form() const = 0;
   /// Threads worth starting for a step.
   virtual int n_threads() const = 0;
-  /// Evaluates at the current W. The gradient's entries are the form's own; its norm is ||G'||_F.
-  virtual void evaluate(Evaluation<T>& out, unsigned want) = 0;
-  struct Shape {
+  /// Evaluates at the current blocks. A gradient's entries are the form's own; its norm is that of dL/d(block).
+  virtual void evaluate(Evaluation<T>& out, unsigned want, SampleSet samples) = 0;
+  /// Everything at once over all samples, for a row of the trace. Whatever evaluate() finds again from step to step is as it
+  /// was.
+  virtual void measure(Evaluation<T>& out) = 0;
+  /// The gradient of a block, and the block laid out alike; null in a span form.
+  struct Entries {
     std::size_t n_rows, n_cols;
+    const T* weights;
   };
-  virtual Shape gradient_shape() const = 0;
-  /// W laid out as the gradient; null in a span form.
-  virtual const T* weights() const { return nullptr; }
-  /// A matrix dim x dim laid out as the gradient, or back from it.
-  virtual std::vector<double> laid_out(const std::vector<double>& matrix) const { return matrix; }
-  /// W <- W - coefficient direction, the step with this index.
-  virtual void move(const Step<T>& step, std::int64_t iteration) = 0;
-  /// W, and what a later run needs to go on with the same bits.
+  virtual Entries entries(std::size_t block) const = 0;
+  /// A matrix of a block's shape laid out as the gradient, or back from it.
+  virtual std::vector<double> laid_out(std::size_t, const std::vector<double>& matrix) const {
+    return matrix;
+  }
+  /// block <- block - coefficient direction, the step with this index.
+  virtual void move(std::size_t block, const Step<T>& step, std::int64_t iteration) = 0;
+  /// The blocks, and what a later run needs to go on with the same bits.
   virtual void write(TrainState<T>& state) const = 0;
 };
 
-/// The trajectory that goes on from a state, in this form. `along_gradient`: StepRule::moves_along_gradient.
+/// The trajectory that goes on from a state in the form asked for, or the cheapest. `along_gradient`:
+/// StepRule::moves_along_gradient of all rules. `whole`: every step sees all samples. Throws InvalidArgument where the form does
+/// not go with the model, the rule or master weights.
 template <class T>
-std::unique_ptr<Trajectory<T>> make_trajectory(Form form, Layer<T>& layer, const TrainState<T>& state,
-                                               bool along_gradient);
-
-/// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of many steps.
-template <class T>
-Form cheapest_form(const Layer<T>& layer);
-
-/// A dense run keeps small batches with the sample index last (Layer::pack_lanes).
-template <class T>
-bool fits_lanes(const Layer<T>& layer);
-
-/// A dense run with a rule that moves along the gradient, sample by sample, does not form it where W is large.
-template <class T>
-bool pays_without_gradient(const Layer<T>& layer);
+std::unique_ptr<Trajectory<T>> make_trajectory(const Model<T>& model, TrainState<T>& state,
+                                               const TrainerOptions& options, bool along_gradient,
+                                               bool whole);
 
 }  // namespace softstep

@@ -32,16 +32,16 @@ constexpr std::size_t n_runs = n_schedules * n_seeds + 1;
 
 Trace train_jointly(const BatchView<double>& batch, const BatchView<double>& limits_of, const char* rule,
                     double steps, bool broken) {
-  AttentionModelOptions options;
+  AttentionOptions options;
   options.train_decoder = true;
-  options.objective.optimal_loss = OptimalLoss::zero;
+  options.optimal_loss = OptimalLoss::zero;
   const auto model = make_attention_model(batch, options);
-  ModelTrainerOptions trainer;
+  TrainerOptions trainer;
   trainer.rules = {parse_rule(broken ? "gd" : rule), parse_rule(broken ? "gd" : schedules[1].text)};
   trainer.n_steps = std::llround(steps);
   trainer.references = {max_margin_direction(limits_of),
                         solve_points(limits_of, score_tokens(limits_of).optimal).weights};
-  ModelState<double> state = normal_state(*model, 0.0, 0);
+  TrainState<double> state = normal_state(*model, 0.0, 0);
   return run_model(*model, state, trainer);
 }
 

@@ -26,16 +26,16 @@ struct Outcome {
 };
 
 std::vector<double> train_factored(const BatchView<double>& batch, std::uint64_t seed) {
-  AttentionModelOptions options;
+  AttentionOptions options;
   options.key_query = KeyQuery::factored;
   options.rank = dim;
-  options.objective.optimal_loss = OptimalLoss::selected;
+  options.optimal_loss = OptimalLoss::selected;
   const auto model = make_attention_model(batch, options);
-  ModelTrainerOptions trainer;
+  TrainerOptions trainer;
   trainer.rules = {{"ngd", {{"step-size", step_size}}}};
   trainer.n_steps = n_steps;
   trainer.trace_rows_per_decade = 0;
-  ModelState<double> state = normal_state(*model, 0.01, seed);
+  TrainState<double> state = normal_state(*model, 0.01, seed);
   run_model(*model, state, trainer);
   return observe(*model, state, 0);
 }

@@ -48,14 +48,12 @@ Result run(const Context& context) {
   std::vector<Trace> traces(n_rules * n_seeds);
   parallel_for(traces.size(), context.n_threads, [&](std::size_t k) {
     const std::size_t seed = k / n_rules;
-    ObjectiveOptions objective;
-    objective.optimal_loss = OptimalLoss::zero;
-    const auto model = make_logistic_model(points[seed].data.view(), objective);
-    ModelTrainerOptions trainer;
+    const auto model = make_linear_model(points[seed].data.view());
+    TrainerOptions trainer;
     trainer.rules = {rules[k % n_rules].settings(context)};
     trainer.n_steps = n_steps;
     trainer.references = {points[context.broken ? (seed + 1) % n_seeds : seed].limit.weights};
-    ModelState<double> state = normal_state(*model, 0.0, 0);
+    TrainState<double> state = normal_state(*model, 0.0, 0);
     traces[k] = run_model(*model, state, trainer);
   });
   Result result;

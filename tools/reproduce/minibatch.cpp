@@ -36,14 +36,14 @@ Result run(const Context& context) {
   std::vector<Trace> traces(n_rules * n_seeds);
   parallel_for(traces.size(), context.n_threads, [&](std::size_t k) {
     const std::size_t seed = k / n_rules;
-    const auto model = make_attention_model(data[seed].view(), AttentionModelOptions{});
-    ModelTrainerOptions trainer;
+    const auto model = make_attention_model(data[seed].view(), AttentionOptions{});
+    TrainerOptions trainer;
     trainer.rules = {rules[k % n_rules].settings(context)};
     trainer.n_steps = n_steps;
     trainer.batch_size = batch_size;
     trainer.batch_seed = seed;
     trainer.references = {limits[context.broken ? (seed + 1) % n_seeds : seed]};
-    ModelState<double> state = normal_state(*model, 0.0, 0);
+    TrainState<double> state = normal_state(*model, 0.0, 0);
     traces[k] = run_model(*model, state, trainer);
   });
   Result result;

@@ -40,17 +40,17 @@ struct Curve {
 
 Curve follow(const BatchView<double>& batch, double p, const std::vector<std::vector<double>>& limits) {
   Curve curve;
-  Objective<double> objective(batch);
-  TrainState<double> state = initial_state<double>(nullptr, batch.dim);
+  const AttentionModel<double> model(batch);
+  TrainState<double> state = initial_state(model);
   TrainerOptions options;
-  options.rule = {"mirror", {{"p", p}, {"step-size", 0.3}}};
+  options.rules = {{"mirror", {{"p", p}, {"step-size", 0.3}}}};
   options.trace_rows_per_decade = 0;
   for (double next = 10.0; next <= 1.001 * n_steps; next *= std::pow(10.0, 0.25)) {
     options.n_steps = std::llround(next) - state.step;
-    train(objective, state, options);
+    train(model, state, options);
     curve.steps.push_back(static_cast<double>(state.step));
     for (std::size_t k = 0; k < n_p; ++k)
-      curve.distance[k].push_back(bregman(limits[k], state.weights, powers[k]));
+      curve.distance[k].push_back(bregman(limits[k], state.blocks[0], powers[k]));
   }
   return curve;
 }

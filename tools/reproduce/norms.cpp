@@ -58,13 +58,13 @@ std::vector<double> trained(const Rule& rule, const BatchView<double>& batch, st
     run_attention(run, &weights);
     return weights;
   }
-  AttentionModelOptions options;
+  AttentionOptions options;
   options.key_query = KeyQuery::factored;
   options.rank = dim;
   const auto model = make_attention_model(batch, options);
   // Small: the bias of K and Q towards low rank is that of leaving the origin.
-  ModelState<double> state = normal_state(*model, 0.01, seed);
-  ModelTrainerOptions trainer;
+  TrainState<double> state = normal_state(*model, 0.01, seed);
+  TrainerOptions trainer;
   trainer.rules = {parse_rule(rule.text)};
   trainer.n_steps = n_steps;
   trainer.trace_rows_per_decade = 0;

@@ -53,8 +53,8 @@ Result run(const Context& context) {
     const TiedMaxMarginResult limit = solve_next_token_max_margin(of.contexts.data(), of.n_contexts(), of.dim,
                                                                   of.vocabulary, supports_of(of));
     const auto model = make_next_token_model<double>(data);
-    ModelState<double> state = initial_state<double>(*model, next_token_blocks(data));
-    ModelTrainerOptions trainer;
+    TrainState<double> state = initial_state<double>(*model, next_token_blocks(data));
+    TrainerOptions trainer;
     trainer.rules =
         parse_rules(context.broken ? "ngd:step-size=1;gd:step-size=8" : "gd:step-size=8;ngd:step-size=1");
     trainer.n_steps = n_steps;

@@ -50,14 +50,14 @@ template <class T>
 class Observer {
  public:
   Observer(const Dataset<T>& data, const std::vector<double>& limit)
-      : data_(convert<double>(data)), objective_(data_.view()), limit_(limit) {}
+      : data_(convert<double>(data)), model_(data_.view()), limit_(limit) {}
   void look(std::int64_t step, const std::vector<T>& w, const std::vector<T>& gradient) {
     const std::vector<double> weights(w.begin(), w.end());
     curve_.steps.push_back(static_cast<double>(step));
     curve_.distance.push_back(compare_direction(w.data(), limit_.data(), w.size()).one_minus_cos);
-    objective_.evaluate(weights.data(), truth_, want_gradient);
+    model_.evaluate(std::span<const double>(weights), truth_, want_gradient);
     curve_.error.push_back(
-        compare_direction(gradient.data(), truth_.gradient.data(), w.size()).one_minus_cos);
+        compare_direction(gradient.data(), truth_.gradients[0].values.data(), w.size()).one_minus_cos);
     if (step <= early) early_ = weights;
     std::vector<double> change = weights;
     for (std::size_t k = 0; k < change.size(); ++k) change[k] -= early_[k];
@@ -68,7 +68,7 @@ class Observer {
 
  private:
   Dataset<double> data_;
-  Objective<double> objective_;
+  AttentionModel<double> model_;
   Evaluation<double> truth_;
   const std::vector<double>& limit_;
   std::vector<double> early_;
@@ -78,20 +78,20 @@ class Observer {
 template <class T>
 Curve ours(const Dataset<double>& data, const std::vector<double>& limit, const char* rule) {
   const Dataset<T> own = convert<T>(data);
-  Objective<T> objective(own.view());
+  AttentionModel<T> model(own.view());
   Evaluation<T> now;
-  TrainState<T> state = initial_state<T>(nullptr, own.view().dim);
+  TrainState<T> state = initial_state(model);
   TrainerOptions options;
-  options.rule = parse_rule(rule);
+  options.rules = {parse_rule(rule)};
   options.form = Form::dense;
   options.trace_rows_per_decade = 0;
   Observer<T> observer(own, limit);
   for (const std::int64_t step : looked_at(n_steps)) {
     if (interrupted()) break;
     options.n_steps = step - state.step;
-    train(objective, state, options);
-    objective.evaluate(state.weights.data(), now, want_gradient);
-    observer.look(step, state.weights, now.gradient);
+    train(model, state, options);
+    model.evaluate(state.blocks, now, want_gradient);
+    observer.look(step, state.blocks[0], now.gradients[0].values);
   }
   return observer.curve();
 }

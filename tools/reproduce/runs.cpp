@@ -20,35 +20,33 @@ std::vector<double> Trace::steps(std::int64_t first) const {
 
 namespace {
 
-void watch(softstep::RunOptions& options, Trace& trace) {
+void watch(TrainerOptions& options, Trace& trace) {
   options.trace = [&trace](const TraceRecord& row) {
     trace.rows.push_back(row);
     return !interrupted();
   };
-  options.progress = [](std::int64_t) { return !interrupted(); };
+  options.progress = [](const Progress&) { return !interrupted(); };
 }
 
 }  // namespace
 
 Trace run_attention(const AttentionRun& run, std::vector<double>* weights) {
   Trace trace;
-  ObjectiveOptions objective_options;
-  objective_options.optimal_loss = run.optimal_loss;
-  Objective<double> objective(*run.batch, objective_options);
+  const AttentionModel<double> model(*run.batch, {.optimal_loss = run.optimal_loss});
   TrainerOptions options;
-  options.rule = run.rule;
+  options.rules = {run.rule};
   options.n_steps = run.n_steps;
-  options.reference = run.reference;
+  options.references = {run.reference};
   options.trace_rows_per_decade = run.trace_rows_per_decade;
   options.stop_one_minus_cos = run.stop_one_minus_cos;
   watch(options, trace);
-  TrainState<double> state = initial_state<double>(nullptr, run.batch->dim);
-  trace.summary = train(objective, state, options);
-  if (weights != nullptr) *weights = state.weights;
+  TrainState<double> state = initial_state(model);
+  trace.summary = train(model, state, options);
+  if (weights != nullptr) *weights = state.blocks[0];
   return trace;
 }
 
-Trace run_model(Model<double>& model, ModelState<double>& state, ModelTrainerOptions options) {
+Trace run_model(Model<double>& model, TrainState<double>& state, TrainerOptions options) {
   Trace trace;
   watch(options, trace);
   trace.summary = train(model, state, options);

@@ -44,7 +44,7 @@ Trace run_attention(const AttentionRun& run, std::vector<double>* weights = null
 bool interrupted_run(const std::vector<Trace>& traces);
 
 /// A model of several blocks from a state; the state moves on.
-Trace run_model(Model<double>& model, ModelState<double>& state, ModelTrainerOptions options);
+Trace run_model(Model<double>& model, TrainState<double>& state, TrainerOptions options);
 
 /// W_mm; throws if there is none.
 std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads = 1);

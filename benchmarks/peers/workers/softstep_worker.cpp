@@ -22,7 +22,7 @@ template <class T>
 class Trained final : public Variant<T> {
  public:
   Trained(const std::string& rule, const std::string& form, const Data<T>& data, int threads)
-      : rule_(rule), initial_(data.weights.begin(), data.weights.end()), d_(data.d) {
+      : rule_(rule), initial_(data.weights.begin(), data.weights.end()) {
     BatchView<T> batch;
     batch.tokens = data.tokens.data();
     batch.n_samples = data.n;
@@ -30,16 +30,16 @@ class Trained final : public Variant<T> {
     batch.dim = data.d;
     batch.labels = data.labels.data();
     batch.decoder = data.decoder.data();
-    ObjectiveOptions objective;
+    AttentionOptions objective;
     objective.n_threads = threads;
-    objective_ = std::make_unique<Objective<T>>(batch, objective);
+    objective_ = std::make_unique<AttentionModel<T>>(batch, objective);
     options_.trace_rows_per_decade = 0;
     options_.form = form_of(form);
     // A Gram matrix of more tokens than this is no contender, only minutes of set-up.
     if (options_.form == Form::token_span && data.n * data.n_tokens > 4096)
       throw std::runtime_error("too many tokens for the token span");
   }
-  void reset() override { state_ = initial_state<T>(initial_.data(), d_); }
+  void reset() override { state_ = initial_state(*objective_, {initial_}); }
   /// The trainer's own time: its two measurements of the state, at either end, are not in it.
   double advance(std::int64_t steps, double step_size) override {
     char rule[100];
@@ -47,7 +47,7 @@ class Trained final : public Variant<T> {
       std::snprintf(rule, sizeof rule, "polyak:factor=1,cap=%.17g", step_size);
     else
       std::snprintf(rule, sizeof rule, "%s:step-size=%.17g", rule_.c_str(), step_size);
-    options_.rule = parse_rule(rule);
+    options_.rules = {parse_rule(rule)};
     options_.n_steps = steps;
     const TrainSummary summary = train(*objective_, state_, options_);
     if (summary.steps != steps) throw std::runtime_error(to_string(summary.status));
@@ -55,13 +55,12 @@ class Trained final : public Variant<T> {
     return summary.seconds;
   }
   double loss() override { return loss_; }
-  std::vector<T> weights() const override { return state_.weights; }
+  std::vector<T> weights() const override { return state_.blocks[0]; }
 
  private:
   std::string rule_;
   std::vector<double> initial_;
-  std::size_t d_;
-  std::unique_ptr<Objective<T>> objective_;
+  std::unique_ptr<AttentionModel<T>> objective_;
   TrainState<T> state_;
   TrainerOptions options_;
   double loss_ = 0.0;

@@ -28,7 +28,10 @@ struct BatchView {
   std::size_t token_stride = 0;         ///< elements; 0 means dim
   std::size_t sample_stride = 0;        ///< elements; 0 means n_tokens * token_stride
   const std::int8_t* labels = nullptr;  ///< [n_samples], each -1 or +1
-  const T* decoder = nullptr;           ///< u, [dim]; may be null where no decoder is needed
+  /// [n_samples] real targets in place of labels, for losses of the prediction itself (softstep/loss.h); labels are not looked
+  /// at then.
+  const T* targets = nullptr;
+  const T* decoder = nullptr;  ///< u, [dim]; may be null where no decoder is needed
   /// The query z_i: separate vectors if `queries` is set, else token query_index[i] of sample i, else token
   /// 0.
   const std::int64_t* query_index = nullptr;  ///< [n_samples], 0-based within the sample
@@ -47,6 +50,10 @@ struct BatchView {
     if (queries) return queries + i * (query_stride ? query_stride : dim);
     return sample(i) + (query_index ? static_cast<std::size_t>(query_index[i]) * row_stride() : 0);
   }
+  /// y_i of a label; 1 where the batch has targets.
+  double sign(std::size_t i) const { return targets == nullptr && labels[i] < 0 ? -1.0 : 1.0; }
+  /// What a loss is measured against: 1 where the batch has labels.
+  double target(std::size_t i) const { return targets == nullptr ? 1.0 : static_cast<double>(targets[i]); }
   /// Tokens in all samples together.
   std::size_t total_tokens() const;
 

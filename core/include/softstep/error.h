@@ -19,4 +19,10 @@ class InvalidArgument : public std::invalid_argument {
   std::string argument_;
 };
 
+/// Thrown where something exists but not here: an instruction set that this CPU lacks, a Hessian that a loss does not give.
+class NotSupported : public InvalidArgument {
+ public:
+  using InvalidArgument::InvalidArgument;
+};
+
 }  // namespace softstep

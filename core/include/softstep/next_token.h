@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/error.h"
 #include "softstep/model.h"
 
 namespace softstep {
@@ -54,7 +55,7 @@ NextTokenData next_token_example(std::size_t n_contexts, std::size_t vocabulary,
 /// CE is `loss`, CE - H `loss_gap`. Watched: "margin" (B), then "finite" (W_F + sum_k theta_k U_k). A sample is a context; over
 /// some, probabilities are renormalised. Works in double whatever T, on one thread. Keeps the basis, rank x vocabulary x dim.
 /// Throws InvalidArgument for bad data, and where no W has the log-odds of every support (then CE does not come down to H).
-template <class T>
+template <NumberType T>
 std::unique_ptr<Model<T>> make_next_token_model(const NextTokenData& data, const std::string& isa = "");
 
 /// The blocks of this model at W (vocabulary x dim); empty: W = 0.

@@ -14,11 +14,34 @@ struct Scaled {
   /// The plain value; 0 or infinity where double cannot hold it.
   double value() const { return mantissa == 0.0 ? 0.0 : mantissa * std::exp(exponent); }
 
+  /// Whether value() is 0 although the number is not.
+  bool underflows() const { return mantissa != 0.0 && value() == 0.0; }
+
+  /// Natural logarithm of the value: -infinity for zero, NaN for a negative or NaN mantissa.
+  double log() const {
+    if (mantissa == 0.0) return -std::numeric_limits<double>::infinity();
+    return std::log(mantissa) + exponent;
+  }
+
   /// log10 of the value: -infinity for zero, NaN for a negative or NaN mantissa.
   double log10() const {
     if (mantissa == 0.0) return -std::numeric_limits<double>::infinity();
     return std::log10(mantissa) + exponent * 0.43429448190325182765;
   }
 };
+
+/// a b. The product of the mantissas must be a number of double.
+inline Scaled operator*(Scaled a, Scaled b) {
+  if (a.mantissa == 0.0 || b.mantissa == 0.0) return {a.mantissa * b.mantissa, 0.0};
+  return {a.mantissa * b.mantissa, a.exponent + b.exponent};
+}
+
+/// a / b, the mantissas divided: infinite or NaN where b is zero.
+inline Scaled operator/(Scaled a, Scaled b) {
+  if (a.mantissa == 0.0 || b.mantissa == 0.0) return {a.mantissa / b.mantissa, 0.0};
+  return {a.mantissa / b.mantissa, a.exponent - b.exponent};
+}
+
+inline Scaled operator-(Scaled a) { return {-a.mantissa, a.exponent}; }
 
 }  // namespace softstep

@@ -2,12 +2,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "softstep/number_type.h"
 #include "softstep/scaled.h"
 
 namespace softstep {
@@ -15,7 +18,7 @@ namespace softstep {
 /// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent). A dense run may keep W and G' transposed, both
 /// alike; in a span form, and in a dense run that does not form G', the entries are coefficients (only for rules that
 /// move along the gradient).
-template <class T>
+template <NumberType T>
 struct StepContext {
   std::int64_t iteration = 0;   ///< t, from 0
   Scaled loss_gap;              ///< L - L*; only set if the rule needs it
@@ -28,7 +31,7 @@ struct StepContext {
 };
 
 /// What a rule asks for: W <- W - coefficient * direction, or another W altogether.
-template <class T>
+template <NumberType T>
 struct Step {
   enum class Outcome {
     moved,
@@ -45,25 +48,51 @@ struct Step {
 };
 
 /// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the bit. Vectors as long
-/// as the weights are matrices laid out like them: in a StepContext as these are there, in a TrainState dim x dim row-major.
+/// as the weights are matrices laid out like them: in a StepContext as these are there, in a TrainState row-major.
 struct RuleState {
-  std::map<std::string, std::vector<double>> values;
-  std::vector<double> direction;  ///< where a rule builds its step; nothing to remember
+  std::map<std::string, std::vector<double>, std::less<>> values = {};
+  std::vector<double> direction = {};  ///< where a rule builds its step; nothing to remember
 };
 
-/// A step-size rule: its settings, without any per-run state (one rule may serve many runs at once).
-template <class T>
-class StepRule {
+/// One vector that a rule remembers.
+struct RuleMemory {
+  std::string name = {};
+  std::size_t size = 0;  ///< 0: as many numbers as weights
+};
+
+/// A step-size rule of either precision: its settings, without any per-run state (one rule may serve many runs at once).
+class AnyStepRule {
  public:
-  virtual ~StepRule() = default;
+  virtual ~AnyStepRule() = default;
   virtual std::string_view name() const = 0;
+  /// The rule with all its settings, as a saved state names it: a run resumes under the same text only.
+  virtual std::string settings_text() const { return std::string(name()); }
   /// True if StepContext::loss_gap must be set.
   virtual bool needs_loss_gap() const { return false; }
   /// True if the direction of a step is the gradient itself and the rule looks at norms alone: then the gradient's entries
   /// may be those of any of the trainer's forms.
   virtual bool moves_along_gradient() const { return false; }
-  /// Never produces NaN from finite input; at an exact zero gradient returns `stationary`.
-  virtual Step<T> step(const StepContext<T>& context, RuleState& state) const = 0;
+  /// What RuleState::values holds after a step; a saved state must have all of it.
+  virtual std::vector<RuleMemory> memory() const { return {}; }
+};
+
+/// A step-size rule. Derive from this class for a rule of your own, and hand it to the trainer as RuleSettings::object.
+template <NumberType T>
+class StepRule : public AnyStepRule {
+ public:
+  /// Proposes a step, and what the rule remembers if it is taken: all of memory() goes into `next`, which comes with the names and
+  /// numbers of some earlier step; `memory` is empty before the first step. The trainer takes the step, and then `next` becomes
+  /// the memory, or refuses it, and then nothing has happened. Never produces NaN from finite input; at an exact zero gradient
+  /// returns `stationary`.
+  virtual Step<T> propose(const StepContext<T>& context, const RuleState& memory, RuleState& next) const = 0;
+
+  /// Proposes a step and remembers it if it moves, for use without the trainer.
+  Step<T> step(const StepContext<T>& context, RuleState& state) const {
+    RuleState next;
+    const Step<T> proposed = propose(context, state, next);
+    if (proposed.outcome == Step<T>::Outcome::moved) std::swap(state, next);
+    return proposed;
+  }
 };
 
 struct RuleOptionInfo {
@@ -79,10 +108,12 @@ struct RuleInfo {
   std::string note;  ///< what to know before use: "experimental"; mostly empty
 };
 
-/// A rule by name with its options by name; what is absent has its default.
+/// A rule by name with its options by name; what is absent has its default. Or a rule of the caller's own.
 struct RuleSettings {
   std::string rule = "ngd";
-  std::map<std::string, double> options;
+  std::map<std::string, double> options = {};
+  /// In place of name and options: a StepRule<T> of the precision of the run.
+  std::shared_ptr<const AnyStepRule> object = nullptr;
 };
 
 /// Every rule of rules.def.
@@ -94,11 +125,12 @@ RuleSettings parse_rule(const std::string& text);
 /// Reads "gd:step-size=20;ngd;polyak".
 std::vector<RuleSettings> parse_rules(const std::string& text);
 
-/// Checks the settings and makes the rule. Throws InvalidArgument naming the option and its value.
-template <class T>
-std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings);
+/// Checks the settings and makes the rule, or hands out the caller's own. Throws InvalidArgument naming the option and its value,
+/// and for an own rule of another precision.
+template <NumberType T>
+std::shared_ptr<const StepRule<T>> make_step_rule(const RuleSettings& settings);
 
-extern template std::unique_ptr<StepRule<float>> make_step_rule<float>(const RuleSettings&);
-extern template std::unique_ptr<StepRule<double>> make_step_rule<double>(const RuleSettings&);
+extern template std::shared_ptr<const StepRule<float>> make_step_rule<float>(const RuleSettings&);
+extern template std::shared_ptr<const StepRule<double>> make_step_rule<double>(const RuleSettings&);
 
 }  // namespace softstep

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <stop_token>
 #include <string>
 #include <vector>
 
-#include "softstep/objective.h"
+#include "softstep/model.h"
 #include "softstep/step_rules.h"
+#include "softstep/train_state.h"
 
 namespace softstep {
 
@@ -26,14 +28,23 @@ struct TraceRecord {
   double log10_one_minus_optimal_attention = 0.0;
   double seconds = 0.0;     ///< spent in steps so far; measuring and tracing are not counted
   double log10_loss = 0.0;  ///< of L itself, right where it underflows
-  /// Models alone: share of samples on the right side, and what is watched beside the weights (the decoder), in the model's
-  /// order.
+  double optimal_loss = 0.0;
+  /// Share of samples on the right side; NaN where a model has none.
   double accuracy = std::numeric_limits<double>::quiet_NaN();
+  /// What is watched beside the first observable (the decoder), in the model's order.
   struct Watched {
     double norm = 0.0, log10_gradient_norm = 0.0;
     double one_minus_cos = std::numeric_limits<double>::quiet_NaN();
   };
-  std::vector<Watched> others;
+  std::vector<Watched> others = {};
+};
+
+/// What the progress callback is told.
+struct Progress {
+  std::int64_t step = 0;  ///< just reached
+  double seconds = 0.0;   ///< spent in steps so far
+  /// Brings the weights just reached into the TrainState that was given to train().
+  std::function<void()> write_state = {};
 };
 
 enum class TrainStatus {
@@ -43,69 +54,54 @@ enum class TrainStatus {
   stationary,        ///< the gradient is exactly zero
   gap_not_positive,  ///< the rule needs L > L* and L <= L*
   not_finite,        ///< the next step would not be finite; the weights are the last finite ones
-  interrupted        ///< the callback asked to stop
+  interrupted,       ///< a callback or the stop token asked to stop
+  out_of_time        ///< max_seconds have been spent in steps
 };
 const char* to_string(TrainStatus status);
 
-/// How float32 weights take steps smaller than their rounding unit.
-enum class MasterWeights {
-  working,  ///< in the working type
-  float64   ///< kept in double, rounded to the working type for the kernels
+/// What the gradient of a model with several blocks is normalised by.
+enum class Normalization {
+  separate,  ///< each block by its own gradient: every block has its rule to itself
+  joint      ///< all blocks by the norm of the whole gradient; for rules that move along the gradient
 };
+const char* to_string(Normalization normalization);
+Normalization parse_normalization(const std::string& name);  ///< throws InvalidArgument
 
-/// How a run keeps W. The trajectory is the same to rounding; the cost of a step is not. The span forms use that every
-/// gradient is a sum of g_i z_i^T (query span) or x_it z_i^T (token span), for rules that move along the gradient itself.
-enum class Form {
-  automatic,   ///< the cheapest for the shape, the rule and the number of steps
-  dense,       ///< W, dim x dim: 4 n d^2 + 4 n T d flops a step
-  query_span,  ///< V = Z W^T and the queries' Gram matrix: 2 n^2 d + 4 n T d
-  token_span   ///< scores and the Gram matrix of all tokens: 2 (n T)^2
-};
-const char* to_string(Form form);
-/// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
-Form parse_form(const std::string& name);
-
-/// What every run is told, whatever it trains.
-struct RunOptions {
+struct TrainerOptions {
+  /// One rule for all blocks, or one for each in the model's order.
+  std::vector<RuleSettings> rules = {RuleSettings{}};
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
   MasterWeights master_weights = MasterWeights::working;
+  /// Throws InvalidArgument if the model, the rule, or float64 master weights, cannot go with the span form asked for.
+  Form form = Form::automatic;
+  Normalization normalization = Normalization::separate;
+  /// Samples a step sees; 0: all. Every epoch goes once through all samples in an order of its own, drawn from batch_seed and the
+  /// number of the epoch alone (a resumed run sees the same); its last batch is smaller where the size does not divide n.
+  std::size_t batch_size = 0;
+  std::uint64_t batch_seed = 0;
+  /// Directions to compare with (W_mm), in the order of Model::observables(); an empty one, or none, is not compared.
+  std::vector<std::vector<double>> references = {};
   /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
   int trace_rows_per_decade = 20;
-  /// Called for each traced row, in order; return false to stop.
-  std::function<bool(const TraceRecord&)> trace;
-  /// Asked about 10 times a second at most, between rows too; return false to stop. Gets the step just
-  /// reached.
-  std::function<bool(std::int64_t)> progress;
-  /// Report in `time_to` when 1 - cos first falls to each of these (needs `reference`).
-  std::vector<double> thresholds;
-  /// Stop when 1 - cos falls to this (0: never; needs `reference`).
+  /// Called for each traced row, in order; return false to stop. The TrainState given to train() holds the weights of the row.
+  /// Where it throws, the exception leaves train(), and the state is that of the row.
+  std::function<bool(const TraceRecord&)> trace = {};
+  /// Asked about 10 times a second at most, between rows too; return false to stop. Where it throws, the exception leaves
+  /// train(), and the state is that of the step just reached.
+  std::function<bool(const Progress&)> progress = {};
+  /// Looked at before every step.
+  std::stop_token stop = {};
+  /// Stop (out_of_time) when this much has been spent in steps of this call; looked at about 10 times a second.
+  double max_seconds = std::numeric_limits<double>::infinity();
+  /// Report in `time_to` when 1 - cos first falls to each of these (needs a reference).
+  std::vector<double> thresholds = {};
+  /// Stop when 1 - cos falls to this (0: never; needs a reference).
   double stop_one_minus_cos = 0.0;
-  void validate(bool has_reference) const;  ///< throws InvalidArgument naming the field
-};
 
-struct TrainerOptions : RunOptions {
-  RuleSettings rule;
-  /// Throws InvalidArgument if the rule, or float64 master weights, cannot go with the span form asked for.
-  Form form = Form::automatic;
-  /// Direction to compare with (W_mm), dim*dim values or empty.
-  std::vector<double> reference;
-  void validate() const;  ///< throws InvalidArgument naming the field
-};
-
-/// A run that can be put down and taken up: continuing gives the same bits as never having stopped.
-template <class T>
-struct TrainState {
-  std::vector<T> weights;              ///< W, dim x dim
-  std::vector<double> master_weights;  ///< W in double, with MasterWeights::float64; else empty
-  RuleState rule_state;
-  /// What a span form goes on from, beside W: empty after dense runs, not used if `weights` have been set to others since. W = base + sum_k coefficient_k (its token or row)
-  /// z_i^T; `projected` is V or the scores, in the form's own layout.
-  struct Span {
-    Form form = Form::dense;
-    std::vector<T> base, coefficients, projected;
-  } span;
-  std::int64_t step = 0;
-  double seconds = 0.0;
+  /// Throws InvalidArgument naming the field: whatever can be told without a model.
+  void validate() const;
+  /// Rule of block k.
+  const RuleSettings& rule(std::size_t k) const { return rules[rules.size() == 1 ? 0 : k]; }
 };
 
 struct TrainSummary {
@@ -114,35 +110,25 @@ struct TrainSummary {
   std::int64_t steps = 0;       ///< steps taken by this call
   double seconds = 0.0;         ///< time in those steps
   double setup_seconds = 0.0;   ///< before them, to bring W into its form: Gram matrices, copies
-  int threads_used = 1;         ///< train(Objective): asked for in a step; 1 where the work does not pay for more
-  TraceRecord last;             ///< at the final weights
+  int threads_used = 1;         ///< asked for in a step; 1 where the work does not pay for more
+  TraceRecord last = {};        ///< at the final weights
   struct Crossing {
     double threshold;
     std::int64_t step;
     double seconds;
   };
-  std::vector<Crossing> time_to;  ///< thresholds reached, in the order given; others absent
+  std::vector<Crossing> time_to = {};  ///< thresholds reached, in the order given; others absent
+
+  /// Everything above in words, a line each.
+  std::string report() const;
 };
 
-/// A state at step 0. `weights`: dim * dim initial weights, row-major; null means zero. Throws
-/// InvalidArgument where one is not finite in T.
-template <class T>
-TrainState<T> initial_state(const double* weights, std::size_t dim,
-                            MasterWeights master = MasterWeights::working);
-/// N(0, std^2) initial weights from the documented random stream.
-std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
-/// The first `size` numbers of the same stream: for blocks of other shapes.
-std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
-
-/// Runs the rule from `state` for options.n_steps steps and leaves the state ready to go on.
-/// Throws InvalidArgument for bad options; every other ending has a name in the summary.
-template <class T>
-TrainSummary train(Objective<T>& objective, TrainState<T>& state, const TrainerOptions& options);
-
-/// Writes a state to / reads it from a safetensors file. Loading checks rule and dim. Throws InvalidArgument.
-template <class T>
-void save_state(const std::string& path, const TrainState<T>& state, const RuleSettings& rule);
-template <class T>
-TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSettings& rule);
+/// Runs the rules from `state` for options.n_steps steps and leaves the state ready to go on. Throws InvalidArgument for bad
+/// options (a rule that does not go with joint normalisation, a batch larger than n, a reference of the wrong size); every other
+/// ending has a name in the summary. A step that is refused changes nothing, neither weights nor what rules remember. With
+/// batches smaller than n, an exactly zero gradient or a gap that is not positive on one batch is a step of length zero, not an
+/// end.
+template <NumberType T>
+TrainSummary train(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options);
 
 }  // namespace softstep

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "softstep/batch.h"
+#include "softstep/loss.h"
+#include "softstep/model.h"
+
+namespace softstep {
+
+/// How the kernels read tokens, with float32: as they are, or in 16 bits, converted in registers and computed with in float32.
+/// Half the memory traffic; tokens rounded once, by 2^-11 (f16) or 2^-8 (bf16) of themselves, not at all where they came from
+/// such a file. Token scores, queries and W_mm are those of the batch.
+enum class TokenStorage { working, f16, bf16 };
+
+const char* to_string(TokenStorage type);
+TokenStorage parse_token_storage(
+    const std::string& name);  ///< throws InvalidArgument listing the known names
+
+/// What stands for the key-query matrix.
+enum class KeyQuery {
+  combined,  ///< W, dim x dim: s = X W z
+  factored,  ///< W = K Q^T, K and Q dim x rank: s = X K (Q^T z); W is never formed
+  prompt     ///< one trained vector p in place of W z: s = X p
+};
+
+struct AttentionOptions {
+  KeyQuery key_query = KeyQuery::combined;
+  std::size_t rank = 0;        ///< columns of K and Q, 1 to dim; factored only
+  bool train_decoder = false;  ///< joint training of the decoder u; then L* is `zero` (or a `value`)
+  Loss loss = Loss::logistic;
+  std::shared_ptr<const LossFunction> own_loss = nullptr;  ///< in place of `loss`
+  OptimalLoss optimal_loss = OptimalLoss::optimal;
+  double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
+  int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
+  /// 16 bits for float32, W combined and a fixed decoder; f16 must hold every token.
+  TokenStorage token_storage = TokenStorage::working;
+  std::string isa = {};   ///< instruction set; empty means active_isa()
+  void validate() const;  ///< throws InvalidArgument naming the field
+};
+
+/// The softmax attention layer, L = (1/n) sum_i l(y_i f_i), with any of its parts trained:
+///   s_it = x_it^T W z_i,  f_i = u^T X_i^T softmax(s_i)                                     (arXiv 2402.05738)
+///   dL/dW = (1/n) sum_i g_i z_i^T,  dL/dK = G Q,  dL/dQ = G^T K,  dL/dp = (1/n) sum_i g_i,
+///   dL/du = (1/n) sum_i l'(m_i) y_i X_i^T p_i
+/// Blocks: "weights" [dim, dim], or "keys" and "queries" [dim, rank], or "prompt" [dim, 1]; then "decoder" [dim, 1] if it is
+/// trained. Gradients are in pivot form, which carries the exponent beside the mantissa (docs/mathematics.md, section 2).
+///
+/// Error: the direction of the gradient is within K u (1 + S) of the exact one, u the unit roundoff, S the largest
+/// |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
+/// core/reference/error_bounds.h, held by tests/models.
+template <NumberType T>
+class AttentionModel final : public Model<T> {
+ public:
+  /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must have a decoder unless
+  /// it is trained.
+  explicit AttentionModel(const BatchView<T>& batch, const AttentionOptions& options = {});
+  ~AttentionModel() override;
+  AttentionModel(AttentionModel&&) noexcept;
+  AttentionModel& operator=(AttentionModel&&) noexcept;
+
+  const std::vector<BlockShape>& blocks() const override;
+  std::size_t n_samples() const override;
+  std::vector<Observable> observables() const override;
+  std::vector<double> observe(Point<double> at, std::size_t k) const override;
+  double optimal_loss() const override;
+  std::string isa() const override;
+  int threads_used() const override;
+  std::string identity() const override;
+  std::unique_ptr<Workspace> make_workspace() const override;
+
+  /// Attention p_it of every token, in batch order: sum over samples of T_i values.
+  std::vector<double> attention(Point<T> at) const;
+  std::vector<double> attention(std::span<const T> block) const;  ///< of a model of one block
+
+  const BatchView<T>& batch() const;
+  const AttentionOptions& options() const;
+  /// Of the batch's decoder. Throws InvalidArgument if the decoder is trained.
+  const TokenScores& token_scores() const;
+
+  struct Parts;  ///< internal
+  const Parts& parts() const { return *parts_; }
+
+ protected:
+  void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
+                   SampleSet samples) const override;
+  void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
+                          Workspace& space, SampleSet samples) const override;
+
+ private:
+  std::unique_ptr<Parts> parts_;
+};
+
+template <NumberType T>
+std::unique_ptr<AttentionModel<T>> make_attention_model(const BatchView<T>& batch,
+                                                        const AttentionOptions& options = {}) {
+  return std::make_unique<AttentionModel<T>>(batch, options);
+}
+
+extern template class AttentionModel<float>;
+extern template class AttentionModel<double>;
+
+}  // namespace softstep

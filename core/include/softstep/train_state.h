@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "softstep/model.h"
+#include "softstep/step_rules.h"
+
+namespace softstep {
+
+struct TrainerOptions;
+
+/// How float32 weights take steps smaller than their rounding unit.
+enum class MasterWeights {
+  working,  ///< in the working type
+  float64   ///< kept in double, rounded to the working type for the kernels
+};
+
+/// How a run keeps W. The trajectory is the same to rounding; the cost of a step is not. The span forms use that every
+/// gradient is a sum of g_i z_i^T (query span) or x_it z_i^T (token span), for rules that move along the gradient itself. They
+/// go with an AttentionModel of a combined W and a fixed decoder, and steps that see all samples.
+enum class Form {
+  automatic,   ///< the cheapest for the shape, the rule and the number of steps
+  dense,       ///< W, dim x dim: 4 n d^2 + 4 n T d flops a step
+  query_span,  ///< V = Z W^T and the queries' Gram matrix: 2 n^2 d + 4 n T d
+  token_span   ///< scores and the Gram matrix of all tokens: 2 (n T)^2
+};
+const char* to_string(Form form);
+/// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
+Form parse_form(const std::string& name);
+
+/// A run that can be put down and taken up: continuing gives the same bits as never having stopped.
+template <NumberType T>
+struct TrainState {
+  std::vector<std::vector<T>> blocks = {};  ///< in the model's order
+  std::vector<std::vector<double>> masters =
+      {};  ///< the same in double, with MasterWeights::float64; else empty vectors
+  std::vector<RuleState> rule_states = {};  ///< one per block
+  /// What a span form goes on from, beside W: empty after dense runs, not used if W has been set to another since.
+  /// W = base + sum_k coefficient_k (its token or row) z_i^T; `projected` is V or the scores, in the form's own layout.
+  struct Span {
+    Form form = Form::dense;
+    std::vector<T> base = {}, coefficients = {}, projected = {};
+  } span = {};
+  std::int64_t step = 0;
+  double seconds = 0.0;
+  /// Block k in double: its master where there is one.
+  std::vector<double> values(std::size_t k) const;
+  bool has_masters() const;
+};
+
+/// A state at step 0 with these blocks, each row-major in the model's order; none given: all zero. Throws InvalidArgument naming
+/// a block of another size, or that is not finite in T.
+template <NumberType T>
+TrainState<T> initial_state(const Model<T>& model, const std::vector<std::vector<double>>& blocks = {},
+                            MasterWeights master = MasterWeights::working);
+/// The same with blocks from N(0, std^2) in the documented random stream: block k from seed + k. Zero for std = 0.
+template <NumberType T>
+TrainState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed,
+                           MasterWeights master = MasterWeights::working);
+/// N(0, std^2) weights, dim x dim, from that stream.
+std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
+/// The first `size` numbers of that stream.
+std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
+
+/// Observable k of a model (Model::observables) at a state.
+template <NumberType T>
+std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
+
+/// Writes a state to / reads it from a safetensors file, which carries a checksum and says what it belongs to. Loading refuses a
+/// damaged file, other blocks, rules, batches, precision, and another Model::identity: data, loss, options. Throws
+/// InvalidArgument.
+template <NumberType T>
+void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
+                const TrainerOptions& options);
+template <NumberType T>
+TrainState<T> load_state(const std::string& path, const Model<T>& model, const TrainerOptions& options);
+
+extern template struct TrainState<float>;
+extern template struct TrainState<double>;
+
+}  // namespace softstep

@@ -1,0 +1,79 @@
+#pragma once
+
+// What an attention layer looks at and does not change: batch, queries, tokens in 16 bits, kernels. Any number of evaluations
+// share it.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/layer/scoring.h"
+#include "core/losses/loss_of.h"
+#include "core/threads/large_array.h"
+#include "core/threads/team.h"
+#include "simd/dispatch.h"
+#include "softstep/attention_model.h"
+
+namespace softstep {
+
+template <class T>
+class LaneBatch;
+
+template <class T>
+class AttentionData {
+ public:
+  /// Batch and options have been validated.
+  AttentionData(const BatchView<T>& batch, const AttentionOptions& options);
+  ~AttentionData();
+
+  const BatchView<T> batch;
+  const AttentionOptions options;
+  const LossOf loss;
+  const simd::Isa& isa;
+  const simd::Kernels<T>& kernels;
+  const int n_threads;
+  const std::size_t stride;   ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
+  const std::size_t longest;  ///< most tokens in one sample
+  const std::size_t total_tokens;
+  LargeArray<T> queries;            ///< Z, [n_samples] rows of stride
+  std::vector<double> query_norms;  ///< |z_i|
+
+  /// The scores of the batch's decoder; null where the decoder is trained.
+  const Scoring<T>* given_scoring() const { return scoring_.get(); }
+  /// Tokens in 16 bits where the options ask for them: row t of sample i at half_sample(i) + t * half_stride().
+  simd::TokenStorage storage() const { return storage_; }
+  const std::uint16_t* half_sample(std::size_t i) const {
+    return half_tokens_.data() + half_first_[i] * half_stride_;
+  }
+  std::size_t half_stride() const { return half_stride_; }
+  /// The batch with the sample index last, made when it is asked for first. Needs given scores.
+  const LaneBatch<T>& lanes() const;
+
+  /// An n x d array with row stride, each row first written by the thread that attends to its sample.
+  LargeArray<T> zero_rows() const {
+    return zeros<T>(batch.n_samples, n_threads, [this](std::size_t i) { return i * stride; });
+  }
+  /// Threads worth starting for this many multiply-adds.
+  int threads_for(double work_items) const { return worth_threads(work_items) ? n_threads : 1; }
+  /// For attending and `products` products of n x d with d x width.
+  int threads_for_products(double products, std::size_t width) const {
+    const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
+    return threads_for((2.0 * static_cast<double>(total_tokens) + products * n * static_cast<double>(width)) *
+                       d);
+  }
+
+ private:
+  void store_tokens();
+
+  std::unique_ptr<const Scoring<T>> scoring_;
+  simd::TokenStorage storage_ = simd::TokenStorage::working;
+  LargeArray<std::uint16_t> half_tokens_;
+  std::vector<std::size_t> half_first_;  // place of a sample's first token
+  std::size_t half_stride_ = 0;
+  mutable std::once_flag lanes_made_;
+  mutable std::unique_ptr<const LaneBatch<T>> lanes_;
+};
+
+}  // namespace softstep

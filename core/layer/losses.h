@@ -1,0 +1,130 @@
+#pragma once
+
+// Loss, loss gap, attention of the optimal tokens and accuracy of the samples of a pass.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "core/layer/attention_pass.h"
+#include "core/layer/row_terms.h"
+#include "softstep/model.h"
+
+namespace softstep {
+
+template <class T>
+class Losses {
+ public:
+  Losses(const AttentionData<T>& data, const Scoring<T>& scoring)
+      : data_(data), scoring_(scoring), terms_(data.batch.n_samples) {
+    optimal_loss_ = fixed_optimal_loss(data);
+    if (!scoring.is_given() || data.options.optimal_loss != OptimalLoss::optimal) return;
+    for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+      optimal_slopes_.push_back(data.loss.slope(scoring.optimal_score(i), data.batch.target(i)));
+  }
+
+  /// L* where it does not depend on the point, else NaN.
+  static double fixed_optimal_loss(const AttentionData<T>& data) {
+    switch (data.options.optimal_loss) {
+      case OptimalLoss::zero:
+        return 0.0;
+      case OptimalLoss::value:
+        return data.options.optimal_loss_value;
+      case OptimalLoss::selected:
+        return std::numeric_limits<double>::quiet_NaN();
+      case OptimalLoss::optimal:
+        break;
+    }
+    const Scoring<T>& scoring = *data.given_scoring();
+    const std::size_t n = data.batch.n_samples;
+    std::vector<Scaled> terms;
+    for (std::size_t i = 0; i < n; ++i)
+      terms.push_back(
+          {data.loss.value(scoring.optimal_score(i), data.batch.target(i)) / static_cast<double>(n), 0.0});
+    return sum_scaled(terms.data(), n).value();
+  }
+
+  /// What is wanted of loss and loss gap, after a pass over these samples.
+  void sum(const Outcomes<T>& outcomes, SampleSet samples, Evaluation<T>& out, unsigned want) {
+    const bool with_loss = (want & want_loss) != 0, with_gap = (want & want_loss_gap) != 0;
+    if (!with_loss && !with_gap) return;
+    const std::size_t n = samples.size(data_.batch.n_samples);
+    if (with_gap || data_.options.optimal_loss == OptimalLoss::selected) sum_gap(outcomes, samples, n, out);
+    if (with_loss) sum_loss(outcomes, samples, n, out);
+  }
+
+  void attention_of_optimal(const AttentionPass<T>& pass, SampleSet samples, Evaluation<T>& out) const {
+    double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
+    bool nan = false;
+    for (std::size_t row = 0; row < samples.size(data_.batch.n_samples); ++row) {
+      const simd::AttentionStats<T> stats = pass.stats(row);
+      const std::size_t optimal = scoring_.optimal(samples[row]);
+      const double p = attention_of(stats, optimal), rest = log_one_minus_attention_of(stats, optimal);
+      nan = nan || std::isnan(p) || std::isnan(rest);
+      smallest = std::min(smallest, p);
+      largest_rest = std::max(largest_rest, rest);
+    }
+    constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+    out.min_optimal_attention = nan ? not_a_number : smallest;
+    out.log10_one_minus_optimal_attention = nan ? not_a_number : largest_rest / std::log(10.0);
+  }
+
+ private:
+  RowTerms terms_at(const Outcomes<T>& outcomes, std::size_t row, std::size_t sample) const {
+    return terms_of(outcomes, row, scoring_.gap_unit(sample), scoring_.optimal_score(sample));
+  }
+
+  void sum_gap(const Outcomes<T>& outcomes, SampleSet samples, std::size_t n, Evaluation<T>& out) {
+    double selected = 0.0;
+    for (std::size_t row = 0; row < n; ++row) {
+      const std::size_t i = samples[row];
+      const RowTerms terms = terms_at(outcomes, row, i);
+      const double target = data_.batch.target(i);
+      switch (data_.options.optimal_loss) {
+        case OptimalLoss::optimal:
+          terms_[row] =
+              data_.loss.difference(terms.optimal_score, optimal_slopes_[i], terms.gap_to_optimal(), target);
+          break;
+        case OptimalLoss::selected:
+          terms_[row] = data_.loss.difference(terms.pivot_score(), terms.gap_to_pivot(), target);
+          selected += data_.loss.value(terms.pivot_score(), target);
+          break;
+        case OptimalLoss::value:
+        case OptimalLoss::zero:
+          terms_[row] = data_.loss.scaled(terms.margin(), target);
+      }
+    }
+    out.loss_gap = mean_scaled(terms_.data(), n);
+    out.optimal_loss = optimal_loss_;
+    if (data_.options.optimal_loss == OptimalLoss::value)
+      out.loss_gap = minus_optimal(out.loss_gap, optimal_loss_);
+    if (data_.options.optimal_loss == OptimalLoss::selected)
+      out.optimal_loss = selected / static_cast<double>(n);
+  }
+
+  void sum_loss(const Outcomes<T>& outcomes, SampleSet samples, std::size_t n, Evaluation<T>& out) {
+    double loss = 0.0;
+    std::size_t n_right = 0;
+    for (std::size_t row = 0; row < n; ++row) {
+      const double margin = terms_at(outcomes, row, samples[row]).margin();
+      const double target = data_.batch.target(samples[row]);
+      loss += data_.loss.value(margin, target);
+      terms_[row] = data_.loss.scaled(margin, target);
+      if (margin > 0.0) ++n_right;
+    }
+    out.loss = loss / static_cast<double>(n);
+    out.loss_scaled = mean_scaled(terms_.data(), n);
+    out.accuracy = data_.batch.targets != nullptr ? std::numeric_limits<double>::quiet_NaN()
+                                                  : static_cast<double>(n_right) / static_cast<double>(n);
+  }
+
+  const AttentionData<T>& data_;
+  const Scoring<T>& scoring_;
+  std::vector<Scaled> terms_;           // work space, by row
+  std::vector<Scaled> optimal_slopes_;  // -l' at the optimal scores, by sample
+  double optimal_loss_;
+};
+
+}  // namespace softstep

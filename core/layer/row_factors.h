@@ -1,0 +1,46 @@
+#pragma once
+
+// What the gradient rows of a pass are multiplied by, l' and the exponents of the samples among it, and the exponent C that they
+// then share (docs/mathematics.md, section 2; simd/kernels/row_factors.h).
+
+#include <cstddef>
+#include <vector>
+
+#include "core/layer/attention_data.h"
+#include "core/layer/outcomes.h"
+#include "core/threads/team.h"
+#include "softstep/model.h"
+
+namespace softstep {
+
+template <class T>
+class RowFactors {
+ public:
+  explicit RowFactors(const AttentionData<T>& data);
+
+  /// Which samples the rows are of. `largest_factor`: by row, the largest entry of what the row will be multiplied by on the way
+  /// to its block (of a query, where the block is W).
+  void set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor);
+  /// Finds the factors and returns C: -infinity where every row is zero, NaN where one is not a number; then there are no
+  /// factors. `largest`: by row, the largest entry of the row as it is, and
+  /// zeros up to whole vectors (simd::round_up_to_lanes<double>).
+  double set(const Outcomes<T>& outcomes, const double* largest);
+
+  std::size_t n_rows() const { return n_rows_; }
+  // Rows, or what stands for them, times e^(c_i - C) l'_i / n. Called by all threads of a team; they end when all are done.
+  void scale_rows(const Team& team, T* rows, std::size_t n_cols, std::size_t stride) const;
+  void scale_lanes(const Team& team, T* rows, std::size_t n_lanes) const;  ///< dim x n_lanes
+  void scale_weights(const Team& team, T* weights) const;                  ///< one per token in batch order
+  /// At least sum_i |g_i| |z_i| of the scaled rows, all samples: what the gradient's norm could be if nothing cancelled.
+  double sum_of_sizes() const;
+
+ private:
+  double set_from_loss(const Outcomes<T>& outcomes, const double* largest);
+
+  const AttentionData<T>& data_;
+  std::size_t n_rows_ = 0;
+  std::vector<double> optimal_score_, target_, gap_unit_, log_unit_, inverse_factor_;
+  std::vector<double> row_scale_, row_factor_, size_;
+};
+
+}  // namespace softstep

@@ -1,0 +1,94 @@
+#include "softstep/loss.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/losses/loss_of.h"
+#include "softstep/error.h"
+
+namespace softstep {
+
+const char* to_string(Loss loss) {
+  switch (loss) {
+    case Loss::logistic:
+      return "logistic";
+    case Loss::exponential:
+      return "exponential";
+    case Loss::squared:
+      return "squared";
+  }
+  return "";
+}
+
+Loss parse_loss(const std::string& name) {
+  for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared})
+    if (name == to_string(loss)) return loss;
+  throw InvalidArgument("loss", "\"" + name + "\" is not known (known: logistic, exponential, squared)");
+}
+
+const char* to_string(OptimalLoss mode) {
+  switch (mode) {
+    case OptimalLoss::optimal:
+      return "optimal";
+    case OptimalLoss::selected:
+      return "selected";
+    case OptimalLoss::value:
+      return "value";
+    case OptimalLoss::zero:
+      return "zero";
+  }
+  return "";
+}
+
+OptimalLoss parse_optimal_loss(const std::string& name) {
+  for (const OptimalLoss mode :
+       {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
+    if (name == to_string(mode)) return mode;
+  throw InvalidArgument("optimal_loss",
+                        "\"" + name + "\" is not known (known: optimal, selected, value, zero)");
+}
+
+Scaled LossFunction::second_derivative(double, double) const {
+  return {std::numeric_limits<double>::quiet_NaN(), 0.0};
+}
+
+// To second order below 1e-8 of m, where the third-order term is below 1e-16 of the first; above it the subtraction of two values
+// loses at most eight digits of sixteen.
+Scaled LossFunction::difference(double m, Scaled delta, double target) const {
+  if (delta.mantissa == 0.0) return {0.0, 0.0};
+  const double d = delta.value();
+  if (std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m))) {
+    const Scaled slope = derivative(m, target), curvature = second_derivative(m, target);
+    const double ratio = (curvature / slope).value();
+    const double second = std::isfinite(ratio) ? 0.5 * ratio * d : 0.0;
+    return -(slope * delta) * Scaled{1.0 - second, 0.0};
+  }
+  const Scaled after = value(m - d, target), before = value(m, target);
+  const double top = std::fmax(after.exponent, before.exponent);
+  return {after.mantissa * std::exp(after.exponent - top) - before.mantissa * std::exp(before.exponent - top),
+          top};
+}
+
+namespace {
+
+class BuiltIn final : public LossFunction {
+ public:
+  explicit BuiltIn(Loss loss) : loss_(loss, nullptr) {}
+  std::string name() const override { return loss_.name(); }
+  Scaled value(double m, double target) const override { return loss_.scaled(m, target); }
+  Scaled derivative(double m, double target) const override { return -loss_.slope(m, target); }
+  Scaled second_derivative(double m, double target) const override { return loss_.curvature(m, target); }
+  Scaled difference(double m, Scaled delta, double target) const override {
+    return loss_.difference(m, delta, target);
+  }
+  bool is_decreasing() const override { return loss_.is_decreasing(); }
+
+ private:
+  LossOf loss_;
+};
+
+}  // namespace
+
+std::shared_ptr<const LossFunction> make_loss(Loss loss) { return std::make_shared<BuiltIn>(loss); }
+
+}  // namespace softstep

@@ -1,0 +1,61 @@
+#pragma once
+
+// The loss of a run: one of the library's, computed inline, or the caller's. What loss_terms.h says of the library's losses holds
+// of all here; slopes are -l', as there.
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/losses/loss_terms.h"
+
+namespace softstep {
+
+class LossOf {
+ public:
+  LossOf(Loss kind, const LossFunction* own) : kind_(kind), own_(own) {}
+
+  std::string name() const { return own_ != nullptr ? own_->name() : to_string(kind_); }
+  bool is_decreasing() const { return own_ != nullptr ? own_->is_decreasing() : kind_ != Loss::squared; }
+  /// Whether the kernel row_factors computes its slopes.
+  bool has_kernel() const { return own_ == nullptr && kind_ != Loss::squared; }
+  bool is_logistic() const { return kind_ == Loss::logistic; }
+
+  double value(double m, double target) const {
+    return plain() ? loss_value(kind_, m) : general_value(m, target).value();
+  }
+  Scaled scaled(double m, double target) const {
+    return plain() ? loss_scaled(kind_, m) : general_value(m, target);
+  }
+  /// -l'
+  Scaled slope(double m, double target) const {
+    if (plain()) return loss_slope(kind_, m);
+    return own_ != nullptr ? -own_->derivative(m, target) : Scaled{target - m, 0.0};
+  }
+  /// l''
+  Scaled curvature(double m, double target) const {
+    if (plain()) return loss_curvature(kind_, m);
+    return own_ != nullptr ? own_->second_derivative(m, target) : Scaled{1.0, 0.0};
+  }
+  /// l(gamma - delta) - l(gamma)
+  Scaled difference(double gamma, Scaled delta, double target) const {
+    if (plain()) return loss_difference(kind_, gamma, delta);
+    return own_ != nullptr ? own_->difference(gamma, delta, target)
+                           : squared_difference(gamma - target, delta);
+  }
+  /// The same where the slope at gamma is known.
+  Scaled difference(double gamma, Scaled slope_at_gamma, Scaled delta, double target) const {
+    return plain() ? loss_difference(kind_, gamma, slope_at_gamma, delta) : difference(gamma, delta, target);
+  }
+
+ private:
+  bool plain() const { return has_kernel(); }
+  Scaled general_value(double m, double target) const {
+    return own_ != nullptr ? own_->value(m, target) : Scaled{0.5 * (m - target) * (m - target), 0.0};
+  }
+
+  Loss kind_;
+  const LossFunction* own_;
+};
+
+}  // namespace softstep

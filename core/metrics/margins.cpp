@@ -1,0 +1,155 @@
+// What W does to a batch: margins in any norm, support sets, sparsity of attention.
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <string>
+
+#include "core/data/text.h"
+#include "core/metrics/token_products.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+template <class T>
+void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
+  if (chosen.size() != batch.n_samples)
+    throw InvalidArgument("chosen", std::to_string(chosen.size()) + " tokens (need one for each of the " +
+                                        std::to_string(batch.n_samples) + " samples)");
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (chosen[i] >= batch.tokens_of(i))
+      throw InvalidArgument("chosen", "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
+                                          " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
+}
+
+// NaN wins: std::min keeps whichever comes first.
+double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
+
+}  // namespace
+
+template <class T, class W>
+std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                                      const W* weights) {
+  require_choice(batch, chosen);
+  std::vector<double> out, v(batch.dim);
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    project(batch, i, weights, v);
+    const T* best = batch.sample(i) + chosen[i] * batch.row_stride();
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      const T* x = batch.sample(i) + t * batch.row_stride();
+      out.push_back(t == chosen[i] ? infinity : sum_over(batch.dim, [&](std::size_t j) {
+        return (static_cast<double>(best[j]) - static_cast<double>(x[j])) * v[j];
+      }));
+    }
+  }
+  return out;
+}
+
+template <class T, class W>
+std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                                   const W* weights) {
+  const std::vector<double> values = constraint_values(batch, chosen, weights);
+  std::vector<double> out;
+  std::size_t k = 0;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    double smallest = infinity;
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) smallest = smaller(smallest, values[k++]);
+    out.push_back(smallest);
+  }
+  return out;
+}
+
+template <class T, class W>
+double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen, const W* weights,
+                      MatrixNorm norm, double p) {
+  double smallest = infinity;
+  for (const double margin : sample_margins(batch, chosen, weights)) smallest = smaller(smallest, margin);
+  return smallest / matrix_norm(weights, batch.dim, batch.dim, norm, p);
+}
+
+template <class T, class W>
+double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights, MatrixNorm norm,
+                      double p) {
+  return margin_in_norm(batch, scores.optimal, weights, norm, p);
+}
+
+std::vector<std::size_t> support_of_values(const std::vector<double>& values, double relative_tolerance) {
+  if (!(relative_tolerance >= 0.0) || !std::isfinite(relative_tolerance))
+    throw InvalidArgument("relative_tolerance",
+                          data::number_text(relative_tolerance) + " (need a finite number of at least 0)");
+  double smallest = infinity;
+  for (const double value : values) smallest = smaller(smallest, value);
+  std::vector<std::size_t> out;
+  for (std::size_t k = 0; k < values.size(); ++k)
+    if (values[k] - smallest <= relative_tolerance * std::fabs(smallest)) out.push_back(k);
+  return out;
+}
+
+std::vector<std::size_t> support_of_multipliers(const std::vector<double>& multipliers, double threshold) {
+  if (!(threshold >= 0.0) || !(threshold < 1.0))
+    throw InvalidArgument("threshold", data::number_text(threshold) + " (need a number from 0 to below 1)");
+  double largest = 0.0;
+  for (const double l : multipliers) largest = std::max(largest, l);
+  std::vector<std::size_t> out;
+  for (std::size_t k = 0; k < multipliers.size(); ++k)
+    if (multipliers[k] > threshold * largest) out.push_back(k);
+  return out;
+}
+
+SupportOverlap compare_support(const std::vector<std::size_t>& first,
+                               const std::vector<std::size_t>& second) {
+  std::vector<std::size_t> common;
+  std::set_intersection(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(common));
+  SupportOverlap out{first.size(), second.size(), common.size(), 1.0};
+  const std::size_t together = first.size() + second.size() - common.size();
+  if (together != 0) out.overlap = static_cast<double>(common.size()) / static_cast<double>(together);
+  return out;
+}
+
+template <class T, class W>
+AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights, double level) {
+  if (!(level > 0.0) || !(level < 1.0))
+    throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");
+  AttentionSparsity out;
+  std::vector<double> v(batch.dim), s;
+  std::size_t n_below = 0, n_tokens = 0;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    project(batch, i, weights, v);
+    score_sample(batch, i, v, s);
+    const double entropy = attention_entropy(s);
+    const double pivot = *std::max_element(s.begin(), s.end());
+    double sum = 0.0;
+    for (const double score : s) sum += std::exp(score - pivot);
+    for (const double score : s) n_below += std::exp(score - pivot) < level * sum;
+    n_tokens += s.size();
+    out.mean_entropy += entropy;
+    out.mean_effective_tokens += std::exp(entropy);
+  }
+  out.mean_entropy /= static_cast<double>(batch.n_samples);
+  out.mean_effective_tokens /= static_cast<double>(batch.n_samples);
+  out.fraction_below = std::isnan(out.mean_entropy)
+                           ? out.mean_entropy
+                           : static_cast<double>(n_below) / static_cast<double>(n_tokens);
+  return out;
+}
+
+#define SOFTSTEP_DIAGNOSTICS(T, W)                                                                           \
+  template std::vector<double> constraint_values(const BatchView<T>&, const std::vector<std::size_t>&,       \
+                                                 const W*);                                                  \
+  template std::vector<double> sample_margins(const BatchView<T>&, const std::vector<std::size_t>&,          \
+                                              const W*);                                                     \
+  template double margin_in_norm(const BatchView<T>&, const std::vector<std::size_t>&, const W*, MatrixNorm, \
+                                 double);                                                                    \
+  template double margin_in_norm(const BatchView<T>&, const TokenScores&, const W*, MatrixNorm, double);     \
+  template AttentionSparsity attention_sparsity(const BatchView<T>&, const W*, double);
+SOFTSTEP_DIAGNOSTICS(float, float)
+SOFTSTEP_DIAGNOSTICS(float, double)
+SOFTSTEP_DIAGNOSTICS(double, float)
+SOFTSTEP_DIAGNOSTICS(double, double)
+#undef SOFTSTEP_DIAGNOSTICS
+
+}  // namespace softstep

@@ -1,0 +1,225 @@
+#pragma once
+
+// A model's blocks under their rules. A step is proposed for every block, then taken for all or refused for all.
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "core/trainer/batch_order.h"
+#include "core/trainer/direction_watch.h"
+#include "core/trainer/run.h"
+#include "core/trainer/trajectory.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+
+template <class T>
+class BlockCourse final : public Course {
+ public:
+  /// Options and state have been checked.
+  BlockCourse(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options)
+      : model_(model),
+        state_(state),
+        options_(options),
+        order_(model.n_samples(), options.batch_size, options.batch_seed),
+        observables_(model.observables()),
+        direction_(options.references.empty() ? no_reference_ : options.references[0]) {
+    const std::size_t n = state.blocks.size();
+    bool along_gradient = true;
+    for (std::size_t k = 0; k < n; ++k) {
+      rules_.push_back(make_step_rule<T>(options.rule(k)));
+      along_gradient = along_gradient && rules_[k]->moves_along_gradient();
+      if (rules_[k]->needs_loss_gap()) want_ |= want_loss_gap;
+      bounds_.push_back(frobenius_norm(state.blocks[k].data(), state.blocks[k].size()));
+    }
+    trajectory_ = make_trajectory(model, state, options, along_gradient, order_.is_whole());
+    for (std::size_t k = 0; k < n; ++k) memory_.push_back(laid_out(k, state.rule_states[k]));
+    next_.resize(n);
+    steps_.resize(n);
+    proposed_bounds_ = bounds_;
+  }
+
+  const Trajectory<T>& trajectory() const { return *trajectory_; }
+
+  Advance advance(std::int64_t iteration) override {
+    trajectory_->evaluate(now_, want_, order_.at(iteration));
+    for (const BlockGradient<T>& gradient : now_.gradients)
+      if (!std::isfinite(gradient.norm)) return {TrainStatus::not_finite};
+    return options_.normalization == Normalization::joint ? advance_jointly(iteration)
+                                                          : advance_separately(iteration);
+  }
+
+  void measure(TraceRecord& row) override {
+    trajectory_->measure(measured_);
+    write_state();
+    row.loss = measured_.loss;
+    row.log10_loss = measured_.loss_scaled.log10();
+    row.log10_gap = measured_.loss_gap.log10();
+    row.optimal_loss = measured_.optimal_loss;
+    row.min_optimal_attention = measured_.min_optimal_attention;
+    row.log10_one_minus_optimal_attention = measured_.log10_one_minus_optimal_attention;
+    row.accuracy = measured_.accuracy;
+    for (std::size_t k = 0; k < observables_.size(); ++k) {
+      const std::vector<double> matrix = observe(model_, state_, k);
+      TraceRecord::Watched watched;
+      watched.norm = frobenius_norm(matrix.data(), matrix.size());
+      watched.log10_gradient_norm =
+          norm_of_blocks(measured_, observables_[k].first_block, observables_[k].n_blocks).log10();
+      Direction direction{watched.one_minus_cos, row.angle};
+      if (k < options_.references.size() && !options_.references[k].empty())
+        direction = compare_direction(matrix.data(), options_.references[k].data(), matrix.size());
+      watched.one_minus_cos = direction.one_minus_cos;
+      if (k > 0) {
+        row.others.push_back(watched);
+        continue;
+      }
+      row.weight_norm = watched.norm;
+      row.log10_gradient_norm = watched.log10_gradient_norm;
+      row.one_minus_cos = direction.one_minus_cos;
+      row.angle = direction.angle;
+    }
+  }
+
+  void write_state() override {
+    if (!has_moved_) return;
+    has_moved_ = false;
+    trajectory_->write(state_);
+    for (std::size_t k = 0; k < memory_.size(); ++k) state_.rule_states[k] = laid_out(k, memory_[k]);
+  }
+
+  // A direction made of one block turns by no more than the block moves; one made of several is measured afresh each time.
+  void moved(double length) override {
+    constexpr auto unit = std::numeric_limits<T>::epsilon();
+    direction_.moved(length, state_.masters[observables_[0].first_block].empty()
+                                 ? static_cast<double>(unit)
+                                 : std::numeric_limits<double>::epsilon());
+  }
+  bool surely_above(double threshold) const override {
+    return observables_[0].n_blocks == 1 && direction_.surely_above(threshold);
+  }
+  bool direction_at_most(double threshold) override {
+    write_state();
+    return direction_.at_most(observe(model_, state_, 0), threshold);
+  }
+
+ private:
+  // Rules see matrices as the trajectory has them, a state keeps them as its blocks: it can be taken up under another layout.
+  RuleState laid_out(std::size_t k, const RuleState& from) const {
+    RuleState to;
+    for (const auto& [name, values] : from.values)
+      to.values[name] = values.size() == state_.blocks[k].size() ? trajectory_->laid_out(k, values) : values;
+    return to;
+  }
+
+  // On the largest exponent among them.
+  static Scaled norm_of_blocks(const Evaluation<T>& at, std::size_t first, std::size_t n) {
+    if (n == 1) return at.gradients[first].norm_scaled();
+    double top = -std::numeric_limits<double>::infinity(), squared = 0.0;
+    for (std::size_t k = first; k < first + n; ++k)
+      if (at.gradients[k].norm != 0.0) top = std::max(top, at.gradients[k].exponent);
+    for (std::size_t k = first; k < first + n; ++k)
+      if (at.gradients[k].norm != 0.0)
+        squared += std::pow(at.gradients[k].norm * std::exp(at.gradients[k].exponent - top), 2);
+    return {std::sqrt(squared), top};
+  }
+
+  StepContext<T> context(std::size_t k, std::int64_t iteration) const {
+    const typename Trajectory<T>::Entries entries = trajectory_->entries(k);
+    const BlockGradient<T>& gradient = now_.gradients[k];
+    return {.iteration = iteration,
+            .loss_gap = now_.loss_gap,
+            .gradient = gradient.mantissa().data(),
+            .n_rows = entries.n_rows,
+            .n_cols = entries.n_cols,
+            .gradient_exponent = gradient.exponent,
+            .gradient_norm = gradient.norm,
+            .weights = entries.weights};
+  }
+
+  // Whether a step keeps block k finite: its norm grows by no more than the step. Checked before anything is written.
+  bool stays_finite(const Step<T>& step, std::size_t k) {
+    constexpr auto largest = static_cast<double>(std::numeric_limits<T>::max());
+    proposed_bounds_[k] = bounds_[k] + step.length;
+    return proposed_bounds_[k] < largest && std::fabs(step.coefficient) < largest;
+  }
+
+  Advance advance_separately(std::int64_t iteration) {
+    const std::size_t n = state_.blocks.size();
+    std::size_t n_stationary = 0;
+    bool gap_not_positive = false;
+    for (std::size_t k = 0; k < n; ++k) {
+      steps_[k] = rules_[k]->propose(context(k, iteration), memory_[k], next_[k]);
+      if (steps_[k].outcome == Step<T>::Outcome::stationary) ++n_stationary;
+      if (steps_[k].outcome == Step<T>::Outcome::gap_not_positive) gap_not_positive = true;
+      if (steps_[k].outcome == Step<T>::Outcome::moved && !stays_finite(steps_[k], k))
+        return {TrainStatus::not_finite};
+    }
+    if (order_.is_whole()) {
+      if (gap_not_positive) return {TrainStatus::gap_not_positive};
+      if (n_stationary == n) return {TrainStatus::stationary};
+    }
+    double length = 0.0;
+    for (std::size_t k = 0; k < n; ++k) {
+      if (steps_[k].outcome != Step<T>::Outcome::moved) continue;
+      trajectory_->move(k, steps_[k], iteration);
+      take(k);
+      length = n == 1 ? steps_[k].length : std::hypot(length, steps_[k].length);
+    }
+    has_moved_ = true;
+    return {{}, length};
+  }
+
+  // One step size for all, from the norm of the whole gradient; it moves every block along its own.
+  Advance advance_jointly(std::int64_t iteration) {
+    const std::size_t n = state_.blocks.size();
+    const Scaled whole = norm_of_blocks(now_, 0, n);
+    StepContext<T> at = context(0, iteration);
+    at.gradient_norm = whole.mantissa;
+    at.gradient_exponent = whole.exponent;
+    const Step<T> step = rules_[0]->propose(at, memory_[0], next_[0]);
+    if (step.outcome != Step<T>::Outcome::moved) {
+      if (!order_.is_whole()) return {{}, 0.0};
+      return {step.outcome == Step<T>::Outcome::stationary ? TrainStatus::stationary
+                                                           : TrainStatus::gap_not_positive};
+    }
+    for (std::size_t k = 0; k < n; ++k)
+      if (!stays_finite(step, k)) return {TrainStatus::not_finite};
+    for (std::size_t k = 0; k < n; ++k) {
+      bounds_[k] = proposed_bounds_[k];
+      const BlockGradient<T>& gradient = now_.gradients[k];
+      if (gradient.norm == 0.0) continue;
+      Step<T> own = step;
+      own.direction = gradient.mantissa().data();
+      own.coefficient *= std::exp(gradient.exponent - whole.exponent);
+      trajectory_->move(k, own, iteration);
+    }
+    std::swap(memory_[0], next_[0]);
+    has_moved_ = true;
+    return {{}, step.length};
+  }
+
+  void take(std::size_t k) {
+    std::swap(memory_[k], next_[k]);
+    bounds_[k] = proposed_bounds_[k];
+  }
+
+  const Model<T>& model_;
+  TrainState<T>& state_;
+  const TrainerOptions& options_;
+  BatchOrder order_;
+  const std::vector<Observable> observables_;
+  const std::vector<double> no_reference_;
+  std::vector<std::shared_ptr<const StepRule<T>>> rules_;
+  std::unique_ptr<Trajectory<T>> trajectory_;
+  std::vector<RuleState> memory_, next_;  // of each block: what its rule remembers, and would
+  std::vector<Step<T>> steps_;
+  std::vector<double> bounds_, proposed_bounds_;  // of the blocks' norms
+  DirectionWatch direction_;
+  unsigned want_ = want_gradient;
+  bool has_moved_ = false;  // since the state was written
+  Evaluation<T> now_, measured_;
+};
+
+}  // namespace softstep

@@ -1,0 +1,22 @@
+#pragma once
+
+// Which form and which layout are the cheapest for a shape.
+
+#include "core/layer/attention_data.h"
+#include "softstep/train_state.h"
+
+namespace softstep {
+
+/// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of many steps.
+template <class T>
+Form cheapest_form(const AttentionData<T>& data);
+
+/// A run keeps small batches with the sample index last (core/layer/lane_batch.h).
+template <class T>
+bool fits_lanes(const AttentionData<T>& data);
+
+/// A dense run with a rule that moves along the gradient, sample by sample, does not form it where W is large.
+template <class T>
+bool pays_without_gradient(const AttentionData<T>& data);
+
+}  // namespace softstep
