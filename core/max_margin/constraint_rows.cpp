@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-#include "core/objective/blocked.h"
+#include "core/threads/team.h"
 #include "softstep/metrics.h"
 
 namespace softstep {

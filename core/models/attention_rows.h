@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "core/objective/blocked.h"
 #include "core/objective/sample_terms.h"
+#include "core/threads/team.h"
 #include "simd/dispatch.h"
 #include "softstep/model.h"
 

@@ -10,11 +10,11 @@
 #include "core/data/text.h"
 #include "core/objective/active_isa.h"
 #include "core/objective/batch_sums.h"
-#include "core/objective/blocked.h"
 #include "core/objective/gradient_size.h"
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/units.h"
+#include "core/threads/team.h"
 #include "softstep/metrics.h"
 
 namespace softstep {

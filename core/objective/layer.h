@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/objective/blocked.h"
-#include "core/objective/first_touch.h"
 #include "core/objective/sample_terms.h"
+#include "core/threads/large_array.h"
+#include "core/threads/team.h"
 #include "simd/dispatch.h"
 #include "softstep/objective.h"
 

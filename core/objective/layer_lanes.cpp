@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/objective/blocked.h"
 #include "core/objective/layer.h"
+#include "core/threads/team.h"
 
 namespace softstep {
 

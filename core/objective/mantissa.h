@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "core/objective/blocked.h"
+#include "core/threads/team.h"
 #include "simd/dispatch.h"
 
 namespace softstep {

@@ -2,11 +2,11 @@
 
 #include <cmath>
 
-#include "core/objective/blocked.h"
 #include "core/objective/gradient_size.h"
 #include "core/objective/layer.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/transpose.h"
+#include "core/threads/team.h"
 
 namespace softstep {
 

@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "core/objective/blocked.h"
 #include "core/objective/layer.h"
+#include "core/threads/team.h"
 
 namespace softstep {
 

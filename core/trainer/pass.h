@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <vector>
 
-#include "core/objective/blocked.h"
 #include "core/objective/layer.h"
 #include "core/objective/transpose.h"
+#include "core/threads/team.h"
 
 namespace softstep {
 

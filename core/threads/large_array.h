@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/objective/blocked.h"
+#include "core/threads/team.h"
 
 namespace softstep {
 
