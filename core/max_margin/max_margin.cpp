@@ -8,6 +8,7 @@
 #include "core/max_margin/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
 #include "core/objective/active_isa.h"
+#include "core/threads/start.h"
 
 namespace softstep {
 
@@ -35,16 +36,14 @@ void MaxMarginOptions::validate() const {
   if (!(tolerance > 0.0) || !std::isfinite(tolerance))
     throw InvalidArgument("tolerance", data::number_text(tolerance) + " (need a positive finite number)");
   if (max_sweeps == 0) throw InvalidArgument("max_sweeps", "0 (need at least 1)");
-  if (n_threads < 0)
-    throw InvalidArgument("n_threads",
-                          std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
+  check_thread_count(n_threads);
 }
 
 template <class T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch
-  const int n_threads = threads_or_all(options.n_threads);
+  const int n_threads = thread_count(options.n_threads);
   ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
   MaxMarginResult result = solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads);
   result.unique_optimal_tokens = tokens.not_unique.empty();

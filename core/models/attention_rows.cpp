@@ -1,7 +1,5 @@
 #include "core/models/attention_rows.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,6 +8,7 @@
 #include "core/objective/active_isa.h"
 #include "core/objective/batch_sums.h"
 #include "core/objective/units.h"
+#include "core/threads/start.h"
 
 namespace softstep {
 namespace {
@@ -26,7 +25,7 @@ AttentionRows<T>::AttentionRows(const BatchView<T>& view, const ObjectiveOptions
       kernels(isa.template kernels<T>()),
       stride(padded_stride<T>(view.dim)),
       options_(options),
-      n_threads_(options.n_threads > 0 ? options.n_threads : omp_get_max_threads()),
+      n_threads_(thread_count(options.n_threads)),
       trains_decoder_(trains_decoder) {
   const std::size_t n = batch.n_samples;
   for (std::size_t i = 0; i < n; ++i) longest_ = std::max(longest_, batch.tokens_of(i));

@@ -1,7 +1,5 @@
 #include "core/objective/layer.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,6 +12,7 @@
 #include "core/objective/loss.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/units.h"
+#include "core/threads/start.h"
 #include "core/threads/team.h"
 #include "softstep/metrics.h"
 
@@ -46,7 +45,7 @@ Layer<T>::Layer(const BatchView<T>& view, const ObjectiveOptions& wanted)
       options(wanted),
       isa(resolve_isa(wanted.isa)),
       kernels(isa.template kernels<T>()),
-      n_threads(wanted.n_threads > 0 ? wanted.n_threads : omp_get_max_threads()),
+      n_threads(thread_count(wanted.n_threads)),
       scores(score_tokens(view)),
       stride(padded_stride<T>(view.dim)) {
   const std::size_t n = batch.n_samples;

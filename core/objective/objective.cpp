@@ -6,6 +6,7 @@
 #include "core/objective/layer.h"
 #include "core/objective/mantissa.h"
 #include "core/objective/transpose.h"
+#include "core/threads/start.h"
 #include "core/threads/team.h"
 
 namespace softstep {
@@ -53,9 +54,7 @@ void ObjectiveOptions::validate() const {
   if (!std::isfinite(optimal_loss_value))
     throw InvalidArgument("optimal_loss_value",
                           std::to_string(optimal_loss_value) + " (need a finite number)");
-  if (n_threads < 0)
-    throw InvalidArgument("n_threads",
-                          std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
+  check_thread_count(n_threads);
 }
 
 template <class T>

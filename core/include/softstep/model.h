@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/objective.h"
 
 namespace softstep {
@@ -53,7 +54,7 @@ struct Observable {
 /// mantissas. Holds views of its data (the caller keeps them alive) and all work space; one object may not be used from two
 /// threads at once.
 template <class T>
-class Model {
+class SOFTSTEP_EXPORT Model {
  public:
   virtual ~Model() = default;
   virtual const std::vector<BlockShape>& blocks() const = 0;
@@ -91,12 +92,13 @@ struct AttentionModelOptions {
 ///   dL/dK = G Q,  dL/dQ = G^T K,  dL/dp = (1/n) sum_i g_i,  dL/du = (1/n) sum_i l'(m_i) y_i X_i^T p_i
 /// Throws InvalidArgument naming what does not fit. With a trained decoder the batch needs none.
 template <class T>
-std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch,
-                                               const AttentionModelOptions& options);
+SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_attention_model(const BatchView<T>& batch,
+                                                               const AttentionModelOptions& options);
 
 /// Linear logistic regression f = w^T x on the first token of each sample (batches of one token are points): the system that
 /// the paper draws its analogy from. One block "weights" [dim, 1]; L* = 0 where the data are separable.
 template <class T>
-std::unique_ptr<Model<T>> make_logistic_model(const BatchView<T>& batch, const ObjectiveOptions& options);
+SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_logistic_model(const BatchView<T>& batch,
+                                                              const ObjectiveOptions& options);
 
 }  // namespace softstep

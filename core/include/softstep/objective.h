@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 #include "softstep/scaled.h"
 
 namespace softstep {
@@ -29,14 +30,14 @@ enum class OptimalLoss {
 /// where they came from such a file. Token scores, queries and W_mm are those of the batch.
 enum class StoredTokens { working, f16, bf16 };
 
-const char* to_string(Loss loss);
-const char* to_string(OptimalLoss mode);
-const char* to_string(StoredTokens type);
-Loss parse_loss(const std::string& name);                 ///< throws InvalidArgument listing the known names
-OptimalLoss parse_optimal_loss(const std::string& name);  ///< likewise
-StoredTokens parse_stored_tokens(const std::string& name);  ///< likewise
+SOFTSTEP_EXPORT const char* to_string(Loss loss);
+SOFTSTEP_EXPORT const char* to_string(OptimalLoss mode);
+SOFTSTEP_EXPORT const char* to_string(StoredTokens type);
+SOFTSTEP_EXPORT Loss parse_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
+SOFTSTEP_EXPORT OptimalLoss parse_optimal_loss(const std::string& name);    ///< likewise
+SOFTSTEP_EXPORT StoredTokens parse_stored_tokens(const std::string& name);  ///< likewise
 
-struct ObjectiveOptions {
+struct SOFTSTEP_EXPORT ObjectiveOptions {
   Loss loss = Loss::logistic;
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
@@ -79,7 +80,7 @@ struct Evaluation {
 /// |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
 /// core/reference/error_bounds.h, held by tests/objective.
 template <class T>
-class Objective {
+class SOFTSTEP_EXPORT Objective {
  public:
   /// Validates the batch (which must have a decoder) and the options; throws InvalidArgument.
   Objective(const BatchView<T>& batch, const ObjectiveOptions& options = {});
@@ -106,7 +107,7 @@ class Objective {
 
  private:
   friend class Layer<T>;
-  struct Impl;
+  struct SOFTSTEP_HIDDEN Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/scaled.h"
 
 namespace softstep {
@@ -53,7 +54,7 @@ struct RuleState {
 
 /// A step-size rule: its settings, without any per-run state (one rule may serve many runs at once).
 template <class T>
-class StepRule {
+class SOFTSTEP_EXPORT StepRule {
  public:
   virtual ~StepRule() = default;
   virtual std::string_view name() const = 0;
@@ -86,17 +87,17 @@ struct RuleSettings {
 };
 
 /// Every rule of rules.def.
-const std::vector<RuleInfo>& step_rules();
+SOFTSTEP_EXPORT const std::vector<RuleInfo>& step_rules();
 
 /// Reads "ngd:step-size=1,schedule-power=0.5". Throws InvalidArgument (unknown rule or option: lists the
 /// known).
-RuleSettings parse_rule(const std::string& text);
+SOFTSTEP_EXPORT RuleSettings parse_rule(const std::string& text);
 /// Reads "gd:step-size=20;ngd;polyak".
-std::vector<RuleSettings> parse_rules(const std::string& text);
+SOFTSTEP_EXPORT std::vector<RuleSettings> parse_rules(const std::string& text);
 
 /// Checks the settings and makes the rule. Throws InvalidArgument naming the option and its value.
 template <class T>
-std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings);
+SOFTSTEP_EXPORT std::unique_ptr<StepRule<T>> make_step_rule(const RuleSettings& settings);
 
 extern template std::unique_ptr<StepRule<float>> make_step_rule<float>(const RuleSettings&);
 extern template std::unique_ptr<StepRule<double>> make_step_rule<double>(const RuleSettings&);

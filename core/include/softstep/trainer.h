@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/objective.h"
 #include "softstep/step_rules.h"
 
@@ -45,7 +46,7 @@ enum class TrainStatus {
   not_finite,        ///< the next step would not be finite; the weights are the last finite ones
   interrupted        ///< the callback asked to stop
 };
-const char* to_string(TrainStatus status);
+SOFTSTEP_EXPORT const char* to_string(TrainStatus status);
 
 /// How float32 weights take steps smaller than their rounding unit.
 enum class MasterWeights {
@@ -61,12 +62,12 @@ enum class Form {
   query_span,  ///< V = Z W^T and the queries' Gram matrix: 2 n^2 d + 4 n T d
   token_span   ///< scores and the Gram matrix of all tokens: 2 (n T)^2
 };
-const char* to_string(Form form);
+SOFTSTEP_EXPORT const char* to_string(Form form);
 /// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
-Form parse_form(const std::string& name);
+SOFTSTEP_EXPORT Form parse_form(const std::string& name);
 
 /// What every run is told, whatever it trains.
-struct RunOptions {
+struct SOFTSTEP_EXPORT RunOptions {
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
   MasterWeights master_weights = MasterWeights::working;
   /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
@@ -83,7 +84,7 @@ struct RunOptions {
   void validate(bool has_reference) const;  ///< throws InvalidArgument naming the field
 };
 
-struct TrainerOptions : RunOptions {
+struct SOFTSTEP_EXPORT TrainerOptions : RunOptions {
   RuleSettings rule;
   /// Throws InvalidArgument if the rule, or float64 master weights, cannot go with the span form asked for.
   Form form = Form::automatic;
@@ -114,8 +115,8 @@ struct TrainSummary {
   std::int64_t steps = 0;       ///< steps taken by this call
   double seconds = 0.0;         ///< time in those steps
   double setup_seconds = 0.0;   ///< before them, to bring W into its form: Gram matrices, copies
-  int threads_used = 1;         ///< train(Objective): asked for in a step; 1 where the work does not pay for more
-  TraceRecord last;             ///< at the final weights
+  int threads_used = 1;  ///< train(Objective): asked for in a step; 1 where the work does not pay for more
+  TraceRecord last;      ///< at the final weights
   struct Crossing {
     double threshold;
     std::int64_t step;
@@ -127,22 +128,24 @@ struct TrainSummary {
 /// A state at step 0. `weights`: dim * dim initial weights, row-major; null means zero. Throws
 /// InvalidArgument where one is not finite in T.
 template <class T>
-TrainState<T> initial_state(const double* weights, std::size_t dim,
-                            MasterWeights master = MasterWeights::working);
+SOFTSTEP_EXPORT TrainState<T> initial_state(const double* weights, std::size_t dim,
+                                            MasterWeights master = MasterWeights::working);
 /// N(0, std^2) initial weights from the documented random stream.
-std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
+SOFTSTEP_EXPORT std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
 /// The first `size` numbers of the same stream: for blocks of other shapes.
-std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
+SOFTSTEP_EXPORT std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
 
 /// Runs the rule from `state` for options.n_steps steps and leaves the state ready to go on.
 /// Throws InvalidArgument for bad options; every other ending has a name in the summary.
 template <class T>
-TrainSummary train(Objective<T>& objective, TrainState<T>& state, const TrainerOptions& options);
+SOFTSTEP_EXPORT TrainSummary train(Objective<T>& objective, TrainState<T>& state,
+                                   const TrainerOptions& options);
 
 /// Writes a state to / reads it from a safetensors file. Loading checks rule and dim. Throws InvalidArgument.
 template <class T>
-void save_state(const std::string& path, const TrainState<T>& state, const RuleSettings& rule);
+SOFTSTEP_EXPORT void save_state(const std::string& path, const TrainState<T>& state,
+                                const RuleSettings& rule);
 template <class T>
-TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSettings& rule);
+SOFTSTEP_EXPORT TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSettings& rule);
 
 }  // namespace softstep
