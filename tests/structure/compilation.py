@@ -1,5 +1,6 @@
 """Whether two builds compile the library alike: then the object files of one stand for those of the other."""
 import json
+import os
 import pathlib
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ def commands(build, prefix=""):
     for entry in json.loads((build / "compile_commands.json").read_text()):
         words = shlex.split(entry["command"])
         object_file = (pathlib.Path(entry["directory"]) / words[words.index("-o") + 1]).resolve()
-        name = object_file.relative_to(build.resolve() / prefix).as_posix()
+        name = os.path.relpath(object_file, build.resolve() / prefix)
         if name.startswith(("CMakeFiles/softstep_core.dir/", "CMakeFiles/softstep_isa_")):
             out[name] = (entry, words)
     return out
