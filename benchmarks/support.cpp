@@ -1,8 +1,8 @@
 #include "support.h"
 
-#include <omp.h>
-
 #include <map>
+
+#include "softstep/threads.h"
 
 namespace softstep::bench {
 namespace {
@@ -20,7 +20,7 @@ std::vector<const simd::Isa*> runnable_isas() {
 }
 
 std::vector<int> thread_counts() {
-  const int all = omp_get_max_threads();
+  const int all = available_threads();
   return all > 1 ? std::vector<int>{1, all} : std::vector<int>{1};
 }
 

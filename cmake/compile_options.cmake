@@ -15,3 +15,12 @@ function(softstep_compile_options target)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
 endfunction()
+
+# A project that embeds softstep and names no build type gets an optimised library all the same; one that names a type or its own
+# -O gets that.
+function(softstep_optimise target)
+  if(NOT CMAKE_CXX_FLAGS MATCHES "(^| )-O")
+    target_compile_options(${target} PRIVATE $<$<CONFIG:>:-O3>)
+    target_compile_definitions(${target} PRIVATE $<$<CONFIG:>:NDEBUG>)
+  endif()
+endfunction()

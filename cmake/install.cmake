@@ -43,4 +43,7 @@ endif()
 configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir})
 
-install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+# The README of the sources speaks of what stays there; this one links only to what is beside it.
+file(GLOB manuals CONFIGURE_DEPENDS docs/*.md)
+install(FILES ${manuals} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(FILES docs/installed/README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,8 +1,9 @@
 # One object file per row of simd/isas.def that fits the target processor: `source` compiled with that row's flags, as
-# target `prefix`_<isa>; further arguments are options that come last. Always optimised, also in debug builds: an inline
+# target `prefix`_<isa>, and made part of each of `targets`; further arguments are options that come last. Always optimised,
+# also in debug builds: an inline
 # function that is not inlined becomes a weak symbol, and the linker may then keep the copy compiled for a CPU that is
 # not there.
-function(softstep_add_isa_objects target prefix source)
+function(softstep_add_isa_objects targets prefix source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(family x86)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
@@ -40,7 +41,10 @@ function(softstep_add_isa_objects target prefix source)
     if(NOT arch STREQUAL "void")
       target_link_libraries(${object} PRIVATE xsimd)
     endif()
-    set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
+    set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                               VISIBILITY_INLINES_HIDDEN ON)
+    foreach(target IN LISTS targets)
+      target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
+    endforeach()
   endforeach()
 endfunction()

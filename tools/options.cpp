@@ -1,7 +1,5 @@
 #include "options.h"
 
-#include <omp.h>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -13,6 +11,7 @@
 #include "read_number.h"
 #include "softstep/error.h"
 #include "softstep/isa.h"
+#include "softstep/threads.h"
 
 namespace softstep::program {
 
@@ -67,11 +66,11 @@ void add_json(CLI::App& app, std::string& path) {
 }
 
 void add_threads(CLI::App& app, std::int64_t& threads, const std::string& what) {
-  add_whole(app, "--threads", threads, 0, 1024, what + "; 0 means all processors");
+  add_whole(app, "--threads", threads, 0, most_threads, what + "; 0 means the processors this process may use");
 }
 
 int resolved_threads(std::int64_t threads) {
-  return threads == 0 ? omp_get_max_threads() : static_cast<int>(threads);
+  return threads == 0 ? available_threads() : static_cast<int>(threads);
 }
 
 // ---- data

@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "limits/kernels.h"
+#include "softstep/threads.h"
 #include "simd/families.def"
 #include "support.h"
 
@@ -124,7 +125,7 @@ double remembered(const std::tuple<std::string, std::size_t, int>& key, Measure 
 
 }  // namespace
 
-int all_threads() { return omp_get_max_threads(); }
+int all_threads() { return available_threads(); }
 
 template <class T>
 double measure_peak_flops(const simd::Isa& isa, int threads) {

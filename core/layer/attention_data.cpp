@@ -9,6 +9,7 @@
 #include "core/isa/active_isa.h"
 #include "core/layer/lane_batch.h"
 #include "core/layer/mantissa.h"
+#include "core/threads/start.h"
 #include "softstep/metrics.h"
 
 namespace softstep {
@@ -36,7 +37,7 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       loss(options.loss, options.own_loss.get()),
       isa(resolve_isa(wanted.isa)),
       kernels(isa.template kernels<T>()),
-      n_threads(resolved_threads(wanted.n_threads)),
+      n_threads(thread_count(wanted.n_threads)),
       stride(padded_stride<T>(view.dim)),
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),

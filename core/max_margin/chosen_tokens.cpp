@@ -1,7 +1,5 @@
 #include "core/max_margin/chosen_tokens.h"
 
-#include <omp.h>
-
 #include <cmath>
 #include <string>
 
@@ -52,8 +50,6 @@ std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* wei
   }
   return out;
 }
-
-int threads_or_all(int n_threads) { return n_threads > 0 ? n_threads : omp_get_max_threads(); }
 
 template TokenScores chosen_tokens(const BatchView<float>&, const std::vector<std::size_t>&);
 template TokenScores chosen_tokens(const BatchView<double>&, const std::vector<std::size_t>&);

@@ -12,7 +12,4 @@ namespace softstep {
 template <class T>
 TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size_t>& selected);
 
-/// What 0 threads means.
-int threads_or_all(int n_threads);
-
 }  // namespace softstep

@@ -1,7 +1,5 @@
 #include "core/max_margin/constraint_rows.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -84,10 +82,8 @@ void ConstraintRows<T>::difference(std::size_t i, std::size_t t, double* out) co
 template <class T>
 void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
   const std::size_t d = batch_.dim, n = batch_.n_samples;
-#pragma omp parallel for schedule(static) num_threads(row_threads_) if (row_threads_ > 1)
-  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(n); ++s) {
-    const auto i = static_cast<std::size_t>(s);
-    double* row = scratch_.data() + d * static_cast<std::size_t>(omp_get_thread_num());
+  for_each_index(n, row_threads_, [&](std::size_t i, std::size_t thread) {
+    double* row = scratch_.data() + d * thread;
     double* sum = sums_.data() + i * d;
     std::fill_n(sum, d, 0.0);
     for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
@@ -97,7 +93,7 @@ void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
       difference(i, t, row);
       kernels_.axpy(d, factor, row, sum);
     }
-  }
+  });
   // W = sum_i b_i z_i^T
   for_each_block(d, basis_.rank, product_threads_, [&](Block block) {
     kernels_.product_tn({block.n_rows, block.n_cols, n, sums_.data() + block.row, d,
@@ -122,10 +118,8 @@ void ConstraintRows<T>::apply(const double* span, double* values) {
 template <class T>
 void ConstraintRows<T>::score_rows(double* values) {
   const std::size_t d = batch_.dim;
-#pragma omp parallel for schedule(static) num_threads(row_threads_) if (row_threads_ > 1)
-  for (std::ptrdiff_t s = 0; s < static_cast<std::ptrdiff_t>(batch_.n_samples); ++s) {
-    const auto i = static_cast<std::size_t>(s);
-    double* row = scratch_.data() + d * static_cast<std::size_t>(omp_get_thread_num());
+  for_each_index(batch_.n_samples, row_threads_, [&](std::size_t i, std::size_t thread) {
+    double* row = scratch_.data() + d * thread;
     for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
       const std::size_t k = scores_.first[i] + t;
       values[k] = 0.0;
@@ -133,7 +127,7 @@ void ConstraintRows<T>::score_rows(double* values) {
       difference(i, t, row);
       values[k] = kernels_.dot(d, row, projected_.data() + i * d) * inverse_norms_[k];
     }
-  }
+  });
 }
 
 // Tokens of one sample; no more than d together, so that the blocks take no more room than the tokens.

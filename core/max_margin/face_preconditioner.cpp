@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/threads/team.h"
+
 namespace softstep {
 namespace {
 
@@ -19,20 +21,21 @@ FacePreconditioner::FacePreconditioner(LinearMap& map, int n_threads) {
   n_threads_ = entries < parallel_from ? 1 : n_threads;
   gram_.resize(entries);
   factors_.resize(entries);
-#pragma omp parallel for schedule(static) num_threads(n_threads_) if (n_threads_ > 1)
-  for (const Block& block : blocks_) map.block_gram(block.first, block.size, gram_.data() + block.entries);
+  for_each_index(blocks_.size(), n_threads_, [&](std::size_t b, std::size_t) {
+    map.block_gram(blocks_[b].first, blocks_[b].size, gram_.data() + blocks_[b].entries);
+  });
 }
 
 void FacePreconditioner::set_face(const std::vector<char>& free) {
-#pragma omp parallel for schedule(static) num_threads(n_threads_) if (n_threads_ > 1)
-  for (Block& block : blocks_) {
+  for_each_index(blocks_.size(), n_threads_, [&](std::size_t b, std::size_t) {
+    Block& block = blocks_[b];
     std::vector<std::size_t> rows;
     for (std::size_t r = 0; r < block.size; ++r)
       if (free[block.first + r]) rows.push_back(r);
-    if (block.factored && rows == block.free) continue;
+    if (block.factored && rows == block.free) return;
     block.free = std::move(rows);
     factor(block);
-  }
+  });
 }
 
 // Cholesky factor of the free rows and columns, m x m row-major, the diagonal inverted. Rows of one block may depend
@@ -53,8 +56,8 @@ void FacePreconditioner::factor(Block& block) {
 
 void FacePreconditioner::apply(const std::vector<double>& residual, std::vector<double>& out) const {
   std::fill(out.begin(), out.end(), 0.0);
-#pragma omp parallel for schedule(static) num_threads(n_threads_) if (n_threads_ > 1)
-  for (const Block& block : blocks_) {
+  for_each_index(blocks_.size(), n_threads_, [&](std::size_t b, std::size_t) {
+    const Block& block = blocks_[b];
     const std::size_t m = block.free.size();
     const double* l = factors_.data() + block.entries;
     double* x = out.data() + block.first;
@@ -68,7 +71,7 @@ void FacePreconditioner::apply(const std::vector<double>& residual, std::vector<
       x[block.free[r]] = value;
       for (std::size_t j = 0; j < r; ++j) x[block.free[j]] -= l[r * m + j] * value;
     }
-  }
+  });
 }
 
 }  // namespace softstep

@@ -8,6 +8,7 @@
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/threads/start.h"
 
 namespace softstep {
 

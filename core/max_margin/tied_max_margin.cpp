@@ -16,6 +16,7 @@
 #include "core/max_margin/dense_rows.h"
 #include "core/max_margin/equality_projection.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/threads/start.h"
 #include "softstep/metrics.h"
 
 namespace softstep {

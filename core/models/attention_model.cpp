@@ -9,6 +9,7 @@
 #include "core/models/attention_parts.h"
 #include "core/models/key_query_maps.h"
 #include "core/models/loss_check.h"
+#include "core/threads/start.h"
 #include "softstep/error.h"
 
 namespace softstep {
@@ -25,9 +26,7 @@ TokenStorage parse_token_storage(const std::string& name) {
 
 void AttentionOptions::validate() const {
   require_finite_optimal_loss(optimal_loss_value);
-  if (n_threads < 0)
-    throw InvalidArgument("n_threads",
-                          std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
+  check_thread_count(n_threads);
 }
 
 namespace {

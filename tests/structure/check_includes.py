@@ -31,9 +31,10 @@ KINDS = [  # first match wins
     ("simd", r"simd/"),
     ("reference", r"core/reference/"),
     ("linalg", r"core/linalg/\w+\.h$"),
+    ("threads", r"core/threads/\w+\.h$"),
     ("core", r"core/"),
     ("support", r"support/"),
-    ("system", r"(omp|cpuid)\.h$|sys/|unistd\.h$|fcntl\.h$"),
+    ("system", r"(omp|cpuid|pthread|sched)\.h$|sys/|unistd\.h$|fcntl\.h$"),
 ]
 
 
@@ -58,14 +59,15 @@ ROOMS = [
     (r"core/include/softstep/eigen\.h", STD | {"public", "eigen"}),
     (r"core/include/.*", STD - {"system"} | {"public"}),
     (r"core/reference/.*", {"c", "std-header-only", "std", "reference", "own"}),
-    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "def", "eigen", "own", "json"}),
-    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "reference", "def", "eigen", "own"}),
-    (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "def", "own"}),
+    (r"core/threads/.*", STD | {"public", "threads", "own"}),
+    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
+    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
+    (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "own"}),
     (r"tools/.*", STD | {"public", "cli", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
     (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
-    (r"tests/.*", STD | {"public", "dispatch", "reference", "linalg", "catch", "boost", "eigen", "json", "support", "def",
+    (r"tests/.*", STD | {"public", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]
 
@@ -101,6 +103,7 @@ PLANTED = [
     ("core/objective/planted.cpp", "#include <xsimd/xsimd.hpp>\n"),
     ("core/objective/planted.h", "#include <Eigen/Core>\n"),
     ("core/linalg/planted.h", "#include <Eigen/Core>\n"),
+    ("core/threads/planted.h", '#include "core/objective/loss.h"\n'),
     ("tools/planted.cpp", '#include "core/linalg/svd.h"\n'),
     ("tests/simd/planted.cpp", '#include "core/objective/loss.h"\n'),
     ("tools/planted.cpp", '#include "simd/dispatch.h"\n'),

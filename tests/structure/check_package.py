@@ -3,12 +3,16 @@
 
     check_package.py installed|shared|embedded --source DIR --build DIR --cmake CMAKE --compiler CXX ...
 
-installed   install this build, use it through find_package and through pkg-config
+installed   install this build, use it through find_package and through pkg-config; the links of the installed texts lead somewhere
 shared      the same from a library-only build with BUILD_SHARED_LIBS=ON that may find no test, benchmark or tool
-            dependency
-embedded    add_subdirectory: brings no tests, benchmarks, tools or install rules, and may find none of what they need
+            dependency; it shows what the headers mark, and nothing else
+embedded    add_subdirectory without a build type: optimised all the same; brings no tests, benchmarks, tools or install rules, and
+            may find none of what they need
 
 The programs are consumer/main.cpp and, so that the manual stays true, the first ```cpp block of README.md.
+
+The library is compiled once. Where this build is an optimised one, the other two are configured, their compile commands compared
+with this one's, a few files compiled as they would be, and then this build's object files linked.
 """
 import argparse
 import os
@@ -18,6 +22,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import check_exports  # noqa: E402
+import compilation  # noqa: E402
 
 # What a user of the library alone need not have.
 NOT_NEEDED = ["Catch2", "CLI11", "Boost", "benchmark", "Python3"]
@@ -62,6 +70,20 @@ class Package:
     def build(self, build, *options):
         run(self.arguments.cmake, "--build", build, "-j", os.cpu_count() or 1, *options)
 
+    def build_library_project(self, source, build, prefix, *options):
+        """A project that compiles the library, from this build's object files if they are those that it would make."""
+        a = self.arguments
+        options = (f"-DCMAKE_CXX_FLAGS={a.cxx_flags}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options,
+                   *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in NOT_NEEDED))
+        self.configure(source, build, *options)
+        if a.build_type == "Release":
+            different = list(compilation.differences(a.build, build, prefix))
+            if different:
+                sys.exit("\n".join(["the library is compiled otherwise than in this build:", *different]))
+            compilation.compile_canaries(build, a.source, prefix)
+            self.configure(source, build, *options, f"-DSOFTSTEP_OBJECTS={a.build}/softstep_objects.txt")
+        self.build(build)
+
     def run_programs(self, folder, **options):
         for program in self.programs:
             # In a folder of its own: an example may write files.
@@ -101,6 +123,16 @@ class Package:
         library_path = str(found[0].parent.parent)
         self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
 
+    def check_links(self):
+        """The texts that are installed link only to what is installed too."""
+        texts = sorted(self.prefix.rglob("*.md"))
+        if not any(path.name == "README.md" for path in texts):
+            sys.exit("no README.md is installed")
+        for path in texts:
+            for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+                if not re.match(r"[a-z]+:", link) and not (path.parent / link.split("#")[0]).exists():
+                    sys.exit(f"{path.relative_to(self.prefix)} links to {link}, which is not installed")
+
     def check_nothing_of_this_build_is_left(self):
         """An installed file that names the source or build folder works on no other machine."""
         for path in self.prefix.rglob("*"):
@@ -114,29 +146,28 @@ class Package:
 def installed(package):
     run(package.arguments.cmake, "--install", package.arguments.build, "--prefix", package.prefix)
     package.check_nothing_of_this_build_is_left()
+    package.check_links()
     package.check_find_package()
     package.check_pkg_config(shared=False)
 
 
 def shared(package):
     build = package.folder / "shared"
-    package.configure(package.arguments.source, build, "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release",
-                      "-DSOFTSTEP_BUILD_TESTS=OFF", "-DSOFTSTEP_BUILD_TOOLS=OFF", "-DSOFTSTEP_BUILD_BENCHMARKS=OFF",
-                      f"-DCMAKE_INSTALL_PREFIX={package.prefix}",
-                      *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in NOT_NEEDED))
-    package.build(build)
+    package.build_library_project(package.arguments.source, build, "", "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release",
+                                  "-DSOFTSTEP_BUILD_TESTS=OFF", "-DSOFTSTEP_BUILD_TOOLS=OFF",
+                                  "-DSOFTSTEP_BUILD_BENCHMARKS=OFF", f"-DCMAKE_INSTALL_PREFIX={package.prefix}")
     run(package.arguments.cmake, "--install", build)
+    library, = {path.resolve() for path in package.prefix.rglob("libsoftstep.so*")}
+    violations = list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library))
+    if violations:
+        sys.exit("\n".join(violations))
     package.check_find_package()
     package.check_pkg_config(shared=True)
 
 
 def embedded(package):
     build = package.folder / "embedded"
-    # Unoptimised, for a quick build; the kernels are optimised all the same.
-    package.configure(package.consumer, build, f"-DSOFTSTEP_SOURCE={package.arguments.source}",
-                      "-DCMAKE_BUILD_TYPE=Debug",
-                      *(f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in NOT_NEEDED))
-    package.build(build)
+    package.build_library_project(package.consumer, build, "softstep", f"-DSOFTSTEP_SOURCE={package.arguments.source}")
     package.run_programs(build)
     run(package.arguments.cmake, "--install", build, "--prefix", package.prefix)
     if package.prefix.exists() and any(path.is_file() for path in package.prefix.rglob("*")):
@@ -149,8 +180,10 @@ def main():
     parser.add_argument("way", choices=ways)
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--build", type=pathlib.Path, required=True)
-    for name in ("cmake", "generator", "make-program", "compiler"):
+    for name in ("cmake", "generator", "make-program", "compiler", "nm"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--build-type", default="")
+    parser.add_argument("--cxx-flags", default="")
     parser.add_argument("--launcher", default="")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -38,12 +38,16 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
                           --nm ${CMAKE_NM} --compiler ${CMAKE_CXX_COMPILER} --self-test)
 endif()
 
-# The library as others meet it: installed (static here, shared from a build of its own) and embedded.
+softstep_structure_test(check_exports_self_test ${python} ${here}/check_exports.py ${PROJECT_SOURCE_DIR} --nm ${CMAKE_NM}
+                        --compiler ${CMAKE_CXX_COMPILER} --self-test)
+
+# The library as others meet it: installed, shared and embedded.
 if(SOFTSTEP_INSTALL)
   foreach(way IN ITEMS installed shared embedded)
     softstep_structure_test(package_${way} ${python} ${here}/check_package.py ${way} --source ${PROJECT_SOURCE_DIR}
                             --build ${PROJECT_BINARY_DIR} --cmake ${CMAKE_COMMAND} --generator ${CMAKE_GENERATOR}
                             --make-program ${CMAKE_MAKE_PROGRAM} --compiler ${CMAKE_CXX_COMPILER}
-                            "--launcher=${CMAKE_CXX_COMPILER_LAUNCHER}")
+                            --nm ${CMAKE_NM} "--launcher=${CMAKE_CXX_COMPILER_LAUNCHER}"
+                            "--build-type=${CMAKE_BUILD_TYPE}" "--cxx-flags=${CMAKE_CXX_FLAGS}")
   endforeach()
 endif()

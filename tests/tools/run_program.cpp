@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,7 +85,9 @@ Ran Workplace::run(const Arguments& arguments, const std::vector<std::string>& e
     const bool ready = chdir(root_.c_str()) == 0 && dup2(open("/dev/null", O_RDONLY), 0) >= 0 &&
                        dup2(open(out.c_str(), flags, 0600), 1) >= 0 &&
                        dup2(open(err.c_str(), flags, 0600), 2) >= 0;
-    if (ready) execve(program, argv.data(), envp.data());
+    const rlimit limit{address_space, address_space};
+    const bool limited = address_space == 0 || setrlimit(RLIMIT_AS, &limit) == 0;
+    if (ready && limited) execve(program, argv.data(), envp.data());
     _exit(127);
   }
   if (signal_after > 0.0) {

@@ -26,6 +26,9 @@ class Workplace {
   Workplace(const Workplace&) = delete;
   Workplace& operator=(const Workplace&) = delete;
 
+  /// Bytes of address space that the programs run from here on may have; 0: no limit.
+  std::uint64_t address_space = 0;
+
   std::string path(const std::string& name) const { return (root_ / name).string(); }
   /// Names of all files and directories below, sorted.
   std::vector<std::string> contents() const;

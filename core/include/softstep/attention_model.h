@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 #include "softstep/loss.h"
 #include "softstep/model.h"
 
@@ -17,8 +18,8 @@ namespace softstep {
 /// such a file. Token scores, queries and W_mm are those of the batch.
 enum class TokenStorage { working, f16, bf16 };
 
-const char* to_string(TokenStorage type);
-TokenStorage parse_token_storage(
+SOFTSTEP_EXPORT const char* to_string(TokenStorage type);
+SOFTSTEP_EXPORT TokenStorage parse_token_storage(
     const std::string& name);  ///< throws InvalidArgument listing the known names
 
 /// What stands for the key-query matrix.
@@ -28,7 +29,7 @@ enum class KeyQuery {
   prompt     ///< one trained vector p in place of W z: s = X p
 };
 
-struct AttentionOptions {
+struct SOFTSTEP_EXPORT AttentionOptions {
   KeyQuery key_query = KeyQuery::combined;
   std::size_t rank = 0;        ///< columns of K and Q, 1 to dim; factored only
   bool train_decoder = false;  ///< joint training of the decoder u; then L* is `zero` (or a `value`)
@@ -54,7 +55,7 @@ struct AttentionOptions {
 /// |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
 /// core/reference/error_bounds.h, held by tests/models.
 template <NumberType T>
-class AttentionModel final : public Model<T> {
+class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
  public:
   /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must have a decoder unless
   /// it is trained.
@@ -82,7 +83,7 @@ class AttentionModel final : public Model<T> {
   /// Of the batch's decoder. Throws InvalidArgument if the decoder is trained.
   const TokenScores& token_scores() const;
 
-  struct Parts;  ///< internal
+  struct SOFTSTEP_HIDDEN Parts;  ///< internal
   const Parts& parts() const { return *parts_; }
 
  protected:

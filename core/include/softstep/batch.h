@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "softstep/error.h"
+#include "softstep/export.h"
 
 namespace softstep {
 
@@ -12,13 +13,13 @@ namespace softstep {
 /// memory alive and unchanged while the view is in use. n samples; sample i has T_i tokens of dimension d.
 ///
 /// Uniform (`offsets == nullptr`): every sample has `n_tokens` tokens, sample i starts at
-///   tokens + i * sample_stride.
+///   tokens + i * sample_stride; a stride below n_tokens * token_stride (dim or more) makes overlapping windows of one sequence.
 /// Ragged (`offsets != nullptr`): sample i owns rows offsets[i] .. offsets[i+1]-1 of one token array;
 /// n_tokens and
 ///   sample_stride are not used.
 /// Token t of a sample starts token_stride elements after token t-1; its `dim` elements are contiguous.
 template <class T>
-struct BatchView {
+struct SOFTSTEP_EXPORT BatchView {
   const T* tokens = nullptr;
   std::size_t n_samples = 0;
   std::size_t n_tokens = 0;  ///< tokens per sample, uniform batches only
@@ -77,7 +78,7 @@ struct TokenScores {
 
 /// Scores every token with the batch's decoder. Throws InvalidArgument if the batch has none.
 template <class T>
-TokenScores score_tokens(const BatchView<T>& batch);
+SOFTSTEP_EXPORT TokenScores score_tokens(const BatchView<T>& batch);
 
 extern template struct BatchView<float>;
 extern template struct BatchView<double>;

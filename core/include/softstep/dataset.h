@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 
 namespace softstep {
 
@@ -39,11 +40,11 @@ struct DatasetParts {
 
 /// Takes ownership of the parts and validates the batch. Throws InvalidArgument.
 template <class T>
-Dataset<T> make_dataset(DatasetParts<T> parts);
+SOFTSTEP_EXPORT Dataset<T> make_dataset(DatasetParts<T> parts);
 
 /// The same data in another number type (rounded to nearest; a value that overflows is an InvalidArgument).
 template <class To, class From>
-Dataset<To> convert(const Dataset<From>& from);
+SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 
 // ---- generators: the same seed gives the same bytes on every platform
 
@@ -64,32 +65,32 @@ struct GeneratorInfo {
   const char* name;
   const char* summary;
 };
-const std::vector<GeneratorInfo>& generator_models();
+SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generator_models();
 
 /// Makes a data set. Throws InvalidArgument naming the field (unknown model: lists the known ones).
-Dataset<double> generate(const GeneratorOptions& options);
+SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
 
 // ---- safetensors files
 
 /// Number type of a stored tensor of tokens.
 enum class StoredType { f64, f32, f16, bf16 };
 /// "f64", "f32", "f16" or "bf16"; throws InvalidArgument otherwise.
-StoredType parse_stored_type(const std::string& name);
+SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
 /// and optional `queries` ([n,d] vectors or [n] integer token indices). Tokens of the same type and aligned
 /// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws InvalidArgument
 /// naming the file and what is wrong with it; the data are validated.
 template <class T>
-Dataset<T> load_dataset(const std::string& path);
+SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 
 /// What a file stores its tokens as.
-StoredType stored_type(const std::string& path);
+SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
 /// Writes a data set (beside, then renamed: never half a file). Throws InvalidArgument if it cannot be
 /// written.
 template <class T>
-void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
+SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
 
 /// A named dense tensor in host memory; values held as double whatever the file stores.
 struct NamedTensor {
@@ -100,21 +101,21 @@ struct NamedTensor {
 };
 
 /// Writes tensors and string metadata to one safetensors file (beside, then renamed).
-void save_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                  const std::vector<std::pair<std::string, std::string>>& metadata = {});
+SOFTSTEP_EXPORT void save_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                                  const std::vector<std::pair<std::string, std::string>>& metadata = {});
 
 /// Reads every floating-point tensor of a file. Throws InvalidArgument.
-std::vector<NamedTensor> load_tensors(const std::string& path,
-                                      std::vector<std::pair<std::string, std::string>>* metadata = nullptr);
+SOFTSTEP_EXPORT std::vector<NamedTensor> load_tensors(
+    const std::string& path, std::vector<std::pair<std::string, std::string>>* metadata = nullptr);
 
 /// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws InvalidArgument on another shape or
 /// non-finite entries.
-std::vector<double> load_weights(const std::string& path, std::size_t dim);
-void save_weights(const std::string& path, const std::vector<double>& weights, std::size_t dim,
-                  StoredType type = StoredType::f64);
+SOFTSTEP_EXPORT std::vector<double> load_weights(const std::string& path, std::size_t dim);
+SOFTSTEP_EXPORT void save_weights(const std::string& path, const std::vector<double>& weights,
+                                  std::size_t dim, StoredType type = StoredType::f64);
 
 /// Reads tensor `selected` [n], token indices of an integer or whole floating-point type, for
 /// MaxMarginOptions::selected; empty if the file has none. Throws InvalidArgument.
-std::vector<std::size_t> load_selected(const std::string& path);
+SOFTSTEP_EXPORT std::vector<std::size_t> load_selected(const std::string& path);
 
 }  // namespace softstep

@@ -3,11 +3,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "softstep/export.h"
+
 namespace softstep {
 
 /// Thrown at the public face when an argument cannot be used. `what()` is one line that names the argument
 /// and the value ("n_samples: 0 (need at least 1)"). Nothing has been written or changed when it is thrown.
-class InvalidArgument : public std::invalid_argument {
+class SOFTSTEP_EXPORT InvalidArgument : public std::invalid_argument {
  public:
   InvalidArgument(const std::string& argument, const std::string& problem)
       : std::invalid_argument(argument + ": " + problem), argument_(argument) {}

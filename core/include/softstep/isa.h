@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
+
 namespace softstep {
 
 /// One instruction set the kernels can be compiled for.
@@ -13,14 +15,14 @@ struct IsaInfo {
 };
 
 /// Every instruction set softstep knows, slowest first.
-std::vector<IsaInfo> isas();
+SOFTSTEP_EXPORT std::vector<IsaInfo> isas();
 
 /// The instruction set in force: the one forced, else the one named by the environment variable SOFTSTEP_ISA,
 /// else the best runnable. Throws InvalidArgument if SOFTSTEP_ISA names one that cannot run here.
-std::string active_isa();
+SOFTSTEP_EXPORT std::string active_isa();
 
 /// Forces an instruction set for objects created from now on; "" or "auto" returns to the default. Throws
 /// InvalidArgument, listing what this CPU can run, if the name is unknown or cannot run here.
-void force_isa(const std::string& name);
+SOFTSTEP_EXPORT void force_isa(const std::string& name);
 
 }  // namespace softstep

@@ -4,12 +4,13 @@
 #include <string>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 #include "softstep/loss.h"
 #include "softstep/model.h"
 
 namespace softstep {
 
-struct LinearOptions {
+struct SOFTSTEP_EXPORT LinearOptions {
   Loss loss = Loss::logistic;
   std::shared_ptr<const LossFunction> own_loss = nullptr;  ///< in place of `loss`
   OptimalLoss optimal_loss = OptimalLoss::zero;            ///< zero or a value
@@ -21,6 +22,6 @@ struct LinearOptions {
 /// A linear model f = w^T x on the first token of each sample (batches of one token are points); with the logistic loss the
 /// system that the paper draws its analogy from. One block "weights" [dim, 1]; L* = 0 where the data are separable.
 template <NumberType T>
-std::unique_ptr<Model<T>> make_linear_model(const BatchView<T>& batch, const LinearOptions& options = {});
+SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_linear_model(const BatchView<T>& batch, const LinearOptions& options = {});
 
 }  // namespace softstep

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "softstep/export.h"
 #include "softstep/scaled.h"
 
 namespace softstep {
@@ -14,7 +15,7 @@ namespace softstep {
 /// Derive from this class for a loss of your own. Everything is returned as mantissa and exponent, so that losses which fall
 /// like e^-m stay right where a plain number underflows; a loss without that need returns {value, 0}. The functions are
 /// called from several threads at once and must not throw.
-class LossFunction {
+class SOFTSTEP_EXPORT LossFunction {
  public:
   virtual ~LossFunction() = default;
   /// One word for messages and saved states.
@@ -40,11 +41,11 @@ enum class Loss {
   squared       ///< (m - y)^2 / 2, for real targets or labels; L* is `zero` or a `value`
 };
 
-const char* to_string(Loss loss);
-Loss parse_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
+SOFTSTEP_EXPORT const char* to_string(Loss loss);
+SOFTSTEP_EXPORT Loss parse_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
 
 /// One of them as an object.
-std::shared_ptr<const LossFunction> make_loss(Loss loss);
+SOFTSTEP_EXPORT std::shared_ptr<const LossFunction> make_loss(Loss loss);
 
 /// What the loss gap L - L* is measured from.
 enum class OptimalLoss {
@@ -54,7 +55,7 @@ enum class OptimalLoss {
   zero       ///< 0: the gap is the loss itself
 };
 
-const char* to_string(OptimalLoss mode);
-OptimalLoss parse_optimal_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
+SOFTSTEP_EXPORT const char* to_string(OptimalLoss mode);
+SOFTSTEP_EXPORT OptimalLoss parse_optimal_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
 
 }  // namespace softstep

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 #include "softstep/metrics.h"
 
 namespace softstep {
 
 /// Settings of the max-margin solver.
-struct MaxMarginOptions {
+struct SOFTSTEP_EXPORT MaxMarginOptions {
   /// The local problem: one token of each sample, which is to win in place of opt_i. No decoder is needed then. Empty:
   /// the optimal tokens.
   std::vector<std::size_t> selected;
@@ -37,7 +38,7 @@ enum class MaxMarginStatus {
   no_constraints,  ///< every sample has one token: W = 0
   inconsistent_equalities  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
 };
-const char* to_string(MaxMarginStatus status);
+SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
 /// W_mm and its certificate. Everything a reader needs to check the answer without trusting the solver.
 struct MaxMarginResult {
@@ -65,19 +66,21 @@ struct MaxMarginResult {
 /// precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are a
 /// status, not an error.
 template <class T>
-MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
+                                                 const MaxMarginOptions& options = {});
 
 /// argmax_t x_it^T W z_i, the first of equals: the tokens that weights (dim x dim, row-major) attend to, for
 /// MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a score is not finite.
 template <class T, class W>
-std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights);
+SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights);
 
 /// Hard-margin problem of n labelled points (rows of `dim`, labels -1 or +1), without intercept:
 ///   u_mm = argmin ||u||  subject to  y_i x_i^T u >= 1.
 /// In the result `weights` is u_mm [dim] and `multipliers` has one entry per point. Throws InvalidArgument naming the argument.
 template <class T>
-MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels, std::size_t n,
-                                        std::size_t dim, const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels,
+                                                        std::size_t n, std::size_t dim,
+                                                        const MaxMarginOptions& options = {});
 
 /// W_mm under equalities, and their part of the certificate. `solution.duality_gap` is that of
 /// sum_k lambda_k A_k + sum_e mu_e E_e against W; `solution.kkt_residual` is the worst of complementarity and of the two
@@ -99,22 +102,21 @@ struct TiedMaxMarginResult {
 /// out, so for small problems: memory (sum_i T_i) d^2, time quadratic in the number of equalities. Data that cannot be
 /// separated, or equalities that contradict a margin, are a status. Throws InvalidArgument naming field and sample.
 template <class T>
-TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
-                                               const std::vector<std::vector<std::size_t>>& tied,
-                                               const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT TiedMaxMarginResult
+solve_max_margin_with_ties(const BatchView<T>& batch, const std::vector<std::vector<std::size_t>>& tied,
+                           const MaxMarginOptions& options = {});
 
 /// Next-token prediction ("NTP-SVM"): context z_i (row i of `contexts`, `dim` elements) may be followed by the tokens of
 /// supports[i], among n_vocabulary. The problem above with the unit vectors e_v as tokens:
 ///   argmin ||W||_F  subject to  (e_v - e_v')^T W z_i = 0 within the support,  >= 1 between the support and the rest.
 /// W is n_vocabulary x dim; multipliers have an entry per context and vocabulary token, n x n_vocabulary.
 template <class T>
-TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
-                                                std::size_t n_vocabulary,
-                                                const std::vector<std::vector<std::size_t>>& supports,
-                                                const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT TiedMaxMarginResult solve_next_token_max_margin(
+    const T* contexts, std::size_t n, std::size_t dim, std::size_t n_vocabulary,
+    const std::vector<std::vector<std::size_t>>& supports, const MaxMarginOptions& options = {});
 
 /// Settings of the max-margin solver in other norms.
-struct NormMaxMarginOptions {
+struct SOFTSTEP_EXPORT NormMaxMarginOptions {
   MatrixNorm norm = MatrixNorm::nuclear;  ///< frobenius, l_p or nuclear
   double p = 2.0;                         ///< of l_p, above 1
   double tolerance = 1e-8;                ///< relative duality gap to reach
@@ -138,6 +140,7 @@ struct NormMaxMarginOptions {
 /// of the order of 1e-7 to 1e-5 at p = 6 and above). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
 template <class T>
-MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMaxMarginOptions& options = {});
+SOFTSTEP_EXPORT MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch,
+                                                         const NormMaxMarginOptions& options = {});
 
 }  // namespace softstep

@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "softstep/batch.h"
+#include "softstep/export.h"
 
 namespace softstep {
 
 /// ||A||_F without overflow or underflow. `size` elements.
 template <class T>
-double frobenius_norm(const T* a, std::size_t size);
+SOFTSTEP_EXPORT double frobenius_norm(const T* a, std::size_t size);
 
 /// Angle between two directions, computed from the unit matrices' difference and never as a subtraction from
 /// 1, so that it is right to rounding for nearly parallel matrices.
@@ -20,71 +21,77 @@ struct Direction {
   double angle = 0.0;  ///< radians, in [0, pi]; pi/2 if one is zero
 };
 template <class A, class B>
-Direction compare_direction(const A* a, const B* b, std::size_t size);
+SOFTSTEP_EXPORT Direction compare_direction(const A* a, const B* b, std::size_t size);
 
 /// min over i and t != opt_i of (x_i,opt - x_it)^T W z_i / ||W||_F; +infinity with no constraint, NaN at W =
 /// 0.
 template <class T, class W>
-double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, const W* weights);
+SOFTSTEP_EXPORT double normalized_margin(const BatchView<T>& batch, const TokenScores& scores,
+                                         const W* weights);
 
 /// Mean over samples of the attention entropy -sum_t p_it log p_it (natural), right under saturation.
 template <class T, class W>
-double mean_attention_entropy(const BatchView<T>& batch, const W* weights);
+SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, const W* weights);
 
 /// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size; nuclear, the sum of
 /// the singular values; l_p, (sum |a_rc|^p)^(1/p) over the entries, p >= 1.
 enum class MatrixNorm { frobenius, spectral, max, nuclear, l_p };
-const char* to_string(MatrixNorm norm);                 ///< "frobenius", "spectral", "max", "nuclear", "lp"
-MatrixNorm parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing the known names
+SOFTSTEP_EXPORT const char* to_string(MatrixNorm norm);  ///< "frobenius", "spectral", "max", "nuclear", "lp"
+SOFTSTEP_EXPORT MatrixNorm
+parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing the known names
 
 /// Norm of a rows x cols row-major matrix, without overflow or underflow on the way; NaN if an entry is NaN. `p` is used
 /// by l_p only. Throws InvalidArgument for p < 1 or not finite.
 template <class T>
-double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p = 2.0);
+SOFTSTEP_EXPORT double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm,
+                                   double p = 2.0);
 
 /// Singular values of a rows x cols row-major matrix, decreasing, min(rows, cols) of them; each right to some rounding
 /// units of the largest. NaN if the matrix is not finite.
 template <class T>
-std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols);
+SOFTSTEP_EXPORT std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols);
 
 /// Number of singular values above relative_tolerance times the largest. The default, 1e-6, is for weights that were
 /// trained or solved to about that: what is smaller cannot be told from zero in them. Throws InvalidArgument unless
 /// 0 <= relative_tolerance < 1.
-std::size_t numerical_rank(const std::vector<double>& singular_values, double relative_tolerance = 1e-6);
+SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_values,
+                                           double relative_tolerance = 1e-6);
 
 /// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i / ||W||. `chosen`
 /// has one token per sample. +infinity with no constraint, NaN at W = 0. Throws InvalidArgument for a bad choice or p.
 template <class T, class W>
-double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen, const W* weights,
-                      MatrixNorm norm, double p = 2.0);
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                                      const W* weights, MatrixNorm norm, double p = 2.0);
 template <class T, class W>
-double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights, MatrixNorm norm,
-                      double p = 2.0);
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights,
+                                      MatrixNorm norm, double p = 2.0);
 
 /// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no constraints.
 template <class T, class W>
-std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                                      const W* weights);
+SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
+                                                      const std::vector<std::size_t>& chosen,
+                                                      const W* weights);
 
 /// The smallest constraint of each sample, not divided by any norm; +infinity for a sample of one token.
 template <class T, class W>
-std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                                   const W* weights);
+SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
+                                                   const std::vector<std::size_t>& chosen, const W* weights);
 
 /// Support set of W: the entries k of `constraint_values` within relative_tolerance of the smallest one m,
 /// values_k - m <= relative_tolerance |m|. Throws InvalidArgument for a negative tolerance.
-std::vector<std::size_t> support_of_values(const std::vector<double>& constraint_values,
-                                           double relative_tolerance = 1e-3);
+SOFTSTEP_EXPORT std::vector<std::size_t> support_of_values(const std::vector<double>& constraint_values,
+                                                           double relative_tolerance = 1e-3);
 /// Support set of a max-margin solution: multipliers above `threshold` times the largest.
-std::vector<std::size_t> support_of_multipliers(const std::vector<double>& multipliers,
-                                                double threshold = 1e-9);
+SOFTSTEP_EXPORT std::vector<std::size_t> support_of_multipliers(const std::vector<double>& multipliers,
+                                                                double threshold = 1e-9);
 
 /// Two support sets, increasing, compared.
 struct SupportOverlap {
   std::size_t n_first = 0, n_second = 0, n_common = 0;
   double overlap = 1.0;  ///< n_common over the size of the union; 1 if both are empty
 };
-SupportOverlap compare_support(const std::vector<std::size_t>& first, const std::vector<std::size_t>& second);
+SOFTSTEP_EXPORT SupportOverlap compare_support(const std::vector<std::size_t>& first,
+                                               const std::vector<std::size_t>& second);
 
 /// How sparse attention is.
 struct AttentionSparsity {
@@ -95,6 +102,7 @@ struct AttentionSparsity {
 };
 /// Throws InvalidArgument unless 0 < level < 1. A NaN among the scores makes everything NaN.
 template <class T, class W>
-AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights, double level = 1e-3);
+SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights,
+                                                     double level = 1e-3);
 
 }  // namespace softstep

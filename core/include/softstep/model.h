@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/number_type.h"
 #include "softstep/scaled.h"
 
@@ -31,7 +32,7 @@ std::vector<std::span<const T>> views_of(const std::vector<std::vector<T>>& bloc
 
 /// dL/d(block) = mantissa * exp(exponent); each block with an exponent of its own.
 template <NumberType T>
-struct BlockGradient {
+struct SOFTSTEP_EXPORT BlockGradient {
   /// The mantissa, n_rows x n_cols row-major, unless `into` is set.
   std::vector<T> values = {};
   /// Memory of the caller's that the mantissa is written to in place of `values`: of the block's size, or empty.
@@ -90,7 +91,7 @@ struct Observable {
 
 /// Memory that one evaluation at a time needs, and whatever a model wants to find again at the next. Made by
 /// Model::make_workspace.
-class Workspace {
+class SOFTSTEP_EXPORT Workspace {
  public:
   Workspace() = default;
   Workspace(const Workspace&) = delete;
@@ -104,7 +105,7 @@ class Workspace {
 ///
 /// Derive from this class for a model of your own: blocks(), n_samples() and evaluate_at() are enough.
 template <NumberType T>
-class Model {
+class SOFTSTEP_EXPORT Model {
  public:
   virtual ~Model() = default;
   /// Names and shapes of what is trained.

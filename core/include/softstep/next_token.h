@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "softstep/error.h"
+#include "softstep/export.h"
 #include "softstep/model.h"
 
 namespace softstep {
 
 /// Contexts h_j in R^dim that occur with probability pi_j, each followed by tokens of its support S_j with probabilities p_jv.
-struct NextTokenData {
+struct SOFTSTEP_EXPORT NextTokenData {
   std::size_t vocabulary = 0, dim = 0;
   std::vector<double> contexts;       ///< [n_contexts, dim] row-major
   std::vector<double> probabilities;  ///< [n_contexts] pi_j up to a common factor, positive
@@ -28,7 +29,7 @@ struct NextTokenData {
 /// separable. From the stream of the generators (the same seed gives the same bytes), context by context: dim normal(), divided
 /// by their norm; its probability 0.5 + uniform(); its support, support_size steps of a Fisher-Yates shuffle of the vocabulary
 /// (exchange entries k and k + index(vocabulary - k), take entry k); its labels, each 0.1 + uniform(). Then all normalised.
-NextTokenData next_token_example(std::size_t n_contexts, std::size_t vocabulary, std::size_t dim,
+SOFTSTEP_EXPORT NextTokenData next_token_example(std::size_t n_contexts, std::size_t vocabulary, std::size_t dim,
                                  std::size_t support_size, std::uint64_t seed);
 
 /// Next-token prediction with logits W h_j, W vocabulary x dim (Thrampoulidis, "Implicit Optimization Bias of Next-Token
@@ -56,10 +57,10 @@ NextTokenData next_token_example(std::size_t n_contexts, std::size_t vocabulary,
 /// some, probabilities are renormalised. Works in double whatever T, on one thread. Keeps the basis, rank x vocabulary x dim.
 /// Throws InvalidArgument for bad data, and where no W has the log-odds of every support (then CE does not come down to H).
 template <NumberType T>
-std::unique_ptr<Model<T>> make_next_token_model(const NextTokenData& data, const std::string& isa = "");
+SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_next_token_model(const NextTokenData& data, const std::string& isa = "");
 
 /// The blocks of this model at W (vocabulary x dim); empty: W = 0.
-std::vector<std::vector<double>> next_token_blocks(const NextTokenData& data,
+SOFTSTEP_EXPORT std::vector<std::vector<double>> next_token_blocks(const NextTokenData& data,
                                                    const std::vector<double>& weights = {});
 
 }  // namespace softstep

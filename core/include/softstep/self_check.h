@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
+
 namespace softstep {
 
 /// A measured error beside the bound it must keep.
@@ -15,6 +17,6 @@ struct CheckRow {
 
 /// Measures kernels and gradients on this CPU against the scalar long double reference, for every runnable
 /// instruction set (or the one named) and both number types. Takes a few seconds.
-std::vector<CheckRow> self_check(const std::string& isa = "");
+SOFTSTEP_EXPORT std::vector<CheckRow> self_check(const std::string& isa = "");
 
 }  // namespace softstep

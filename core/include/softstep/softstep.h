@@ -16,6 +16,7 @@
 #include "softstep/scaled.h"
 #include "softstep/self_check.h"
 #include "softstep/step_rules.h"
+#include "softstep/threads.h"
 #include "softstep/train_state.h"
 #include "softstep/trainer.h"
 #include "softstep/version.h"

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/number_type.h"
 #include "softstep/scaled.h"
 
@@ -61,7 +62,7 @@ struct RuleMemory {
 };
 
 /// A step-size rule of either precision: its settings, without any per-run state (one rule may serve many runs at once).
-class AnyStepRule {
+class SOFTSTEP_EXPORT AnyStepRule {
  public:
   virtual ~AnyStepRule() = default;
   virtual std::string_view name() const = 0;
@@ -78,7 +79,7 @@ class AnyStepRule {
 
 /// A step-size rule. Derive from this class for a rule of your own, and hand it to the trainer as RuleSettings::object.
 template <NumberType T>
-class StepRule : public AnyStepRule {
+class SOFTSTEP_EXPORT StepRule : public AnyStepRule {
  public:
   /// Proposes a step, and what the rule remembers if it is taken: all of memory() goes into `next`, which comes with the names and
   /// numbers of some earlier step; `memory` is empty before the first step. The trainer takes the step, and then `next` becomes
@@ -117,18 +118,18 @@ struct RuleSettings {
 };
 
 /// Every rule of rules.def.
-const std::vector<RuleInfo>& step_rules();
+SOFTSTEP_EXPORT const std::vector<RuleInfo>& step_rules();
 
 /// Reads "ngd:step-size=1,schedule-power=0.5". Throws InvalidArgument (unknown rule or option: lists the
 /// known).
-RuleSettings parse_rule(const std::string& text);
+SOFTSTEP_EXPORT RuleSettings parse_rule(const std::string& text);
 /// Reads "gd:step-size=20;ngd;polyak".
-std::vector<RuleSettings> parse_rules(const std::string& text);
+SOFTSTEP_EXPORT std::vector<RuleSettings> parse_rules(const std::string& text);
 
 /// Checks the settings and makes the rule, or hands out the caller's own. Throws InvalidArgument naming the option and its value,
 /// and for an own rule of another precision.
 template <NumberType T>
-std::shared_ptr<const StepRule<T>> make_step_rule(const RuleSettings& settings);
+SOFTSTEP_EXPORT std::shared_ptr<const StepRule<T>> make_step_rule(const RuleSettings& settings);
 
 extern template std::shared_ptr<const StepRule<float>> make_step_rule<float>(const RuleSettings&);
 extern template std::shared_ptr<const StepRule<double>> make_step_rule<double>(const RuleSettings&);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/model.h"
 #include "softstep/step_rules.h"
 
@@ -26,13 +27,13 @@ enum class Form {
   query_span,  ///< V = Z W^T and the queries' Gram matrix: 2 n^2 d + 4 n T d
   token_span   ///< scores and the Gram matrix of all tokens: 2 (n T)^2
 };
-const char* to_string(Form form);
+SOFTSTEP_EXPORT const char* to_string(Form form);
 /// "auto", "dense", "query-span" or "token-span"; throws InvalidArgument otherwise.
-Form parse_form(const std::string& name);
+SOFTSTEP_EXPORT Form parse_form(const std::string& name);
 
 /// A run that can be put down and taken up: continuing gives the same bits as never having stopped.
 template <NumberType T>
-struct TrainState {
+struct SOFTSTEP_EXPORT TrainState {
   std::vector<std::vector<T>> blocks = {};  ///< in the model's order
   std::vector<std::vector<double>> masters =
       {};  ///< the same in double, with MasterWeights::float64; else empty vectors
@@ -53,29 +54,29 @@ struct TrainState {
 /// A state at step 0 with these blocks, each row-major in the model's order; none given: all zero. Throws InvalidArgument naming
 /// a block of another size, or that is not finite in T.
 template <NumberType T>
-TrainState<T> initial_state(const Model<T>& model, const std::vector<std::vector<double>>& blocks = {},
+SOFTSTEP_EXPORT TrainState<T> initial_state(const Model<T>& model, const std::vector<std::vector<double>>& blocks = {},
                             MasterWeights master = MasterWeights::working);
 /// The same with blocks from N(0, std^2) in the documented random stream: block k from seed + k. Zero for std = 0.
 template <NumberType T>
-TrainState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed,
+SOFTSTEP_EXPORT TrainState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed,
                            MasterWeights master = MasterWeights::working);
 /// N(0, std^2) weights, dim x dim, from that stream.
-std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
+SOFTSTEP_EXPORT std::vector<double> normal_weights(std::size_t dim, double std, std::uint64_t seed);
 /// The first `size` numbers of that stream.
-std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
+SOFTSTEP_EXPORT std::vector<double> normal_values(std::size_t size, double std, std::uint64_t seed);
 
 /// Observable k of a model (Model::observables) at a state.
 template <NumberType T>
-std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
+SOFTSTEP_EXPORT std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
 
 /// Writes a state to / reads it from a safetensors file, which carries a checksum and says what it belongs to. Loading refuses a
 /// damaged file, other blocks, rules, batches, precision, and another Model::identity: data, loss, options. Throws
 /// InvalidArgument.
 template <NumberType T>
-void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
+SOFTSTEP_EXPORT void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
                 const TrainerOptions& options);
 template <NumberType T>
-TrainState<T> load_state(const std::string& path, const Model<T>& model, const TrainerOptions& options);
+SOFTSTEP_EXPORT TrainState<T> load_state(const std::string& path, const Model<T>& model, const TrainerOptions& options);
 
 extern template struct TrainState<float>;
 extern template struct TrainState<double>;

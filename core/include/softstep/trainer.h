@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "softstep/export.h"
 #include "softstep/model.h"
 #include "softstep/step_rules.h"
 #include "softstep/train_state.h"
@@ -57,17 +58,17 @@ enum class TrainStatus {
   interrupted,       ///< a callback or the stop token asked to stop
   out_of_time        ///< max_seconds have been spent in steps
 };
-const char* to_string(TrainStatus status);
+SOFTSTEP_EXPORT const char* to_string(TrainStatus status);
 
 /// What the gradient of a model with several blocks is normalised by.
 enum class Normalization {
   separate,  ///< each block by its own gradient: every block has its rule to itself
   joint      ///< all blocks by the norm of the whole gradient; for rules that move along the gradient
 };
-const char* to_string(Normalization normalization);
-Normalization parse_normalization(const std::string& name);  ///< throws InvalidArgument
+SOFTSTEP_EXPORT const char* to_string(Normalization normalization);
+SOFTSTEP_EXPORT Normalization parse_normalization(const std::string& name);  ///< throws InvalidArgument
 
-struct TrainerOptions {
+struct SOFTSTEP_EXPORT TrainerOptions {
   /// One rule for all blocks, or one for each in the model's order.
   std::vector<RuleSettings> rules = {RuleSettings{}};
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
@@ -104,7 +105,7 @@ struct TrainerOptions {
   const RuleSettings& rule(std::size_t k) const { return rules[rules.size() == 1 ? 0 : k]; }
 };
 
-struct TrainSummary {
+struct SOFTSTEP_EXPORT TrainSummary {
   TrainStatus status = TrainStatus::not_run;
   Form form = Form::automatic;  ///< the one used
   std::int64_t steps = 0;       ///< steps taken by this call
@@ -129,6 +130,6 @@ struct TrainSummary {
 /// batches smaller than n, an exactly zero gradient or a gap that is not positive on one batch is a step of length zero, not an
 /// end.
 template <NumberType T>
-TrainSummary train(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options);
+SOFTSTEP_EXPORT TrainSummary train(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options);
 
 }  // namespace softstep
