@@ -15,10 +15,7 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// Rows of A times rows of B held in registers: 16 sums where there are 32 registers, 12 where there are 16.
-template <class T>
-constexpr std::size_t nt_columns = Vec<T>::width * sizeof(T) == 64 ? 4 : 3;
-
+// A block is four rows of A times nt_columns rows of B in registers: 16 sums where there are 32 registers, 12 where there are 16.
 template <std::size_t n_rows, std::size_t n_columns, bool adds, class T>
 SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size_t j) {
   using V = Vec<T>;
@@ -81,8 +78,7 @@ SOFTSTEP_INLINE void nt_panels(const ProductArgs<T>& in) {
   for (std::size_t first = 0; first < in.m; first += panel) {
     const std::size_t last = in.m - first < panel ? in.m : first + panel;
     std::size_t j = 0;
-    for (; j + nt_columns<T> <= in.n; j += nt_columns<T>)
-      nt_columns_from<nt_columns<T>, adds>(in, first, last, j);
+    for (; j + nt_columns <= in.n; j += nt_columns) nt_columns_from<nt_columns, adds>(in, first, last, j);
     for (; j < in.n; ++j) nt_columns_from<1, adds>(in, first, last, j);
   }
 }
