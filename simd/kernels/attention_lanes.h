@@ -8,7 +8,7 @@
 // and takes no part; a lane without tokens gives c = -infinity and a zero row. Its optimal score means nothing.
 //
 // Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
-// Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
+// Error: that of attention.h, of the scores as of the row; tests/simd/test_attention_lanes.cpp.
 //
 // Few tokens have their scores and weights in registers, by a copy of the code for each number of them.
 //
