@@ -3,13 +3,20 @@
 # also in debug builds: an inline
 # function that is not inlined becomes a weak symbol, and the linker may then keep the copy compiled for a CPU that is
 # not there.
+#
+# The flags of the whole build come first, and may allow more than a row may use (-march=native). So every row begins again
+# at what each processor of its family has, and adds its own flags to that. -mno-sse3 takes back what single flags allow, with
+# all that builds on it.
 function(softstep_add_isa_objects targets prefix source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(family x86)
+    set(baseline -march=x86-64 -mno-sse3)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
     set(family arm)
+    set(baseline)
   else()
     set(family none)
+    set(baseline)
   endif()
   set(isas ${PROJECT_SOURCE_DIR}/simd/isas.def)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isas})
@@ -32,10 +39,10 @@ function(softstep_add_isa_objects targets prefix source)
     # GCC 12 takes the undefined registers inside its own AVX-512 intrinsics for uninitialised variables.
     # No sanitizers here: they stop inlining, and these files must not emit functions that others could pick up.
     target_compile_options(${object} PRIVATE -O3 -fno-sanitize=all -fno-exceptions -fno-math-errno -fno-trapping-math
-                           $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized> ${flags}
+                           $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized> ${baseline} ${flags}
                            ${ARGN})
-    target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name} SOFTSTEP_ISA_IS_${name}
-                               "SOFTSTEP_ISA_ARCH=${arch}" NDEBUG)
+    target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name}
+                               "SOFTSTEP_ISA_ROW=\"simd/rows/${name}.h\"" "SOFTSTEP_ISA_ARCH=${arch}" NDEBUG)
     target_compile_features(${object} PRIVATE cxx_std_20)
     target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
     if(NOT arch STREQUAL "void")

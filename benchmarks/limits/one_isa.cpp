@@ -1,23 +1,18 @@
 // Compiled once per row of simd/isas.def with that row's flags, and with contraction: c * a + b is one instruction
-// where the instruction set has it, two where it has not. GCC's and Clang's own vectors, so that nothing of the
+// where the instruction set has it, two where it has not. GCC's and Clang's own vectors of the row's width, so that nothing of the
 // library's is measured here.
 
 #include <type_traits>
+
+#include SOFTSTEP_ISA_ROW
 
 #include "limits/kernels.h"
 
 namespace softstep::bench::limits::SOFTSTEP_ISA_NAME {
 namespace {
 
-#if defined(SOFTSTEP_ISA_IS_scalar)
-constexpr std::size_t vector_bytes = 0;
-#elif defined(__AVX512F__)
-constexpr std::size_t vector_bytes = 64;
-#elif defined(__AVX2__)
-constexpr std::size_t vector_bytes = 32;
-#else
-constexpr std::size_t vector_bytes = 16;
-#endif
+constexpr std::size_t lanes = simd::SOFTSTEP_ISA_NAME::Vec<float>::width;
+constexpr std::size_t vector_bytes = lanes == 1 ? 0 : lanes * sizeof(float);
 
 template <class T, std::size_t bytes>
 struct VectorOf {

@@ -5,10 +5,10 @@
 //
 // Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last, a cache
 // line of samples after the other (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
-// and takes no part; a lane without tokens gives c = -infinity and a zero row.
+// and takes no part; a lane without tokens gives c = -infinity and a zero row. Its optimal score means nothing.
 //
 // Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
-// Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
+// Error: that of attention.h, of the scores as of the row; tests/simd/test_attention_lanes.cpp.
 //
 // Few tokens have their scores and weights in registers, by a copy of the code for each number of them.
 //
@@ -125,12 +125,13 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
     const auto present = equal(gap, gap);
     const V s = select(present, score, none);
     weights.set(t, s);
-    poison = fma(select(present, score, zero), zero, poison);  // NaN where a score is not finite
+    const V finite = select(present, score, zero);
+    poison = fma(finite, zero, poison);  // NaN where a score is not finite
     const auto better = less(s_a, s);
     a = select(better, index, a);
     gap_a = select(better, gap, gap_a);
     s_a = select(better, s, s_a);
-    s_optimal = select(equal(index, optimal), s, s_optimal);
+    s_optimal = select(equal(index, optimal), finite, s_optimal);
     index = index + one;
   });
   V s_c = none;
@@ -138,11 +139,12 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
     s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weights.get(t)));
   });
   const auto is_empty = equal(s_c, none);
-  V c = s_c - s_a + poison;
+  // A lane without tokens has -infinity for both maxima, whose difference is invalid.
+  const V shift_b = select(is_empty, zero, s_c);
+  V c = shift_b - s_a + poison;
   // -infinity says that there is no other token; finite scores too far apart for T do not.
   c = select(is_empty, none + poison, select(equal(c, none), V::all(std::numeric_limits<T>::quiet_NaN()), c));
 
-  const V shift_b = select(is_empty, zero, s_c);
   V rest = zero, ties = zero, moment = zero;
   index = zero;
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {

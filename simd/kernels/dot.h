@@ -3,8 +3,10 @@
 // sum_i x_i y_i; with x = y the squared norm. Blocks of 1024 terms are summed in T over four vectors of
 // partial sums, the blocks in double.
 //
-// Error: |result - exact| <= ((h + 8) u + n/1024 2^-53) sum |x_i y_i|, h = 1024 / (4 lanes) additions in a
-// row (tests/simd/test_vector_ops.cpp). A block of float32 overflows where its squares do: scale before.
+// Error: |result - exact| <= ((h + 4 + log2(lanes)) u + (ceil(n / 1024) - 1) 2^-53) sum |x_i y_i| with
+// h = ceil(min(n, 1024) / (4 lanes)) (tests/simd/test_vector_ops.cpp). In a block a term goes through at most h + 2 roundings
+// of its chain (product_nt.h), as up to 3 vectors that are left over come after floor(n / (4 lanes)) others; through 2 where the
+// four chains are added and log2(lanes) where the lanes are, by pairs. The first block is added to 0. A block of float32 overflows where its squares do: scale before.
 //
 // Traffic: reads 2 n elements. x and y may be the same array.
 

@@ -5,9 +5,15 @@
 // Each element is one chain of vector multiply-adds along k and one sum over lanes in a fixed order, whatever
 // block it falls into: the bits of an element do not depend on m, n, or how a caller splits them. Shapes:
 // ProductArgs (simd/dispatch.h); any leading dimensions and alignment; C must not overlap A or B. k = 0 gives
-// 0. Error: |c_ij - exact| <= (k / lanes + lanes + 2) u sum_l |a_il b_jl|, twice that without fused
-// multiply-add (tests/simd/test_products.cpp). NaN and infinity propagate as in the sum. With `add`: the sum as
-// above, its product with the scale and the addition to C rounded once each. Traffic: B once for
+// 0. NaN and infinity propagate as in the sum.
+//
+// Error: |c_ij - exact| <= n u sum_l |a_il b_jl|, n = ceil(k / lanes) + log2(lanes) (tests/simd/test_products.cpp). A term goes
+// through at most ceil(k / lanes) roundings in the chain of its lane: its own product's, which a fused multiply-add does not
+// have, and one for each addition, of which the first, to 0, is exact; then through log2(lanes) where lanes are added by pairs.
+// With `add` the product with the scale and the addition to C are rounded once each: |c_ij - exact| <=
+// (n + 1) u |scale| sum_l |..| + u (|c_ij| + |scale| sum_l |..|).
+//
+// Traffic: B once for
 // every panel of A (256 KiB), A once from memory and once from cache for every block of rows of B.
 
 #include "simd/dispatch.h"
@@ -15,10 +21,7 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// Rows of A times rows of B held in registers: 16 sums where there are 32 registers, 12 where there are 16.
-template <class T>
-constexpr std::size_t nt_columns = Vec<T>::width * sizeof(T) == 64 ? 4 : 3;
-
+// A block is four rows of A times nt_columns rows of B in registers: 16 sums where there are 32 registers, 12 where there are 16.
 template <std::size_t n_rows, std::size_t n_columns, bool adds, class T>
 SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size_t j) {
   using V = Vec<T>;
@@ -81,8 +84,7 @@ SOFTSTEP_INLINE void nt_panels(const ProductArgs<T>& in) {
   for (std::size_t first = 0; first < in.m; first += panel) {
     const std::size_t last = in.m - first < panel ? in.m : first + panel;
     std::size_t j = 0;
-    for (; j + nt_columns<T> <= in.n; j += nt_columns<T>)
-      nt_columns_from<nt_columns<T>, adds>(in, first, last, j);
+    for (; j + nt_columns <= in.n; j += nt_columns) nt_columns_from<nt_columns, adds>(in, first, last, j);
     for (; j < in.n; ++j) nt_columns_from<1, adds>(in, first, last, j);
   }
 }

@@ -1,8 +1,9 @@
 #pragma once
 
 // What product_nn and product_tn share: C = A' B, rows of B loaded as vectors, elements of A' broadcast.
-// A tile of C stays in registers while `depth` outer products are added to it; the panel of B under a column
-// of tiles is copied once, so that it lies in the first cache without gaps, its last vector filled with zeros.
+// A tile of C, tile_rows by tile_vectors, stays in registers (24 sums where there are 32 registers, 12 where there are 16)
+// while `depth` outer products are added to it; the panel of B under a column of tiles is copied once, so that it lies in the
+// first cache without gaps, its last vector filled with zeros.
 //
 // Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0, whatever tile, panel or lane
 // it falls into: C holds the chain between two depths, to the bit. So the bits depend neither on m, n, nor on
@@ -14,14 +15,6 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// Rows and vectors of a tile: 24 sums where there are 32 registers, 12 where there are 16.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr std::size_t tile_rows = 6, tile_vectors = 4;
-#elif defined(__AVX2__)
-constexpr std::size_t tile_rows = 4, tile_vectors = 3;
-#else
-constexpr std::size_t tile_rows = 6, tile_vectors = 2;
-#endif
 // Outer products to one visit of a tile.
 constexpr std::size_t tile_depth = 256;
 // Fewer rows of C than this do not repay the copy of B.

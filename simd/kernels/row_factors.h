@@ -70,7 +70,8 @@ T row_factors(const RowFactorsArgs<T>& in) {
   if (!(largest > -infinity)) return largest;
   for (std::size_t i = 0; i < in.n; i += w) {
     const std::size_t count = in.n - i < w ? in.n - i : w;
-    const V size = load_count(in.size + i, count, T(0)), slope = load_count(in.row_factor + i, count, T(0));
+    const V size = load_count(in.size + i, count, -infinity),
+            slope = load_count(in.row_factor + i, count, T(0));
     store_count(slope * exp_nonpositive(size - V::all(largest)), in.row_factor + i, count);
   }
   return largest;

@@ -1,19 +1,13 @@
 #pragma once
 
 // The two passes of the attention kernel over the tokens of a sample: s_t = x_t . v, and g = sum_t r_t x_t.
+// row_vectors (simd/vec.h) vectors of a row are held in registers: of the query in the first pass, of the gradient in the second.
 
 #include "simd/dispatch.h"
 #include "simd/kernels/lane_sums.h"
 #include "simd/kernels/tokens.h"
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
-
-// Vectors of a row held in registers: of the query in the first pass, of the gradient in the second.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr std::size_t row_vectors = 16;
-#else
-constexpr std::size_t row_vectors = 8;
-#endif
 
 // Calls body.operator()<n>() for n in 1 .. most.
 template <std::size_t most, class Body>

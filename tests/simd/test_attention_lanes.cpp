@@ -12,6 +12,7 @@
 
 #include "attention_case.h"
 #include "attention_check.h"
+#include "lanes_case.h"
 #include "support/isas.h"
 
 namespace {
@@ -20,97 +21,8 @@ using softstep::simd::Isa;
 using softstep::test::AttentionCase;
 using softstep::test::AttentionRun;
 using softstep::test::for_each_isa;
-using softstep::test::Guarded;
-
-constexpr std::size_t n_stats = 8;
-
-// Samples packed for the kernel, its outputs, and what they say of one sample.
-template <class T>
-struct Lanes {
-  static constexpr std::size_t m = softstep::simd::lane_multiple<T>;
-  std::vector<AttentionCase<T>>& cases;
-  std::size_t n_tokens = 0, dim, n_lanes;
-  Guarded<T> tokens, projected, gaps, optimal, gradient, weights, stats;
-
-  explicit Lanes(std::vector<AttentionCase<T>>& samples)
-      : cases(samples),
-        n_tokens(longest(samples)),
-        dim(samples[0].dim),
-        n_lanes((samples.size() + m - 1) / m * m),
-        tokens(n_tokens * dim * n_lanes),
-        projected(dim * n_lanes),
-        gaps(n_tokens * n_lanes),
-        optimal(n_lanes),
-        gradient(dim * n_lanes),
-        weights(n_tokens * n_lanes),
-        stats(n_stats * n_lanes) {
-    for (std::size_t k = 0; k < gaps.size(); ++k) gaps[k] = std::numeric_limits<T>::quiet_NaN();
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      const AttentionCase<T>& in = samples[i];
-      optimal[i] = static_cast<T>(in.optimal);
-      for (std::size_t j = 0; j < dim; ++j) projected[j * n_lanes + i] = in.query[j];
-      for (std::size_t t = 0; t < in.n_tokens; ++t) {
-        gaps[t * n_lanes + i] = in.gaps[t];
-        for (std::size_t j = 0; j < dim; ++j)
-          tokens[((i / m * n_tokens + t) * dim + j) * m + i % m] = in.at(t, j);
-      }
-    }
-  }
-  static std::size_t longest(const std::vector<AttentionCase<T>>& samples) {
-    std::size_t most = 0;
-    for (const auto& in : samples) most = std::max(most, in.n_tokens);
-    return most;
-  }
-  void run(const Isa& isa, bool want_gradient = true) {
-    T* s = stats.data();
-    const auto field = [&](std::size_t k) { return s + k * n_lanes; };
-    // In two halves, as threads do it.
-    const std::size_t middle = n_lanes / m / 2 * m;
-    for (const auto& [begin, end] : {std::pair{std::size_t{0}, middle}, std::pair{middle, n_lanes}}) {
-      isa.kernels<T>().attention_lanes(
-          {tokens.data(), n_lanes, n_tokens, dim, begin, end, projected.data(), gaps.data(), optimal.data(),
-           want_gradient ? gradient.data() : nullptr, weights.data(), field(0), field(1), field(2), field(3),
-           field(4), field(5), field(6), field(7)});
-    }
-  }
-  T field(std::size_t k, std::size_t i) const { return stats[k * n_lanes + i]; }
-  AttentionRun<T> sample(std::size_t i) const {
-    AttentionRun<T> out;
-    out.stats = {static_cast<std::size_t>(field(0, i)),
-                 field(1, i),
-                 field(2, i),
-                 field(3, i),
-                 field(4, i),
-                 field(5, i),
-                 field(6, i),
-                 field(7, i)};
-    const AttentionCase<T>& in = cases[i];
-    for (std::size_t t = 0; t < in.n_tokens; ++t) {
-      long double score = 0;
-      for (std::size_t j = 0; j < dim; ++j) score += static_cast<long double>(in.at(t, j)) * in.query[j];
-      out.scores.push_back(static_cast<T>(score));
-      out.weights.push_back(weights[t * n_lanes + i]);
-    }
-    for (std::size_t j = 0; j < dim; ++j) out.gradient.push_back(gradient[j * n_lanes + i]);
-    return out;
-  }
-};
-
-// Multiples of 1/64 up to 1; the query times a power of two.
-template <class T>
-std::vector<AttentionCase<T>> random_cases(std::mt19937_64& random, std::size_t count, std::size_t n_tokens,
-                                           std::size_t dim, int power, bool ragged) {
-  std::vector<AttentionCase<T>> out;
-  for (std::size_t i = 0; i < count; ++i) {
-    AttentionCase<T>& in = out.emplace_back(ragged ? 1 + random() % n_tokens : n_tokens, dim, 0);
-    in.fill(random, 1.0);
-    const auto sixty_fourth = [&] { return std::ldexp(static_cast<double>(random() % 129) - 64.0, -6); };
-    for (std::size_t t = 0; t < in.n_tokens; ++t)
-      for (std::size_t j = 0; j < dim; ++j) in.at(t, j) = static_cast<T>(sixty_fourth());
-    for (std::size_t j = 0; j < dim; ++j) in.query[j] = static_cast<T>(std::ldexp(sixty_fourth(), power));
-  }
-  return out;
-}
+using softstep::test::Lanes;
+using softstep::test::random_cases;
 
 }  // namespace
 
@@ -142,6 +54,42 @@ TEMPLATE_TEST_CASE("attention_lanes keeps the bounds of attention in every lane"
               for (std::size_t j = 0; j < dim; ++j) REQUIRE(lanes.gradient[j * lanes.n_lanes + i] == T(0));
             }
           }
+  });
+}
+
+// Against a token of zeros, whose score is exactly 0, the exponent is minus the size of the other token's score, unrounded.
+TEMPLATE_TEST_CASE("attention_lanes keeps the bound of its scores", "[simd]", float, double) {
+  using T = TestType;
+  std::mt19937_64 random(14);
+  const double u = softstep::test::unit_roundoff<T>;
+  for_each_isa([&](const Isa& isa) {
+    for (const std::size_t n_tokens : {2, 3, 9})
+      for (const std::size_t dim : {1, 2, 3, 7, 16, 33, 200}) {
+        std::vector<AttentionCase<T>> cases;
+        for (std::size_t i = 0; i < 37; ++i) {
+          AttentionCase<T>& in = cases.emplace_back(n_tokens, dim, 0);
+          in.fill(random, 1.0);
+          for (std::size_t t = 0; t < n_tokens; ++t) {
+            in.gaps[t] = static_cast<T>(t == 0 ? 0 : 1);
+            for (std::size_t j = 0; j < dim; ++j) in.at(t, j) = t == 0 ? T(0) : in.at(1, j);
+          }
+          in.optimal = 0;
+        }
+        Lanes<T> lanes(cases);
+        lanes.run(isa);
+        INFO(isa.name << " T = " << n_tokens << " d = " << dim);
+        for (std::size_t i = 0; i < cases.size(); ++i) {
+          long double exact = 0, size = 0;
+          for (std::size_t j = 0; j < dim; ++j) {
+            const long double term = static_cast<long double>(cases[i].at(1, j)) * cases[i].query[j];
+            exact += term;
+            size += std::fabs(term);
+          }
+          const auto error = static_cast<double>(std::fabs(-std::fabs(exact) - lanes.field(1, i)));
+          const double bound = 1.01 * u * static_cast<double>(dim) * static_cast<double>(size);
+          if (!(error <= bound)) REQUIRE(error <= bound);
+        }
+      }
   });
 }
 

@@ -26,6 +26,7 @@ KINDS = [  # first match wins
     ("catch", r"catch2/"),
     ("benchmark", r"benchmark/benchmark\.h$"),
     ("public", r"softstep/"),
+    ("rows", r"simd/rows/"),
     ("kernels", r"simd/(kernels/|vec\.h|exp\.h|all_kernels\.h)"),
     ("dispatch", r"simd/dispatch\.h$"),
     ("simd", r"simd/"),
@@ -35,6 +36,7 @@ KINDS = [  # first match wins
     ("core", r"core/"),
     ("support", r"support/"),
     ("system", r"(omp|cpuid|pthread|sched)\.h$|sys/|unistd\.h$|fcntl\.h$"),
+    ("intrinsics", r"(emmintrin|immintrin|arm_neon)\.h$"),
 ]
 
 
@@ -54,7 +56,8 @@ def kind(name):
 STD = {"c", "std-header-only", "std", "system"}
 # (files, what they may include); first match wins
 ROOMS = [
-    (r"simd/(kernels/.*|vec\.h|exp\.h|one_isa\.cpp)", {"c", "std-header-only", "xsimd", "kernels", "dispatch", "def"}),
+    (r"simd/rows/.*", {"c", "std-header-only", "xsimd", "intrinsics", "rows"}),
+    (r"simd/(kernels/.*|vec\.h|exp\.h|one_isa\.cpp)", {"c", "std-header-only", "kernels", "dispatch", "def"}),
     (r"simd/.*", {"c", "std-header-only", "system", "simd", "dispatch", "def"}),
     (r"core/include/softstep/eigen\.h", STD | {"public", "eigen"}),
     (r"core/include/.*", STD - {"system"} | {"public"}),
@@ -94,6 +97,10 @@ PLANTED = [
     ("simd/kernels/planted.h", "#include <vector>\n"),
     ("simd/kernels/planted.h", "#include <Eigen/Core>\n"),
     ("simd/planted.h", "#include <xsimd/xsimd.hpp>\n"),
+    ("simd/kernels/planted.h", "#include <xsimd/xsimd.hpp>\n"),
+    ("simd/kernels/planted.h", "#include <immintrin.h>\n"),
+    ("simd/kernels/planted.h", '#include "simd/rows/avx2.h"\n'),
+    ("simd/rows/planted.h", '#include "simd/dispatch.h"\n'),
     ("core/include/softstep/planted.h", "#include <Eigen/Core>\n"),
     ("core/include/softstep/planted.h", "#include <nlohmann/json.hpp>\n"),
     ("core/include/softstep/planted.h", '#include "simd/dispatch.h"\n'),

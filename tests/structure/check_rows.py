@@ -4,7 +4,7 @@
     check_rows.py SOURCE_DIR [--self-test]
 
 A row of simd/kernels.def needs its header, reference, test, benchmark and instruction counts; a row of
-core/step_rules/rules.def its file, test and benchmark; a row of simd/isas.def an expectation in
+core/step_rules/rules.def its file, test and benchmark; a row of simd/isas.def its file in simd/rows and an expectation in
 tests/structure/test_isas.cpp.
 """
 import json
@@ -77,6 +77,8 @@ def check(root):
     elif not re.search(r"\bstep_rules\(\)", bench.read_text()):
         yield Violation(RULES, 0, "benchmarks/bench_step_rules.cpp does not go through step_rules()")
     for name in isas:
+        if not (root / f"simd/rows/{name}.h").is_file():
+            yield Violation(ISAS, 0, f"{name}: simd/rows/{name}.h is missing")
         if f'{{"{name}",' not in (root / "tests/structure/test_isas.cpp").read_text():
             yield Violation(ISAS, 0, f"{name}: tests/structure/test_isas.cpp does not know when it can run")
 
@@ -114,7 +116,10 @@ def planted():
     yield "a rule without test", {RULES: add(rule_row), "core/step_rules/planted.cpp": "// planted\n"}
     yield "a rule's file taken away", {f"core/step_rules/{rule}.h": None}
     yield "the benchmark of the rules taken away", {"benchmarks/bench_step_rules.cpp": None}
-    yield "an instruction set that no test knows", {ISAS: add('SOFTSTEP_ISA(planted, x86, void, true, "")\n')}
+    isa_row = {ISAS: add('SOFTSTEP_ISA(planted, x86, void, true, "")\n')}
+    yield "an instruction set that no test knows", {**isa_row, "simd/rows/planted.h": "// planted\n"}
+    known = {"tests/structure/test_isas.cpp": add('// {"planted", {}}\n')}
+    yield "an instruction set without its file", {**isa_row, **known}
     yield "no kernel at all", {KERNELS: "\n"}
 
 

@@ -10,7 +10,7 @@ function(softstep_structure_test name)
   set_tests_properties(structure_${name} PROPERTIES LABELS structure TIMEOUT 900)
 endfunction()
 
-foreach(script IN ITEMS check_includes check_rows check_portable)
+foreach(script IN ITEMS check_includes check_rows check_portable check_isa_macros)
   softstep_structure_test(${script} ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR})
   softstep_structure_test(${script}_self_test ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR} --self-test)
 endforeach()
@@ -32,6 +32,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
       list(APPEND isa_objects --isa-object ${isa}=$<TARGET_OBJECTS:softstep_isa_${isa}>)
     endif()
   endforeach()
+  softstep_structure_test(check_instructions ${python} ${here}/check_instructions.py --objdump ${CMAKE_OBJDUMP} ${isa_objects})
+  softstep_structure_test(check_instructions_self_test ${python} ${here}/check_instructions.py --objdump ${CMAKE_OBJDUMP}
+                          --compiler ${CMAKE_CXX_COMPILER} --self-test)
   softstep_structure_test(check_symbols ${python} ${here}/check_symbols.py ${PROJECT_SOURCE_DIR} --nm ${CMAKE_NM}
                           --library $<TARGET_FILE:softstep> ${isa_objects})
   softstep_structure_test(check_symbols_self_test ${python} ${here}/check_symbols.py ${PROJECT_SOURCE_DIR}

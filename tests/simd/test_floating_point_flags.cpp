@@ -1,0 +1,176 @@
+// No kernel raises a floating-point flag but inexact and underflow on clean data: empty lanes, ties, scores far apart and
+// exponents far below the range of exp are clean.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "attention_case.h"
+#include "lanes_case.h"
+#include "simd/dispatch.h"
+#include "support/floating_point_flags.h"
+#include "support/isas.h"
+
+namespace {
+
+using softstep::simd::Isa;
+using softstep::simd::TokenStorage;
+using softstep::test::AttentionCase;
+using softstep::test::flags_raised_by;
+using softstep::test::for_each_isa;
+using softstep::test::Lanes;
+
+template <class T>
+std::vector<T> numbers(std::size_t n, double size) {
+  std::vector<T> out(n);
+  for (std::size_t k = 0; k < n; ++k)
+    out[k] = static_cast<T>(size * std::sin(static_cast<double>(3 * k + 1)));
+  return out;
+}
+
+const std::size_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the flags of an invalid operation, of a division by zero and of an overflow are seen",
+                   "[simd]", float, double) {
+  volatile TestType zero = 0, one = 1, large = std::numeric_limits<TestType>::max(), out = 0;
+  CHECK(flags_raised_by([&] { out = zero / zero; }) == " invalid");
+  CHECK(flags_raised_by([&] { out = one / zero; }) == " divide by zero");
+  CHECK(flags_raised_by([&] { out = large * large; }) == " overflow");
+  CHECK(flags_raised_by([&] { out = one / large; }).empty());
+}
+
+TEMPLATE_TEST_CASE("exp raises no flag on any x <= 0, minus infinity among them", "[simd]", float, double) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  for_each_isa([&](const Isa& isa) {
+    for (const T x : {T(0), -Limits::denorm_min(), T(-1), T(-87.5), T(-104), T(-708.5), T(-746), T(-1e30),
+                      Limits::lowest(), -Limits::infinity()})
+      for (const std::size_t n : sizes) {
+        const std::vector<T> in(n, x);
+        std::vector<T> out(n);
+        INFO(isa.name << " exp(" << x << ")");
+        REQUIRE(flags_raised_by([&] { isa.kernels<T>().exp_nonpositive(in.data(), out.data(), n); }) == "");
+      }
+  });
+}
+
+TEMPLATE_TEST_CASE("attention raises no flag on clean data", "[simd]", float, double) {
+  using T = TestType;
+  std::mt19937_64 random(31);
+  for_each_isa([&](const Isa& isa) {
+    for (const std::size_t n_tokens : sizes)
+      for (const std::size_t dim : {1, 3, 8, 17, 40})
+        for (const double scale : {0.0, 1.0, 1e4, 1e30})
+          for (const bool ties : {false, true}) {
+            AttentionCase<T> in(n_tokens, dim, 1);
+            in.fill(random, scale);
+            if (ties)  // in score and in token score
+              for (std::size_t t = 1; t < n_tokens; t += 2) {
+                in.gaps[t] = in.gaps[t - 1];
+                for (std::size_t j = 0; j < dim; ++j) in.at(t, j) = in.at(t - 1, j);
+              }
+            std::vector<T> gradient(dim), scores(n_tokens), weights(n_tokens);
+            softstep::simd::AttentionArgs<T> args{
+                in.tokens.data(), in.stride,  n_tokens,        dim,           in.query.data(),
+                in.gaps.data(),   in.optimal, gradient.data(), scores.data(), weights.data()};
+            INFO(isa.name << " T = " << n_tokens << " d = " << dim << " scores " << scale);
+            REQUIRE(flags_raised_by([&] { (void)isa.kernels<T>().attention_of(args); }) == "");
+            if constexpr (sizeof(T) == sizeof(float)) {
+              // 1.5 with the sign changing, and the smallest subnormal number.
+              std::vector<std::uint16_t> halves(in.tokens.size());
+              for (std::size_t k = 0; k < halves.size(); ++k)
+                halves[k] =
+                    static_cast<std::uint16_t>(k % 5 == 4 ? 1 : 0x3e00u | (k % 3 == 0 ? 0x8000u : 0u));
+              args.half_tokens = halves.data();
+              for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+                args.storage = storage;
+                REQUIRE(flags_raised_by([&] { (void)isa.kernels<T>().attention_of(args); }) == "");
+              }
+            }
+          }
+  });
+}
+
+TEMPLATE_TEST_CASE("attention_lanes raises no flag on clean data, with lanes that miss tokens or have none",
+                   "[simd]", float, double) {
+  using T = TestType;
+  std::mt19937_64 random(32);
+  for_each_isa([&](const Isa& isa) {
+    for (const std::size_t count : {1, 7, 16, 19})
+      for (const std::size_t n_tokens : {1, 2, 3, 6, 8, 9, 13})
+        for (const int power : {0, 20, 100})
+          for (const bool ragged : {false, true}) {
+            auto cases = softstep::test::random_cases<T>(random, count, n_tokens, 7, power, ragged);
+            for (auto& in : cases)
+              if (in.n_tokens > 2)  // a tie
+                for (std::size_t j = 0; j < 7; ++j) in.at(1, j) = in.at(0, j);
+            Lanes<T> lanes(cases);
+            INFO(isa.name << " n = " << count << " T = " << n_tokens << " power " << power);
+            REQUIRE(flags_raised_by([&] { lanes.run(isa); }) == "");
+          }
+  });
+}
+
+TEMPLATE_TEST_CASE("row_factors raises no flag on clean data, zero rows among it", "[simd]", float, double) {
+  using T = TestType;
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  for_each_isa([&](const Isa& isa) {
+    for (const bool logistic : {true, false})
+      for (const std::size_t n : sizes)
+        for (const double spread : {0.0, 1.0, 1e3, 1e6, 1e30})
+          for (const bool zero_rows : {false, true}) {
+            std::vector<T> exponent(n), mean_gap = numbers<T>(n, 2), pivot_gap(n), largest(n, T(1.5)),
+                                        unit(n, T(1)), optimal = numbers<T>(n, 3), log_unit(n),
+                                        inverse(n, T(1)), scale(n), factor(n), size(n);
+            for (std::size_t i = 0; i < n; ++i) {
+              exponent[i] = -std::fabs(numbers<T>(n, spread)[i]);
+              pivot_gap[i] = static_cast<T>(i % 3);
+              if (zero_rows && i % 2 == 0) {
+                exponent[i] = log_unit[i] = -infinity;
+                largest[i] = mean_gap[i] = T(0);
+              }
+            }
+            INFO(isa.name << " n = " << n << " exponents to " << spread << (zero_rows ? ", zero rows" : ""));
+            REQUIRE(flags_raised_by([&] {
+                      (void)isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(),
+                                                          pivot_gap.data(), largest.data(), unit.data(),
+                                                          optimal.data(), log_unit.data(), inverse.data(),
+                                                          scale.data(), factor.data(), size.data()});
+                    }) == "");
+          }
+  });
+}
+
+TEMPLATE_TEST_CASE("products, dot, axpy and scalings raise no flag on clean data", "[simd]", float, double) {
+  using T = TestType;
+  for_each_isa([&](const Isa& isa) {
+    const auto& kernels = isa.kernels<T>();
+    for (const std::size_t n : sizes)
+      for (const bool add : {false, true}) {
+        const std::size_t m = n + 2, k = n + 1;
+        const std::vector<T> a = numbers<T>(m * k, 2), b = numbers<T>(n * k, 2);
+        std::vector<T> c = numbers<T>(m * n, 1), x = numbers<T>(n, 1), y = numbers<T>(n, 1);
+        INFO(isa.name << " n = " << n);
+        REQUIRE(flags_raised_by([&] {
+                  kernels.product_nt({m, n, k, a.data(), k, b.data(), k, c.data(), n, add, T(0.5)});
+                  kernels.product_nn({m, n, k, a.data(), k, b.data(), n, c.data(), n, add, T(0.5)});
+                  kernels.product_tn({m, n, k, a.data(), m, b.data(), n, c.data(), n, add, T(0.5)});
+                }) == "");
+        REQUIRE(flags_raised_by([&] { kernels.axpy(n, T(0.1), x.data(), y.data()); }) == "");
+        REQUIRE(flags_raised_by([&] { (void)kernels.dot(n, x.data(), y.data()); }) == "");
+        REQUIRE(flags_raised_by([&] { kernels.scale_row(n, T(0.1), T(3), x.data()); }) == "");
+        constexpr std::size_t lanes = softstep::simd::lane_multiple<T>;
+        std::vector<double> factors(lanes, 0.3);
+        std::vector<T> rows = numbers<T>(n * lanes, 1);
+        REQUIRE(flags_raised_by([&] {
+                  kernels.scale_lanes({n, lanes, 0, lanes, factors.data(), factors.data(), rows.data()});
+                }) == "");
+      }
+  });
+}
