@@ -33,7 +33,7 @@ const BatchView<T>& validated(const BatchView<T>& batch, const AttentionModelOpt
                                                " goes with the fixed decoder and the combined matrix only");
   const OptimalLoss mode = options.objective.optimal_loss;
   if (options.train_decoder && mode != OptimalLoss::zero && mode != OptimalLoss::value)
-    throw InvalidArgument("lstar",
+    throw InvalidArgument("optimal_loss",
                           std::string(to_string(mode)) +
                               " is that of a fixed decoder; with a trained one zero fits, or a value");
   return batch;

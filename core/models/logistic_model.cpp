@@ -18,7 +18,7 @@ class LogisticModel final : public Model<T> {
     options.validate();
     const OptimalLoss mode = options.optimal_loss;
     if (mode != OptimalLoss::zero && mode != OptimalLoss::value)
-      throw InvalidArgument("lstar",
+      throw InvalidArgument("optimal_loss",
                             std::string(to_string(mode)) +
                                 " is that of attention; with logistic regression zero fits, or a value");
     if (mode == OptimalLoss::value) optimal_loss_ = options.optimal_loss_value;

@@ -46,7 +46,8 @@ OptimalLoss parse_optimal_loss(const std::string& name) {
   for (const OptimalLoss mode :
        {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
     if (name == to_string(mode)) return mode;
-  throw InvalidArgument("lstar", "\"" + name + "\" is not known (known: optimal, selected, value, zero)");
+  throw InvalidArgument("optimal_loss",
+                        "\"" + name + "\" is not known (known: optimal, selected, value, zero)");
 }
 
 void ObjectiveOptions::validate() const {

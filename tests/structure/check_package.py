@@ -20,7 +20,7 @@ import sys
 import tempfile
 
 # What a user of the library alone need not have.
-NOT_NEEDED = ["Catch2", "CLI11", "Boost", "benchmark", "Python3"]
+NOT_NEEDED = ["Catch2", "CLI11", "fmt", "Boost", "benchmark", "Python3"]
 
 
 def run(*command, **options):
