@@ -42,6 +42,7 @@ int run_compare_command(const Options& options) {
       good = false;
     }
   }
+  if (interrupted()) return interrupt_exit_code();
   return good ? exit_success : exit_ending;
 }
 

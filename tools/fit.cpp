@@ -199,6 +199,7 @@ int run_fit(Options& options) {
       reproduce::write_result(directory.file(""), entry, result, verdict, !options.no_plots);
   publish(reproduce::result_text(entry, result, seconds, false), verdict, options.json);
   if (!problem.empty()) note(problem);
+  if (interrupted()) return interrupt_exit_code();
   return result.passed() && problem.empty() ? exit_success : exit_ending;
 }
 

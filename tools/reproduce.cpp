@@ -123,6 +123,7 @@ int run_reproduce(const Options& options) {
   else
     text += fmt::format("all {} checks pass\n", n_checks);
   publish(text, list, options.json);
+  if (interrupted()) return interrupt_exit_code();
   return n_bad == 0 ? exit_success : exit_ending;
 }
 
