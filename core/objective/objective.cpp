@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/data/text.h"
 #include "core/objective/blocked.h"
 #include "core/objective/gradient_size.h"
 #include "core/objective/layer.h"
@@ -53,7 +54,7 @@ OptimalLoss parse_optimal_loss(const std::string& name) {
 void ObjectiveOptions::validate() const {
   if (!std::isfinite(optimal_loss_value))
     throw InvalidArgument("optimal_loss_value",
-                          std::to_string(optimal_loss_value) + " (need a finite number)");
+                          data::number_text(optimal_loss_value) + " (need a finite number)");
   if (n_threads < 0)
     throw InvalidArgument("n_threads",
                           std::to_string(n_threads) + " (need 0 for all available, or a positive number)");

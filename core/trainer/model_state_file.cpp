@@ -64,7 +64,8 @@ ModelState<T> load_state(const std::string& path, const Model<T>& model, const M
   const std::vector<NamedTensor> tensors = load_tensors(path, &metadata);
   for (const auto& [key, wanted] : shared_metadata(options))
     if (const std::string& found = value_of(path, metadata, key); found != wanted)
-      throw InvalidArgument(path, "was saved with " + key + " " + found + " and cannot go on with " + wanted);
+      throw InvalidArgument(
+          path, "was saved with " + key + " " + data::name_text(found) + " and cannot go on with " + wanted);
   ModelState<T> state;
   state.step = parse<std::int64_t>(path, "step", value_of(path, metadata, "step"));
   state.seconds = parse<double>(path, "seconds", value_of(path, metadata, "seconds"));

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/data/text.h"
 #include "core/trainer/model_course.h"
 
 namespace softstep {
@@ -100,7 +101,7 @@ ModelState<T> initial_state(const Model<T>& model, const std::vector<std::vector
 template <class T>
 ModelState<T> normal_state(const Model<T>& model, double std, std::uint64_t seed, MasterWeights master) {
   if (!(std >= 0.0) || !std::isfinite(std))
-    throw InvalidArgument("std", std::to_string(std) + " (need 0 or a positive number)");
+    throw InvalidArgument("std", data::number_text(std) + " (need 0 or a positive number)");
   std::vector<std::vector<double>> blocks;
   for (std::size_t k = 0; k < model.blocks().size(); ++k)
     blocks.push_back(std == 0.0 ? std::vector<double>(model.blocks()[k].size(), 0.0)

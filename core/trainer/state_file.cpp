@@ -55,10 +55,11 @@ TrainState<T> load_state(const std::string& path, std::size_t dim, const RuleSet
     return value_of(path, metadata, key);
   };
   if (meta("format") != format)
-    throw InvalidArgument(path, "has state format \"" + meta("format") + "\" (need " + format + ")");
-  if (meta("rule") != canonical(rule))
     throw InvalidArgument(path,
-                          "was saved by rule " + meta("rule") + " and cannot go on with " + canonical(rule));
+                          "has state format " + data::name_text(meta("format")) + " (need " + format + ")");
+  if (meta("rule") != canonical(rule))
+    throw InvalidArgument(path, "was saved by rule " + data::name_text(meta("rule")) +
+                                    " and cannot go on with " + canonical(rule));
   TrainState<T> state;
   state.step = parse<std::int64_t>(path, "step", meta("step"));
   state.seconds = parse<double>(path, "seconds", meta("seconds"));

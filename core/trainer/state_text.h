@@ -2,20 +2,15 @@
 
 // How settings and numbers stand in the metadata of a saved state.
 
-#include <charconv>
-#include <cstdio>
 #include <string>
 
+#include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/step_rules.h"
 
 namespace softstep::state_text {
 
-inline std::string exact(double x) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.17g", x);
-  return text;
-}
+inline std::string exact(double x) { return data::exact_text(x); }
 
 // The rule with every option written out, so that equal settings have equal text.
 inline std::string canonical(const RuleSettings& settings) {
@@ -36,10 +31,9 @@ inline std::string canonical(const RuleSettings& settings) {
 template <class Number>
 Number parse(const std::string& path, const std::string& key, const std::string& text) {
   Number value{};
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
-  if (result.ec != std::errc() || result.ptr != end || !(value >= Number{}))
-    throw InvalidArgument(path, "metadata `" + key + "` is \"" + text + "\" (need a non-negative number)");
+  if (!data::read_number(text, value) || !(value >= Number{}))
+    throw InvalidArgument(
+        path, "metadata `" + key + "` is " + data::name_text(text) + " (need a non-negative number)");
   return value;
 }
 

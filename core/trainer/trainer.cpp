@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/data/text.h"
 #include "core/trainer/course.h"
 #include "core/trainer/direction_watch.h"
 #include "core/trainer/trajectory.h"
@@ -44,10 +45,10 @@ void RunOptions::validate(bool has_reference) const {
     throw InvalidArgument("trace_rows_per_decade",
                           std::to_string(trace_rows_per_decade) + " (need 0 or more)");
   for (const double x : thresholds)
-    if (!(x > 0.0)) throw InvalidArgument("thresholds", std::to_string(x) + " (need positive numbers)");
+    if (!(x > 0.0)) throw InvalidArgument("thresholds", data::number_text(x) + " (need positive numbers)");
   if (!(stop_one_minus_cos >= 0.0))
     throw InvalidArgument("stop_one_minus_cos",
-                          std::to_string(stop_one_minus_cos) + " (need 0 or a positive number)");
+                          data::number_text(stop_one_minus_cos) + " (need 0 or a positive number)");
   if (!has_reference && (!thresholds.empty() || stop_one_minus_cos > 0.0))
     throw InvalidArgument("reference", "missing (thresholds and stop_one_minus_cos need one)");
 }

@@ -4,6 +4,7 @@
 #include "softstep/batch.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
+#include "softstep/files.h"
 #include "softstep/isa.h"
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
