@@ -1,5 +1,7 @@
 // softstep check: kernel and gradient errors measured on this CPU, beside the bounds they must keep.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -41,9 +43,8 @@ int run_check(const std::string& isa, const std::string& json_path) {
   json["ok"] = ok;
   const std::string verdict =
       rows.empty() ? "nothing was checked\n"
-      : ok
-          ? "all " + std::to_string(rows.size()) + " errors are within their bounds\n"
-          : std::to_string(n_failed) + " of " + std::to_string(rows.size()) + " errors EXCEED their bounds\n";
+      : ok         ? fmt::format("all {} errors are within their bounds\n", rows.size())
+                   : fmt::format("{} of {} errors EXCEED their bounds\n", n_failed, rows.size());
   publish(table(text) + verdict, json, json_path);
   return ok ? exit_success : exit_ending;
 }
@@ -61,10 +62,8 @@ Command add_check(CLI::App& program) {
       ->type_name("NAME")
       ->default_str(options->isa);
   add_json(*app, options->json);
-  app->footer(
-      "Examples:\n  softstep check\n  softstep check --isa avx2 --json check.json\n"
-      "Exit code 1 if a bound is exceeded.");
-  return {app, [options] { return run_check(options->isa, options->json); }};
+  app->footer("Examples:\n  softstep check\n  softstep check --isa avx2 --json check.json\n");
+  return {app, [options] { return run_check(options->isa, options->json); }, "a bound is exceeded"};
 }
 
 }  // namespace softstep::program

@@ -10,16 +10,20 @@ namespace softstep::program {
 
 /// Exit codes of every command. An interrupted one ends with 128 + the signal's number.
 enum ExitCode : int {
-  exit_success = 0,  ///< done as asked; for a training run also `stationary` and `converged`
-  exit_ending =
-      1,  ///< ran, but ended where nobody wants to be: not_separable, not_finite, a bound exceeded ...
-  exit_bad_input = 2  ///< bad input: one line on the standard error, nothing written
+  /// Done as asked. For a training run also `stationary` and `converged`.
+  exit_success = 0,
+  /// The work was done, but ended badly: not_separable, not_finite, a bound exceeded ...
+  exit_ending = 1,
+  /// The command could not be carried out: one line on the standard error says why. Options, inputs and whether the outputs
+  /// can be written are checked before anything is written.
+  exit_bad_input = 2
 };
 
-/// A command: its subcommand, and what to do once the command line has been read.
+/// A command: its subcommand, what to do once the command line has been read, and what exit code 1 says.
 struct Command {
   CLI::App* app = nullptr;
   std::function<int()> run;
+  const char* bad_ending = nullptr;  ///< null: the command has no exit code 1
 };
 
 // One file each.

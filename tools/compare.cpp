@@ -42,6 +42,7 @@ int run_compare_command(const Options& options) {
       good = false;
     }
   }
+  if (interrupted()) return interrupt_exit_code();
   return good ? exit_success : exit_ending;
 }
 
@@ -56,16 +57,15 @@ Command add_compare(CLI::App& program) {
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   app->footer(
       "Examples:\n"
-      "  softstep compare --model signal_noise --samples 10 --tokens 6 --dim 60 --steps 10000 --seeds 10 "
-      "--out demo\n"
-      "  softstep compare --model random_unit --samples 6 --tokens 8 --dim 10 --rules ngd:step-size=0.1 "
-      "--steps 2000 "
-      "--seeds 100 --out unit\n"
-      "  softstep compare --data data.safetensors --rules \"ngd;ngd:schedule-power=0.5\" --init normal:0.1 "
-      "--seeds 5 "
-      "--out mine\n"
+      "  softstep compare --generator signal_noise --samples 10 --tokens 6 --dim 60 --steps 10000 \\\n"
+      "      --seeds 10 --out demo\n"
+      "  softstep compare --generator random_unit --samples 6 --tokens 8 --dim 10 \\\n"
+      "      --rules ngd:step-size=0.1 --steps 2000 --seeds 100 --out unit\n"
+      "  softstep compare --data data.safetensors --rules \"ngd;ngd:schedule-power=0.5\" \\\n"
+      "      --init normal:0.1 --seeds 5 --out mine\n"
       "Plots need a Python with matplotlib: SOFTSTEP_PYTHON, python3 or /usr/bin/python3.");
-  return {app, [options] { return run_compare_command(*options); }};
+  return {app, [options] { return run_compare_command(*options); },
+          "a run ended as not_finite or gap_not_positive, or the plots could not be drawn"};
 }
 
 }  // namespace softstep::program

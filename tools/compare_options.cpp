@@ -1,5 +1,7 @@
 #include "compare_options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -27,43 +29,39 @@ void check_rules(const std::vector<RuleSettings>& rules) {
 CompareSettings CompareOptions::settings(std::vector<RuleSettings> chosen) const {
   CompareSettings settings;
   settings.from_file = data_option->count() != 0;
-  if (settings.from_file && model_option->count() != 0)
-    throw InvalidArgument("--data", "does not go with --model: choose one of the two");
+  if (settings.from_file && generator_option->count() != 0)
+    throw InvalidArgument("--data", "does not go with --generator: choose one of the two");
   if (settings.from_file)
-    for (const CLI::Option* option : model_options)
+    for (const CLI::Option* option : generator_options)
       if (option->count() != 0)
-        throw InvalidArgument(option->get_name(), "does not go with --data, only with --model");
+        throw InvalidArgument(option->get_name(), "does not go with --data, only with --generator");
   settings.rules = std::move(chosen);
   settings.run = run;
   settings.init = parse_init(run.init);
   settings.layer = run.layer(1);
   settings.data = data;
-  settings.model = model;
+  settings.generator = generator;
   settings.n_threads = resolved_threads(threads);
   settings.n_seeds = static_cast<int>(seeds);
   // One file from the same start is one run, whatever the seed.
   if (settings.from_file && settings.init.kind != Init::Kind::normal) settings.n_seeds = 1;
+  check_seeds(run.seed, settings.n_seeds);
   return settings;
 }
 
 void add_compare_options(CLI::App& app, CompareOptions& options) {
-  std::string models;
-  for (const GeneratorInfo& model : generator_models())
-    models += (models.empty() ? "" : ", ") + std::string(model.name);
   options.data_option = add_data(app, options.data);
-  options.model_option = app.add_option("--model", options.model.generator.model,
-                                        "Data model, made anew for each seed: " + models)
-                             ->type_name("NAME")
-                             ->default_str(options.model.generator.model);
-  options.model_options = add_model_options(app, options.model);
+  options.generator_option =
+      add_generator(app, options.generator, "What makes a data set for each seed, without --data:");
+  options.generator_options = add_generator_options(app, options.generator);
   app.add_option("--rules", options.rules, "Rules with their options, separated by semicolons")
       ->type_name("RULES")
       ->default_str(options.rules);
   add_run_options(app, options.run);
   options.seeds_option = add_whole(app, "--seeds", options.seeds, 1, 100000, "Number of seeds");
-  add_seed(app, options.run.seed, "First seed, of the data model and of --init normal:STD");
+  add_seed(app, options.run.seed, "First seed, of the generator and of --init normal:STD");
   add_threads(app, options.threads, "Runs at a time, each on one thread");
-  app.add_option("--out", options.out, "Directory for the results")->type_name("DIR")->required();
+  add_path(app, "--out", options.out, "Directory for the results", "DIR")->required();
   add_json(app, options.json);
 }
 
@@ -125,8 +123,10 @@ bool note_endings(const CompareOptions& options, const CompareSettings& settings
         "normal:STD)");
   if (!unique) note("the optimal tokens are not unique in at least one data set");
   if (n_without_direction != 0)
-    note("no direction to compare with for " + std::to_string(n_without_direction) +
-         " seeds: their max-margin problem has no solution (summary.json, references)");
+    note(fmt::format(
+        "no direction to compare with for {} of {} seeds: their max-margin problem has no solution "
+        "(summary.json, references)",
+        n_without_direction, result.seeds.size()));
   return good;
 }
 

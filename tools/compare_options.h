@@ -13,12 +13,12 @@ namespace softstep::program {
 
 struct CompareOptions {
   DataOptions data;
-  ModelOptions model;
+  GeneratorFlags generator;
   RunOptions run;
   std::string rules, out, json;
   std::int64_t seeds = 10, threads = 0;
-  CLI::Option *data_option = nullptr, *model_option = nullptr, *seeds_option = nullptr;
-  std::vector<CLI::Option*> model_options;
+  CLI::Option *data_option = nullptr, *generator_option = nullptr, *seeds_option = nullptr;
+  std::vector<CLI::Option*> generator_options;
 
   /// Throws InvalidArgument for what does not go together; `chosen` are the rules to run.
   CompareSettings settings(std::vector<RuleSettings> chosen) const;

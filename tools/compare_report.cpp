@@ -1,8 +1,9 @@
 #include "compare_report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -48,27 +49,16 @@ const Column columns[] = {
      [](const CompareRun& run) { return run.summary.last.log10_one_minus_optimal_attention; }},
 };
 
-std::string power_of_ten(double value) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.0e", value);
-  return text;
-}
-
-std::string count_text(double value) {
-  if (std::isnan(value)) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.0f", value);
-  return text;
-}
+std::string count_text(double value) { return std::isnan(value) ? "-" : fmt::format("{:.0f}", value); }
 
 std::string range(std::size_t a, std::size_t b) {
-  return a == b ? std::to_string(a) : std::to_string(a) + "-" + std::to_string(b);
+  return a == b ? std::to_string(a) : fmt::format("{}-{}", a, b);
 }
 
 std::string data_text(const CompareSettings& settings, const CompareResult& result) {
-  return (settings.from_file ? settings.data.file : settings.model.generator.model) +
-         ", n=" + std::to_string(result.n_samples) + ", T=" + range(result.min_tokens, result.max_tokens) +
-         ", d=" + std::to_string(result.dim);
+  return fmt::format("{}, n={}, T={}, d={}",
+                     settings.from_file ? settings.data.file : settings.generator.options.model,
+                     result.n_samples, range(result.min_tokens, result.max_tokens), result.dim);
 }
 
 Json data_json(const CompareSettings& settings, const CompareResult& result) {
@@ -77,8 +67,8 @@ Json data_json(const CompareSettings& settings, const CompareResult& result) {
   if (settings.from_file) {
     json["file"] = settings.data.file;
   } else {
-    const GeneratorOptions generator = settings.model.with_seed(settings.seed(0));
-    json["model"] = generator.model;
+    const GeneratorOptions generator = settings.generator.with_seed(settings.seed(0));
+    json["generator"] = generator.model;
     json["signal"] = number(generator.signal);
     json["noise"] = number(generator.noise);
     json["equal_scores"] = generator.equal_scores;
@@ -171,7 +161,7 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
   std::vector<std::vector<std::string>> rows(1);
   rows[0].push_back("rule");
   for (const Column& column : columns) rows[0].push_back(column.title);
-  for (const double threshold : thresholds) rows[0].push_back("s to " + power_of_ten(threshold));
+  for (const double threshold : thresholds) rows[0].push_back(fmt::format("s to {:.0e}", threshold));
   std::map<std::string, std::size_t> endings;
   for (std::size_t r = 0; r < settings.rules.size(); ++r) {
     std::vector<std::string> row = {rule_label(settings.rules[r])};
@@ -188,20 +178,19 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
     for (const CompareSeed& seed : result.seeds) ++endings[to_string(seed.runs[r].summary.status)];
   }
   const std::size_t n_seeds = result.seeds.size();
-  std::string text = data_text(settings, result) + "; " + std::to_string(n_seeds) +
-                     (n_seeds == 1 ? " seed; " : " seeds; ") + settings.run.precision + ", " +
-                     settings.layer.isa + "\n\n" + table(rows) + "\n";
-  text += n_seeds == 1 ? "One run each.\n" : "Medians over the seeds.\n";
-  text +=
-      "1-cos: angle between W and the max-margin direction; p: smallest attention on an optimal token; s to "
-      "X: seconds\n"
-      "until 1-cos first falls to X. Each run on one thread, " +
-      std::to_string(settings.n_threads) + " at a time.\n";
+  std::string text = fmt::format(
+      "{}; {} seed{}; {}, {}\n\n{}\n{}"
+      "1-cos: from the angle between W and the max-margin direction. p: smallest attention on an optimal "
+      "token.\n"
+      "s to X: seconds until 1-cos first falls to X. Each run on one thread, {} at a time.\n",
+      data_text(settings, result), n_seeds, n_seeds == 1 ? "" : "s", settings.run.precision,
+      settings.layer.isa, table(rows), n_seeds == 1 ? "One run each.\n" : "Medians over the seeds.\n",
+      settings.n_threads);
   std::string list;
   for (const auto& [status, count] : endings)
-    list += (list.empty() ? "" : ", ") + status + " " + std::to_string(count);
+    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", status, count);
   if (endings.size() > 1 || endings.count(to_string(TrainStatus::max_iterations)) == 0)
-    text += "Endings: " + list + ".\n";
+    text += fmt::format("Endings: {}.\n", list);
   return text;
 }
 
@@ -209,8 +198,7 @@ std::string compare_trace(const CompareSettings& settings, const CompareResult& 
   std::string text = std::string("rule,seed,") + trace_columns + "\n";
   for (std::size_t r = 0; r < settings.rules.size(); ++r)
     for (const CompareSeed& seed : result.seeds) {
-      const std::string head =
-          csv_field(rule_label(settings.rules[r])) + "," + std::to_string(seed.seed) + ",";
+      const std::string head = fmt::format("{},{},", csv_field(rule_label(settings.rules[r])), seed.seed);
       for (const TraceRecord& record : seed.runs[r].trace) text += head + trace_row(record) + "\n";
     }
   return text;

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -11,6 +10,7 @@
 
 #include "interrupt.h"
 #include "parallel.h"
+#include "run_progress.h"
 #include "softstep/metrics.h"
 
 namespace softstep::program {
@@ -20,27 +20,6 @@ namespace {
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
-
-// "12 of 30 runs" from whichever thread finishes one.
-class RunProgress {
- public:
-  explicit RunProgress(std::size_t n_runs) : n_runs_(n_runs) { show(); }
-  void finished_one() {
-    const std::lock_guard lock(mutex_);
-    ++n_done_;
-    show();
-  }
-
- private:
-  void show() {
-    char text[64];
-    std::snprintf(text, sizeof text, "compare: %zu of %zu runs", n_done_, n_runs_);
-    line_.show(text);
-  }
-  ProgressLine line_;
-  std::mutex mutex_;
-  std::size_t n_runs_, n_done_ = 0;
-};
 
 template <class T>
 class Runs {
@@ -66,17 +45,20 @@ class Runs {
     const std::size_t n_rules = settings_.rules.size();
     const std::size_t n_runs = n_rules * result_.seeds.size();
     for (Source& source : sources_) source.n_left = n_runs / sources_.size();
-    RunProgress progress(n_runs);
+    RunProgress progress(settings_.command, n_runs, settings_.run.n_steps);
     parallel_for(n_runs, settings_.n_threads, [&](std::size_t i) {
       const std::size_t k = i / n_rules;
       Source& source = sources_[settings_.from_file ? 0 : k];
+      if (interrupted()) return;
       std::call_once(source.prepared, [&] { prepare(source, k); });
-      if (!interrupted()) run_one(source, result_.seeds[k], i % n_rules);
+      if (interrupted()) return;
+      RunProgress::Run run(progress);
+      run_one(source, result_.seeds[k], i % n_rules, run);
       if (--source.n_left == 0) {
         source.data = {};
         source.reference = {};
       }
-      progress.finished_one();
+      run.finish();
     });
     result_.interrupted = interrupted();
   }
@@ -94,7 +76,7 @@ class Runs {
 
   Dataset<T> make_data(std::size_t k) const {
     if (settings_.from_file) return load_data<T>(settings_.data);
-    const Dataset<double> made = generate(settings_.model.with_seed(settings_.seed(k)));
+    const Dataset<double> made = generate(settings_.generator.with_seed(settings_.seed(k)));
     if constexpr (std::is_same_v<T, double>)
       return made;
     else
@@ -110,7 +92,7 @@ class Runs {
     source.solve_seconds = seconds_since(start);
   }
 
-  void run_one(const Source& source, CompareSeed& seed, std::size_t r) const {
+  void run_one(const Source& source, CompareSeed& seed, std::size_t r, RunProgress::Run& progress) const {
     const BatchView<T>& view = source.data.view();
     const AttentionModel<T> model(view, settings_.layer);
     TrainerOptions options;
@@ -128,7 +110,10 @@ class Runs {
       run.trace.push_back(record);
       return !interrupted();
     };
-    options.progress = [](const Progress&) { return !interrupted(); };
+    options.progress = [&progress](const Progress& now) {
+      progress.at_step(now.step);
+      return !interrupted();
+    };
     TrainState<T> state =
         initial_state(model, {settings_.init.weights(view.dim, seed.seed)}, options.master_weights);
     run.summary = train(model, state, options);

@@ -15,12 +15,13 @@
 namespace softstep::program {
 
 struct CompareSettings {
+  std::string command = "compare";  ///< for the progress line
   std::vector<RuleSettings> rules;
   RunOptions run;  ///< its seed is the first seed
   Init init;
-  AttentionOptions layer;  ///< one thread
-  DataOptions data;        ///< a file, or else
-  ModelOptions model;      ///< a model, made anew for each seed
+  AttentionOptions layer;      ///< one thread
+  DataOptions data;            ///< a file, or else
+  GeneratorFlags generator;    ///< a generator, which makes a data set for each seed
   bool from_file = false;
   int n_seeds = 10;
   int n_threads = 1;  ///< runs at a time

@@ -1,6 +1,8 @@
 // softstep fit: joint mini-batch training of W and u on a training and a test set: loss and accuracy by epoch, for several rules and
 // seeds.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -64,8 +66,8 @@ Figure figure_of(const FitSettings& settings, const FitResult& result, const Mea
   Figure figure;
   figure.file = measure.file;
   figure.title = measure.title;
-  figure.caption = "Joint training of W and u in mini-batches of " + std::to_string(settings.batch_size) +
-                   "; median of " + std::to_string(settings.n_seeds) + " seeds.";
+  figure.caption = fmt::format("Joint training of W and u in mini-batches of {}; median of {} seeds.",
+                               settings.batch_size, settings.n_seeds);
   figure.x_label = "epoch";
   figure.y_label = measure.label;
   figure.x_scale = reproduce::Scale::linear;
@@ -99,11 +101,11 @@ Result result_of(const Options& options, const FitResult& fit) {
   const auto last = static_cast<std::size_t>(settings.n_epochs);
   const double inf = std::numeric_limits<double>::infinity();
   Result result;
-  reproduce::Table table{"Medians of " + std::to_string(settings.n_seeds) + " seeds after " +
-                             std::to_string(settings.n_epochs) + " epochs",
-                         {"rule", "train loss", "test loss", "train accuracy", "test accuracy",
-                          "epochs to a tenth of the first train loss", "seconds"},
-                         {}};
+  reproduce::Table table{
+      fmt::format("Medians of {} seeds after {} epochs", settings.n_seeds, settings.n_epochs),
+      {"rule", "train loss", "test loss", "train accuracy", "test accuracy",
+       "epochs to a tenth of the first train loss", "seconds"},
+      {}};
   reproduce::DataFile data{"fit.csv",
                            {"rule", "seed", "epoch", "step", "train_loss", "train_accuracy", "test_loss",
                             "test_accuracy", "weight_norm", "decoder_norm", "seconds"},
@@ -170,8 +172,7 @@ int run_fit(Options& options) {
   if (init.kind == Init::Kind::file)
     throw InvalidArgument("--init", options.init + " (need zero or normal:STD)");
   settings.init_std = init.std;
-  if (!(options.expect_accuracy >= 0.0 && options.expect_accuracy <= 1.0))
-    throw InvalidArgument("--expect-accuracy", shortest(options.expect_accuracy) + " (need 0 to 1)");
+  check_seeds(settings.seed, options.seeds);
   settings.n_threads = resolved_threads(options.threads);
   catch_interrupts();
   OutputDirectory directory(options.out);
@@ -198,6 +199,7 @@ int run_fit(Options& options) {
       reproduce::write_result(directory.file(""), entry, result, verdict, !options.no_plots);
   publish(reproduce::result_text(entry, result, seconds, false), verdict, options.json);
   if (!problem.empty()) note(problem);
+  if (interrupted()) return interrupt_exit_code();
   return result.passed() && problem.empty() ? exit_success : exit_ending;
 }
 
@@ -208,16 +210,14 @@ Command add_fit(CLI::App& program) {
   FitSettings& settings = options->settings;
   CLI::App* app = program.add_subcommand(
       "fit", "Train W and u jointly in mini-batches: loss and accuracy on training and test data by epoch");
-  app->add_option("--train", settings.train, "Training set: a safetensors file; no decoder is needed")
-      ->type_name("FILE")
+  add_path(*app, "--train", settings.train, "Training set: a safetensors file; no decoder is needed")
       ->required();
-  app->add_option("--test", settings.test, "Test set, of the same dimension")->type_name("FILE")->required();
+  add_path(*app, "--test", settings.test, "Test set, of the same dimension")->required();
   app->add_option("--rules", options->rules, "Rules with their options, separated by semicolons")
       ->type_name("RULES")
       ->default_str(options->rules);
   add_whole(*app, "--epochs", settings.n_epochs, 1, 1000000, "Passes over the training set");
-  add_whole(*app, "--batch-size", settings.batch_size, 1, std::numeric_limits<std::int64_t>::max(),
-            "Samples a step sees");
+  add_whole(*app, "--batch-size", settings.batch_size, 1, most_whole, "Samples a step sees");
   add_whole(*app, "--seeds", options->seeds, 1, 100000,
             "Number of seeds: initial weights and order of the samples");
   add_seed(*app, settings.seed, "First seed");
@@ -228,21 +228,23 @@ Command add_fit(CLI::App& program) {
            "Number type of data, weights and kernels");
   add_word(*app, "--loss", options->loss, {to_string(Loss::logistic), to_string(Loss::exponential)},
            "Loss of the margin");
-  add_real(*app, "--expect-accuracy", options->expect_accuracy,
+  add_real(*app, "--expect-accuracy", options->expect_accuracy, 0.0, 1.0,
            "Exit code 1 unless the best rule's median test accuracy is at least this");
   app->add_option("--isa", options->isa, "Instruction set to use, or auto")
       ->type_name("NAME")
       ->default_str(options->isa);
   add_threads(*app, options->threads, "Runs at a time, each on one thread");
-  app->add_option("--out", options->out, "Directory for the results")->type_name("DIR")->required();
+  add_path(*app, "--out", options->out, "Directory for the results", "DIR")->required();
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"
-      "  softstep fit --train digits/train.safetensors --test digits/test.safetensors --epochs 30 --out "
-      "digits/fit\n"
-      "  softstep report digits/fit");
-  return {app, [options] { return run_fit(*options); }};
+      "  softstep fit --train digits/train.safetensors --test digits/test.safetensors --epochs 30 \\\n"
+      "      --out digits/fit\n"
+      "  softstep report digits/fit\n");
+  return {app, [options] { return run_fit(*options); },
+          "a run did not take every step or did not stay finite, --expect-accuracy was not reached, or the "
+          "plots could not be drawn"};
 }
 
 }  // namespace softstep::program

@@ -1,7 +1,10 @@
 #include "fit_runs.h"
 
+#include <fmt/format.h>
+
 #include "interrupt.h"
 #include "parallel.h"
+#include "run_progress.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
@@ -20,12 +23,13 @@ class Fits {
         test_(load_dataset<T>(settings.test)),
         n_samples_(static_cast<std::int64_t>(train_.view().n_samples)) {
     if (train_.view().dim != test_.view().dim)
-      throw InvalidArgument("--test", settings.test + " has tokens of dimension " +
-                                          std::to_string(test_.view().dim) + " (the training set has " +
-                                          std::to_string(train_.view().dim) + ")");
+      throw InvalidArgument("--test", fmt::format("{} has tokens of dimension {} (the training set has {})",
+                                                  settings.test, test_.view().dim, train_.view().dim));
     if (settings.batch_size > n_samples_)
-      throw InvalidArgument("--batch-size", std::to_string(settings.batch_size) + " (the training set has " +
-                                                std::to_string(n_samples_) + " samples)");
+      throw InvalidArgument("--batch-size",
+                            fmt::format("{} (need a whole number from 1 to {}, the samples of the "
+                                        "training set)",
+                                        settings.batch_size, n_samples_));
   }
 
   FitResult run(const std::function<void()>& start) {
@@ -36,15 +40,22 @@ class Fits {
     const auto n_seeds = static_cast<std::size_t>(settings_.n_seeds);
     result.runs.assign(settings_.rules.size(), std::vector<FitRun>(n_seeds));
     start();
-    parallel_for(settings_.rules.size() * n_seeds, settings_.n_threads, [&](std::size_t k) {
-      if (!interrupted()) run_one(k / n_seeds, k % n_seeds, result.runs[k / n_seeds][k % n_seeds]);
+    const std::size_t n_runs = settings_.rules.size() * n_seeds;
+    RunProgress progress("fit", n_runs, settings_.n_epochs * steps_of_an_epoch());
+    parallel_for(n_runs, settings_.n_threads, [&](std::size_t k) {
+      if (interrupted()) return;
+      RunProgress::Run run(progress);
+      run_one(k / n_seeds, k % n_seeds, result.runs[k / n_seeds][k % n_seeds], run);
+      run.finish();
     });
     result.interrupted = interrupted();
     return result;
   }
 
  private:
-  void run_one(std::size_t rule, std::size_t k, FitRun& run) const {
+  std::int64_t steps_of_an_epoch() const { return (n_samples_ - 1) / settings_.batch_size + 1; }
+
+  void run_one(std::size_t rule, std::size_t k, FitRun& run, RunProgress::Run& progress) const {
     AttentionOptions options = settings_.layer;
     options.train_decoder = true;
     const auto model = make_attention_model(train_.view(), options);
@@ -55,8 +66,11 @@ class Fits {
     trainer.batch_size = static_cast<std::size_t>(settings_.batch_size);
     trainer.batch_seed = run.seed;
     trainer.trace_rows_per_decade = 0;
-    trainer.n_steps = (n_samples_ + settings_.batch_size - 1) / settings_.batch_size;
-    trainer.progress = [](const Progress&) { return !interrupted(); };
+    trainer.n_steps = steps_of_an_epoch();
+    trainer.progress = [&progress](const Progress& now) {
+      progress.at_step(now.step);
+      return !interrupted();
+    };
     TrainState<T> state = normal_state(*model, settings_.init_std, run.seed);
     for (std::int64_t epoch = 0; epoch <= settings_.n_epochs && !interrupted(); ++epoch) {
       if (epoch > 0 && train(*model, state, trainer).status != TrainStatus::max_iterations) return;

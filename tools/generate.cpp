@@ -1,4 +1,6 @@
-// softstep generate: writes a data set of one of the data models.
+// softstep generate: writes a data set of one of the generators.
+
+#include <fmt/format.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -17,7 +19,7 @@ namespace softstep::program {
 namespace {
 
 struct Options {
-  ModelOptions model;
+  GeneratorFlags generator;
   std::uint64_t seed = 0;
   std::string dtype = "f64", out, json;
 };
@@ -27,15 +29,15 @@ int run_generate(const Options& options) {
   Outputs outputs;
   outputs.add("--out", options.out);
   if (options.json != "-") outputs.add("--json", options.json);
-  const GeneratorOptions generator = options.model.with_seed(options.seed);
+  const GeneratorOptions generator = options.generator.with_seed(options.seed);
   const Dataset<double> data = generate(generator);
   save_dataset(options.out, data, type);
 
-  // The model may have its own sizes (planar), so they are taken from what was made.
+  // A generator may have its own sizes (planar), so they are taken from what was made.
   const BatchView<double>& view = data.view();
   const std::size_t n_bytes = std::filesystem::file_size(options.out);
   Json json;
-  json["model"] = generator.model;
+  json["generator"] = generator.model;
   json["samples"] = view.n_samples;
   json["tokens"] = view.n_tokens;
   json["dim"] = view.dim;
@@ -46,10 +48,8 @@ int run_generate(const Options& options) {
   json["dtype"] = options.dtype;
   json["out"] = options.out;
   json["bytes"] = n_bytes;
-  publish(options.out + ": " + generator.model + ", n=" + std::to_string(view.n_samples) +
-              ", T=" + std::to_string(view.n_tokens) + ", d=" + std::to_string(view.dim) +
-              ", seed=" + std::to_string(generator.seed) + ", " + options.dtype + ", " +
-              std::to_string(n_bytes) + " bytes\n",
+  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}, {} bytes\n", options.out, generator.model,
+                      view.n_samples, view.n_tokens, view.dim, generator.seed, options.dtype, n_bytes),
           json, options.json);
   return exit_success;
 }
@@ -58,26 +58,21 @@ int run_generate(const Options& options) {
 
 Command add_generate(CLI::App& program) {
   const auto options = std::make_shared<Options>();
-  CLI::App* app = program.add_subcommand("generate", "Write a data set of one of the data models");
-  std::string models = "Data model:";
-  for (const GeneratorInfo& model : generator_models())
-    models += std::string("\n") + model.name + " (" + model.summary + ")";
-  app->add_option("--model", options->model.generator.model, models)
-      ->type_name("NAME")
-      ->default_str(options->model.generator.model);
-  add_model_options(*app, options->model);
+  CLI::App* app = program.add_subcommand("generate", "Write a data set of one of the generators");
+  add_generator(*app, options->generator, "What to generate:");
+  add_generator_options(*app, options->generator);
   add_seed(*app, options->seed, "Seed; the same seed gives the same bytes everywhere");
   app->add_option("--dtype", options->dtype, "Number type of the tokens in the file")
       ->type_name("f64|f32|f16|bf16")
       ->default_str(options->dtype);
-  app->add_option("--out", options->out, "File to write")->type_name("FILE")->required();
+  add_path(*app, "--out", options->out, "File to write")->required();
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"
-      "  softstep generate --model signal_noise --samples 10 --tokens 6 --dim 60 --seed 1 --out "
-      "data.safetensors\n"
-      "  softstep generate --model random_unit --samples 6 --tokens 8 --dim 10 --dtype f32 --out "
-      "unit.safetensors");
+      "  softstep generate --generator signal_noise --samples 10 --tokens 6 --dim 60 --seed 1 \\\n"
+      "      --out data.safetensors\n"
+      "  softstep generate --generator random_unit --samples 6 --tokens 8 --dim 10 --dtype f32 \\\n"
+      "      --out unit.safetensors\n");
   return {app, [options] { return run_generate(*options); }};
 }
 

@@ -1,5 +1,6 @@
 // softstep info: what this build is and what it can run here.
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <CLI/App.hpp>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "commands.h"
+#include "library_names.h"
 #include "machine.h"
 #include "options.h"
 #include "output.h"
@@ -23,20 +25,24 @@ namespace softstep::program {
 namespace {
 
 std::string nlohmann_version() {
-  return std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." + std::to_string(NLOHMANN_JSON_VERSION_MINOR) +
-         "." + std::to_string(NLOHMANN_JSON_VERSION_PATCH);
+  return fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+                     NLOHMANN_JSON_VERSION_PATCH);
+}
+
+std::string fmt_version() {
+  return fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
 }
 
 int run_info(const std::string& json_path) {
   Outputs outputs;
   if (json_path != "-") outputs.add("--json", json_path);
-  std::vector<std::string> compiled, runnable, rules, models;
+  std::vector<std::string> compiled, runnable, rules, generators;
   for (const IsaInfo& isa : isas()) {
     if (isa.compiled) compiled.push_back(isa.name);
     if (isa.runnable) runnable.push_back(isa.name);
   }
   for (const RuleInfo& rule : step_rules()) rules.push_back(rule.name);
-  for (const GeneratorInfo& model : generator_models()) models.emplace_back(model.name);
+  for (const GeneratorInfo& generator : generator_models()) generators.emplace_back(generator.name);
 
   Json json;
   json["version"] = version;
@@ -46,25 +52,28 @@ int run_info(const std::string& json_path) {
   json["compiler"] = compiler();
   json["libraries"] = {{"xsimd", SOFTSTEP_XSIMD_VERSION},
                        {"CLI11", CLI11_VERSION},
+                       {"fmt", fmt_version()},
                        {"nlohmann-json", nlohmann_version()},
                        {"OpenMP", std::to_string(_OPENMP)}};
   json["rules"] = rules;
   for (const RuleInfo& rule : step_rules())
-    json["rules_info"].push_back(
-        {{"name", rule.name}, {"formula", rule.formula}, {"source", rule.source}, {"note", rule.note}});
-  json["models"] = models;
+    json["rules_info"].push_back({{"name", rule.name},
+                                  {"formula", rule.formula},
+                                  {"source", rule.source},
+                                  {"note", with_option_names(rule.note)}});
+  json["generators"] = generators;
 
   std::string libraries;
   for (const auto& [name, value] : json["libraries"].items())
-    libraries += (libraries.empty() ? "" : ", ") + name + " " + value.get<std::string>();
+    libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, value.get<std::string>());
   publish(listing({{"softstep", version},
-                   {"instruction sets", "compiled: " + join(compiled) + "; runnable here: " + join(runnable) +
-                                            "; active: " + active_isa()},
+                   {"instruction sets", fmt::format("compiled: {}; runnable here: {}; active: {}",
+                                                    join(compiled), join(runnable), active_isa())},
                    {"threads", std::to_string(resolved_threads(0))},
                    {"compiler", compiler()},
                    {"libraries", libraries},
                    {"step rules", join(rules)},
-                   {"data models", join(models)}}) +
+                   {"generators", join(generators)}}) +
               "\n" + rule_table(),
           json, json_path);
   return exit_success;
@@ -77,7 +86,7 @@ Command add_info(CLI::App& program) {
       program.add_subcommand("info", "Version, instruction sets, threads, compiler and libraries");
   const auto json = std::make_shared<std::string>();
   add_json(*app, *json);
-  app->footer("Examples:\n  softstep info\n  SOFTSTEP_ISA=avx2 softstep info --json -");
+  app->footer("Examples:\n  softstep info\n  SOFTSTEP_ISA=avx2 softstep info --json -\n");
   return {app, [json] { return run_info(*json); }};
 }
 

@@ -1,15 +1,19 @@
 #pragma once
 
+#include <string>
+
 namespace softstep::program {
 
 /// From now on the first Ctrl-C (SIGINT) or SIGTERM only sets a flag, so that the work ends in an orderly way
-/// and its outputs are written; a second one ends the program at once.
+/// and its outputs are written. A second signal of the same kind ends the program at once; on a terminal the first one
+/// says so.
 void catch_interrupts();
 bool interrupted();
 /// 128 + the number of the signal that came.
 int interrupt_exit_code();
 
-/// "12/30 runs" on one line of the standard error, rewritten in place; silent unless that is a terminal.
+/// One line of the standard error, rewritten in place. Silent unless that is a terminal, and once interrupted: then it
+/// would count work that is not done.
 class ProgressLine {
  public:
   ProgressLine();
@@ -17,7 +21,7 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   bool active() const { return active_; }
-  void show(const char* text);
+  void show(const std::string& text);
   void clear();
 
  private:

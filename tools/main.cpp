@@ -1,6 +1,8 @@
 // The program `softstep`: reads the command line, runs one command, and turns every failure into one line on
 // the standard error and an exit code.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -10,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "command_line_errors.h"
 #include "commands.h"
+#include "library_names.h"
 #include "options.h"
 #include "output.h"
 #include "softstep/error.h"
@@ -25,26 +29,25 @@ int fail(const std::string& message) {
   return exit_bad_input;
 }
 
-std::string names_of_commands(const std::vector<Command>& commands) {
-  std::string names;
-  for (const Command& command : commands) names += (names.empty() ? "" : ", ") + command.app->get_name();
-  return names;
+std::string exit_codes(const Command& command) {
+  const std::string ending = command.bad_ending == nullptr ? "" : fmt::format("1 {}; ", command.bad_ending);
+  return fmt::format(
+      "Exit codes: 0 done; {}2 bad input, or an output that cannot be written; 130 or 143 interrupted.",
+      ending);
 }
 
-// CLI11 says what was not expected; a reader also wants to know what is.
-std::string explain_extra(const CLI::App& app, const std::vector<Command>& commands) {
-  for (const Command& command : commands) {
-    if (!command.app->parsed()) continue;
-    const std::vector<std::string> extra = command.app->remaining();
-    if (extra.empty()) continue;
-    std::string known;
-    for (const CLI::Option* option : command.app->get_options())
-      known += (known.empty() ? "" : ", ") + option->get_name();
-    return command.app->get_name() + ": unknown option " + extra.front() + " (known: " + known + ")";
+// `softstep help` and `softstep help COMMAND`: what --help prints.
+int print_help(const CLI::App& app, const std::string& name, const std::vector<Command>& commands) {
+  if (name.empty()) {
+    std::cout << app.help();
+    return exit_success;
   }
-  const std::vector<std::string> extra = app.remaining();
-  const std::string first = extra.empty() ? "" : extra.front();
-  return "unknown command " + first + " (known: " + names_of_commands(commands) + ")";
+  for (const Command& command : commands)
+    if (command.app->get_name() == name) {
+      std::cout << command.app->help(app.get_name());
+      return exit_success;
+    }
+  return fail("help: " + unknown_command(name, commands));
 }
 
 int run(int argc, char** argv) {
@@ -56,35 +59,43 @@ int run(int argc, char** argv) {
       "Step rules:\n" + rule_table() +
       "\n"
       "Examples:\n"
-      "  softstep compare --model signal_noise --rules \"gd:step-size=20;ngd:step-size=1;polyak\" --steps "
-      "10000 "
-      "--seeds 10 --out demo\n"
+      "  softstep compare --generator signal_noise --samples 10 --tokens 6 --dim 60 \\\n"
+      "      --rules \"gd:step-size=20;ngd:step-size=1;polyak\" --steps 10000 --seeds 10 --out demo\n"
       "  softstep report demo\n"
-      "  softstep generate --model signal_noise --samples 10 --tokens 6 --dim 60 --out data.safetensors\n"
+      "  softstep generate --generator signal_noise --samples 10 --tokens 6 --dim 60 --out data.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --step-size 1 --steps 10000 --trace trace.csv\n"
       "\n"
-      "softstep COMMAND --help explains one command. Exit codes: 0 done, 1 ended in a way that is reported "
-      "by name "
-      "(not_separable, not_finite, ...), 2 bad input.");
+      "`softstep help COMMAND` explains one command.\n"
+      "Exit codes: 0 done; 1 the work ended badly, and the output says how (not_separable, not_finite, "
+      "...);\n"
+      "2 bad input, or an output that cannot be written: one line says which; 130 or 143 interrupted.");
 
-  const std::vector<Command> commands = {
-      add_info(app),  add_generate(app),  add_solve(app), add_train(app),  add_compare(app),
-      add_sweep(app), add_reproduce(app), add_fit(app),   add_report(app), add_check(app)};
+  std::vector<Command> commands = {add_info(app),    add_generate(app), add_solve(app),     add_train(app),
+                                   add_compare(app), add_sweep(app),    add_reproduce(app), add_fit(app),
+                                   add_report(app),  add_check(app)};
+  for (const Command& command : commands)
+    command.app->footer(command.app->get_footer() + "\n" + exit_codes(command));
+  std::string topic;
+  CLI::App* help = app.add_subcommand("help", "Explain the program, or one command");
+  help->add_option("COMMAND", topic, "The command to explain")->type_name("NAME");
+  commands.push_back({help, [&] { return print_help(app, topic, commands); }});
   for (const Command& command : commands) command.app->set_help_flag("-h,--help", "Print this and stop");
 
-  if (argc < 2)
-    return fail("no command (one of " + names_of_commands(commands) + "; softstep --help tells more)");
+  if (argc < 2) return fail(no_command(commands));
+  const Command* chosen = nullptr;
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ExtrasError&) {
-    return fail(explain_extra(app, commands));
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return fail(error.what());
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+      return fail(explain(error, app, commands));
+    }
+    for (const Command& command : commands)
+      if (command.app->parsed()) chosen = &command;
+    return chosen == nullptr ? fail(no_command(commands)) : chosen->run();
+  } catch (const softstep::InvalidArgument& error) {
+    return fail(chosen == nullptr ? error.what() : message_of(error, *chosen->app));
   }
-  for (const Command& command : commands)
-    if (command.app->parsed()) return command.run();
-  return fail("no command (one of " + names_of_commands(commands) + "; softstep --help tells more)");
 }
 
 }  // namespace
@@ -95,8 +106,6 @@ int main(int argc, char** argv) {
     std::cout.flush();
     if (!std::cout) return fail("standard output: cannot be written");
     return code;
-  } catch (const softstep::InvalidArgument& error) {
-    return fail(error.what());
   } catch (const std::bad_alloc&) {
     return fail("out of memory: the data do not fit");
   } catch (const std::exception& error) {

@@ -1,7 +1,8 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <chrono>
-#include <cstdio>
 #include <functional>
 
 #include "interrupt.h"
@@ -16,10 +17,8 @@ inline std::function<bool(std::size_t, double, double)> solver_progress(Progress
     const auto now = std::chrono::steady_clock::now();
     if (line.active() && now - shown > std::chrono::milliseconds(100)) {
       shown = now;
-      char text[120];
-      std::snprintf(text, sizeof text, "solve: sweep %zu, duality gap %.1e, KKT residual %.1e", sweeps, gap,
-                    residual);
-      line.show(text);
+      line.show(
+          fmt::format("solve: sweep {}, duality gap {:.1e}, KKT residual {:.1e}", sweeps, gap, residual));
     }
     return !interrupted();
   };

@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "interrupt.h"
@@ -34,7 +33,7 @@ void ModelFlags::check() const {
     for (const CLI::Option* option : {joint_option, rank_option, prompt_option})
       if (option->count() != 0)
         throw InvalidArgument(option->get_name(),
-                              "does not go with --model-kind logistic, which has no attention");
+                              "does not go with --model logistic, which has no attention");
   if (!joint && decoder_rule_option->count() != 0)
     throw InvalidArgument("--decoder-rule", "only goes with --joint");
   if (!any() && normalization_option->count() != 0)
@@ -45,13 +44,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   const std::string group = "Models of other trained blocks";
   flags.joint_option =
       app.add_flag("--joint", flags.joint, "Train the decoder u with W; L* is then 0")->group(group);
-  flags.rank_option = add_whole(app, "--factored", flags.rank, 1, std::numeric_limits<std::int64_t>::max(),
-                                "Train K and Q of this rank, W = K Q^T");
+  flags.rank_option =
+      add_whole(app, "--factored", flags.rank, 1, most_whole, "Train K and Q of this rank, W = K Q^T");
   flags.rank_option->default_str("")->type_name("RANK")->group(group);
   flags.prompt_option =
       app.add_flag("--prompt", flags.prompt, "Train one vector p in place of W z")->group(group);
-  flags.kind_option = add_word(app, "--model-kind", flags.kind, {"attention", "logistic"},
-                               "Attention, or linear logistic regression on the first token of each sample");
+  flags.kind_option =
+      add_word(app, "--model", flags.kind, {"attention", "logistic"},
+               "What is trained: attention, or linear logistic regression on the first token of each sample");
   flags.kind_option->group(group);
   flags.decoder_rule_option =
       app.add_option("--decoder-rule", flags.decoder_rule, "Step rule of u, with --joint; default: that of W")
@@ -61,9 +61,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       add_word(app, "--normalization", flags.normalization, {"separate", "joint"},
                "Each block by its own gradient, or all by the norm of the whole gradient");
   flags.normalization_option->group(group);
-  flags.batch_option =
-      add_whole(app, "--batch-size", flags.batch_size, 1, std::numeric_limits<std::int64_t>::max(),
-                "Samples a step sees, in an order drawn anew each epoch from --seed");
+  flags.batch_option = add_whole(app, "--batch-size", flags.batch_size, 1, most_whole,
+                                 "Samples a step sees, in an order drawn anew each epoch from --seed");
   flags.batch_option->default_str("all")->group(group);
 }
 

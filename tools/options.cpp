@@ -1,12 +1,15 @@
 #include "options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <cmath>
-#include <limits>
 #include <memory>
 
+#include "library_names.h"
+#include "nearest.h"
 #include "output.h"
 #include "read_number.h"
 #include "softstep/error.h"
@@ -15,54 +18,8 @@
 
 namespace softstep::program {
 
-CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
-                       std::int64_t max, const std::string& help) {
-  const auto read = [&value, name, min, max](const std::string& text) {
-    std::int64_t whole = 0;
-    double real = 0.0;
-    bool good = read_number(text, whole);
-    if (!good && read_number(text, real) && std::fabs(real) < 9e15 && real == std::floor(real)) {
-      whole = static_cast<std::int64_t>(real);
-      good = true;
-    }
-    if (!good || whole < min || whole > max) {
-      const std::string range = max == std::numeric_limits<std::int64_t>::max()
-                                    ? " of at least " + std::to_string(min)
-                                    : " from " + std::to_string(min) + " to " + std::to_string(max);
-      throw InvalidArgument(name, text + " (need a whole number" + range + ")");
-    }
-    value = whole;
-  };
-  return app.add_option_function<std::string>(name, read, help)
-      ->type_name("N")
-      ->default_str(std::to_string(value));
-}
-
-CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, const std::string& help) {
-  const auto read = [&value, name](const std::string& text) {
-    if (!read_number(text, value)) throw InvalidArgument(name, text + " (need a number)");
-  };
-  return app.add_option_function<std::string>(name, read, help)->type_name("X")->default_str(shortest(value));
-}
-
-CLI::Option* add_word(CLI::App& app, const std::string& name, std::string& value,
-                      const std::vector<std::string>& known, const std::string& help) {
-  std::string words;
-  for (const std::string& word : known) words += (words.empty() ? "" : "|") + word;
-  const auto read = [&value, name, known](const std::string& text) {
-    for (const std::string& word : known)
-      if (word == text) {
-        value = text;
-        return;
-      }
-    throw InvalidArgument(name, "unknown value " + text + " (known: " + join(known) + ")");
-  };
-  return app.add_option_function<std::string>(name, read, help)->type_name(words)->default_str(value);
-}
-
 void add_json(CLI::App& app, std::string& path) {
-  app.add_option("--json", path, "Write the results to FILE as JSON; - prints JSON instead of text")
-      ->type_name("FILE");
+  add_path(app, "--json", path, "Write the results to FILE as JSON; - prints JSON instead of text");
 }
 
 void add_threads(CLI::App& app, std::int64_t& threads, const std::string& what) {
@@ -75,44 +32,39 @@ int resolved_threads(std::int64_t threads) {
 
 // ---- data
 
-GeneratorOptions ModelOptions::with_seed(std::uint64_t seed) const {
-  GeneratorOptions options = generator;
-  options.n_samples = static_cast<std::size_t>(n_samples);
-  options.n_tokens = static_cast<std::size_t>(n_tokens);
-  options.dim = static_cast<std::size_t>(dim);
-  options.seed = seed;
-  return options;
+GeneratorOptions GeneratorFlags::with_seed(std::uint64_t seed) const {
+  GeneratorOptions all = options;
+  all.n_samples = static_cast<std::size_t>(n_samples);
+  all.n_tokens = static_cast<std::size_t>(n_tokens);
+  all.dim = static_cast<std::size_t>(dim);
+  all.seed = seed;
+  return all;
 }
 
-std::vector<CLI::Option*> add_model_options(CLI::App& app, ModelOptions& model) {
-  constexpr auto most = std::numeric_limits<std::int64_t>::max();
-  std::vector<CLI::Option*> options;
-  options.push_back(add_whole(app, "--samples", model.n_samples, 1, most, "Samples n"));
-  options.push_back(add_whole(app, "--tokens", model.n_tokens, 1, most, "Tokens per sample T"));
-  options.push_back(add_whole(app, "--dim", model.dim, 1, most, "Token dimension d"));
-  options.push_back(add_real(app, "--signal", model.generator.signal,
-                             "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal)"));
-  options.push_back(add_real(app, "--noise", model.generator.noise,
-                             "Standard deviation of the noise tokens (signal_noise); 0 means 1/sqrt(d)"));
-  options.push_back(app.add_flag("--equal-scores", model.generator.equal_scores,
-                                 "Project the noise orthogonal to the decoder (signal_noise)"));
-  return options;
+CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::string& help) {
+  std::string text = help;
+  for (const GeneratorInfo& generator : generator_models())
+    text += fmt::format("\n{} ({})", generator.name, generator.summary);
+  return app.add_option("--generator", flags.options.model, text)
+      ->type_name("NAME")
+      ->default_str(flags.options.model);
 }
 
-CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const std::string& help) {
-  const auto read = [&seed](const std::string& text) {
-    if (!read_number(text, seed))
-      throw InvalidArgument("--seed", text + " (need a whole number of at least 0)");
-  };
-  return app.add_option_function<std::string>("--seed", read, help)
-      ->type_name("N")
-      ->default_str(std::to_string(seed));
+std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags) {
+  return {add_whole(app, "--samples", flags.n_samples, 1, most_whole, "Number of samples n"),
+          add_whole(app, "--tokens", flags.n_tokens, 1, most_whole, "Tokens per sample T"),
+          add_whole(app, "--dim", flags.dim, 1, most_whole, "Token dimension d"),
+          add_real(app, "--signal", flags.options.signal,
+                   "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal)"),
+          add_real(app, "--noise", flags.options.noise,
+                   "Standard deviation of the noise tokens (signal_noise); 0 means 1/sqrt(d)"),
+          app.add_flag("--equal-scores", flags.options.equal_scores,
+                       "Project the noise orthogonal to the decoder (signal_noise)")};
 }
 
 CLI::Option* add_data(CLI::App& app, DataOptions& data) {
-  CLI::Option* file = app.add_option("--data", data.file, "Data set: a safetensors file")->type_name("FILE");
-  app.add_option("--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
-      ->type_name("FILE")
+  CLI::Option* file = add_path(app, "--data", data.file, "Data set: a safetensors file");
+  add_path(app, "--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
       ->needs(file);
   return file;
 }
@@ -131,8 +83,7 @@ Dataset<T> with_decoder(const Dataset<T>& data, const std::string& file) {
   for (const NamedTensor& tensor : load_tensors(file)) {
     if (tensor.name != "decoder") continue;
     if (tensor.shape != std::vector<std::size_t>{view.dim})
-      throw InvalidArgument(file,
-                            "tensor decoder has another shape (need [" + std::to_string(view.dim) + "])");
+      throw InvalidArgument(file, fmt::format("tensor decoder has another shape (need [{}])", view.dim));
     kept->decoder.assign(tensor.values.begin(), tensor.values.end());
   }
   if (kept->decoder.empty()) throw InvalidArgument(file, "has no tensor decoder");
@@ -165,15 +116,14 @@ const RuleInfo& info_of(const RuleSettings& settings) {
     if (info.name == settings.rule) return info;
     known.push_back(info.name);
   }
-  throw InvalidArgument("--rule", "unknown rule " + settings.rule + " (known: " + join(known) + ")");
+  throw InvalidArgument("rule", "unknown rule " + settings.rule + suggestion(settings.rule, known));
 }
 
 }  // namespace
 
 void add_rule(CLI::App& app, RuleFlags& flags) {
-  std::string rules;
-  for (const RuleInfo& info : step_rules()) rules += (rules.empty() ? "" : ", ") + info.name;
-  app.add_option("--rule", flags.rule, "Step rule: " + rules + "; or with its options, ngd:step-size=1")
+  app.add_option("--rule", flags.rule,
+                 "Step rule, one of those below, alone or with its options: ngd:step-size=1")
       ->type_name("RULE")
       ->default_str(flags.rule);
   // Whatever options the rules have, so that a new rule brings its own.
@@ -184,9 +134,11 @@ void add_rule(CLI::App& app, RuleFlags& flags) {
       for (const RuleInfo& other : step_rules())
         for (const RuleOptionInfo& theirs : other.options)
           if (theirs.name == option.name)
-            users += (users.empty() ? "" : ", ") + other.name + " " + shortest(theirs.default_value);
+            users +=
+                fmt::format("{}{} {}", users.empty() ? "" : ", ", other.name, shortest(theirs.default_value));
       double& value = flags.values[option.name];
-      CLI::Option* added = add_real(app, "--" + option.name, value, option.help + " (" + users + ")");
+      CLI::Option* added =
+          add_real(app, "--" + option.name, value, fmt::format("{} ({})", option.help, users));
       added->default_str("")->group("Options of the step rules (default in brackets)");
       flags.options[option.name] = added;
     }
@@ -195,8 +147,8 @@ void add_rule(CLI::App& app, RuleFlags& flags) {
 std::string rule_table() {
   std::string text;
   for (const RuleInfo& info : step_rules())
-    text += "  " + info.name + std::string(info.name.size() < 9 ? 9 - info.name.size() : 1, ' ') +
-            info.formula + "  [" + info.source + (info.note.empty() ? "" : "; " + info.note) + "]\n";
+    text += fmt::format("  {:<8} {}  [{}{}{}]\n", info.name, info.formula, info.source,
+                        info.note.empty() ? "" : "; ", with_option_names(info.note));
   return text;
 }
 
@@ -210,8 +162,8 @@ RuleSettings RuleFlags::settings() const {
     bool has = false;
     for (const std::string& own : known) has = has || own == "--" + name;
     if (!has)
-      throw InvalidArgument("--" + name, "rule " + info.name + " has no such option (its options: " +
-                                             (known.empty() ? "none" : join(known)) + ")");
+      throw InvalidArgument("--" + name, fmt::format("rule {} has no such option (its options: {})",
+                                                     info.name, known.empty() ? "none" : join(known)));
     if (settings.options.count(name) != 0)
       throw InvalidArgument("--" + name, "given in --rule " + rule + " as well");
     settings.options[name] = values.at(name);
@@ -226,7 +178,7 @@ std::string rule_label(const RuleSettings& settings) {
   for (const RuleOptionInfo& option : info_of(settings).options) {
     const auto given = settings.options.find(option.name);
     if (given == settings.options.end()) continue;
-    label += separator + option.name + "=" + shortest(given->second);
+    label += fmt::format("{}{}={}", separator, option.name, shortest(given->second));
     separator = ',';
   }
   return label;
@@ -242,7 +194,7 @@ std::map<std::string, double> rule_values(const RuleSettings& settings) {
 // ---- runs
 
 void add_run_options(CLI::App& app, RunOptions& run) {
-  add_whole(app, "--steps", run.n_steps, 1, std::numeric_limits<std::int64_t>::max(), "Steps to take");
+  add_whole(app, "--steps", run.n_steps, 1, most_whole, "Steps to take");
   add_word(app, "--precision", run.precision, {"f64", "f32"}, "Number type of data, weights and kernels");
   add_word(app, "--master", run.master, {"working", "float64"},
            "Weights kept in the working precision, or in float64 and rounded for the kernels");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "plain_options.h"
 #include "softstep/attention_model.h"
 #include "softstep/dataset.h"
 #include "softstep/step_rules.h"
@@ -20,14 +21,6 @@ class Option;
 
 namespace softstep::program {
 
-/// A whole number in [min, max]; also understands "1e6". Anything else is one line naming option and range.
-CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
-                       std::int64_t max, const std::string& help);
-/// A real number; NaN and infinity pass here and are refused where their meaning is known.
-CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, const std::string& help);
-/// One of a few words.
-CLI::Option* add_word(CLI::App& app, const std::string& name, std::string& value,
-                      const std::vector<std::string>& known, const std::string& help);
 /// --json FILE.
 void add_json(CLI::App& app, std::string& path);
 /// --threads K: 0 means all.
@@ -38,16 +31,16 @@ int resolved_threads(std::int64_t threads);
 // ---- data
 
 /// Where a generated data set comes from.
-struct ModelOptions {
-  GeneratorOptions generator;
+struct GeneratorFlags {
+  GeneratorOptions options;
   std::int64_t n_samples = 10, n_tokens = 6, dim = 60;
   /// The options as the library takes them.
   GeneratorOptions with_seed(std::uint64_t seed) const;
 };
-/// Options of a data model but for its name and its seed; returns them.
-std::vector<CLI::Option*> add_model_options(CLI::App& app, ModelOptions& model);
-/// --seed S.
-CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const std::string& help);
+/// --generator.
+CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::string& help);
+/// The options of a generator but for its name and its seed; returns them.
+std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags);
 
 struct DataOptions {
   std::string file, decoder;

@@ -1,6 +1,7 @@
 #include "plot_process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <vector>
+
+#include "interrupt.h"
 
 extern char** environ;
 
@@ -58,8 +61,9 @@ std::string draw_plots(const std::string& directory) {
   for (const std::string& python : pythons) {
     const int code = run({python, script, directory});
     if (code == 0) return "";
+    if (interrupted()) return "interrupted";
     if (code != 127 && code != exit_no_matplotlib)
-      return script + " failed with exit code " + std::to_string(code);
+      return fmt::format("{} failed with exit code {}", script, code);
   }
   return "no Python that can import matplotlib (set SOFTSTEP_PYTHON to one, or use --no-plots)";
 }

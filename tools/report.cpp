@@ -1,5 +1,7 @@
 // softstep report: what compare, sweep or reproduce wrote, as one page that needs nothing else.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -74,10 +76,9 @@ Made make_report(const std::string& directory) {
   } else if (!fs::exists(directory + "/summary.json", error)) {
     entries = entries_below(directory);
     if (entries.empty())
-      throw InvalidArgument("DIR",
-                            directory +
-                                " holds neither summary.json nor verdict.json, which compare, sweep and "
-                                "reproduce write");
+      throw InvalidArgument("DIR", directory +
+                                       " holds neither summary.json, which compare and sweep write, nor "
+                                       "verdict.json, which reproduce and fit write");
   }
   if (entries.empty()) {
     made.kind = "comparison";
@@ -112,9 +113,8 @@ int run_report(Options options) {
       json["entries"].push_back({{"name", verdict.name}, {"passed", verdict.passed}});
   }
   write_file(out, page);
-  publish(out + ": " + std::to_string(made.report.n_figures) + " figures, " +
-              std::to_string(made.report.n_tables) + " tables, " +
-              std::to_string((page.size() + 1023) / 1024) + " KiB\n",
+  publish(fmt::format("{}: {} figures, {} tables, {} KiB\n", out, made.report.n_figures, made.report.n_tables,
+                      (page.size() + 1023) / 1024),
           json, options.json);
   return exit_success;
 }
@@ -128,12 +128,12 @@ Command add_report(CLI::App& program) {
   app->add_option("DIR", options->directory, "Directory that compare, sweep or reproduce wrote")
       ->type_name("DIR")
       ->required();
-  app->add_option("--out", options->out, "The page; without it DIR/report.html")->type_name("FILE");
+  add_path(*app, "--out", options->out, "The page; without it DIR/report.html");
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"
-      "  softstep compare --model signal_noise --samples 10 --tokens 6 --dim 60 --steps 10000 --seeds 10 "
-      "--out demo\n"
+      "  softstep compare --generator signal_noise --samples 10 --tokens 6 --dim 60 --steps 10000 \\\n"
+      "      --seeds 10 --out demo\n"
       "  softstep report demo\n"
       "  softstep report demo --out demo.html --json -\n"
       "The page needs no other file and no network; it reads well on a phone and on paper.");

@@ -1,5 +1,7 @@
 // softstep reproduce: the laws of the paper and its neighbours, each with its measurement and verdict.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -11,6 +13,7 @@
 #include "commands.h"
 #include "compare_options.h"
 #include "interrupt.h"
+#include "nearest.h"
 #include "options.h"
 #include "output.h"
 #include "reproduce/publish.h"
@@ -34,12 +37,13 @@ std::vector<const Entry*> chosen(const std::vector<std::string>& names) {
   std::vector<const Entry*> out;
   std::vector<std::string> known;
   for (const Entry& entry : reproduce::catalogue()) known.emplace_back(entry.name);
+  known.emplace_back("all");
   for (const std::string& name : names) {
     const std::size_t before = out.size();
     for (const Entry& entry : reproduce::catalogue())
       if (name == "all" || name == entry.name) out.push_back(&entry);
     if (out.size() == before)
-      throw InvalidArgument("reproduce", "unknown name " + name + " (known: " + join(known) + ", all)");
+      throw InvalidArgument("reproduce", "unknown name " + name + suggestion(name, known));
   }
   return out;
 }
@@ -49,7 +53,7 @@ int list_entries(const std::string& json_path) {
   std::string text;
   for (const Entry& entry : reproduce::catalogue()) {
     json.push_back({{"name", entry.name}, {"title", entry.title}, {"summary", entry.summary}});
-    text += std::string(entry.name) + ": " + entry.title + "\n    " + entry.summary + "\n";
+    text += fmt::format("{}: {}\n    {}\n", entry.name, entry.title, entry.summary);
   }
   publish(text, json, json_path);
   return exit_success;
@@ -82,7 +86,7 @@ int run_reproduce(const Options& options) {
   std::size_t n_bad = 0, n_checks = 0;
   ProgressLine line;
   for (const Entry* entry : entries) {
-    line.show(("reproduce: " + std::string(entry->name)).c_str());
+    line.show(fmt::format("reproduce: {} ({} of {})", entry->name, list.size() + 1, entries.size()));
     const auto start = std::chrono::steady_clock::now();
     Result result;
     try {
@@ -112,11 +116,14 @@ int run_reproduce(const Options& options) {
     text += reproduce::result_text(*entry, result, seconds, options.broken);
   }
   write_file(directory.file("verdict.json"), list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  text += n_bad != 0 ? std::to_string(n_bad) + " of " + std::to_string(n_checks) + " checks went wrong\n"
-          : options.broken
-              ? "all " + std::to_string(n_checks) + " checks fail on the broken systems, as they should\n"
-              : "all " + std::to_string(n_checks) + " checks pass\n";
+  if (n_bad != 0)
+    text += fmt::format("{} of {} checks went wrong\n", n_bad, n_checks);
+  else if (options.broken)
+    text += fmt::format("all {} checks fail on the broken systems, as they should\n", n_checks);
+  else
+    text += fmt::format("all {} checks pass\n", n_checks);
   publish(text, list, options.json);
+  if (interrupted()) return interrupt_exit_code();
   return n_bad == 0 ? exit_success : exit_ending;
 }
 
@@ -128,7 +135,7 @@ Command add_reproduce(CLI::App& program) {
       "reproduce", "Check the laws of the paper and its neighbours: figures, data, and a verdict for each");
   app->add_option("names", options->names, "What to reproduce: names of --list, or all")->type_name("NAME");
   app->add_flag("--list", options->list, "Say what there is and stop");
-  app->add_option("--out", options->out, "Directory for the results: one folder for each")->type_name("DIR");
+  add_path(*app, "--out", options->out, "Directory for the results: one folder for each", "DIR");
   add_threads(*app, options->threads, "Threads");
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   app->add_flag("--broken", options->broken,
@@ -139,8 +146,9 @@ Command add_reproduce(CLI::App& program) {
       "  softstep reproduce --list\n"
       "  softstep reproduce rates --out out\n"
       "  softstep reproduce all --out out\n"
-      "Exit code 1 if a check fails. Plots need a Python with matplotlib.");
-  return {app, [options] { return run_reproduce(*options); }};
+      "Plots need a Python with matplotlib.");
+  return {app, [options] { return run_reproduce(*options); },
+          "a check went the wrong way, or the plots could not be drawn"};
 }
 
 }  // namespace softstep::program

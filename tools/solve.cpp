@@ -1,10 +1,11 @@
 // softstep solve: the max-margin direction of a data set, with its certificate.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -111,8 +112,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
     rows.emplace_back("margin", rounded(result.margin, 10));
     rows.emplace_back("duality gap", rounded(result.duality_gap, 3) + " (relative)");
     rows.emplace_back("KKT residual", rounded(result.kkt_residual, 3));
-    rows.emplace_back("support", std::to_string(result.n_support) + " of " +
-                                     std::to_string(result.n_constraints) + " constraints");
+    rows.emplace_back("support", fmt::format("{} of {} constraints", result.n_support, result.n_constraints));
   }
   rows.emplace_back("sweeps", std::to_string(result.sweeps));
   rows.emplace_back("seconds", rounded(seconds, 4));
@@ -155,7 +155,7 @@ Command add_solve(CLI::App& program) {
   const auto options = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand("solve", "Solve the max-margin problem (W-SVM) of a data set");
   add_data(*app, options->data)->required();
-  app->add_option("--out", options->out, "Write W_mm, tensor `weights` [d,d]")->type_name("FILE");
+  add_path(*app, "--out", options->out, "Write W_mm, tensor `weights` [d,d]");
   options->tolerance_option = add_real(
       *app, "--tolerance", options->tolerance,
       "Relative duality gap and KKT residual to reach; lp and nuclear: the gap alone, 1e-8 unless given");
@@ -164,22 +164,21 @@ Command add_solve(CLI::App& program) {
            "Norm to minimise; lp and nuclear for small problems");
   options->p_option = add_real(*app, "--p", options->p, "p of --norm lp, above 1");
   options->p_option->default_str("");
-  app->add_option("--selected", options->selected,
-                  "Solve for the tokens of this file in place of the optimal ones: tensor `selected` [n], or "
-                  "`weights` [d,d], which select the tokens they attend to")
-      ->type_name("FILE");
+  add_path(*app, "--selected", options->selected,
+           "Solve for the tokens of this file in place of the optimal ones: tensor `selected` [n], or "
+           "`weights` [d,d], which select the tokens they attend to");
   add_whole(*app, "--max-sweeps", options->max_sweeps, 1, 1000000000000, "Give up after this many sweeps");
   add_threads(*app, options->threads, "Threads; the result has the same bits for any number");
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"
       "  softstep solve --data data.safetensors\n"
-      "  softstep solve --data data.safetensors --tolerance 1e-8 --threads 0 --out W.safetensors --json "
-      "solve.json\n"
+      "  softstep solve --data data.safetensors --tolerance 1e-8 --threads 0 --out W.safetensors \\\n"
+      "      --json solve.json\n"
       "  softstep solve --data data.safetensors --norm nuclear --selected trained.safetensors\n"
-      "  softstep solve --data data.safetensors --norm lp --p 1.75 --out W.safetensors\n"
-      "Exit code 1 if the data are not separable or the sweeps ran out.");
-  return {app, [options] { return run_solve(*options); }};
+      "  softstep solve --data data.safetensors --norm lp --p 1.75 --out W.safetensors\n");
+  return {app, [options] { return run_solve(*options); },
+          "the data are not separable, or the sweeps ran out"};
 }
 
 }  // namespace softstep::program

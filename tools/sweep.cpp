@@ -1,5 +1,7 @@
 // softstep sweep: rules times step sizes times seeds, many small runs at once, each on one thread.
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -32,7 +34,8 @@ std::vector<double> read_sizes(const std::string& text) {
     const std::string part = text.substr(begin, end - begin);
     double value = 0.0;
     if (!read_number(part, value) || !(value > 0.0) || !std::isfinite(value))
-      throw InvalidArgument("--step-sizes", "\"" + part + "\" in \"" + text + "\" is not a positive number");
+      throw InvalidArgument("--step-sizes",
+                            fmt::format("\"{}\" in \"{}\" is not a positive number", part, text));
     for (const double other : sizes)
       if (other == value) throw InvalidArgument("--step-sizes", part + " is there twice");
     sizes.push_back(value);
@@ -71,6 +74,7 @@ int run_sweep_command(const Options& options) {
       with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
   check_rules(rules);
   CompareSettings settings = options.settings(rules);
+  settings.command = "sweep";
   settings.run.trace_rows_per_decade = 0;  // no trace is written, and of many runs it would fill the memory
   OutputDirectory directory(options.out);
   const CompareResult result = run_into(options, settings, directory, {"sweep.csv", "summary.json"});
@@ -103,10 +107,11 @@ Command add_sweep(CLI::App& program) {
       ->default_str(options->step_sizes);
   app->footer(
       "Examples:\n"
-      "  softstep sweep --model signal_noise --step-sizes 0.1,1,10 --steps 2000 --seeds 10 --out steps\n"
+      "  softstep sweep --generator signal_noise --step-sizes 0.1,1,10 --steps 2000 --seeds 10 --out steps\n"
       "  softstep sweep --data data.safetensors --rules \"gd;ngd:schedule-power=0.5\" --out mine\n"
-      "Writes summary.json and sweep.csv, a row per run. Runs that end early count as runs: see the column "
-      "status.");
+      "Writes summary.json, and sweep.csv with one row per run. A run that ends early counts as a run: the "
+      "column\n"
+      "`status` says how it ended.");
   return {app, [options] { return run_sweep_command(*options); }};
 }
 

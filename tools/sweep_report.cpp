@@ -1,5 +1,7 @@
 // What `sweep` reports beside what `compare` does.
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -33,9 +35,9 @@ std::string sweep_rows(const CompareSettings& settings, const CompareResult& res
     for (const CompareSeed& seed : result.seeds) {
       const CompareRun& run = seed.runs[r];
       const TraceRecord& last = run.summary.last;
-      text += csv_field(rule_label(settings.rules[r])) + "," + shortest(step_size_of(settings.rules[r])) +
-              "," + std::to_string(seed.seed) + "," + to_string(run.summary.status) + "," +
-              std::to_string(run.summary.steps);
+      text += fmt::format("{},{},{},{},{}", csv_field(rule_label(settings.rules[r])),
+                          shortest(step_size_of(settings.rules[r])), seed.seed, to_string(run.summary.status),
+                          run.summary.steps);
       for (const double value : {run.summary.seconds, last.log10_gap, last.weight_norm, last.one_minus_cos,
                                  last.log10_one_minus_optimal_attention, run.margin})
         text += "," + shortest(value);
@@ -74,12 +76,13 @@ std::string sweep_best_text(const Json& best) {
   std::string text =
       "\nBest of each rule (fewest steps, median, to the smallest level of 1-cos reached in most seeds):\n";
   for (const Json& row : best) {
-    text += "  " + row["rule"].get<std::string>() + ": ";
+    const std::string rule = row["rule"].get<std::string>();
     if (row["label"].is_null())
-      text += "none reached 1-cos = " + rounded(thresholds[0], 1) + "\n";
+      text += fmt::format("  {}: none reached 1-cos = {}\n", rule, rounded(thresholds[0], 1));
     else
-      text += row["label"].get<std::string>() + ", " + rounded(row["steps"].get<double>(), 6) + " steps to " +
-              rounded(row["one_minus_cos"].get<double>(), 1) + "\n";
+      text +=
+          fmt::format("  {}: {}, {} steps to {}\n", rule, row["label"].get<std::string>(),
+                      rounded(row["steps"].get<double>(), 6), rounded(row["one_minus_cos"].get<double>(), 1));
   }
   return text;
 }

@@ -15,6 +15,7 @@
 #include "run_report.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
+#include "trace_rows.h"
 #include "train_options.h"
 
 namespace softstep::program {
@@ -99,9 +100,9 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
   trainer.references = {reference.weights};
   trainer.stop_one_minus_cos = reference.weights.empty() ? 0.0 : options.stop_one_minus_cos;
   TrainProgress progress(state.step, trainer.n_steps);
-  std::string trace = std::string(trace_columns) + "\n";
+  TraceRows trace(options.trace, trace_columns);
   trainer.trace = [&](const TraceRecord& record) {
-    trace += trace_row(record) + "\n";
+    trace.add(trace_row(record));
     return progress.at_row(record);
   };
   trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
@@ -112,7 +113,7 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
   const TokenScores& scores = model.token_scores();
   const double margin = normalized_margin(data.view(), scores, weights.data());
   const bool wide = sizeof(T) == sizeof(double) || state.has_masters();
-  if (!options.trace.empty()) write_file(options.trace, trace);
+  trace.write();
   if (!options.out.empty()) save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32);
   if (!options.save_state.empty()) save_state(options.save_state, model, state, trainer);
 
@@ -154,7 +155,7 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
       {"margin of W", rounded(margin, 6)},
       {"optimal attention", "at least " + rounded(last.min_optimal_attention, 6) + ", log10(1 - it) " +
                                 rounded(last.log10_one_minus_optimal_attention, 6)}};
-  publish(listing(rows), json, options.json);
+  publish(TraceRows::is_printed(options.trace) ? "" : listing(rows), json, options.json);
 
   for (const std::string& text : reference.notes) note(text);
   if (!scores.not_unique.empty())
@@ -172,8 +173,6 @@ int run_train(const Options& options) {
   const Init init = parse_init(options.run.init);
   if (options.seed->count() != 0 && init.kind != Init::Kind::normal && options.model.batch_size == 0)
     throw InvalidArgument("--seed", "only goes with --init normal:STD or --batch-size");
-  if (!(options.stop_one_minus_cos >= 0.0 && options.stop_one_minus_cos <= 2.0))
-    throw InvalidArgument("--stop-one-minus-cos", shortest(options.stop_one_minus_cos) + " (need 0 to 2)");
   if (options.stop_one_minus_cos > 0.0 && options.reference == "none")
     throw InvalidArgument("--stop-one-minus-cos", "needs a reference, and --reference is none");
   options.model.check();
@@ -184,7 +183,9 @@ int run_train(const Options& options) {
   outputs.add_input("--init", init.file);
   if (options.reference != "solve" && options.reference != "none")
     outputs.add_input("--reference", options.reference);
-  outputs.add("--trace", options.trace);
+  if (TraceRows::is_printed(options.trace) && options.json == "-")
+    throw InvalidArgument("--trace", "- does not go with --json -: only one of the two can be printed");
+  if (!TraceRows::is_printed(options.trace)) outputs.add("--trace", options.trace);
   outputs.add("--out", options.out);
   // A state may be continued in place.
   outputs.add("--save-state", options.save_state);
@@ -207,22 +208,19 @@ Command add_train(CLI::App& program) {
   add_model_flags(*app, options->model);
   options->init = app->get_option("--init");
   options->master = app->get_option("--master");
-  options->seed = add_seed(*app, options->run.seed, "Seed of --init normal:STD");
+  options->seed = add_seed(*app, options->run.seed, "Seed of --init normal:STD and of --batch-size");
   app->add_option("--reference", options->reference,
                   "Direction to compare with: the max-margin solution, none, or a weights file")
       ->type_name("solve|none|FILE")
       ->default_str(options->reference);
-  add_real(*app, "--stop-one-minus-cos", options->stop_one_minus_cos,
+  add_real(*app, "--stop-one-minus-cos", options->stop_one_minus_cos, 0.0, 2.0,
            "Stop (status converged) when 1 - cos falls to this; 0: never");
   add_threads(*app, options->threads, "Threads; the run has the same bits for any number");
-  app->add_option("--trace", options->trace, "Write the trace as CSV")->type_name("FILE");
-  app->add_option("--out", options->out, "Write the final weights, tensor `weights` [d,d]")
-      ->type_name("FILE");
-  app->add_option("--save-state", options->save_state, "Write the final state, to go on from with --resume")
-      ->type_name("FILE");
-  app->add_option("--resume", options->resume,
-                  "Go on from a saved state (same rule, precision and data) for --steps further steps")
-      ->type_name("FILE");
+  add_path(*app, "--trace", options->trace, "Write the trace to FILE as CSV; - prints it instead of text");
+  add_path(*app, "--out", options->out, "Write the final weights, tensor `weights` [d,d]");
+  add_path(*app, "--save-state", options->save_state, "Write the final state, to go on from with --resume");
+  add_path(*app, "--resume", options->resume,
+           "Go on from a saved state (same rule, precision and data) for --steps further steps");
   add_json(*app, options->json);
   app->footer(
       "Step rules:\n" + rule_table() +
@@ -234,13 +232,11 @@ Command add_train(CLI::App& program) {
       "  softstep train --data data.safetensors --rule gd:step-size=20 --init normal:0.1 --seed 3 --json -\n"
       "  softstep train --data data.safetensors --rule ngd --steps 1000 --save-state S.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --steps 9000 --resume S.safetensors\n"
-      "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 --trace "
-      "joint.csv\n"
+      "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 \\\n"
+      "      --trace joint.csv\n"
       "  softstep train --data data.safetensors --factored 4 --init normal:0.1 --rule ngd --steps 1e4\n"
-      "Ctrl-C ends a run early: status interrupted, everything that was asked for is written. Exit code 1 "
-      "for "
-      "not_finite and gap_not_positive.");
-  return {app, [options] { return run_train(*options); }};
+      "Ctrl-C ends a run early: its status is interrupted, and everything that was asked for is written.");
+  return {app, [options] { return run_train(*options); }, "the run ended as not_finite or gap_not_positive"};
 }
 
 }  // namespace softstep::program

@@ -1,4 +1,6 @@
-// softstep train --joint, --factored, --prompt, --model-kind, --batch-size: models of several trained blocks.
+// softstep train --joint, --factored, --prompt, --model, --batch-size: models of several trained blocks.
+
+#include <fmt/format.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -11,6 +13,7 @@
 #include "output.h"
 #include "run_report.h"
 #include "softstep/error.h"
+#include "trace_rows.h"
 #include "train_options.h"
 
 namespace softstep::program {
@@ -86,8 +89,9 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   trainer.normalization = parse_normalization(options.model.normalization);
   trainer.batch_size = static_cast<std::size_t>(options.model.batch_size);
   if (trainer.batch_size > data.view().n_samples)
-    throw InvalidArgument("--batch-size", std::to_string(trainer.batch_size) + " (the data have " +
-                                              std::to_string(data.view().n_samples) + " samples)");
+    throw InvalidArgument("--batch-size",
+                          fmt::format("{} (need a whole number from 1 to {}, the samples of the data)",
+                                      trainer.batch_size, data.view().n_samples));
   trainer.batch_seed = options.run.seed;
   trainer.n_steps = options.run.n_steps;
   trainer.master_weights = options.run.master_weights();
@@ -109,15 +113,15 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   const bool has_direction = !trainer.references.empty() && !trainer.references[0].empty();
   trainer.stop_one_minus_cos = has_direction ? options.stop_one_minus_cos : 0.0;
   TrainProgress progress(state.step, trainer.n_steps);
-  std::string trace = std::string(trace_columns) + more_columns(model->observables()) + "\n";
+  TraceRows trace(options.trace, trace_columns + more_columns(model->observables()));
   trainer.trace = [&](const TraceRecord& record) {
-    trace += trace_row(record) + more_cells(record) + "\n";
+    trace.add(trace_row(record) + more_cells(record));
     return progress.at_row(record);
   };
   trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
   const TrainSummary summary = train(*model, state, trainer);
   progress.clear();
-  if (!options.trace.empty()) write_file(options.trace, trace);
+  trace.write();
   if (!options.out.empty()) save_observables(options.out, *model, state);
   if (!options.save_state.empty()) save_state(options.save_state, *model, state, trainer);
 
@@ -167,7 +171,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
     rows.push_back({"norm of " + name, rounded(last.others[k - 1].norm, 6)});
     rows.push_back({"1 - cos of " + name, rounded(last.others[k - 1].one_minus_cos, 4)});
   }
-  publish(listing(rows), json, options.json);
+  publish(TraceRows::is_printed(options.trace) ? "" : listing(rows), json, options.json);
   for (const std::string& text : references.notes) note(text);
   if (summary.status == TrainStatus::stationary && summary.steps == 0)
     note("the start is a stationary point: nothing moves from there");

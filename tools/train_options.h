@@ -2,8 +2,9 @@
 
 // What both kinds of `softstep train` share: the attention layer with its forms, and models of several blocks.
 
+#include <fmt/format.h>
+
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -38,14 +39,11 @@ class TrainProgress {
   }
   bool at_step(std::int64_t step) {
     if (line_.active()) {
-      char text[120];
-      const auto done = step - first_;
-      const int n = std::snprintf(text, sizeof text, "train: step %lld of %lld (%.0f %%)",
-                                  static_cast<long long>(done), static_cast<long long>(n_steps_),
-                                  100.0 * static_cast<double>(done) / static_cast<double>(n_steps_));
-      if (!std::isnan(one_minus_cos_))
-        std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), ", 1 - cos %.2e", one_minus_cos_);
-      line_.show(text);
+      const std::int64_t done = step - first_;
+      line_.show(
+          fmt::format("train: step {} of {} ({:.0f} %){}", done, n_steps_,
+                      100.0 * static_cast<double>(done) / static_cast<double>(n_steps_),
+                      std::isnan(one_minus_cos_) ? "" : fmt::format(", 1 - cos {:.2e}", one_minus_cos_)));
     }
     return !interrupted();
   }

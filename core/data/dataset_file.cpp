@@ -6,9 +6,9 @@
 #include <limits>
 #include <type_traits>
 
-#include "core/data/atomic_file.h"
 #include "core/data/safetensors.h"
 #include "core/data/text.h"
+#include "softstep/files.h"
 
 namespace softstep {
 namespace {
@@ -51,7 +51,7 @@ bool aligned(const TensorEntry& tensor) {
 template <class T>
 const T* floats(const std::string& path, const TensorEntry& tensor, std::vector<T>& owned) {
   if (!data::is_float(tensor.dtype))
-    refuse(path, tensor, "has dtype " + tensor.dtype + " (need F64, F32, F16 or BF16)");
+    refuse(path, tensor, "has dtype " + name_text(tensor.dtype) + " (need F64, F32, F16 or BF16)");
   if (tensor.dtype == (sizeof(T) == 4 ? "F32" : "F64") && aligned<T>(tensor))
     return reinterpret_cast<const T*>(tensor.bytes);
   owned = data::decode<T>(path, tensor);
@@ -98,7 +98,7 @@ const std::int64_t* indices(const std::string& path, const TensorEntry& tensor,
         refuse(path, tensor, "entry " + std::to_string(k) + ": " + std::to_string(value) + " is too large");
     owned.push_back(static_cast<std::int64_t>(value));
   });
-  if (!known) refuse(path, tensor, "has dtype " + tensor.dtype + " (need an integer type)");
+  if (!known) refuse(path, tensor, "has dtype " + name_text(tensor.dtype) + " (need an integer type)");
   return owned.data();
 }
 
@@ -120,7 +120,9 @@ const std::int8_t* labels(const std::string& path, const TensorEntry& tensor,
     const bool negative = std::is_signed_v<decltype(value)> && value == static_cast<decltype(value)>(-1);
     keep(k, value == 1, negative, std::to_string(value));
   });
-  if (!known) refuse(path, tensor, "has dtype " + tensor.dtype + " (need an integer or floating-point type)");
+  if (!known)
+    refuse(path, tensor,
+           "has dtype " + name_text(tensor.dtype) + " (need an integer or floating-point type)");
   return owned.data();
 }
 
@@ -158,7 +160,7 @@ template <class T>
 data::TensorToWrite rows(const std::string& path, const char* name, std::vector<std::size_t> shape,
                          StoredType type, std::size_t n_rows, std::function<const T*(std::size_t)> row) {
   const std::size_t dim = shape.back();
-  return {name, data::dtype_of(type), std::move(shape), [=, &path](data::AtomicFile& file) {
+  return {name, data::dtype_of(type), std::move(shape), [=, &path](OutputFile& file) {
             const bool as_stored = type == (sizeof(T) == 4 ? StoredType::f32 : StoredType::f64);
             for (std::size_t r = 0; r < n_rows; ++r) {
               const T* x = row(r);
@@ -174,10 +176,7 @@ data::TensorToWrite rows(const std::string& path, const char* name, std::vector<
 template <class Integer>
 data::TensorToWrite integers(const char* name, std::vector<Integer> values) {
   const std::size_t size = values.size();
-  return {name,
-          sizeof(Integer) == 1 ? "I8" : "I64",
-          {size},
-          [values = std::move(values)](data::AtomicFile& file) {
+  return {name, sizeof(Integer) == 1 ? "I8" : "I64", {size}, [values = std::move(values)](OutputFile& file) {
             file.write(values.data(), values.size() * sizeof(Integer));
           }};
 }
@@ -188,7 +187,7 @@ StoredType stored_type(const std::string& path) {
   const TensorFile file = data::open_tensor_file(path);
   const TensorEntry& tokens = required(path, file, "tokens");
   if (!data::is_float(tokens.dtype))
-    refuse(path, tokens, "has dtype " + tokens.dtype + " (need F64, F32, F16 or BF16)");
+    refuse(path, tokens, "has dtype " + name_text(tokens.dtype) + " (need F64, F32, F16 or BF16)");
   return data::stored_type_of(tokens.dtype);
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/random_stream.h"
+#include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/next_token.h"
 
@@ -28,7 +29,7 @@ void require_weights(const char* name, const std::vector<double>& values) {
   for (std::size_t k = 0; k < values.size(); ++k) {
     sum += values[k];
     if (!(values[k] > 0.0) || !std::isfinite(sum))
-      throw InvalidArgument(name, "entry " + std::to_string(k) + " is " + std::to_string(values[k]) +
+      throw InvalidArgument(name, "entry " + std::to_string(k) + " is " + data::number_text(values[k]) +
                                       " (need positive numbers of a finite sum)");
   }
 }

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <type_traits>
 
-#include "core/data/atomic_file.h"
 #include "core/data/half.h"
 #include "core/data/safetensors.h"
 #include "core/data/text.h"
+#include "softstep/files.h"
 
 namespace softstep {
 
@@ -22,14 +22,16 @@ StoredType parse_stored_type(const std::string& name) {
 namespace data {
 namespace {
 
+// The types of the format. Most are never read here; with the size of each the header can be checked.
 struct DtypeRow {
   const char* name;
-  std::size_t size;
+  std::size_t bits;
 };
-constexpr DtypeRow dtypes[] = {{"BOOL", 1},    {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1},
-                               {"F8_E8M0", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},     {"BF16", 2},
-                               {"I32", 4},     {"U32", 4}, {"F32", 4}, {"F64", 8},     {"I64", 8},
-                               {"U64", 8},     {"C64", 8}};
+constexpr DtypeRow dtypes[] = {
+    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"BOOL", 8},        {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"F64", 64},    {"I64", 64},    {"U64", 64},    {"C64", 64}};
 
 template <class Stored, class T, class Value>
 std::vector<T> decode_each(const std::string& path, const TensorEntry& tensor, Value value_of) {
@@ -56,9 +58,9 @@ bool encode(double value, StoredType type, std::uint16_t& bits) {
 
 }  // namespace
 
-std::size_t dtype_size(const std::string& dtype) {
+std::size_t dtype_bits(const std::string& dtype) {
   for (const DtypeRow& row : dtypes)
-    if (dtype == row.name) return row.size;
+    if (dtype == row.name) return row.bits;
   return 0;
 }
 
@@ -86,7 +88,7 @@ StoredType stored_type_of(const std::string& float_dtype) {
   return float_dtype == "F16" ? StoredType::f16 : StoredType::bf16;
 }
 
-void write_number(AtomicFile& file, const std::string& path, const std::string& tensor, double value,
+void write_number(OutputFile& file, const std::string& path, const std::string& tensor, double value,
                   StoredType type) {
   bool fits = true;
   if (type == StoredType::f64) {

@@ -16,6 +16,10 @@
 #include "core/data/mapped_file.h"
 #include "softstep/dataset.h"
 
+namespace softstep {
+class OutputFile;
+}
+
 namespace softstep::data {
 
 static_assert(std::endian::native == std::endian::little,
@@ -24,7 +28,7 @@ static_assert(std::endian::native == std::endian::little,
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 struct TensorEntry {
-  std::string name, dtype;
+  std::string name, dtype;  ///< the type may be one that nothing here reads
   std::vector<std::size_t> shape;
   std::size_t count = 0;                 ///< product of shape
   const unsigned char* bytes = nullptr;  ///< in the mapped file; any alignment
@@ -40,8 +44,8 @@ struct TensorFile {
 /// "`labels`, `tokens`": what a file has, for messages.
 std::string names_of(const TensorFile& file);
 
-/// Bytes per element of a type the format knows, 0 for any other name.
-std::size_t dtype_size(const std::string& dtype);
+/// Bits per element of a type the format knows, 0 for any other name.
+std::size_t dtype_bits(const std::string& dtype);
 /// F64, F32, F16 or BF16.
 bool is_float(const std::string& dtype);
 const char* dtype_of(StoredType type);
@@ -50,11 +54,10 @@ StoredType stored_type_of(const std::string& float_dtype);
 /// Maps a file and checks its header completely. Throws InvalidArgument(path, ...).
 TensorFile open_tensor_file(const std::string& path);
 
-class AtomicFile;
 struct TensorToWrite {
   std::string name, dtype;
   std::vector<std::size_t> shape;
-  std::function<void(AtomicFile&)> write;  ///< writes exactly product(shape) elements
+  std::function<void(OutputFile&)> write;  ///< writes exactly product(shape) elements
 };
 
 /// Writes a file: same tensors and metadata, same bytes. Tensors come widest type first, then by name, and
@@ -64,7 +67,7 @@ void write_tensor_file(const std::string& path, std::vector<TensorToWrite> tenso
 
 /// Writes one number rounded to the type. A finite value that becomes infinite is an InvalidArgument(path,
 /// ...) naming the tensor and the value.
-void write_number(AtomicFile& file, const std::string& path, const std::string& tensor, double value,
+void write_number(OutputFile& file, const std::string& path, const std::string& tensor, double value,
                   StoredType type);
 
 /// The numbers of a floating-point tensor: exact, but for F64 read as float, which rounds to nearest; a

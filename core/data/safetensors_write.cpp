@@ -2,10 +2,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/data/atomic_file.h"
 #include "core/data/checked_size.h"
 #include "core/data/safetensors.h"
 #include "core/data/text.h"
+#include "softstep/files.h"
 
 namespace softstep::data {
 namespace {
@@ -20,7 +20,7 @@ std::string json_text(const std::string& path, const std::string& text) {
 }
 
 std::size_t byte_count(const std::string& path, const TensorToWrite& tensor) {
-  std::size_t bytes = dtype_size(tensor.dtype);
+  std::size_t bytes = dtype_bits(tensor.dtype) / 8;
   for (const std::size_t n : tensor.shape)
     if (!multiply(bytes, n, max_bytes, bytes))
       throw InvalidArgument(
@@ -68,11 +68,11 @@ std::string header_text(const std::string& path, const std::vector<TensorToWrite
 void write_tensor_file(const std::string& path, std::vector<TensorToWrite> tensors,
                        const Metadata& metadata) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
-    const std::size_t width_a = dtype_size(a.dtype), width_b = dtype_size(b.dtype);
+    const std::size_t width_a = dtype_bits(a.dtype), width_b = dtype_bits(b.dtype);
     return width_a != width_b ? width_a > width_b : a.name < b.name;
   });
   const std::string header = header_text(path, tensors, metadata);
-  AtomicFile file(path);
+  OutputFile file(path);
   file.write_value(static_cast<std::uint64_t>(header.size()));
   file.write(header.data(), header.size());
   for (const TensorToWrite& tensor : tensors) tensor.write(file);

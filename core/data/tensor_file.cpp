@@ -2,10 +2,10 @@
 
 #include <cmath>
 
-#include "core/data/atomic_file.h"
 #include "core/data/checked_size.h"
 #include "core/data/safetensors.h"
 #include "core/data/text.h"
+#include "softstep/files.h"
 
 namespace softstep {
 
@@ -26,7 +26,7 @@ void save_tensors(const std::string& path, const std::vector<NamedTensor>& tenso
                                       std::to_string(size) + " for shape " + data::shape_text(tensor.shape) +
                                       ")");
     out.push_back(
-        {tensor.name, data::dtype_of(tensor.type), tensor.shape, [&path, &tensor](data::AtomicFile& file) {
+        {tensor.name, data::dtype_of(tensor.type), tensor.shape, [&path, &tensor](OutputFile& file) {
            for (const double x : tensor.values) data::write_number(file, path, tensor.name, x, tensor.type);
          }});
   }
@@ -51,8 +51,8 @@ std::vector<double> load_weights(const std::string& path, std::size_t dim) {
   if (weights == nullptr)
     throw InvalidArgument(path, "has no tensor `weights` (it has: " + data::names_of(file) + ")");
   if (!data::is_float(weights->dtype))
-    throw InvalidArgument(path,
-                          "tensor `weights` has dtype " + weights->dtype + " (need F64, F32, F16 or BF16)");
+    throw InvalidArgument(
+        path, "tensor `weights` has dtype " + name_text(weights->dtype) + " (need F64, F32, F16 or BF16)");
   const std::vector<std::size_t> shape = {dim, dim};
   if (weights->shape != shape)
     throw InvalidArgument(path, "tensor `weights` has shape " + data::shape_text(weights->shape) + " (need " +
@@ -72,7 +72,7 @@ void save_weights(const std::string& path, const std::vector<double>& weights, s
   if (!data::multiply(dim, dim, data::max_bytes, size) || size != weights.size())
     throw InvalidArgument("weights", std::to_string(weights.size()) +
                                          " entries (need dim * dim, dim = " + std::to_string(dim) + ")");
-  data::TensorToWrite tensor{"weights", data::dtype_of(type), {dim, dim}, [&](data::AtomicFile& file) {
+  data::TensorToWrite tensor{"weights", data::dtype_of(type), {dim, dim}, [&](OutputFile& file) {
                                for (const double x : weights)
                                  data::write_number(file, path, "weights", x, type);
                              }};

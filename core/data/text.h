@@ -1,43 +1,44 @@
 #pragma once
 
-// How numbers and names of tensors are written in messages: one line, whatever the file holds.
+// Numbers, names and sizes as text: the same in every locale, and in messages one short line whatever a file holds.
+// (printf and std::to_string(double) write the decimal point of the process's locale.)
 
 #include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace softstep::data {
 
-inline std::string number_text(double x) {
+/// `digits` significant digits, as printf's %.*g writes them in the locale "C"; "nan", "inf", "-inf".
+inline std::string number_text(double x, int digits = 9) {
   if (std::isnan(x)) return "nan";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.9g", x);
-  return text;
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof text, x, std::chars_format::general, digits).ptr;
+  return std::string(text, end);
 }
 
-/// The shortest text that reads back as the same number.
-inline std::string exact_text(double x) {
-  char text[40];
-  const auto end = std::to_chars(text, text + sizeof text, x).ptr;
-  return {text, end};
+/// Enough digits to read the same number back (at most 17).
+inline std::string exact_text(double x) { return number_text(x, 17); }
+
+/// Reads the whole text as a number. False, and `value` as it was, if it is none or out of range.
+template <class Number>
+bool read_number(std::string_view text, Number& value) {
+  Number read{};
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, read);
+  if (result.ec != std::errc() || result.ptr != end) return false;
+  value = read;
+  return true;
 }
 
-/// A name in backticks, control characters replaced and long names shortened.
-inline std::string name_text(const std::string& name) {
-  constexpr std::size_t longest = 80;
-  std::string out = "`";
-  for (const char c : name.substr(0, longest))
-    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out + (name.size() > longest ? "...`" : "`");
-}
+/// Text from outside in backticks: control characters and the marks that turn the direction of writing become ?, and
+/// long text is cut, not within a character of UTF-8.
+std::string name_text(std::string_view name);
 
-inline std::string shape_text(const std::vector<std::size_t>& shape) {
-  std::string out = "[";
-  for (std::size_t k = 0; k < shape.size(); ++k) out += (k ? ", " : "") + std::to_string(shape[k]);
-  return out + "]";
-}
+/// "[2, 3]"; of many dimensions the first ones.
+std::string shape_text(const std::vector<std::size_t>& shape);
 
 }  // namespace softstep::data

@@ -18,7 +18,7 @@ struct AliG {
   };
   static constexpr const char* formula = "W -= min((L-L*)/(|G|^2 + delta), cap) G, L and G of a mini-batch";
   static constexpr const char* source = "Berrada, Zisserman, Kumar 2020, ALI-G";
-  static constexpr const char* note = "the source measures the loss from zero: --lstar zero";
+  static constexpr const char* note = "the source measures the loss from zero: optimal_loss zero";
   static std::vector<Field<Settings>> fields() {
     return {{"cap", &Settings::cap, Range::positive, true, "largest coefficient of G; inf: none"},
             {"delta", &Settings::delta, Range::non_negative, false, "added to |G|^2"}};

@@ -25,7 +25,7 @@ struct MomentumModel {
       "W -= min(max(f + <d,W> - m, 0)/|d|^2, cap) d; d, f, m means of G, L-L*, <G,W>";
   static constexpr const char* source = "Schaipp et al. 2024, MoMo";
   static constexpr const char* note =
-      "the source measures the loss from a lower bound: --lstar zero, or the optimum if known";
+      "the source measures the loss from a lower bound: optimal_loss zero, or the optimum if known";
   static std::vector<Field<Settings>> fields() {
     return {{"beta", &Settings::beta, Range::fraction, false, "what stays of the means"},
             {"cap", &Settings::cap, Range::positive, true, "largest coefficient of G; inf: none"}};

@@ -4,11 +4,11 @@
 // prose and its check. Names, defaults and messages on every face of the library come from this table.
 
 #include <cmath>
-#include <cstdio>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/step_rules.h"
 
@@ -57,12 +57,6 @@ struct Field {
   const char* help;
 };
 
-inline std::string number_text(double x) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", x);
-  return text;
-}
-
 /// Fills the settings from options by name. Throws InvalidArgument naming the option and its value.
 template <class Settings>
 Settings read_settings(const std::string& rule, const std::vector<Field<Settings>>& fields,
@@ -79,7 +73,7 @@ Settings read_settings(const std::string& rule, const std::vector<Field<Settings
       throw InvalidArgument(name, "rule " + rule + " has no such option (its options: " +
                                       (known.empty() ? "none" : known) + ")");
     if (!is_in(found->range, value) || (!found->may_be_infinite && !std::isfinite(value)))
-      throw InvalidArgument(name, number_text(value) + " (rule " + rule + " needs a " +
+      throw InvalidArgument(name, data::number_text(value) + " (rule " + rule + " needs a " +
                                       (found->may_be_infinite ? "" : "finite ") + to_string(found->range) +
                                       ")");
     if constexpr (!std::is_empty_v<Settings>) settings.*(found->value) = value;

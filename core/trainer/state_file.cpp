@@ -4,7 +4,6 @@
 // `checksum`, a digest of all the rest.
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -81,11 +80,8 @@ template <class Number>
 Number parse(const std::string& path, const Metadata& metadata, const std::string& key, double largest) {
   const std::string& text = value_of(path, metadata, key);
   Number value{};
-  const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
-  if (result.ec != std::errc() || result.ptr != end || !(value >= Number{}) ||
-      !(static_cast<double>(value) <= largest))
-    throw InvalidArgument(path, "metadata `" + key + "` is \"" + text + "\" (need a number from 0 to " +
+  if (!data::read_number(text, value) || !(value >= Number{}) || !(static_cast<double>(value) <= largest))
+    throw InvalidArgument(path, "metadata `" + key + "` is " + data::name_text(text) + " (need a number from 0 to " +
                                     data::number_text(largest) + ")");
   return value;
 }
@@ -239,7 +235,8 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
   const bool intact = value_of(path, metadata, "checksum") == checksum(loaded, metadata);
   for (const auto& [key, wanted] : shared_metadata(model, options))
     if (const std::string& found = value_of(path, metadata, key); found != wanted)
-      throw InvalidArgument(path, "was saved with " + key + " " + found + " and cannot go on with " + wanted);
+      throw InvalidArgument(path, "was saved with " + key + " " + data::name_text(found) +
+                                      " and cannot go on with " + data::name_text(wanted));
   Tensors tensors(path, std::move(loaded));
   TrainState<T> state;
   // Every whole number up to 2^53 is one of double too.

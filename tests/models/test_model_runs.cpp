@@ -156,8 +156,8 @@ TEST_CASE("models and their trainer refuse what does not fit, by name", "[models
   for (const OptimalLoss mode : {OptimalLoss::optimal, OptimalLoss::selected}) {
     AttentionModelOptions options = joint_options();
     options.objective.optimal_loss = mode;
-    refuse("lstar", [&] { make_attention_model(data.view(), options); });
-    refuse("lstar", [&] { make_logistic_model(data.view(), options.objective); });
+    refuse("optimal_loss", [&] { make_attention_model(data.view(), options); });
+    refuse("optimal_loss", [&] { make_logistic_model(data.view(), options.objective); });
   }
   AttentionModelOptions no_decoder;
   BatchView<double> undecided = data.view();

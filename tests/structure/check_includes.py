@@ -23,6 +23,7 @@ KINDS = [  # first match wins
     ("json", r"nlohmann/"),
     ("boost", r"boost/"),
     ("cli", r"CLI/"),
+    ("fmt", r"fmt/"),
     ("catch", r"catch2/"),
     ("benchmark", r"benchmark/benchmark\.h$"),
     ("public", r"softstep/"),
@@ -66,7 +67,7 @@ ROOMS = [
     (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
     (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
     (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "own"}),
-    (r"tools/.*", STD | {"public", "cli", "json", "own"}),
+    (r"tools/.*", STD | {"public", "cli", "fmt", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
     (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
@@ -111,6 +112,7 @@ PLANTED = [
     ("core/objective/planted.h", "#include <Eigen/Core>\n"),
     ("core/linalg/planted.h", "#include <Eigen/Core>\n"),
     ("core/threads/planted.h", '#include "core/objective/loss.h"\n'),
+    ("core/objective/planted.cpp", "#include <fmt/format.h>\n"),
     ("tools/planted.cpp", '#include "core/linalg/svd.h"\n'),
     ("tests/simd/planted.cpp", '#include "core/objective/loss.h"\n'),
     ("tools/planted.cpp", '#include "simd/dispatch.h"\n'),

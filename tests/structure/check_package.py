@@ -28,7 +28,7 @@ import check_exports  # noqa: E402
 import compilation  # noqa: E402
 
 # What a user of the library alone need not have.
-NOT_NEEDED = ["Catch2", "CLI11", "Boost", "benchmark", "Python3"]
+NOT_NEEDED = ["Catch2", "CLI11", "fmt", "Boost", "benchmark", "Python3"]
 
 
 def run(*command, **options):

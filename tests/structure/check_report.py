@@ -27,9 +27,9 @@ MEASURE = """(() => {
   const box = element => { const r = element.getBoundingClientRect(); return [r.left, r.right, r.width, r.height]; };
   const shown = element => element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true});
   const figures = [...document.querySelectorAll('figure')].map(figure => {
-    const svg = figure.querySelector('svg');
-    return svg && {box: box(svg), shown: shown(svg), label: svg.getAttribute('aria-label') || '',
-                   drawn: svg.querySelector('path, rect, line') ? svg.getBBox().width > 0 : false};
+    const picture = figure.querySelector('img');
+    return picture && {box: box(picture), shown: shown(picture), label: picture.alt,
+                       drawn: picture.complete && picture.naturalWidth > 0};
   });
   const tables = [...document.querySelectorAll('table')].map(table => ({
     box: box(table.parentElement), inner: box(table), shown: shown(table),
@@ -128,11 +128,13 @@ def make_pages(program, place):
     run("compare", "--samples", "4", "--tokens", "3", "--dim", "12", "--steps", "300", "--seeds", "3", "--rules",
         "gd:step-size=20;ngd:schedule-power=0.5,step-size=1;polyak", "--out", "comparison")
     run("sweep", "--samples", "4", "--tokens", "3", "--dim", "12", "--steps", "100", "--seeds", "2", "--out", "sweep")
-    for name, passed in (("rates", True), ("joint", False)):
+    for name, passed in (("rates", True), ("joint", False)):  # the first with a picture that acts
         folder = place / "reproduction" / name
         folder.mkdir(parents=True)
         for plot in PLOTS:
             shutil.copy(place / "comparison" / (plot + ".svg"), folder)
+        if passed:
+            (folder / (PLOTS[0] + ".svg")).write_text(ACTING)
         (folder / "verdict.json").write_text(json.dumps(verdict(name, passed)))
     (place / "reproduction" / "verdict.json").write_text(json.dumps(["rates", "joint"]))
     pages = [("comparison", 4), ("sweep", 0), ("reproduction", 8)]
@@ -140,6 +142,14 @@ def make_pages(program, place):
         run("report", name, "--out", name + ".html")
     return [(place / (name + ".html"), n_figures) for name, n_figures in pages]
 
+
+# A picture that does all that a picture must not do in a report.
+ACTING = """<svg xmlns="http://www.w3.org/2000/svg" width="300" height="250" onload="console.log('loaded')">
+<script>console.log('a script of a picture')</script><style>@import url(elsewhere.css); svg { fill: url(elsewhere.svg#a) }</style>
+<image href="elsewhere.png" width="10" height="10"/><use href="elsewhere.svg#a"/><rect width="300" height="250"/>
+<foreignObject width="9" height="9"><img xmlns="http://www.w3.org/1999/xhtml" src="elsewhere.png" onerror="console.log('x')"/>
+</foreignObject></svg>
+"""
 
 # A page with one of these changes must not pass.
 PLANTED = [
@@ -151,20 +161,26 @@ PLANTED = [
     ("a hidden figure", "<figure>", "<figure style=\"display: none\">"),
     ("a figure without size", "<figure>", "<figure style=\"width: 0\">"),
     ("a transparent figure", "<figure>", "<figure style=\"opacity: 0\">"),
-    ("a figure without words", "aria-label=\"Loss", "title=\"Loss"),
+    ("a figure without words", "alt=\"Loss", "title=\"Loss"),
     ("a figure less", "<figure>", "<div>"),
     ("a table that does not scroll", "class=\"scroll\"", "class=\"planted\""),
     ("small letters", "font: 1rem", "font: .7rem"),
     ("no dark colours", "prefers-color-scheme: dark", "prefers-color-scheme: none"),
     ("an element that is not closed", "</main>", "<p></main>"),
-    ("an id that is there twice", "<h1>", "<h1 id=\"f1\">"),
+    ("an id that is there twice", "<h1>", "<h1 id=\"x\"><span id=\"x\"></span>"),
+    ("a picture that cannot be drawn", "svg+xml;base64,", "svg+xml;base64,AAAA"),
+    ("a picture that acts, as a part of the page", "</main>", ACTING + "</main>"),
 ]
 
 
-def self_test(browser, page, n_figures):
-    text = page.read_text()
+def without_policy(text):
+    return text[:text.index("<meta http-equiv")] + text[text.index("<meta name=\"viewport\""):]
+
+
+def self_test(browser, pages):
+    page, n_figures = pages[0]
     # Only what forbids scripts and loading keeps some of these from being seen as what they are.
-    text = text[:text.index("<meta http-equiv")] + text[text.index("<meta name=\"viewport\""):]
+    text = without_policy(page.read_text())
     planted, missed = page.with_name("planted.html"), 0
     for what, old, new in [("nothing", "", "")] + PLANTED:
         if old not in text:
@@ -177,7 +193,14 @@ def self_test(browser, page, n_figures):
         wrong = bool(found) == (what == "nothing")
         missed += wrong
         print(f"{'WRONG ' if wrong else 'right '} {what}: {found[0] if found else 'passes'}")
-    print(f"{len(PLANTED) + 1 - missed} of {len(PLANTED) + 1} pages were judged right")
+    # The picture that acts does nothing as an <img>, with or without what forbids it.
+    page, n_figures = pages[-1]
+    planted.write_text(without_policy(page.read_text()))
+    found = list(look(browser, planted, n_figures))
+    missed += bool(found)
+    print(f"{'WRONG ' if found else 'right '} a picture that acts, as a picture: {found[0] if found else 'passes'}")
+    n_pages = len(PLANTED) + 2
+    print(f"{n_pages - missed} of {n_pages} pages were judged right")
     return missed == 0
 
 
@@ -196,7 +219,7 @@ def main():
     with tempfile.TemporaryDirectory() as name, Browser(path) as browser:
         pages = make_pages(arguments.program.resolve(), pathlib.Path(name))
         if arguments.self_test:
-            sys.exit(0 if self_test(browser, *pages[0]) else 1)
+            sys.exit(0 if self_test(browser, pages) else 1)
         for page, n_figures in pages:
             for problem in look(browser, page, n_figures, arguments.keep):
                 n_problems += 1

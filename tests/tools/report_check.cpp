@@ -2,6 +2,7 @@
 
 #include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <regex>
 #include <set>
@@ -24,7 +25,7 @@ void require_self_contained(const std::string& page) {
   CHECK(page.rfind("<!DOCTYPE html>\n<html lang=\"en\">", 0) == 0);
   CHECK(page.substr(page.size() - 8) == "</html>\n");
   CHECK(page.find("name=\"viewport\"") != std::string::npos);
-  for (const char* word : {"://", "<script", "<iframe", "<object", "@import", "@font-face", " src=", "<?xml",
+  for (const char* word : {"://", "<script", "<iframe", "<object", "@import", "@font-face", "<svg", "<?xml",
                            "xmlns", "xlink", "javascript:"}) {
     INFO("must not be in the page: " << word);
     CHECK(page.find(word) == std::string::npos);
@@ -36,9 +37,10 @@ void require_self_contained(const std::string& page) {
   }
   std::vector<std::string> targets = matches(page, "href=\"([^\"]*)\"");
   for (const std::string& target : matches(page, "url\\(([^)]*)\\)")) targets.push_back(target);
+  for (const std::string& target : matches(page, " src=\"([^\"]*)\"")) targets.push_back(target);
   for (const std::string& target : targets) {
-    // The icon that a browser would else ask for, and pixels in a picture.
-    if (target == "data:," || target.rfind("data:image/png;base64,", 0) == 0) continue;
+    // The icon that a browser would else ask for, and the pictures.
+    if (target == "data:," || target.rfind("data:image/svg+xml;base64,", 0) == 0) continue;
     INFO("reference " << target);
     REQUIRE(!target.empty());
     CHECK(target[0] == '#');
@@ -66,6 +68,29 @@ L 1 1"/><clipPath id="clip"><rect width="40" height="30"/></clipPath><linearGrad
  <text x="1" y="20">x &lt; &#233; &amp; <![CDATA[<y>]]></text>
 </svg>
 )svg";
+}
+
+std::vector<std::string> pictures_in(const std::string& page) {
+  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::vector<std::string> pictures;
+  for (const std::string& text :
+       matches(page, "<img src=\"data:image/svg\\+xml;base64,([^\"]*)\" alt=\"[^\"]+\"/>")) {
+    std::string bytes;
+    std::uint32_t group = 0;
+    int n_bits = 0;
+    for (const char c : text) {
+      if (c == '=') break;
+      const std::size_t digit = digits.find(c);
+      REQUIRE(digit != std::string::npos);
+      group = group << 6 | static_cast<std::uint32_t>(digit);
+      n_bits += 6;
+      if (n_bits < 8) continue;
+      n_bits -= 8;
+      bytes += static_cast<char>(group >> n_bits & 0xFFU);
+    }
+    pictures.push_back(bytes);
+  }
+  return pictures;
 }
 
 Json verdict(const std::string& name, bool passed) {

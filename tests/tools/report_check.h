@@ -3,6 +3,7 @@
 // What holds for every page that `report` writes.
 
 #include <string>
+#include <vector>
 
 #include "tools/run_program.h"
 
@@ -17,6 +18,9 @@ std::size_t occurrences(const std::string& text, const std::string& part);
 /// A small picture in the manner of matplotlib: prolog, document type, metadata, a style for everything, and the same ids
 /// in every file.
 std::string small_svg();
+
+/// The files of the pictures in a page, byte for byte.
+std::vector<std::string> pictures_in(const std::string& page);
 
 /// A folder of `reproduce`, below the workplace: two laws (the second one as told), a table, two figures.
 Json verdict(const std::string& name, bool passed = true);

@@ -11,6 +11,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -57,17 +58,29 @@ void Workplace::write(const std::string& name, const std::string& bytes) const {
   if (!file.flush()) throw std::runtime_error("cannot write " + name);
 }
 
-Ran Workplace::run(const Arguments& arguments, const std::vector<std::string>& environment, int signal,
-                   double signal_after) const {
+namespace {
+
+const char* program() {
 #ifndef SOFTSTEP_PROGRAM
   SKIP("built without the program");
-  const char* const program = "";
+  return "";
 #else
-  const char* const program = SOFTSTEP_PROGRAM;
+  return SOFTSTEP_PROGRAM;
 #endif
-  // The captured output lies outside the workplace, whose contents are looked at.
-  const std::string out = root_.string() + ".out", err = root_.string() + ".err";
-  std::vector<std::string> words = {program};
+}
+
+std::string slurp(const std::string& name) {
+  std::ifstream file(name, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  fs::remove(name);
+  return text.str();
+}
+
+// Starts the program in the directory `place`, with its outputs in `out` and on the descriptor `err`.
+pid_t start(const fs::path& place, const Arguments& arguments, const std::vector<std::string>& environment,
+            const std::string& out, int err, std::uint64_t address_space = 0) {
+  std::vector<std::string> words = {program()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -81,33 +94,64 @@ Ran Workplace::run(const Arguments& arguments, const std::vector<std::string>& e
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
   if (child == 0) {
-    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    const bool ready = chdir(root_.c_str()) == 0 && dup2(open("/dev/null", O_RDONLY), 0) >= 0 &&
-                       dup2(open(out.c_str(), flags, 0600), 1) >= 0 &&
-                       dup2(open(err.c_str(), flags, 0600), 2) >= 0;
+    const bool ready = chdir(place.c_str()) == 0 && dup2(open("/dev/null", O_RDONLY), 0) >= 0 &&
+                       dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1) >= 0 &&
+                       dup2(err, 2) >= 0;
     const rlimit limit{address_space, address_space};
     const bool limited = address_space == 0 || setrlimit(RLIMIT_AS, &limit) == 0;
-    if (ready && limited) execve(program, argv.data(), envp.data());
+    if (ready && limited) execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }
+  return child;
+}
+
+int code_of(pid_t child) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+Ran Workplace::run(const Arguments& arguments, const std::vector<std::string>& environment, int signal,
+                   double signal_after) const {
+  // The captured output lies outside the workplace, whose contents are looked at.
+  const std::string out = root_.string() + ".out", err = root_.string() + ".err";
+  const int descriptor = open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const pid_t child = start(root_, arguments, environment, out, descriptor, address_space);
+  close(descriptor);
   if (signal_after > 0.0) {
     std::this_thread::sleep_for(std::chrono::duration<double>(signal_after));
     kill(child, signal);
   }
-  int status = 0;
-  waitpid(child, &status, 0);
-
-  const auto slurp = [](const std::string& name) {
-    std::ifstream file(name, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    fs::remove(name);
-    return text.str();
-  };
   Ran ran;
-  ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  ran.code = code_of(child);
   ran.out = slurp(out);
   ran.err = slurp(err);
+  return ran;
+}
+
+Ran Workplace::run_on_terminal(const Arguments& arguments, int signal, const std::string& when) const {
+  const std::string out = root_.string() + ".out";
+  const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
+    throw std::runtime_error("no terminal to run the program on");
+  const int its_side = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  const pid_t child = start(root_, arguments, {}, out, its_side);
+  close(its_side);
+  Ran ran;
+  bool sent = signal == 0;
+  char bytes[4096];
+  // Reading fails once the program has closed its side.
+  for (ssize_t n = 0; (n = read(terminal, bytes, sizeof bytes)) > 0;) {
+    ran.err.append(bytes, static_cast<std::size_t>(n));
+    if (sent || ran.err.find(when) == std::string::npos) continue;
+    kill(child, signal);
+    sent = true;
+  }
+  close(terminal);
+  ran.code = code_of(child);
+  ran.out = slurp(out);
   return ran;
 }
 

@@ -42,7 +42,7 @@ TEST_CASE("unknown commands and options are refused, with the known ones", "[too
   place.require_bad_input({"frobnicate"}, {"frobnicate", "info", "train", "compare"});
   place.require_bad_input({"--frobnicate"}, {"--frobnicate"});
   place.require_bad_input(train({"--frobnicate", "3"}), {"--frobnicate", "--rule", "--step-size", "--steps"});
-  place.require_bad_input(train({"extra"}), {"extra"});
+  place.require_bad_input(train({"extra"}), {"train: extra was not expected"});
   place.require_bad_input({"solve"}, {"--data"});
   place.require_bad_input({"train"}, {"--data"});
   place.require_bad_input({"generate"}, {"--out"});
@@ -50,8 +50,9 @@ TEST_CASE("unknown commands and options are refused, with the known ones", "[too
   place.require_bad_input({"info", "--json"}, {"--json"});
 }
 
-TEST_CASE("unknown rules, rule options, instruction sets, models and types are refused, with the known ones",
-          "[tools]") {
+TEST_CASE(
+    "unknown rules, rule options, instruction sets, generators and types are refused, with the known ones",
+    "[tools]") {
   const Workplace place;
   make_data(place, "data.safetensors", "8");
   place.require_bad_input(train({"--form", "sparse"}), {"sparse", "dense", "query-span", "token-span"});
@@ -73,10 +74,10 @@ TEST_CASE("unknown rules, rule options, instruction sets, models and types are r
   place.require_bad_input(train({"--master", "f64"}), {"--master", "working", "float64"});
   place.require_bad_input(train({"--loss", "hinge"}), {"--loss", "logistic", "exponential"});
   place.require_bad_input(train({"--lstar", "best"}), {"--lstar", "optimal", "selected", "value", "zero"});
-  place.require_bad_input(generate({"--model", "gauss"}),
+  place.require_bad_input(generate({"--generator", "gauss"}),
                           {"gauss", "signal_noise", "random_unit", "orthogonal", "planar"});
   place.require_bad_input(generate({"--dtype", "f8"}), {"f8", "f64", "f32", "f16", "bf16"});
-  place.require_bad_input(compare({"--model", "gauss"}), {"gauss", "signal_noise"});
+  place.require_bad_input(compare({"--generator", "gauss"}), {"gauss", "signal_noise"});
   place.require_bad_input(compare({"--rules", "ngd;nosuch"}), {"nosuch", "polyak"});
   place.require_bad_input(compare({"--rules", ""}), {"rules"});
   place.require_bad_input(compare({"--rules", "ngd;ngd:step-size=1"}), {"--rules", "twice"});
@@ -119,8 +120,8 @@ TEST_CASE("numbers out of range are refused", "[tools]") {
 TEST_CASE("options that contradict each other are refused", "[tools]") {
   const Workplace place;
   make_data(place, "data.safetensors", "8");
-  place.require_bad_input(compare({"--model", "signal_noise", "--data", "data.safetensors"}),
-                          {"--model", "--data"});
+  place.require_bad_input(compare({"--generator", "signal_noise", "--data", "data.safetensors"}),
+                          {"--generator", "--data"});
   place.require_bad_input(compare({"--dim", "8", "--data", "data.safetensors"}), {"--dim", "--data"});
   place.require_bad_input(compare({"--decoder", "data.safetensors"}), {"--data"});
   place.require_bad_input(train({"--lstar", "value"}), {"--lstar-value"});

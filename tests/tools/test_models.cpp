@@ -48,7 +48,7 @@ TEST_CASE("train answers for every model, with the decoder's columns in joint tr
     CHECK(head.find(column) != std::string::npos);
   CHECK(place.results(train({"--factored", "3", "--init", "normal:0.1"}))["rank"] == 3);
   CHECK(place.results(train({"--prompt"}))["model"] == "prompt");
-  CHECK(place.results(train({"--model-kind", "logistic"}))["model"] == "logistic");
+  CHECK(place.results(train({"--model", "logistic"}))["model"] == "logistic");
   CHECK(place.results(train({"--batch-size", "3"}))["batch_size"] == 3);
 }
 
@@ -68,11 +68,11 @@ TEST_CASE("train refuses models that do not fit in one line", "[tools]") {
   place.require_bad_input(train({"--factored", "3"}), {"--init", "stationary"});
   place.require_bad_input(train({"--factored", "13", "--init", "normal:0.1"}), {"rank", "13", "12"});
   place.require_bad_input(train({"--factored", "3", "--prompt"}), {"--prompt"});
-  place.require_bad_input(train({"--joint", "--lstar", "optimal"}), {"lstar", "zero"});
+  place.require_bad_input(train({"--joint", "--lstar", "optimal"}), {"--lstar", "zero"});
   place.require_bad_input(train({"--batch-size", "9"}), {"--batch-size", "9", "8"});
   place.require_bad_input(train({"--batch-size", "0"}), {"--batch-size", "0"});
   place.require_bad_input(train({"--decoder-rule", "gd"}), {"--decoder-rule", "--joint"});
-  place.require_bad_input(train({"--model-kind", "logistic", "--joint"}), {"--joint"});
+  place.require_bad_input(train({"--model", "logistic", "--joint"}), {"--joint"});
   place.require_bad_input(train({"--joint", "--normalization", "joint"}, "200", "sign"),
                           {"normalization", "sign"});
 }

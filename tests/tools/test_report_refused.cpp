@@ -22,12 +22,6 @@ void write_comparison(const Workplace& place) {
     place.write(std::string("dir/") + plot + ".svg", small_svg());
 }
 
-std::string replaced(std::string text, const std::string& part, const std::string& by) {
-  const std::size_t at = text.find(part);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, part.size(), by);
-}
-
 }  // namespace
 
 TEST_CASE("a report of a directory that is none is refused", "[tools]") {
@@ -127,74 +121,16 @@ TEST_CASE("a verdict that is damaged or contradicts itself is refused", "[tools]
   place.require_bad_input({"report", "."}, {"./joint/verdict.json", "not there"});
 }
 
-TEST_CASE("a picture that loads, links, acts or is damaged is refused", "[tools]") {
+TEST_CASE("a picture that is none, or is cut off, is refused", "[tools]") {
   const Workplace place;
   write_entry(place, "rates", verdict("rates"));
   const std::string good = small_svg();
-  const auto with = [&](const std::string& element) { return replaced(good, "<text", element + "<text"); };
-  const auto styled = [&](const std::string& css) {
-    return replaced(good, "*{stroke-linejoin: round}", css);
-  };
-  const std::vector<std::string> bad = {
-      with("<script>alert(1)</script>"),
-      with("<foreignObject/>"),
-      with("<a href=\"#one\"/>"),
-      with("<g onclick=\"x()\"/>"),
-      with("<animate/>"),
-      with("<use href=\"http://a.b/c.svg#d\"/>"),
-      with("<use xlink:href=\"other.svg#d\"/>"),
-      with("<image href=\"http://a.b/c.png\"/>"),
-      with("<image href=\"c.png\"/>"),
-      with("<image href=\"data:image/svg+xml;base64,AAAA\"/>"),
-      with("<g style=\"fill: url(http://a.b/c#d)\"/>"),
-      with("<g fill=\"url( 'c.svg#d' )\"/>"),
-      with("<g style=\"fill: u\\72l(http://a)\"/>"),
-      with("<g fill=\"url(#a\"/>"),
-      styled("@import url(x.css);"),
-      styled("g{fill: url(x.svg)}"),
-      styled("g{fill: red"),
-      styled("g}"),
-      styled("g{a{b: c}}"),
-      styled("/* g{}"),
-      styled("{}"),
-      // Not well-formed.
-      with("<g>"),
-      with("</g>"),
-      with("<g a=1/>"),
-      with("<g a/>"),
-      with("<g a=\"1\" a=\"2\"/>"),
-      with("&nbsp;"),
-      with("&#0;"),
-      with("&#xD800;"),
-      with("& "),
-      with("< "),
-      with("<g a=\"<\"/>"),
-      with("<!-- "),
-      with("<![CDATA["),
-      with("\xC3("),
-      with(std::string("\x01", 1)),
-      good + "<svg/>",
-      good + "x",
-      "<html></html>",
-      "text",
-      " ",
-      replaced(good, "<!DOCTYPE svg", "<!DOCTYPE svg [ "),
-      replaced(replaced(good, "viewBox=\"0 0 40 30\"", ""), "width=\"40pt\"", ""),
-  };
-  for (const std::string& svg : bad) {
-    INFO(svg);
-    place.write("rates/two.svg", svg);
-    place.require_bad_input({"report", "rates"}, {"rates/two.svg"});
-  }
-  // What looks like it and is none of it.
   for (const std::string& svg :
-       {with("<title>http://a.b</title>"), with("<g inkscape:label=\"x\" xmlns:inkscape=\"http://a.b\"/>"),
-        with("<image href=\"data:image/png;base64,AAAA\"/>"), styled("/* http: */ g{fill: red}"), styled(""),
-        replaced(good, "viewBox=\"0 0 40 30\"", ""), "\xEF\xBB\xBF" + good}) {
+       {std::string(), std::string(" "), std::string("text"), std::string("<html></html>"),
+        good.substr(0, good.size() / 2), good.substr(0, good.size() - 2), good + "x", std::string("</svg>"),
+        good.substr(good.size() - 6)}) {
     INFO(svg);
     place.write("rates/two.svg", svg);
-    CHECK(place.run({"report", "rates"}).code == 0);
-    require_self_contained(place.read("rates/report.html"));
-    fs::remove(place.path("rates/report.html"));
+    place.require_bad_input({"report", "rates"}, {"rates/two.svg", "damaged"});
   }
 }

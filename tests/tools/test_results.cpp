@@ -60,16 +60,16 @@ TEST_CASE("info names version, instruction sets and threads", "[tools]") {
                           .out)["isas"]["active"] == name);
 }
 
-TEST_CASE("every data model and type is generated, and read as it was written", "[tools]") {
+TEST_CASE("every generator writes every type, and it is read as it was written", "[tools]") {
   const Workplace place;
-  for (const GeneratorInfo& model : generator_models())
+  for (const GeneratorInfo& generator : generator_models())
     for (const char* type : {"f64", "f32", "f16", "bf16"}) {
       const Json json =
-          place.results({"generate", "--model", model.name, "--samples", "3", "--tokens", "4", "--dim", "20",
-                         "--seed", "9", "--dtype", type, "--out", "data.safetensors"});
+          place.results({"generate", "--generator", generator.name, "--samples", "3", "--tokens", "4",
+                         "--dim", "20", "--seed", "9", "--dtype", type, "--out", "data.safetensors"});
       CHECK(json["bytes"] == std::filesystem::file_size(place.path("data.safetensors")));
       GeneratorOptions options;
-      options.model = model.name;
+      options.model = generator.name;
       options.n_samples = 3;
       options.n_tokens = 4;
       options.dim = 20;
@@ -86,7 +86,7 @@ TEST_CASE("every data model and type is generated, and read as it was written", 
       for (std::size_t k = 0; k < a.total_tokens() * a.dim; ++k)
         if (!(std::fabs(a.tokens[k] - b.tokens[k]) <=
               u * std::fabs(a.tokens[k]) + (u == 0.0 ? 0.0 : 0x1p-25)))
-          FAIL(model.name << ' ' << type << " token element " << k);
+          FAIL(generator.name << ' ' << type << " token element " << k);
     }
   CHECK(stored_type(place.path("data.safetensors")) == StoredType::bf16);
 }
@@ -198,7 +198,7 @@ TEST_CASE("data that cannot be separated, stationary runs and ties end by name",
 
 TEST_CASE("compare writes summary, traces and plots for every rule and seed", "[tools]") {
   const Workplace place;
-  const auto ran = place.run({"compare", "--model", "signal_noise", "--samples", "4", "--tokens", "3",
+  const auto ran = place.run({"compare", "--generator", "signal_noise", "--samples", "4", "--tokens", "3",
                               "--dim", "10", "--rules", "gd:step-size=20;ngd:step-size=1;polyak", "--steps",
                               "100", "--seeds", "3", "--out", "results"});
   INFO(ran.err);
@@ -225,7 +225,7 @@ TEST_CASE("compare writes summary, traces and plots for every rule and seed", "[
   }
   // The same comparison gives the same figures for any number of runs at a time.
   const auto again = place.run({"compare",
-                                "--model",
+                                "--generator",
                                 "signal_noise",
                                 "--samples",
                                 "4",

@@ -78,7 +78,7 @@ TEST_CASE("a sweep with bad step sizes leaves nothing behind", "[tools]") {
   place.require_bad_input(sweep({"--rules", "ngd;ngd", "--out", "dir"}), {"--rules", "twice"});
   place.require_bad_input(sweep({"--rules", "nosuch", "--out", "dir"}), {"nosuch", "polyak"});
   place.require_bad_input(sweep({"--data", "none.safetensors", "--out", "dir"}), {"--samples", "--data"});
-  place.require_bad_input({"sweep", "--data", "d.safetensors", "--model", "planar", "--out", "dir"},
-                          {"--data", "--model"});
+  place.require_bad_input({"sweep", "--data", "d.safetensors", "--generator", "planar", "--out", "dir"},
+                          {"--data", "--generator"});
   place.require_bad_input({"sweep"}, {"--out"});
 }

@@ -1,5 +1,7 @@
 // The report of a directory that `compare` or `sweep` wrote.
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -49,15 +51,14 @@ const Plot plots[] = {
 };
 
 std::string count(std::size_t n, const std::string& one) {
-  return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
+  return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
 }
 
 std::string endings(const JsonField& runs) {
   std::map<std::string, std::size_t> endings;
   for (std::size_t i = 0; i < runs.size(); ++i) ++endings[runs[i]["status"].text()];
   std::string text;
-  for (const auto& [status, n] : endings)
-    text += (text.empty() ? "" : ", ") + status + " " + std::to_string(n);
+  for (const auto& [status, n] : endings) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", status, n);
   return text;
 }
 
@@ -116,8 +117,8 @@ void add_best(Report& report, const JsonField& best) {
 void add_plots(Report& report, const std::string& directory, const std::string& over) {
   report.body += "<h2>Figures</h2>\n<div class=\"figures\">\n";
   for (const Plot& plot : plots)
-    report.add_figure(directory + "/" + plot.file, plot.title, plot.caption,
-                      std::string(plot.title) + " " + plot.caption + " " + over);
+    report.add_figure(fmt::format("{}/{}", directory, plot.file), plot.title, plot.caption,
+                      fmt::format("{} {} {}", plot.title, plot.caption, over));
   report.body += "</div>\n";
 }
 
@@ -173,10 +174,10 @@ void add_comparison(Report& report, const std::string& directory) {
   const std::string over =
       "Rules: " + labels +
       (n_seeds == 1 ? "; one run each." : "; mean and spread over " + count(n_seeds, "seed") + ".");
-  report.body += std::string("<h1>") + (sweep ? "Sweep of step sizes" : "Comparison of step rules") +
-                 "</h1>\n<p class=\"soft\">" + escape(data) + "; " + count(n_seeds, "seed") + "; " +
-                 escape(summary["precision"].text()) + ", " + escape(summary["loss_function"].text()) +
-                 " loss; " + value_html(summary["steps"].scalar()) + " steps</p>\n";
+  report.body += fmt::format("<h1>{}</h1>\n<p class=\"soft\">{}; {}; {}, {} loss; {} steps</p>\n",
+                             sweep ? "Sweep of step sizes" : "Comparison of step rules", escape(data),
+                             count(n_seeds, "seed"), escape(summary["precision"].text()),
+                             escape(summary["loss_function"].text()), value_html(summary["steps"].scalar()));
   add_medians(report, summary, n_seeds);
   if (sweep)
     add_best(report, summary["best"]);

@@ -1,10 +1,11 @@
 #include "report/html.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "report/style.h"
-#include "report/xml.h"
 
 namespace softstep::program {
 
@@ -13,26 +14,12 @@ namespace {
 constexpr const char* replacement = "\xEF\xBF\xBD";
 constexpr const char* none = "–";
 
-// A byte at a time: only what stands in broken text takes this way.
-std::string repaired(const std::string& text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size();) {
-    std::size_t length = 4;
-    while (length > 0 && !(i + length <= text.size() && is_plain_utf8(text.substr(i, length)))) --length;
-    if (length == 0)
-      result += replacement;
-    else
-      result += text.substr(i, length);
-    i += length == 0 ? 1 : length;
-  }
-  return result;
-}
-
 }  // namespace
 
 std::string escape(const std::string& text) {
   std::string result;
-  for (const char c : is_plain_utf8(text) ? text : repaired(text)) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
     if (c == '&')
       result += "&amp;";
     else if (c == '<')
@@ -41,6 +28,8 @@ std::string escape(const std::string& text) {
       result += "&gt;";
     else if (c == '"')
       result += "&quot;";
+    else if ((byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7F)
+      result += replacement;
     else
       result += c;
   }
@@ -97,19 +86,20 @@ std::string table_html(const HtmlTable& table) {
     number[c] = 2 * count > table.rows.size();
   }
   // The box can be scrolled with the keyboard, so it takes the focus and has a name.
-  std::string html = "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"" +
-                     escape(table.caption) + "\">\n<table>\n<caption>" + escape(table.caption) +
-                     "</caption>\n<thead><tr>";
+  std::string html = fmt::format(
+      "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{0}\">\n<table>\n"
+      "<caption>{0}</caption>\n<thead><tr>",
+      escape(table.caption));
   const auto kind = [&](std::size_t c) { return number[c] ? " class=\"number\"" : ""; };
   for (std::size_t c = 0; c < table.head.size(); ++c)
-    html += "<th scope=\"col\"" + std::string(kind(c)) + ">" + table.head[c] + "</th>";
+    html += fmt::format("<th scope=\"col\"{}>{}</th>", kind(c), table.head[c]);
   html += "</tr></thead>\n<tbody>\n";
   for (const std::vector<Cell>& row : table.rows) {
     html += "<tr>";
     for (std::size_t c = 0; c < table.head.size(); ++c) {
       const std::string& cell = row.at(c).html;
-      html += c == 0 ? "<th scope=\"row\"" + std::string(kind(c)) + ">" + cell + "</th>"
-                     : "<td" + std::string(kind(c)) + ">" + cell + "</td>";
+      html += c == 0 ? fmt::format("<th scope=\"row\"{}>{}</th>", kind(c), cell)
+                     : fmt::format("<td{}>{}</td>", kind(c), cell);
     }
     html += "</tr>\n";
   }
@@ -135,21 +125,22 @@ std::string settings_table(const std::string& caption, const Json& object) {
   return table_html(table);
 }
 
-std::string figure_html(const std::string& svg, const std::string& title, const std::string& caption) {
-  return "<figure>\n" + svg + "\n<figcaption><strong>" + escape(title) + "</strong>" +
-         (caption.empty() ? "" : " " + escape(caption)) + "</figcaption>\n</figure>\n";
+std::string figure_html(const std::string& picture, const std::string& title, const std::string& caption) {
+  return fmt::format("<figure>\n{}\n<figcaption><strong>{}</strong>{}{}</figcaption>\n</figure>\n", picture,
+                     escape(title), caption.empty() ? "" : " ", escape(caption));
 }
 
 std::string page_html(const std::string& title, const std::string& body) {
-  return std::string("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n") +
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-         "'unsafe-inline'; "
-         "img-src data:\"/>\n"
-         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-         "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
-         "<link rel=\"icon\" href=\"data:,\"/>\n<title>" +
-         escape(title) + "</title>\n<style>\n" + page_style + "</style>\n</head>\n<body>\n<main>\n" + body +
-         "</main>\n</body>\n</html>\n";
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+      "img-src data:\"/>\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+      "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
+      "<link rel=\"icon\" "
+      "href=\"data:,\"/>\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n"
+      "{}</main>\n</body>\n</html>\n",
+      escape(title), page_style, body);
 }
 
 }  // namespace softstep::program

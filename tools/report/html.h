@@ -8,8 +8,7 @@
 
 namespace softstep::program {
 
-/// Text as it may stand between tags and in quoted attributes. What is no text (control characters, bytes that are not UTF-8)
-/// becomes U+FFFD.
+/// UTF-8 text as it may stand between tags and in quoted attributes. Control characters become U+FFFD.
 std::string escape(const std::string& text);
 
 /// A number for people, `digits` significant ones: 0.001234, 1.234 × 10 to the -9. "–" for NaN.
@@ -40,8 +39,8 @@ std::string table_html(const HtmlTable& table);
 /// Names and values, those of inner objects by their path: "data.samples".
 std::string settings_table(const std::string& caption, const Json& object);
 
-/// A picture with its words. `svg` is what inline_svg() gives.
-std::string figure_html(const std::string& svg, const std::string& title, const std::string& caption);
+/// A picture with its title and caption. `picture` is what picture_html() gives.
+std::string figure_html(const std::string& picture, const std::string& title, const std::string& caption);
 
 /// The whole page. Nothing in it is fetched from anywhere, and it forbids the browser to fetch anything.
 std::string page_html(const std::string& title, const std::string& body);

@@ -9,8 +9,7 @@
 
 namespace softstep::program {
 
-/// A report in the making: its text, the files it was made from, and how many pictures it holds, so that each gets
-/// its own prefix.
+/// A report in the making: its text, the files it was made from, and how many pictures and tables it holds.
 struct Report {
   std::string title, body;
   std::vector<std::string> files;

@@ -27,7 +27,7 @@ nav ol { padding-left: 1.4rem; }
 nav li { margin: .3rem 0; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem; }
 figure { margin: 0; min-width: 0; max-width: 46rem; }
-figure > svg { display: block; width: 100%; height: auto; }
+figure > img { display: block; width: 100%; height: auto; }
 figcaption { font-size: .875rem; margin-top: .3rem; }
 figcaption strong { color: var(--ink); }
 .tables { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 0 1.5rem; }
@@ -45,14 +45,14 @@ sub, sup { font-size: .75em; line-height: 0; }
 @media (max-width: 40rem) {
   main { padding: .5rem .75rem 2rem; }
   th, td { padding: .35rem .5rem; max-width: 15rem; }
-  figure > svg { width: calc(100% + 1rem); margin: 0 -.5rem; }
+  figure > img { width: calc(100% + 1rem); margin: 0 -.5rem; }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --ink: #e6e6e6; --soft: #a6a6a6; --line: #3b3b3b; --ground: #191919; --tint: #242424;
     --link: #7db7ff; --good: #63d17f; --bad: #ff8f80;
   }
-  figure > svg { filter: invert(.9) hue-rotate(180deg); }
+  figure > img { filter: invert(.9) hue-rotate(180deg); }
 }
 @media print {
   :root { color-scheme: light; }

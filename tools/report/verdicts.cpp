@@ -1,5 +1,7 @@
 // The report of what `reproduce` wrote: per entry its laws, figures and tables; before several of them the contents.
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "report/html.h"
@@ -89,14 +91,12 @@ Verdict add_entry(Report& report, const std::string& directory, bool alone, std:
   verdict.title = json["title"].text();
   verdict.passed = json["passed"].flag();
   const std::string level = alone ? "h1" : "h2", inner = alone ? "h2" : "h3";
-  const auto heading = [&](const char* text) {
-    report.body += "<" + inner + ">" + text + "</" + inner + ">\n";
-  };
+  const auto heading = [&](const char* text) { report.body += fmt::format("<{0}>{1}</{0}>\n", inner, text); };
 
-  if (!alone) report.body += "<section class=\"entry\" id=\"s" + std::to_string(index + 1) + "\">\n";
-  report.body += "<" + level + ">" + escape(verdict.title) + "</" + level + ">\n<p class=\"soft\">" +
-                 escape(verdict.name) + " " + mark(verdict.passed) + "</p>\n<p>" +
-                 escape(json["summary"].text()) + "</p>\n";
+  if (!alone) report.body += fmt::format("<section class=\"entry\" id=\"s{}\">\n", index + 1);
+  report.body +=
+      fmt::format("<{0}>{1}</{0}>\n<p class=\"soft\">{2} {3}</p>\n<p>{4}</p>\n", level, escape(verdict.title),
+                  escape(verdict.name), mark(verdict.passed), escape(json["summary"].text()));
   heading("Laws");
   add_checks(report, json["checks"], verdict);
   // A verdict that says more than its checks must not get into a report unnoticed.
@@ -119,10 +119,11 @@ std::string contents_html(const std::vector<Verdict>& verdicts) {
   std::string html = "<nav aria-label=\"Contents\">\n<ol>\n";
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
     const Verdict& verdict = verdicts[i];
-    html += "<li><a href=\"#s" + std::to_string(i + 1) + "\">" + escape(verdict.title) +
-            "</a> <span class=\"soft\">" + escape(verdict.name) + "</span> " + mark(verdict.passed) +
-            " <span class=\"soft\">" + std::to_string(verdict.n_passed) + " of " +
-            std::to_string(verdict.n_checks) + " laws</span></li>\n";
+    html += fmt::format(
+        "<li><a href=\"#s{}\">{}</a> <span class=\"soft\">{}</span> {} <span class=\"soft\">{} of {} "
+        "laws</span></li>\n",
+        i + 1, escape(verdict.title), escape(verdict.name), mark(verdict.passed), verdict.n_passed,
+        verdict.n_checks);
   }
   return html + "</ol>\n</nav>\n";
 }
@@ -139,9 +140,8 @@ std::vector<Verdict> add_verdicts(Report& report, const std::string& heading,
   if (alone) return verdicts;
   std::size_t n_passed = 0;
   for (const Verdict& verdict : verdicts) n_passed += verdict.passed ? 1 : 0;
-  report.body = "<h1>" + escape(heading) + "</h1>\n<p class=\"soft\">" + std::to_string(n_passed) + " of " +
-                std::to_string(verdicts.size()) + " entries passed</p>\n" + contents_html(verdicts) +
-                report.body;
+  report.body = fmt::format("<h1>{}</h1>\n<p class=\"soft\">{} of {} entries passed</p>\n{}{}",
+                            escape(heading), n_passed, verdicts.size(), contents_html(verdicts), report.body);
   return verdicts;
 }
 

@@ -31,8 +31,9 @@ std::string arrived(const std::vector<double>& values, int digits, double unit) 
 
 Result run(const Context& context) {
   Result result;
-  result.configuration = {{"model", "signal_noise"}, {"samples", 10},         {"tokens", 6}, {"dim", 60},
-                          {"seeds", n_seeds},        {"one_minus_cos", level}};
+  result.configuration = {
+      {"generator", "signal_noise"}, {"samples", 10}, {"tokens", 6}, {"dim", 60}, {"seeds", n_seeds},
+      {"one_minus_cos", level}};
   // One after the other: their seconds are compared.
   std::vector<double> steps[n_rules], seconds[n_rules], solver_seconds;
   DataFile file{"times.csv", {"rule", "seed", "steps", "seconds"}, {}};

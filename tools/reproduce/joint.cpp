@@ -130,8 +130,12 @@ Result run(const Context& context) {
                                 context.broken);
   });
   Result result;
-  result.configuration = {{"model", "signal_noise"}, {"samples", 10},   {"tokens", 6}, {"dim", 60},
-                          {"seeds", n_seeds},        {"steps", n_steps}};
+  result.configuration = {{"generator", "signal_noise"},
+                          {"samples", 10},
+                          {"tokens", 6},
+                          {"dim", 60},
+                          {"seeds", n_seeds},
+                          {"steps", n_steps}};
   if (interrupted_run(traces)) return result;
   Table table{"1 - cos to the limits (medians)", {"steps of W", "what", "1e2", "1e3", "1e4", "1e5"}, {}};
   Table law{"Exponent of -log L over 1e3..1e5, and whether attention is saturated there (medians)",

@@ -169,8 +169,9 @@ Result run(const Context& context) {
   parallel_for(n_seeds, context.n_threads,
                [&](std::size_t seed) { outcomes[seed] = examine(seed, context.broken); });
   Result result;
-  result.configuration = {{"model", "random_unit"}, {"samples", 6},     {"tokens", 8},           {"dim", dim},
-                          {"seeds", n_seeds},       {"steps", n_steps}, {"step_size", step_size}};
+  result.configuration = {
+      {"generator", "random_unit"}, {"samples", 6},     {"tokens", 8},           {"dim", dim},
+      {"seeds", n_seeds},           {"steps", n_steps}, {"step_size", step_size}};
   const auto median_of = [&](double Outcome::*value) { return median(known(outcomes, value)); };
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<double> gains = known(outcomes, &Outcome::nuclear_gain);

@@ -47,8 +47,9 @@ Result run(const Context& context) {
     traces[k] = run_model(*model, state, trainer);
   });
   Result result;
-  result.configuration = {{"model", "signal_noise"},  {"samples", n_samples}, {"tokens", 6},     {"dim", 60},
-                          {"batch_size", batch_size}, {"seeds", n_seeds},     {"steps", n_steps}};
+  result.configuration = {
+      {"generator", "signal_noise"}, {"samples", n_samples}, {"tokens", 6},     {"dim", 60},
+      {"batch_size", batch_size},    {"seeds", n_seeds},     {"steps", n_steps}};
   if (interrupted_run(traces)) return result;
   const auto median_of = [&](std::size_t rule, auto f) {
     std::vector<double> values;

@@ -80,8 +80,12 @@ Result run(const Context& context) {
   });
 
   Result result;
-  result.configuration = {{"model", "signal_noise"}, {"samples", 6},    {"tokens", 5}, {"dim", 12},
-                          {"seeds", n_seeds},        {"steps", n_steps}};
+  result.configuration = {{"generator", "signal_noise"},
+                          {"samples", 6},
+                          {"tokens", 5},
+                          {"dim", 12},
+                          {"seeds", n_seeds},
+                          {"steps", n_steps}};
   // What is left of the distance over the last two decades.
   const auto left = [&](std::size_t trained, std::size_t limit) {
     std::vector<double> values;

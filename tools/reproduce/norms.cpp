@@ -90,8 +90,12 @@ Result run(const Context& context) {
   });
 
   Result result;
-  result.configuration = {{"model", "signal_noise"}, {"samples", 6},    {"tokens", 5}, {"dim", dim},
-                          {"seeds", n_seeds},        {"steps", n_steps}};
+  result.configuration = {{"generator", "signal_noise"},
+                          {"samples", 6},
+                          {"tokens", 5},
+                          {"dim", dim},
+                          {"seeds", n_seeds},
+                          {"steps", n_steps}};
   Table table{"Margin in each norm over the largest of its column (medians of 5 data sets)", {"rule"}, {}};
   DataFile file{"margins.csv", {"rule", "norm", "seed", "margin"}, {}};
   for (const Norm& norm : norms) table.columns.emplace_back(norm.label);

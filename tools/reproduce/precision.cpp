@@ -204,7 +204,7 @@ Result run(const Context& context) {
     }
   });
   Result result;
-  result.configuration = {{"model", "signal_noise"},
+  result.configuration = {{"generator", "signal_noise"},
                           {"samples", 10},
                           {"tokens", 6},
                           {"dim", 60},

@@ -1,5 +1,7 @@
 #include "publish.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -60,7 +62,7 @@ std::string csv(const DataFile& file) {
 std::string interval(const Check& check) {
   if (std::isinf(check.lowest)) return "at most " + rounded(check.highest, 4);
   if (std::isinf(check.highest)) return "at least " + rounded(check.lowest, 4);
-  return rounded(check.lowest, 4) + " to " + rounded(check.highest, 4);
+  return fmt::format("{} to {}", rounded(check.lowest, 4), rounded(check.highest, 4));
 }
 
 }  // namespace
@@ -110,8 +112,8 @@ std::string write_result(const std::string& directory, const Entry& entry, const
 }
 
 std::string result_text(const Entry& entry, const Result& result, double seconds, bool broken) {
-  std::string text = std::string(entry.name) + ": " + entry.title + " (" + rounded(seconds, 3) + " s)\n";
-  if (broken) text += "broken on purpose: " + std::string(entry.broken) + "\n";
+  std::string text = fmt::format("{}: {} ({} s)\n", entry.name, entry.title, rounded(seconds, 3));
+  if (broken) text += fmt::format("broken on purpose: {}\n", entry.broken);
   std::vector<std::vector<std::string>> rows = {{"", "law", "expected", "measured", "passes"}};
   for (const Check& check : result.checks)
     rows.push_back({check.passed() ? "ok" : "FAILED", check.law, check.expected, rounded(check.measured, 4),

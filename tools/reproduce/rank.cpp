@@ -95,7 +95,7 @@ Result run(const Context& context) {
     nuclear[k] = solve(data.view(), MatrixNorm::nuclear, generator.seed, context.broken);
   });
   Result result;
-  result.configuration = {{"model", "random_unit"}, {"seeds", n_seeds}, {"singular_values_above", 1e-3}};
+  result.configuration = {{"generator", "random_unit"}, {"seeds", n_seeds}, {"singular_values_above", 1e-3}};
   Table table{"Rank of W_mm (medians of 5 data sets)", {"n", "T", "d", "Frobenius", "nuclear"}, {}};
   DataFile file{"ranks.csv", {"n", "n_tokens", "dim", "seed", "frobenius", "nuclear"}, {}};
   Series of_frobenius{"Frobenius norm", {}, {}}, of_nuclear{"nuclear norm", {}, {}},

@@ -214,8 +214,13 @@ void add_figures(const Runs& runs, Result& result) {
 Result run(const Context& context) {
   const Runs runs = make_runs(context);
   Result result;
-  result.configuration = {{"model", "signal_noise"}, {"samples", 10},    {"tokens", 6},       {"dim", 60},
-                          {"seeds", n_seeds},        {"steps", n_steps}, {"loss", "logistic"}};
+  result.configuration = {{"generator", "signal_noise"},
+                          {"samples", 10},
+                          {"tokens", 6},
+                          {"dim", 60},
+                          {"seeds", n_seeds},
+                          {"steps", n_steps},
+                          {"loss", "logistic"}};
   if (interrupted_run(runs.traces)) return result;
   add_checks(runs, result);
   add_figures(runs, result);

@@ -9,8 +9,8 @@ from . import environment
 from .steps import OUT, say
 
 SEEDS, STEPS, STEP_SIZE = 100, 2000, 0.1
-MODEL = ["--model", "random_unit", "--samples", "6", "--tokens", "8", "--dim", "10"]
-COMMAND = ["compare", *MODEL, "--rules", f"ngd:step-size={STEP_SIZE}", "--steps", str(STEPS),
+GENERATOR = ["--generator", "random_unit", "--samples", "6", "--tokens", "8", "--dim", "10"]
+COMMAND = ["compare", *GENERATOR, "--rules", f"ngd:step-size={STEP_SIZE}", "--steps", str(STEPS),
            "--seeds", str(SEEDS), "--no-plots"]
 # At the end attention is saturated, so a loss is a sum of 6 logarithms at the tokens selected, right to (n + T + d + 20) u in
 # both; a run that selected another token anywhere is off by that token's score gap. Norms: cvxpy's solver stops at a gap of 1e-8.
@@ -34,7 +34,7 @@ def script(seeds: int, threads: int) -> dict:
     files = []
     for seed in range(seeds):
         files.append(str(OUT / "data" / f"random-unit-{seed}.safetensors"))
-        subprocess.run([str(environment.PROGRAM), "generate", *MODEL, "--seed", str(seed), "--out", files[-1]], check=True,
+        subprocess.run([str(environment.PROGRAM), "generate", *GENERATOR, "--seed", str(seed), "--out", files[-1]], check=True,
                        capture_output=True)
     command = [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / "research_script.py"), str(STEPS),
                str(STEP_SIZE), *files]

@@ -60,7 +60,7 @@ def make_data(shape: Shape, number_type: str) -> tuple[pathlib.Path, pathlib.Pat
     folder = OUT / "data"
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"{str(shape).replace(',', '-')}-{number_type}.safetensors"
-    command = [environment.PROGRAM, "generate", "--model", "signal_noise", "--samples", shape.n, "--tokens", shape.n_tokens,
+    command = [environment.PROGRAM, "generate", "--generator", "signal_noise", "--samples", shape.n, "--tokens", shape.n_tokens,
                "--dim", shape.d, "--seed", 1, "--dtype", number_type, "--out", data]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     return data, data.with_suffix(".weights")

@@ -5,6 +5,7 @@
 #include "softstep/batch.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
+#include "softstep/files.h"
 #include "softstep/isa.h"
 #include "softstep/linear_model.h"
 #include "softstep/loss.h"

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace softstep {
+
+// How files are written. For every name that is written to:
+// - A symbolic link is followed, and what it leads to is written, be it there already or not.
+// - A file that nobody may write (no w among its permissions) is refused, from the superuser too.
+// - A device, a pipe, or the file that is the standard output or standard error is written straight into.
+// - Every failure is an InvalidArgument(path, reason). No signal ends the process for a file that grows too large
+//   (SIGXFSZ) or a pipe that nobody reads (SIGPIPE).
+
+/// A file that appears whole or not at all: written beside its place under another name, made safe on the disk (fsync),
+/// and renamed by commit(). Without commit() nothing is left, and an older file of that name stays as it was. A file that
+/// is replaced hands its permissions on. What processes that were killed left behind in the folder is removed.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(const void* bytes, std::size_t size);
+  template <class T>
+  void write_value(T value) {
+    write(&value, sizeof value);
+  }
+  void commit();
+
+ private:
+  class Place;
+  std::unique_ptr<Place> place_;
+};
+
+/// A whole file at once.
+void write_file(const std::string& path, std::string_view contents);
+
+/// Rows that are on the disk as soon as they are added, in the file itself: whoever kills the process finds every row that
+/// was added, and none of them cut off. An older file of that name is replaced when the first row comes, not before.
+class RowFile {
+ public:
+  explicit RowFile(const std::string& path);
+  ~RowFile();
+  RowFile(const RowFile&) = delete;
+  RowFile& operator=(const RowFile&) = delete;
+
+  /// Writes the row and a line break. What of it does not fit on the disk is taken back.
+  void add(std::string_view row);
+  /// Makes the rows safe on the disk.
+  void close();
+
+ private:
+  class Place;
+  std::unique_ptr<Place> place_;
+};
+
+/// Throws InvalidArgument if a file of that name could not be begun now. Leaves nothing behind.
+void require_writable(const std::string& path);
+
+/// Whether a name stands for a device, a pipe or an open file of this process: what is written there cannot be replaced.
+bool is_stream(const std::string& path);
+
+}  // namespace softstep
