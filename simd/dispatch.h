@@ -35,7 +35,7 @@ struct AttentionArgs {
 /// Samples that the kernel takes in turn where they are small: what a call gives it at least if it can. More gain nothing.
 constexpr std::size_t attention_together = 2;
 
-/// What one sample yields besides its gradient row (mathematics, section 2). A is the set of tokens whose
+/// What one sample yields besides its gradient row (docs/mathematics.md, section 2). A is the set of tokens whose
 /// score equals the pivot's (D_t = 0), B the others.
 template <class T>
 struct AttentionStats {

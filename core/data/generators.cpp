@@ -1,5 +1,5 @@
-// The data models of the mathematics, and initial weights. Each model says in which order it draws from the
-// stream of random_stream.h; tokens are drawn sample by sample, token by token, coordinate by coordinate.
+// The data models (docs/mathematics.md, section 5), and initial weights. Each model says in which order it draws from
+// the stream of random_stream.h; tokens are drawn sample by sample, token by token, coordinate by coordinate.
 
 #include <cmath>
 #include <new>

@@ -2,7 +2,8 @@
 
 // How far from the truth a computation in rounded arithmetic may be: derived worst cases, to first order in
 // the unit roundoff u (the factor 1.01 stands for the rest), in the terms of simd/kernels/attention.h. Used
-// by the tests and by the self check; the numbers are magnitudes, plain double is enough for them.
+// by the tests and by the self check; the numbers are magnitudes, plain double is enough for them. Each line is
+// explained in docs/mathematics.md, section 9.
 //
 // One gradient row r_t / e^c given its scores. With lambda_t = 1 + |s_t - s_c| in B and 1 + |s_t - s_a| in A:
 //   e_t      relative 3 u lambda_t: the argument is rounded once, exp has 1.5 ULP <= 3 u

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where a run stands: W in one of its forms (mathematics: the same trajectory for less).
+// Where a run stands: W in one of its forms (docs/mathematics.md, section 7).
 
 #include <cstdint>
 #include <memory>

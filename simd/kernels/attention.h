@@ -26,7 +26,7 @@
 // Special values: T = 1 or B empty: c = -infinity and a zero row. A score that is not finite, or a difference
 // of scores that overflows, gives NaN.
 //
-// Source: arXiv 2402.05738, eq. of the gradient; pivot form in mathematics of this project.
+// Source: arXiv 2402.05738, equation of the gradient; the pivot form is derived in docs/mathematics.md, section 2.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
