@@ -32,7 +32,8 @@ struct AttentionArgs {
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
 };
 
-/// Samples that the kernel takes in turn where they are small: what a call gives it at least if it can. More gain nothing.
+/// The attention kernel interleaves so many samples where they are small. A caller that has so many gives at
+/// least these in one call. Interleaving more gains nothing.
 constexpr std::size_t attention_together = 2;
 
 /// What one sample yields besides its gradient row (docs/mathematics.md, section 2). A is the set of tokens whose
@@ -107,8 +108,9 @@ struct ScaleLanesArgs {
 ///   product_nt: C[m x n]  = A[m x k] B[n x k]^T
 ///   product_nn: C[m x n]  = A[m x k] B[k x n]
 ///   product_tn: C[m x n]  = A[k x m]^T B[k x n]
-/// With `add` C + scale times that instead. The sum of the products is formed first, so that a C much larger than it is
-/// rounded once and not k times (once every 256 terms with product_nn and product_tn).
+/// With `add` the result is C + scale times that. The sum of the products is formed before it is added, so
+/// that a C much larger than the sum is rounded once and not k times (product_nn and product_tn: once every
+/// 256 terms).
 template <class T>
 struct ProductArgs {
   std::size_t m, n, k;

@@ -72,7 +72,8 @@ template <class T>
 SOFTSTEP_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) {
   return {a.v / b.v};
 }
-// a * b + c. Without the instruction a library call would cost more than the rounding it saves.
+// a * b + c as two operations: std::fma without the instruction is a library call, which costs more than it is
+// worth.
 template <class T>
 SOFTSTEP_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return {a.v * b.v + c.v};
@@ -190,7 +191,7 @@ SOFTSTEP_INLINE T sum(Vec<T> a) {
   return xsimd::hadd(a.v);
 #endif
 }
-// Which of two is taken is open where one is NaN.
+// The maximum over the lanes. With NaN in some lanes the result may be NaN or not.
 template <class T>
 SOFTSTEP_INLINE T maximum(Vec<T> a) {
 #if defined(__AVX512F__)
@@ -240,8 +241,9 @@ SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
 #endif
 }
 
-// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for infinity
-// and NaN. Put below the mantissa of 2^mantissa, where it counts units: no conversion between integers and floats.
+// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for
+// infinity and NaN. The field becomes the low bits of the mantissa of 2^mantissa, where one bit is worth 1.
+// So it is read as a float without a conversion from integer.
 template <class T>
 SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
   using Bit = typename Bits<T>::Unsigned;
@@ -270,7 +272,7 @@ SOFTSTEP_INLINE Vec<T> absolute(Vec<T> x) {
 template <class T>
 SOFTSTEP_INLINE Vec<T> larger_size(Vec<T> largest, Vec<T> x) {
 #if defined(__AVX512F__)
-  // Without the sign, bits are ordered as numbers are, NaN above infinity.
+  // Without the sign bit, numbers compare like their bits as integers, and NaN lies above infinity.
   if constexpr (sizeof(T) == 4)
     return {_mm512_castsi512_ps(
         _mm512_max_epi32(_mm512_castps_si512(largest.v), _mm512_castps_si512(_mm512_abs_ps(x.v))))};
@@ -402,7 +404,7 @@ SOFTSTEP_INLINE void store_part(Vec<T> a, T* p, std::size_t n) {
   else
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1u), a.v);
 #elif defined(__SSE2__)
-  // In pieces on AVX2 too: a masked store takes tens of cycles on some processors.
+  // In pieces and not by a masked store on AVX2 either: that takes tens of cycles on some processors.
   store_low(a.v, p, n);
 #else
   T buffer[Vec<T>::width];
@@ -411,8 +413,8 @@ SOFTSTEP_INLINE void store_part(Vec<T> a, T* p, std::size_t n) {
 #endif
 }
 
-// The same for numbers that are loaded again at once: what a masked store has written can only be loaded when it has left the
-// store queue. More instructions.
+// The same for numbers that are loaded again at once, in more instructions. The processor does not forward a
+// masked store to a load: the load would wait until the store has left the store queue.
 template <class T>
 SOFTSTEP_INLINE void store_part_to_load(Vec<T> a, T* p, std::size_t n) {
 #if defined(__AVX512F__) && !defined(SOFTSTEP_ISA_IS_scalar)

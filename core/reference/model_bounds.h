@@ -29,7 +29,7 @@ double mean_token_error(const Sample<Number>& sample, const Attention<Number>& a
       size = std::hypot(size, static_cast<double>(sample.tokens[t * d + j]));
     const double roundings = 8.0 * static_cast<double>(sample.n_tokens) + 12.0 +
                              std::fabs(static_cast<double>(attention.relative_scores[t]));
-    // Beyond log of the smallest number the share is nothing, however it is rounded.
+    // Below the smallest normal number p counts as 0: the term after it bounds what is lost.
     const double p = static_cast<double>(attention.attention[t]);
     error += ((p < smallest ? 0.0 : 1.01 * (std::expm1(2.0 * delta) + roundings * u) * p) +
               2.0 * std::exp(2.0 * delta) * smallest) *

@@ -11,8 +11,8 @@
 //   r_t / e^c = p_a e_t (D_t - e^c mu) in B,  -p_a w_t mu in A       g / e^c = sum_t (r_t / e^c) x_t
 //
 // The loss derivative l'(m) is a factor of the whole row and is applied by the caller with e^(c_i - C).
-// Taking A out of the shift keeps the row right when another token ties with the optimal one and outlives all
-// the others.
+// Tokens of A have no part in mu, because their D_t is 0, so they must not set the exponent c either: all of
+// B may underflow against them (docs/mathematics.md, section 2.4).
 //
 // Shapes: AttentionArgs (simd/dispatch.h); any strides and alignment; outputs must not overlap inputs. Tokens may
 // be stored in 16 bits where T = float (tokens.h): the bounds below hold for the stored numbers.
@@ -131,8 +131,9 @@ SOFTSTEP_INLINE void row_weights(const AttentionArgs<T>& in, const AttentionStat
                   });
 }
 
-// Calls first, second, third with each index below n; samples in turn where they fit into the first cache, so that
-// one has something to do while the other waits for its maxima, sums and quotient, each of which needs the one before.
+// Calls first, second, third with each index below n. Samples that fit into the first cache are interleaved:
+// maxima, sums and quotient of one sample depend on each other, and the processor works on the other sample
+// while they wait.
 template <class T, class First, class Second, class Third>
 SOFTSTEP_INLINE void in_turn(const AttentionArgs<T>* samples, std::size_t n, First first, Second second,
                              Third third) {

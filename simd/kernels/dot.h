@@ -4,7 +4,8 @@
 // partial sums, the blocks in double.
 //
 // Error: |result - exact| <= ((h + 8) u + n/1024 2^-53) sum |x_i y_i|, h = 1024 / (4 lanes) additions in a
-// row (tests/simd/test_vector_ops.cpp). A block of float32 overflows where its squares do: scale before.
+// row (tests/simd/test_vector_ops.cpp). The sum of a block is in T and may overflow in float32: a caller with
+// large numbers scales them first.
 //
 // Traffic: reads 2 n elements. x and y may be the same array.
 

@@ -51,9 +51,9 @@ SOFTSTEP_INLINE __m128i load_halves(const std::uint16_t* p, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) buffer[i] = p[i];
   return load_halves(buffer);
 }
-// Moved to the place of float's exponent and mantissa. The exponent gets the difference of the biases, twice
-// where it was full; where it was empty the number is that of exponent 1 less its leading bit, an exact
-// difference.
+// The bits move to the place of float's exponent and mantissa, and the difference of the two biases is added
+// to the exponent. An exponent of all ones (infinity, NaN) gets it twice and is all ones again. An exponent
+// of 0 (subnormal) counts as 1, and the leading bit that this implies is subtracted, which is exact.
 SOFTSTEP_INLINE Vec<float> from_f16(__m128i x) {
   const __m128i wide = _mm_unpacklo_epi16(x, _mm_setzero_si128());
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x8000)), 16);
