@@ -12,12 +12,12 @@ namespace softstep::simd {
 /// float only and are converted without rounding; arithmetic is in T.
 enum class TokenStorage { working, f16, bf16 };
 
-/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one call must not
-/// share outputs or work space, and have the same kind of tokens.
+/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one
+/// call must not share outputs or work space, and have the same kind of tokens.
 template <class T>
 struct AttentionArgs {
-  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given and `weights`
-  /// wanted, without a gradient.
+  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given
+  /// and `weights` wanted, without a gradient.
   const T* tokens;
   std::size_t token_stride;  ///< elements of the storage
   std::size_t n_tokens;      ///< T_i >= 1
@@ -36,8 +36,8 @@ struct AttentionArgs {
 /// least these in one call. Interleaving more gains nothing.
 constexpr std::size_t attention_together = 2;
 
-/// What one sample yields besides its gradient row (docs/mathematics.md, section 2). A is the set of tokens whose
-/// score equals the pivot's (D_t = 0), B the others.
+/// What one sample yields besides its gradient row (docs/mathematics.md, section 2). A is the set of tokens
+/// whose score equals the pivot's (D_t = 0), B the others.
 template <class T>
 struct AttentionStats {
   std::size_t pivot;  ///< a = argmax_t s_t
@@ -51,7 +51,8 @@ struct AttentionStats {
 };
 
 /// Many samples at once, one to a lane; see simd/kernels/attention_lanes.h. Everything by sample has n_lanes
-/// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no tokens.
+/// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no
+/// tokens.
 template <class T>
 struct LanesArgs {
   /// x_itj at ((i / m * n_tokens + t) * dim + j) * m + i % m, m = lane_multiple
@@ -95,7 +96,8 @@ struct RowFactorsArgs {
   T* size;                    ///< out: log of the size of g_i z_i^T, up to a factor of 4 d
 };
 
-/// Gradient rows with the sample index last, times what row_factors gives them; see simd/kernels/scale_lanes.h.
+/// Gradient rows with the sample index last, times what row_factors gives them; see
+/// simd/kernels/scale_lanes.h.
 template <class T>
 struct ScaleLanesArgs {
   std::size_t n_rows, n_lanes;

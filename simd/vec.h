@@ -72,8 +72,8 @@ template <class T>
 SOFTSTEP_INLINE Vec<T> operator/(Vec<T> a, Vec<T> b) {
   return {a.v / b.v};
 }
-// a * b + c as two operations: std::fma without the instruction is a library call, which costs more than it is
-// worth.
+// a * b + c as two operations: std::fma without the instruction is a library call, which costs more than it
+// is worth.
 template <class T>
 SOFTSTEP_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
   return {a.v * b.v + c.v};
@@ -113,8 +113,8 @@ SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
   return {out};
 }
 
-// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for infinity
-// and NaN.
+// The exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for
+// infinity and NaN.
 template <class T>
 SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
   using Int = typename Bits<T>::Int;

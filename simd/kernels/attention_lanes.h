@@ -11,7 +11,8 @@
 //
 // Each sum of a lane is one chain of additions, over j or t in order: the bits of a sample do not depend on
 // its neighbours.
-// Error: that of attention.h, with d u in place of its (d / lanes + lanes) u; tests/simd/test_attention_lanes.cpp.
+// Error: that of attention.h, with d u in place of its (d / lanes + lanes) u;
+// tests/simd/test_attention_lanes.cpp.
 //
 // Up to eight tokens have their scores and weights in registers, with a copy of the code for each number of
 // tokens.
@@ -55,8 +56,8 @@ SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std:
   return largest;
 }
 
-// The scores of one vector of samples, later their weights: in registers where the number of tokens is known to the compiler, else
-// in the work space.
+// The scores of one vector of samples, later their weights: in registers where the number of tokens is known
+// to the compiler, else in the work space.
 template <class T, std::size_t count>
 struct LaneWeights {
   Vec<T> w[count];

@@ -6,8 +6,8 @@
 //   -l'(m) = s e^q:  logistic s = 1 / (1 + e^-|m|), q = -max(m, 0);  exponential s = 1, q = -m
 //   size_i = c_i + q_i + log of (gap_unit, query_unit, row_unit)         C = max_i size_i
 //   row_scale = 1 / row_unit          row_factor = -s e^(size_i - C) / (n query_unit)
-// row_unit is the power of two at or below `largest`, so that the scaled row is in [1, 2) and no product leaves the
-// range of numbers on the way. A zero row or query has no size and factors 0.
+// row_unit is the power of two at or below `largest`, so that the scaled row is in [1, 2) and no product
+// leaves the range of numbers on the way. A zero row or query has no size and factors 0.
 //
 // Returns C; -infinity if every row is zero; NaN if any size is NaN, or any `largest` is not finite.
 //
