@@ -2,8 +2,8 @@
 
 namespace softstep::simd {
 
-/// What this CPU *and* this operating system can run (CPUID and XGETBV; a kernel that does not save the wide
-/// registers makes the instructions unusable).
+/// What this CPU *and* this operating system can run, from CPUID and XGETBV. An operating system that does
+/// not save the wide registers makes the instructions unusable.
 struct Cpu {
   bool sse2 = false;
   bool avx2_fma = false;

@@ -12,12 +12,12 @@ namespace softstep::simd {
 /// float only and are converted without rounding; arithmetic is in T.
 enum class TokenStorage { working, f16, bf16 };
 
-/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one call must not
-/// share outputs or work space, and have the same kind of tokens.
+/// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one
+/// call must not share outputs or work space, and have the same kind of tokens.
 template <class T>
 struct AttentionArgs {
-  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given and `weights`
-  /// wanted, without a gradient.
+  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given
+  /// and `weights` wanted, without a gradient.
   const T* tokens;
   std::size_t token_stride;  ///< elements of the storage
   std::size_t n_tokens;      ///< T_i >= 1
@@ -32,11 +32,12 @@ struct AttentionArgs {
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
 };
 
-/// Samples that the kernel takes in turn where they are small: what a call gives it at least if it can. More gain nothing.
+/// The attention kernel interleaves so many samples where they are small. A caller that has so many gives at
+/// least these in one call. Interleaving more gains nothing.
 constexpr std::size_t attention_together = 2;
 
-/// What one sample yields besides its gradient row (mathematics, section 2). A is the set of tokens whose
-/// score equals the pivot's (D_t = 0), B the others.
+/// What one sample yields besides its gradient row (docs/mathematics.md, section 2). A is the set of tokens
+/// whose score equals the pivot's (D_t = 0), B the others.
 template <class T>
 struct AttentionStats {
   std::size_t pivot;  ///< a = argmax_t s_t
@@ -50,7 +51,8 @@ struct AttentionStats {
 };
 
 /// Many samples at once, one to a lane; see simd/kernels/attention_lanes.h. Everything by sample has n_lanes
-/// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no tokens.
+/// columns, sample i in column i: a multiple of the vector width (lane_multiple), padded with samples of no
+/// tokens.
 template <class T>
 struct LanesArgs {
   /// x_itj at ((i / m * n_tokens + t) * dim + j) * m + i % m, m = lane_multiple
@@ -94,7 +96,8 @@ struct RowFactorsArgs {
   T* size;                    ///< out: log of the size of g_i z_i^T, up to a factor of 4 d
 };
 
-/// Gradient rows with the sample index last, times what row_factors gives them; see simd/kernels/scale_lanes.h.
+/// Gradient rows with the sample index last, times what row_factors gives them; see
+/// simd/kernels/scale_lanes.h.
 template <class T>
 struct ScaleLanesArgs {
   std::size_t n_rows, n_lanes;
@@ -107,8 +110,9 @@ struct ScaleLanesArgs {
 ///   product_nt: C[m x n]  = A[m x k] B[n x k]^T
 ///   product_nn: C[m x n]  = A[m x k] B[k x n]
 ///   product_tn: C[m x n]  = A[k x m]^T B[k x n]
-/// With `add` C + scale times that instead. The sum of the products is formed first, so that a C much larger than it is
-/// rounded once and not k times (once every 256 terms with product_nn and product_tn).
+/// With `add` the result is C + scale times that. The sum of the products is formed before it is added, so
+/// that a C much larger than the sum is rounded once and not k times (product_nn and product_tn: once every
+/// 256 terms).
 template <class T>
 struct ProductArgs {
   std::size_t m, n, k;

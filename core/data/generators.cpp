@@ -151,8 +151,9 @@ DatasetParts<double> planar(const GeneratorOptions&, RandomStream& stream) {
   return parts;
 }
 
-// Points: samples of one token, for logistic regression. A separating direction u, the decoder, of unit norm; then per sample a
-// point x = sigma normal() each coordinate, whose part along u is replaced by y (|u . x| + mu): the margin of u is at least mu.
+// Points: samples of one token, for logistic regression. A separating direction u, the decoder, of unit norm;
+// then per sample a point x = sigma normal() each coordinate, whose part along u is replaced by y (|u . x| +
+// mu): the margin of u is at least mu.
 DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stream) {
   GeneratorOptions o = given;
   o.n_tokens = 1;

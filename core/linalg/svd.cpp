@@ -13,7 +13,8 @@ namespace softstep {
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic>;
-// Jacobi rotations are right to a few rounding units; divide and conquer, faster for larger matrices, measurably less so.
+// Jacobi rotations are right to a few rounding units; divide and conquer, faster for larger matrices,
+// measurably less so.
 constexpr std::size_t jacobi_up_to = 32;
 
 using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

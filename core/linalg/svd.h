@@ -14,8 +14,8 @@ struct Svd {
   std::vector<double> v;  ///< n_cols x k, row-major
 };
 
-/// `a` is n_rows x n_cols, row-major, contiguous. Backward stable whatever the size of the entries: s is off by a small
-/// multiple of (n_rows + n_cols) u s_1. Throws InvalidArgument where an entry is not finite.
+/// `a` is n_rows x n_cols, row-major, contiguous. Backward stable whatever the size of the entries: s is off
+/// by a small multiple of (n_rows + n_cols) u s_1. Throws InvalidArgument where an entry is not finite.
 Svd singular_values_and_vectors(const double* a, std::size_t n_rows, std::size_t n_cols);
 /// The same without the vectors, for a fraction of the work.
 std::vector<double> singular_values_of(const double* a, std::size_t n_rows, std::size_t n_cols);

@@ -24,7 +24,7 @@ ActiveSetPhase::ActiveSetPhase(DualState& state, FacePreconditioner& preconditio
   for (std::size_t k = 0; k < face_.size(); ++k) face_[k] = state_.gradient[k] < 0.0;
 }
 
-// A point with violated constraints of any size is a worse start for the safe phase than none.
+// A point whose constraints are badly violated is a worse start for the safe phase than lambda = 0.
 void ActiveSetPhase::give_up() {
   alive_ = false;
   if (best_smallest_ > keep_from)
@@ -76,7 +76,8 @@ void ActiveSetPhase::step() {
   if (alive_ && !face_begun_) begin_face();
   if (!alive_) return;
   const DualState::Line line = state_.look_along(direction_);
-  // A face without curvature has no minimum: let the safe phase find out what that means.
+  // On a face without curvature the dual has no maximum. The safe phase finds out whether the data can be
+  // separated.
   if (!(line.curvature > 0.0) || !(residual_ > 0.0)) {
     give_up();
     return;

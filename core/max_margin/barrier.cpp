@@ -7,8 +7,9 @@ namespace softstep {
 namespace {
 
 constexpr double growth = 10.0;  // of tau from one minimiser to the next
-// Squared decrements from which Newton's method converges quadratically, and at which a point counts as minimiser: an
-// active margin may be off by the decrement itself, so the first would not do.
+// Squared decrements: from near_centre on Newton's method converges quadratically, at `centre` a point counts
+// as minimiser. near_centre is not enough for that, because an active margin may be off by the decrement
+// itself.
 constexpr double near_centre = 1e-3, centre = 1e-16;
 constexpr std::size_t steps_a_centre = 100;
 
@@ -24,7 +25,7 @@ void follow_path(Barrier& barrier, std::vector<double> x, double tau, std::size_
     for (std::size_t k = 0; k < steps_a_centre; ++k) {
       const double decrement = barrier.newton(tau, x, direction);
       if (std::isnan(decrement)) return;
-      // Once near, a decrement that does not halve is rounding.
+      // Near the centre, a decrement that does not halve is rounding error.
       if (!(decrement > centre) || (before <= near_centre && !(decrement <= 0.5 * before))) break;
       before = decrement;
       if (steps == most_steps) return;

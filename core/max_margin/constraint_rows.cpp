@@ -10,7 +10,8 @@
 namespace softstep {
 namespace {
 
-// Multiply-adds worth a parallel region, which costs microseconds, and far more on a busy machine.
+// Fewer multiply-adds than this do not repay a parallel region, which costs microseconds, and far more on a
+// busy machine.
 constexpr double parallel_from = 3e6;
 
 double product_of(std::size_t a, std::size_t b, std::size_t c = 1) {

@@ -117,12 +117,14 @@ void DualAscent::conjugate_step() {
     return;
   }
   restart();
-  // Only to the first bound; the next step goes on along the direction, bent at the bounds. In a direction of almost
-  // no curvature the minimum may be out of sight: then some way on.
+  // This step ends at the first bound. The next one, projected_step(), goes on along the same direction and
+  // projects to the bounds, by bend_. In a direction of almost no curvature the minimum may be arbitrarily
+  // far: then bend_ is limited.
   bend_ = std::min(to_minimum - to_bound, 1e3 * std::max(to_bound, 1.0 / state_.largest_curvature));
 }
 
-// lambda <- P(lambda - c p), or a part of the way there, which is feasible as well: never a lost product.
+// lambda <- P(lambda - c p), or a part of the way there, which is feasible too: whatever the line search
+// finds, its product is used.
 void DualAscent::projected_step() {
   const std::size_t n = change_.size();
   std::vector<double>& multipliers = state_.multipliers;
@@ -132,7 +134,8 @@ void DualAscent::projected_step() {
     change_[k] = l > 0.0 ? std::max(0.0, l - bend_ * direction_[k]) - l : 0.0;
     slope += state_.gradient[k] * change_[k];
   }
-  // The bent path may climb, or have led almost nowhere the last time; that of the gradient descends.
+  // The projected direction may not descend, or may have gained almost nothing the last time. The projected
+  // gradient always descends.
   const bool by_gradient = !(slope < 0.0) || last_bend_was_poor_;
   if (by_gradient)
     for (std::size_t k = 0; k < n; ++k) {

@@ -37,8 +37,9 @@ void DualState::refresh() {
   for (std::size_t j = 0; j < span.size(); ++j)
     drift += (image_span_[j] - span[j]) * (image_span_[j] - span[j]);
   for (const double l : multipliers) sum += std::fabs(l);
-  // No further apart than a sum of unit rows is known anyway: then the W carried along is as good a sum, and the
-  // better W, because every step since has brought it closer to the targets than a new sum can be.
+  // The W carried along is replaced by the new sum only if the two differ by more than the rounding of such a
+  // sum. Else it is as good a sum, and better for the targets: every step since has corrected it in their
+  // direction.
   if (!(std::sqrt(drift) <= 4.0 * std::numeric_limits<double>::epsilon() * sum)) span.swap(image_span_);
   map.apply(span.data(), gradient.data());
   add(gradient, -1.0, targets);

@@ -18,12 +18,13 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 // length of a convex combination of unit vectors is known to a few times the rounding unit 1e-16 only.
 constexpr double separable_from = 1e-13;
 
-/// Watches for the point where rounding, not the iteration, keeps the certificate from the tolerance. <a_k, W> is known
-/// to some rounding units of ||W|| only, and where sizes differ by orders of magnitude that is more than the tolerance of
-/// the largest rows. Those are then asked for a slack of so many rounding units: nearly free, and safely feasible.
+/// Detects that rounding, and not the iteration, keeps the certificate from the tolerance. <a_k, W> is known
+/// to some rounding units of ||W|| only. Where the sizes of the rows differ by orders of magnitude, that is
+/// more than the tolerance of the largest rows. Their targets are then raised by a slack of so many rounding
+/// units, which costs next to nothing and makes them feasible in spite of rounding.
 class RoundingFloor {
  public:
-  /// Whether the certificate, computed afresh, has not got better by half for the third time.
+  /// True when the certificate, computed afresh, has failed to halve for the third time since its best.
   bool stuck(double error) {
     if (error <= 0.5 * best_) {
       best_ = error;
@@ -31,7 +32,7 @@ class RoundingFloor {
     }
     return ++failures_ > 3;
   }
-  /// Whether the running error, small as it is, has not halved for many steps.
+  /// True when the running error is small and has not halved for 500 steps.
   bool stalled(double error) {
     if (error <= 0.5 * best_running_ || !(error <= 1e-3)) {
       best_running_ = error;
@@ -39,7 +40,7 @@ class RoundingFloor {
     }
     return ++steps_ % 500 == 0;
   }
-  /// More slack; false when more would cost more than it mends.
+  /// Raises the slack; false when it is so large that it would spoil the answer.
   bool widen() {
     units_ = units_ == 0.0 ? 8.0 : 8.0 * units_;
     best_ = best_running_ = infinity;
@@ -94,8 +95,8 @@ class Solver {
   std::size_t next_ray_search_ = 64;
 };
 
-// <a_k, W> >= 1 / ||A_k||, and on top of it so many units of ||W||: all of them where the multiplier does not count, so
-// that the slack costs nothing, and no more than the tolerance allows where it does.
+// The targets 1 / ||A_k|| of <a_k, W>, raised by slack ||W||. A constraint with a negligible multiplier gets
+// all of that, which costs nothing. The others get no more than the tolerance allows.
 std::vector<double> Solver::targets(double slack, const DualState* state) const {
   const std::vector<double>& sizes = rows_.sizes();
   std::vector<double> out(rows_.n_rows(), 0.0);
@@ -148,7 +149,7 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
-    // What the recurrences say is believed once it has been computed afresh.
+    // The recurrences alone are not trusted: the error counts once it has been computed afresh.
     if (result_.sweeps == options_.max_sweeps) break;
     ascent.refresh();
     if (!report()) return MaxMarginStatus::interrupted;

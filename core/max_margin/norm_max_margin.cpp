@@ -128,7 +128,8 @@ void NormSolver::follow(const MaxMarginResult& start) {
       for (double& w : pair.weights) w *= unit;
       gap = std::min(gap, certify(pair));
     }
-    // Rounding ends the progress: the gap no longer shrinks. At first tau may just be far too small.
+    // A gap that no longer shrinks is at its rounding error. In the beginning it may not shrink because tau
+    // is still far too small: then more failures are allowed.
     failures = gap < 0.9 * best ? 0 : failures + 1;
     best = std::min(best, gap);
     return !(result_.duality_gap <= options_.tolerance) && failures < (best < 0.1 ? 3 : 12);

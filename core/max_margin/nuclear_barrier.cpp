@@ -101,9 +101,10 @@ double NuclearBarrier::newton(double tau, const std::vector<double>& x, std::vec
   return decrement;
 }
 
-// W from 1 - s^2 loses as many digits as tau has. Where s is near 1 its space is known well, so the margins that should be
-// 1 + 1 / (tau lambda_k) are mended within the matrices that have their rows or columns there, which leave <C, W> = ||W||
-// to second order: the smallest such change, by least squares.
+// W is computed from 1 - s^2, which loses as many digits as tau has. The singular spaces of s near 1 are
+// known well. So W is corrected by matrices with rows or columns in these spaces, which change <C, W> = ||W||
+// in second order only: the smallest such change, by least squares, that makes the margins 1 + 1 / (tau
+// lambda_k).
 std::vector<double> NuclearBarrier::corrected(double tau, const std::vector<double>& x, const Svd& svd,
                                               const std::vector<double>& sizes) const {
   const auto d = static_cast<Eigen::Index>(constraints_.dim);

@@ -53,14 +53,15 @@ bool RaySearch::run(const std::vector<double>& multipliers, double tolerance, st
     for (std::size_t k = 0; k < n; ++k)
       if (direction_[k] < 0.0) to_bound = std::min(to_bound, -multipliers_[k] / direction_[k]);
     fresh = move(now / curvature, to_bound) > 0;
-    // On the way to 0, which is no ray.
+    // The multipliers are going to 0, which is no ray.
     double left = 0.0;
     for (const double l : multipliers_) left += l;
     if (!(left > 0.1)) return false;
   }
 }
 
-// Goes the length, or to the first bound: then the multipliers there become 0. Returns how many did.
+// Takes a step of this length, or to the first bound. Multipliers that reach their bound become 0; returns
+// how many did.
 std::size_t RaySearch::move(double length, double to_bound) {
   const double step = std::min(length, to_bound);
   std::size_t n_fixed = 0;

@@ -23,7 +23,8 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-// A margin whose matrix has no more than this share off the span of the equalities cannot be told from one that has none.
+// Where a smaller share than this of a margin's matrix is outside the span of the equalities, it cannot be
+// told from rounding.
 constexpr double consistent_from = 1e-13;
 
 /// Constraints written out; slots are tokens in order, of which each row or equality belongs to one.
@@ -171,7 +172,8 @@ TiedMaxMarginResult TiedSolver::run() {
     equalities_.project(b);
     const double before = frobenius_norm(row(k), given_.size);
     if (frobenius_norm(b, given_.size) > consistent_from * before) continue;
-    // Alone it proves that nothing fits: the equalities force this margin to 0. A zero row needs none of them.
+    // This row alone proves that there is no solution: the equalities force its margin to 0. A row that is
+    // zero itself proves it without the equalities.
     result.status = before > 0.0 ? MaxMarginStatus::inconsistent_equalities : MaxMarginStatus::not_separable;
     std::vector<double> one(n_rows_, 0.0);
     one[k] = 1.0;

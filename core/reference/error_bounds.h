@@ -2,7 +2,8 @@
 
 // How far from the truth a computation in rounded arithmetic may be: derived worst cases, to first order in
 // the unit roundoff u (the factor 1.01 stands for the rest), in the terms of simd/kernels/attention.h. Used
-// by the tests and by the self check; the numbers are magnitudes, plain double is enough for them.
+// by the tests and by the self check; the numbers are magnitudes, plain double is enough for them. Each line
+// is explained in docs/mathematics.md, section 9.
 //
 // One gradient row r_t / e^c given its scores. With lambda_t = 1 + |s_t - s_c| in B and 1 + |s_t - s_a| in A:
 //   e_t      relative 3 u lambda_t: the argument is rounded once, exp has 1.5 ULP <= 3 u
@@ -118,8 +119,9 @@ struct GradientBound {
   double exponent = 0.0;   ///< absolute error of log |G|
 };
 
-/// What is added up, and how far each part may be off: |computed - exact| <= expm1(theta) |exact|. A factor common to all is a
-/// change of length only, so that the direction moves by the parts beside the largest alone:
+/// What is added up, and how far each part may be off: |computed - exact| <= expm1(theta) |exact|. A factor
+/// common to all is a change of length only, so that the direction moves by the parts beside the largest
+/// alone:
 ///   |G~ - G| <= sum_{P not largest} expm1(theta + theta_largest) |P|  +  `rest`, errors of other kinds.
 struct Part {
   double size, theta;
@@ -146,8 +148,9 @@ struct SampleError {
       0.0;  ///< of each gamma_t, beside its rounding; 0 for a decoder scored once, in twice the precision
 };
 
-/// How a block's gradient is made of the samples' rows, sum_i f_i(row_i) with f_i linear: |f_i(x)|, and the norm of f_i(a) for
-/// a >= 0 with every factor in absolute value. `roundings`: of f_i beyond those of an outer product.
+/// How a block's gradient is made of the samples' rows, sum_i f_i(row_i) with f_i linear: |f_i(x)|, and the
+/// norm of f_i(a) for a >= 0 with every factor in absolute value. `roundings`: of f_i beyond those of an
+/// outer product.
 template <class Size, class Magnitude>
 struct RowUse {
   Size size;            ///< (i, const double* x)
@@ -160,8 +163,8 @@ struct RowUse {
 ///   P = -(1/n) l'(m) p_t p_k (gamma_t - gamma_k) f_i(x_t - x_k).
 /// Errors of the scores, at most delta, multiply each P by some e^theta,
 ///   |theta| <= 4 delta + expm1(2 delta) e^c M + (roundings of c and m).
-/// The rows' own error, K u f_i(sum a_t |x_t|), that of the product over n samples, and that of gamma_t - gamma_k where token
-/// scores are rounded, are added.
+/// The rows' own error, K u f_i(sum a_t |x_t|), that of the product over n samples, and that of gamma_t -
+/// gamma_k where token scores are rounded, are added.
 template <class Number, class Size, class Magnitude>
 GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<SampleValue<Number>>& values,
                              const std::vector<SampleError>& errors, const RowUse<Size, Magnitude>& use,

@@ -73,7 +73,8 @@ Number product_tn(std::size_t row, std::size_t col, std::size_t k, const T* a, s
   return sum;
 }
 
-/// The slope that row_factors multiplies a row by, from m = gamma_opt - pivot_gap + e^c mu; its last term as one number.
+/// The slope that row_factors multiplies a row by, from m = gamma_opt - pivot_gap + e^c mu; its last term as
+/// one number.
 template <class Number>
 struct RowFactor {
   Number margin, log_slope;  ///< m; log of -l'(m)

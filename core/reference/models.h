@@ -1,7 +1,7 @@
 #pragma once
 
-// The models beside W with a fixed decoder, in a number type of the caller's choice. With g_i the gradient rows of
-// reference/objective.h (l'(m_i)/n in them), p_i the attention:
+// The models beside W with a fixed decoder, in a number type of the caller's choice. With g_i the gradient
+// rows of reference/objective.h (l'(m_i)/n in them), p_i the attention:
 //
 //   W = K Q^T    dL/dK = sum_i g_i (Q^T z_i)^T       dL/dQ = sum_i z_i (K^T g_i)^T
 //   v_i = p      dL/dp = sum_i g_i

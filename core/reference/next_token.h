@@ -1,8 +1,8 @@
 #pragma once
 
-// Next-token prediction in a number type of the caller's choice, from its definition. A context's logits are given as
-// log p_v + x_v + constant on its support and freely outside. With q the softmax within the support, R = (mass outside) /
-// (mass inside), o the softmax outside:
+// Next-token prediction in a number type of the caller's choice, from its definition. A context's logits are
+// given as log p_v + x_v + constant on its support and freely outside. With q the softmax within the support,
+// R = (mass outside) / (mass inside), o the softmax outside:
 //   CE - H = sum_j pi_j (sum_v p_v log(p_v / q_v) + log(1 + R))
 //   softmax - p = (q - p) + R/(1+R) (o - q)
 

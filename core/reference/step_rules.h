@@ -1,7 +1,8 @@
 #pragma once
 
-// The step rules as their papers write them, in plain numbers of any type with range and digits enough: no exponents apart,
-// no care for rounding. Each takes the true gradient and loss gap and moves W; `t` counts from 0.
+// The step rules as their papers write them, in plain numbers of any type with range and digits enough: no
+// exponents apart, no care for rounding. Each takes the true gradient and loss gap and moves W; `t` counts
+// from 0.
 
 #include <cmath>
 #include <cstddef>
@@ -62,7 +63,8 @@ struct PolyakStep {
   }
 };
 
-/// Algorithm 1 of Ji, Srebro, Telgarsky: g_t = beta_t (g_{t-1} + grad/risk), w -= theta (g_t + grad/risk), beta_t = t/(t+1).
+/// Algorithm 1 of Ji, Srebro, Telgarsky: g_t = beta_t (g_{t-1} + grad/risk), w -= theta (g_t + grad/risk),
+/// beta_t = t/(t+1).
 template <class Number>
 struct DualAcceleration {
   double theta = 1;
@@ -105,8 +107,8 @@ struct SignDescent {
   }
 };
 
-/// sum over the nonzero singular values of u v^T, by one-sided Jacobi rotations of the rows of A (n_rows <= n_cols): once
-/// they are orthogonal, J A = diag(s) V^T, and U V^T = J^T (rows of J A over their lengths).
+/// sum over the nonzero singular values of u v^T, by one-sided Jacobi rotations of the rows of A (n_rows <=
+/// n_cols): once they are orthogonal, J A = diag(s) V^T, and U V^T = J^T (rows of J A over their lengths).
 template <class Number>
 std::vector<Number> polar_factor(std::vector<Number> a, std::size_t n_rows, std::size_t n_cols,
                                  int n_sweeps) {
@@ -253,7 +255,8 @@ struct AliG {
   }
 };
 
-/// gamma_t = (1/c_t) min(gap/|g|^2, c_{t-1} gamma_{t-1}), c_t = c_0 sqrt(t+1), c_{-1} = c_0; no first bound if cap is 0.
+/// gamma_t = (1/c_t) min(gap/|g|^2, c_{t-1} gamma_{t-1}), c_t = c_0 sqrt(t+1), c_{-1} = c_0; no first bound
+/// if cap is 0.
 template <class Number>
 struct DecreasingPolyakStep {
   double c0 = 1, cap = 0;
@@ -271,7 +274,8 @@ struct DecreasingPolyakStep {
   }
 };
 
-/// Means of loss, <g, w> and g from the first sample on; tau = min(cap, (f + <d, w> - m)_+ / |d|^2); no cap if it is 0.
+/// Means of loss, <g, w> and g from the first sample on; tau = min(cap, (f + <d, w> - m)_+ / |d|^2); no cap
+/// if it is 0.
 template <class Number>
 struct MomentumModel {
   double beta = 0.9, cap = 0;

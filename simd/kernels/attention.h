@@ -1,7 +1,7 @@
 #pragma once
 
-// Samples of the attention layer, forward and backward in one visit: scores, pivot softmax, gap and gradient row of each.
-// The bits of a sample do not depend on its neighbours.
+// Samples of the attention layer, forward and backward in one visit: scores, pivot softmax, gap and gradient
+// row of each. The bits of a sample do not depend on its neighbours.
 //
 //   s_t = x_t . v         a = argmax_t s_t         D_t = gamma_t - gamma_a = gap_a - gap_t
 //   A = {t : D_t = 0}, the pivot and its exact ties in token score;  B = the others
@@ -11,13 +11,14 @@
 //   r_t / e^c = p_a e_t (D_t - e^c mu) in B,  -p_a w_t mu in A       g / e^c = sum_t (r_t / e^c) x_t
 //
 // The loss derivative l'(m) is a factor of the whole row and is applied by the caller with e^(c_i - C).
-// Taking A out of the shift keeps the row right when another token ties with the optimal one and outlives all
-// the others.
+// Tokens of A have no part in mu, because their D_t is 0, so they must not set the exponent c either: all of
+// B may underflow against them (docs/mathematics.md, section 2.4).
 //
-// Shapes: AttentionArgs (simd/dispatch.h); any strides and alignment; outputs must not overlap inputs. Tokens may
-// be stored in 16 bits where T = float (tokens.h): the bounds below hold for the stored numbers.
+// Shapes: AttentionArgs (simd/dispatch.h); any strides and alignment; outputs must not overlap inputs. Tokens
+// may be stored in 16 bits where T = float (tokens.h): the bounds below hold for the stored numbers.
 //
-// Traffic: X_i is read from memory once (the second pass finds it in cache), v, gaps; writes d + 2 T elements.
+// Traffic: X_i is read from memory once (the second pass finds it in cache), v, gaps; writes d + 2 T
+// elements.
 //
 // Error of the scores: |s_t - exact| <= d u sum_j |x_tj v_j|, in whatever order: a product is rounded once, and of the additions
 // it goes through at most d - 1 have two terms that are not zero. Of the row, given the scores:
@@ -27,7 +28,8 @@
 // Special values: T = 1 or B empty: c = -infinity and a zero row. A score that is not finite, or a difference
 // of scores that overflows, gives NaN.
 //
-// Source: arXiv 2402.05738, eq. of the gradient; pivot form in mathematics of this project.
+// Source: arXiv 2402.05738, equation of the gradient; the pivot form is derived in docs/mathematics.md,
+// section 2.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
@@ -36,8 +38,8 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// Calls body(vector of scores, vector of gaps, t, count) for all n tokens; past the end the score is `fill` and
-// the gap 0.
+// Calls body(vector of scores, vector of gaps, t, count) for all n tokens; past the end the score is `fill`
+// and the gap 0.
 template <class T, class Body>
 SOFTSTEP_INLINE void for_each_vector(const T* scores, const T* gaps, std::size_t n, T fill, Body body) {
   constexpr std::size_t w = Vec<T>::width;
@@ -71,7 +73,8 @@ SOFTSTEP_INLINE AttentionStats<T> pivot_softmax(const AttentionArgs<T>& in, T& e
                   });
   const T s_a = maximum(best);
   const std::size_t a = first_equal(in.scores, n, s_a);
-  // The pivot's own term is 1 and is added by hand: with a score of -infinity it drops out of every sum below.
+  // The pivot's own term is 1 and is added by hand: with a score of -infinity it drops out of every sum
+  // below.
   const std::size_t pivot_vector = a / w * w;
   const V lanes = lane_numbers<T>();
   const auto is_pivot = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
@@ -132,8 +135,9 @@ SOFTSTEP_INLINE void row_weights(const AttentionArgs<T>& in, const AttentionStat
                   });
 }
 
-// Calls first, second, third with each index below n; samples in turn where they fit into the first cache, so that
-// one has something to do while the other waits for its maxima, sums and quotient, each of which needs the one before.
+// Calls first, second, third with each index below n. Samples that fit into the first cache are interleaved:
+// maxima, sums and quotient of one sample depend on each other, and the processor works on the other sample
+// while they wait.
 template <class T, class First, class Second, class Third>
 SOFTSTEP_INLINE void in_turn(const AttentionArgs<T>* samples, std::size_t n, First first, Second second,
                              Third third) {

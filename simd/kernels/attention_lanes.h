@@ -1,7 +1,8 @@
 #pragma once
 
-// The attention kernel of attention.h for many small samples, one to a lane: where d and T are a few vectors or less, the
-// horizontal sums, loop heads and part vectors of one sample at a time cost more than the arithmetic.
+// The attention kernel of attention.h for many small samples, one sample to a lane. Where d and T are a few
+// vectors or less, one sample at a time spends more on sums over lanes, loop heads and partly filled vectors
+// than on the arithmetic.
 //
 // Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last, a cache
 // line of samples after the other (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
@@ -10,9 +11,11 @@
 // Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
 // Error: that of attention.h, of the scores as of the row; tests/simd/test_attention_lanes.cpp.
 //
-// Few tokens have their scores and weights in registers, by a copy of the code for each number of them.
+// Up to eight tokens have their scores and weights in registers, with a copy of the code for each number of
+// tokens.
 //
-// Traffic: tokens once, if a line of samples, 64 T d bytes, stays in the first cache, else twice; v once; writes d + T elements a lane.
+// Traffic: reads the tokens once if a group of samples, 64 T d bytes, stays in the first cache, else twice;
+// reads v once; writes d + T elements a lane.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
@@ -50,8 +53,8 @@ SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std:
   return largest;
 }
 
-// The scores of one vector of samples, later their weights: in registers where the number of tokens is known to the compiler, else
-// in the work space.
+// The scores of one vector of samples, later their weights: in registers where the number of tokens is known
+// to the compiler, else in the work space.
 template <class T, std::size_t count>
 struct LaneWeights {
   Vec<T> w[count];
@@ -184,13 +187,13 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   largest.store(in.largest + i);
 }
 
-// A function to each number, so that the compiler gives out registers for it alone.
+// One function for each number of tokens, so that the compiler allocates registers for that number alone.
 template <std::size_t n_tokens, class T>
 __attribute__((noinline)) void vectors_of_samples(const LanesArgs<T>& in) {
   for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples<n_tokens>(in, i);
 }
 
-// Up to `most` tokens by the code for their number, one alone and more by the code for any.
+// 2 to `most` tokens: the code for their number. One token, or more than `most`: the code for any number (0).
 template <std::size_t most, class T>
 SOFTSTEP_INLINE void vectors_by_tokens(const LanesArgs<T>& in) {
   if (in.n_tokens == most)

@@ -1,7 +1,7 @@
 #pragma once
 
 // y_i <- y_i + a x_i, the weight update. One rounding per element where the instruction set has a fused
-// multiply-add, else two; the same bits wherever the arrays are cut. x and y must not overlap.
+// multiply-add, else two. The bits do not depend on how a caller splits the arrays. x and y must not overlap.
 // Traffic: reads 2 n, writes n elements. NaN and infinity as in the plain formula.
 
 #include "simd/vec.h"

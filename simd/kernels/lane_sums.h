@@ -1,7 +1,7 @@
 #pragma once
 
-// Sums over the lanes of several registers at once. A sum over lanes is as many shuffles as additions; folding
-// two registers into one halves the work for both.
+// Sums over the lanes of several registers at once. A sum over lanes takes as many shuffles as additions.
+// Folding two registers into one halves the work for both.
 
 #include "simd/vec.h"
 

@@ -6,9 +6,9 @@
 // first cache without gaps, its last vector filled with zeros.
 //
 // Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0, whatever tile, panel or lane
-// it falls into: C holds the chain between two depths, to the bit. So the bits depend neither on m, n, nor on
-// how a caller splits them, nor on the constants below. Added to C, the chains of `depth` terms are begun at 0 each and
-// the bits depend on tile_depth alone.
+// it falls into. Between two blocks of `depth` terms C holds the chain so far, to the bit. So the bits depend
+// neither on m and n, nor on how a caller splits them, nor on the constants below. With `add` each block of
+// `depth` terms is a chain of its own, begun at 0, and the bits depend on tile_depth too.
 
 #include "simd/dispatch.h"
 #include "simd/vec.h"
@@ -17,13 +17,14 @@ namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
 // Outer products to one visit of a tile.
 constexpr std::size_t tile_depth = 256;
-// Fewer rows of C than this do not repay the copy of B.
+// With fewer rows of C than this, copying the panel of B costs more than it saves.
 constexpr std::size_t rows_worth_a_copy = 24;
-// B from here on (bytes) comes from afar, in pieces that lie too far apart for the processor to fetch ahead.
+// A larger B (bytes) comes from beyond the near caches, and the rows of a panel lie too far apart for the
+// processor to prefetch them: the kernel does.
 constexpr std::size_t large_matrix = std::size_t{1} << 20;
 
-// Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed. Whether the chains' sums are added to C
-// is known at compile time: a tile that could do both does not stay in registers.
+// Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed. Whether the sums are added
+// to C is a template argument, because the code for both cases needs more registers than there are.
 template <bool transposed, bool adds, class T>
 struct TileArgs {
   std::size_t depth;
@@ -36,7 +37,8 @@ struct TileArgs {
   std::size_t last_lanes;  // of the last vector of C
   bool first;              // C is not read: the chains begin
   T scale;
-  // Asked for while a tile is computed: one line of row l of the next panel, at next + l * next_stride.
+  // Prefetched while a tile is computed: one cache line of row l of the next panel, at next + l *
+  // next_stride.
   const T* next;
   std::size_t next_stride;
 
@@ -45,14 +47,14 @@ struct TileArgs {
   }
 };
 
-// *p, read here: the compiler does not know that it could have been read before.
+// Reads *p here. The asm keeps the compiler from reading it earlier and holding a register for it.
 template <class T>
 SOFTSTEP_INLINE T read_now(const T* p) {
   asm("" : "+r"(p));
   return *p;
 }
 
-// Asks for the lines of C that are read when the sums are there.
+// Prefetches the lines of C that are read once the sums are complete.
 template <std::size_t n_rows, std::size_t n_vectors, bool transposed, bool adds, class T>
 SOFTSTEP_INLINE void fetch_tile(const TileArgs<transposed, adds, T>& in) {
   constexpr std::size_t line = 64 / sizeof(T), columns = n_vectors * Vec<T>::width;
@@ -96,7 +98,7 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
       for (std::size_t v = 0; v < n_vectors; ++v) sums[r][v] = fma(x, row[v], sums[r][v]);
     }
   }
-  // A register for the scale from before the loop on would be one too many in it.
+  // Read after the loop: inside the loop there is no register left for the scale.
   const V scale = V::all(adds ? read_now(&in.scale) : T(0));
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < n_rows; ++r) {
@@ -114,7 +116,8 @@ SOFTSTEP_INLINE void tile(const TileArgs<transposed, adds, T>& in) {
   }
 }
 
-// All rows of C over one panel of B. Each tile asks for another line of the next panel's rows, while there are any.
+// All rows of C over one panel of B. Each tile prefetches another line of the next panel's rows, while there
+// are any.
 template <std::size_t n_vectors, bool transposed, bool adds, class T>
 void column_of_tiles(const TileArgs<transposed, adds, T>& panel, std::size_t m) {
   TileArgs<transposed, adds, T> in = panel;
@@ -155,7 +158,7 @@ template <bool transposed, bool adds, class T>
 SOFTSTEP_INLINE void columns_of_tiles(const ProductArgs<T>& in) {
   constexpr std::size_t w = Vec<T>::width;
   alignas(64) T panel[tile_depth * tile_vectors * w];
-  // Columns in panels as even as can be: 5 vectors are 3 and 2, not 4 and 1.
+  // The columns are split into panels as evenly as possible: 5 vectors into 3 and 2, not 4 and 1.
   const std::size_t vectors = (in.n + w - 1) / w, panels = (vectors + tile_vectors - 1) / tile_vectors;
   std::size_t first = 0;
   do {

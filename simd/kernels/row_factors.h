@@ -6,13 +6,13 @@
 //   -l'(m) = s e^q:  logistic s = 1 / (1 + e^-|m|), q = -max(m, 0);  exponential s = 1, q = -m
 //   size_i = c_i + q_i + log of (gap_unit, query_unit, row_unit)         C = max_i size_i
 //   row_scale = 1 / row_unit          row_factor = -s e^(size_i - C) / (n query_unit)
-// row_unit is the power of two at or below `largest`, so that the scaled row is in [1, 2) and no product leaves the
-// range of numbers on the way. A zero row or query has no size and factors 0.
+// row_unit is the power of two at or below `largest`, so that the scaled row is in [1, 2) and no product
+// leaves the range of numbers on the way. A zero row or query has no size and factors 0.
 //
-// Returns C, -infinity if every row is zero, NaN if any size is (also where `largest` is not finite).
+// Returns C; -infinity if every row is zero; NaN if any size is NaN, or any `largest` is not finite.
 //
-// Error: q, c and their sum are each rounded once, so that size_i - C errs by 4 u (|m| + |c_i| + |C|); the factor by
-// that and 12 u (exp twice, one quotient). tests/simd/test_row_factors.cpp holds it.
+// Error: q, c and their sum are each rounded once, so that size_i - C errs by 4 u (|m| + |c_i| + |C|). The
+// relative error of the factor is that and 12 u for two exp and a quotient (tests/simd/test_row_factors.cpp).
 //
 // Traffic: reads 8 n elements, writes 2 n; n is small beside n d. Outputs must not overlap inputs.
 
@@ -35,7 +35,7 @@ SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std
   const auto load = [&](const T* p, T fill) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
   const V zero = V::all(0), one = V::all(1), none = V::all(-infinity);
   const V c = load(in.exponent, -infinity), gap = load(in.mean_gap, T(0)) * load(in.gap_unit, T(1));
-  // A gap of zero drops out, whatever e^c is.
+  // A mean gap of 0 makes the term 0, even where c is -infinity or NaN.
   const V shifted = select(equal(gap, zero), zero, exp_nonpositive(c) * gap);
   const V m = load(in.optimal_score, T(0)) - load(in.pivot_gap, T(0)) + shifted;
   const V slope = in.logistic ? one / (one + exp_nonpositive(zero - absolute(m))) : one;
@@ -44,7 +44,7 @@ SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std
   const V largest = load(in.largest, T(0)), most = V::all(T(std::numeric_limits<T>::max_exponent - 2));
   const V binary = select(equal(largest, zero), zero, binary_exponent(largest));
   const V unit = select(less(most, binary), most, binary);
-  // The products with zero bring in what is not finite: max may lose it.
+  // (largest + m) * 0 is NaN where either is not finite; max may have lost a NaN.
   V size = c + q + load(in.log_unit, T(0)) + fma(unit, V::all(log2), (largest + m) * zero);
   size = select(equal(largest, zero), select(equal(c, c), none, c), size);
   store_count(size, in.size + i, count);
@@ -59,7 +59,7 @@ T row_factors(const RowFactorsArgs<T>& in) {
   constexpr std::size_t w = V::width;
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const V zero = V::all(0);
-  // NaN where a size is: max may lose it.
+  // `poison` becomes NaN where a size is NaN, because max may lose it.
   V top = V::all(-infinity), poison = zero;
   for (std::size_t i = 0; i < in.n; i += w) {
     const V size = row_sizes(in, i, in.n - i < w ? in.n - i : w);

@@ -1,9 +1,10 @@
 #pragma once
 
-// x_ji <- (x_ji a_i) b_i for all rows j: scale_row() with the sample index last. Factors come in double and are rounded to T.
+// x_ji <- (x_ji a_i) b_i for all rows j: scale_row() with the sample index last. Factors come in double and
+// are rounded to T.
 //
-// Shapes: ScaleLanesArgs (simd/dispatch.h). Traffic: reads n_rows (end - begin) elements and as many factors twice, writes the
-// former. NaN and infinity as in the plain formula.
+// Shapes: ScaleLanesArgs (simd/dispatch.h). Traffic: reads n_rows (end - begin) elements and as many factors
+// twice, writes the former. NaN and infinity as in the plain formula.
 
 #include "simd/dispatch.h"
 #include "simd/vec.h"

@@ -1,7 +1,8 @@
 #pragma once
 
-// x_i <- (x_i a) b, in that order: a brings the largest entry near 1, so that no product with b leaves the range of numbers on the
-// way. Two roundings per element. Traffic: reads n, writes n elements. NaN and infinity as in the plain formula.
+// x_i <- (x_i a) b, in that order: a brings the largest entry near 1, so that x_i a neither overflows nor
+// underflows before b is applied. Two roundings per element. Traffic: reads n, writes n elements. NaN and
+// infinity as in the plain formula.
 
 #include "simd/vec.h"
 

@@ -18,14 +18,14 @@ SOFTSTEP_INLINE void by_number(std::size_t n, Body body) {
   body.template operator()<most>();
 }
 
-// Where a row ends: with its n_vectors vectors, within the last of them, or further on.
+// Where a row of tokens ends: with the last of the n_vectors vectors in registers, within it, or beyond it.
 enum class RowEnd { whole, within, beyond };
 
-// Chains of multiply-adds for the score of a row, which take its vectors in turn.
+// Independent chains of multiply-adds for the score of a row; its vectors are dealt to them in turn.
 template <std::size_t n_vectors>
 constexpr std::size_t score_chains = n_vectors < 4 ? n_vectors : 4;
 
-// What a row x_t has beyond the vectors that are in registers.
+// Adds the part of a row x_t that lies beyond the vectors in registers.
 template <std::size_t chains, class Tokens, class T>
 SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* query, std::size_t dim,
                                 Vec<T> (&sums)[chains]) {
@@ -48,8 +48,9 @@ SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* quer
   }
 }
 
-// s_t of all tokens; the first n_vectors vectors of the query are in registers. Hardly anything but tokens is loaded, by the
-// same few instructions from row to row: that is what the processor fetches ahead best, and twice as far.
+// s_t of all tokens; the first n_vectors vectors of the query are in registers. So nearly all loads are of
+// tokens, and the same few instructions do them from row to row. The processor prefetches that pattern best,
+// and twice as far as others.
 template <std::size_t n_vectors, RowEnd end, class Tokens, class T>
 __attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* tokens,
                                               const AttentionArgs<T>& in) {
@@ -125,7 +126,7 @@ SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, co
                                       std::size_t j, std::size_t last_lanes, Largest<T>& largest) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
-  // Two chains where one would wait for its own additions.
+  // With few vectors in a row one chain would wait for the result of its own last addition: two chains.
   constexpr std::size_t chains = n_vectors <= 2 ? 2 : 1;
   V g[chains][n_vectors];
   SOFTSTEP_UNROLL

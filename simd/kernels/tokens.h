@@ -1,8 +1,8 @@
 #pragma once
 
-// Tokens as they are stored, read as vectors of the working type. float16 and bfloat16 are exact in float: what
-// is computed from them has the error bounds of the same numbers stored as float. Subnormal, infinite and NaN
-// float16 values keep their meaning.
+// Tokens as they are stored, read as vectors of the working type. float16 and bfloat16 are exact in float:
+// what is computed from them has the error bounds of the same numbers stored as float. Subnormal, infinite
+// and NaN float16 values keep their meaning.
 
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-# What the compiler does not check: rooms, symbols, rows, packages. Each script proves with --self-test, on a violation
+# What the compiler does not check: rooms, symbols, rows, links, packages. Each script proves with --self-test, on a violation
 # planted in a copy, that it can fail.
 find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
 
@@ -10,7 +10,7 @@ function(softstep_structure_test name)
   set_tests_properties(structure_${name} PROPERTIES LABELS structure TIMEOUT 900)
 endfunction()
 
-foreach(script IN ITEMS check_includes check_rows check_portable check_isa_macros)
+foreach(script IN ITEMS check_includes check_rows check_portable check_isa_macros check_links)
   softstep_structure_test(${script} ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR})
   softstep_structure_test(${script}_self_test ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR} --self-test)
 endforeach()

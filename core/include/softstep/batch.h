@@ -64,8 +64,8 @@ struct SOFTSTEP_EXPORT BatchView {
   void validate() const;
 };
 
-/// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (mathematics: token
-/// scores). gamma is accumulated in twice the working precision, so that the gaps are right to rounding even
+/// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (docs/mathematics.md,
+/// section 1). gamma is accumulated in twice the working precision, so that the gaps are right to rounding even
 /// where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error summed along,
 /// count as equal: gap 0.
 struct TokenScores {
