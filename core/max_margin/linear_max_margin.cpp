@@ -45,7 +45,7 @@ MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labe
       throw InvalidArgument("points", "the length of point " + std::to_string(i) + " overflows");
   }
   DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
-  return solve_hard_margin(map, n, options, threads_or_all(options.n_threads));
+  return solve_hard_margin(map, n, options, thread_count(options.n_threads));
 }
 
 template MaxMarginResult solve_linear_max_margin(const float*, const std::int8_t*, std::size_t, std::size_t,

@@ -45,7 +45,7 @@ template <class T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch
-  const int n_threads = threads_or_all(options.n_threads);
+  const int n_threads = thread_count(options.n_threads);
   ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
   MaxMarginResult result = solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads);
   result.unique_optimal_tokens = tokens.not_unique.empty();

@@ -184,7 +184,7 @@ TiedMaxMarginResult TiedSolver::run() {
   }
   DenseRows rows(std::move(projected), n_rows_, given_.size, kernels_);
   const MaxMarginResult plain =
-      solve_hard_margin(rows, n_rows_, options_, threads_or_all(options_.n_threads));
+      solve_hard_margin(rows, n_rows_, options_, thread_count(options_.n_threads));
   result.status = plain.status;
   result.sweeps = plain.sweeps;
   if (plain.status == MaxMarginStatus::not_separable)
