@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 namespace softstep {
 namespace {
@@ -14,23 +15,34 @@ FacePreconditioner::FacePreconditioner(LinearMap& map, int n_threads) {
   std::size_t entries = 0;
   for (const auto& [first, size] : map.blocks()) {
     blocks_.push_back({first, size, entries, {}, false});
+    blocks_.back().free.reserve(size);  // so that set_face() allocates nothing within its parallel region
     entries += size * size;
   }
   n_threads_ = entries < parallel_from ? 1 : n_threads;
   gram_.resize(entries);
   factors_.resize(entries);
+  std::exception_ptr failure;  // an exception must not leave a parallel region
 #pragma omp parallel for schedule(static) num_threads(n_threads_) if (n_threads_ > 1)
-  for (const Block& block : blocks_) map.block_gram(block.first, block.size, gram_.data() + block.entries);
+  for (const Block& block : blocks_) try {
+      map.block_gram(block.first, block.size, gram_.data() + block.entries);
+    } catch (...) {
+#pragma omp critical(softstep_face_preconditioner)
+      failure = std::current_exception();
+    }
+  if (failure) std::rethrow_exception(failure);
 }
 
 void FacePreconditioner::set_face(const std::vector<char>& free) {
 #pragma omp parallel for schedule(static) num_threads(n_threads_) if (n_threads_ > 1)
   for (Block& block : blocks_) {
-    std::vector<std::size_t> rows;
+    std::size_t n_free = 0;
+    bool same = block.factored;
     for (std::size_t r = 0; r < block.size; ++r)
-      if (free[block.first + r]) rows.push_back(r);
-    if (block.factored && rows == block.free) continue;
-    block.free = std::move(rows);
+      if (free[block.first + r]) same = n_free < block.free.size() && block.free[n_free] == r && same, ++n_free;
+    if (same && n_free == block.free.size()) continue;
+    block.free.clear();
+    for (std::size_t r = 0; r < block.size; ++r)
+      if (free[block.first + r]) block.free.push_back(r);
     factor(block);
   }
 }
