@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/max_margin/range.h"
 #include "core/threads/team.h"
 #include "softstep/metrics.h"
 
@@ -27,57 +28,93 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
   const std::size_t n = batch.n_samples, d = batch.dim, n_tokens = scores.gaps.size();
   row_threads_ = product_of(n_tokens, d) < parallel_from ? 1 : n_threads;
   scratch_.resize(d * static_cast<std::size_t>(n_threads));
+  scales_.assign(n_tokens, 1.0);
   inverse_norms_.assign(n_tokens, 0.0);
   sizes_.assign(n_tokens, 0.0);
   zero_row_ = n_tokens;
 
-  std::vector<double> norms(n_tokens, 0.0), query_norms(n), unit_queries(n * d);
-  double longest = 0.0, longest_query = 0.0;
+  std::vector<double> unit_queries(n * d), products(n_tokens, 0.0);
+  std::vector<int> exponents(n_tokens, 0);  // ||A_k|| = products_k 2^exponents_k
   for (std::size_t i = 0; i < n; ++i) {
-    double* z = unit_queries.data() + i * d;
-    std::copy_n(batch.query(i), d, z);
-    query_norms[i] = frobenius_norm(z, d);
-    if (query_norms[i] > 0.0)
-      for (std::size_t j = 0; j < d; ++j) z[j] /= query_norms[i];
-    longest_query = std::max(longest_query, query_norms[i]);
+    const ScaledNorm query = unit_query(i, unit_queries.data() + i * d);
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       if (t == scores.optimal[i]) continue;
       const std::size_t k = scores.first[i] + t;
-      difference(i, t, scratch_.data());
-      norms[k] = frobenius_norm(scratch_.data(), d);
-      longest = std::max(longest, norms[k]);
-      inverse_norms_[k] = 1.0 / norms[k];
-      if (!std::isfinite(norms[k]))
-        throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
-                                            ": its distance from the chosen token overflows");
+      const int scale = choose_scale(i, t, scratch_.data());
+      const double norm = frobenius_norm(scratch_.data(), d);
+      inverse_norms_[k] = 1.0 / norm;
+      if (!(norm > 0.0) || !(query.norm > 0.0)) {
+        if (zero_row_ == n_tokens) zero_row_ = k;
+        continue;
+      }
+      const int exponent = std::ilogb(norm);
+      products[k] = std::ldexp(norm, -exponent) * query.norm;
+      exponents[k] = exponent - scale + query.exponent;
     }
   }
-  // A common power of two keeps ||D_k|| ||z_i|| within the range of numbers and changes no digit.
-  const int row_exponent = longest > 0.0 ? std::ilogb(longest) : 0;
-  const int query_exponent = longest_query > 0.0 ? std::ilogb(longest_query) : 0;
-  exponent_ = row_exponent + query_exponent;
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      if (t == scores.optimal[i]) continue;
-      const std::size_t k = scores.first[i] + t;
-      sizes_[k] = std::ldexp(norms[k], -row_exponent) * std::ldexp(query_norms[i], -query_exponent);
-      // 300 orders of magnitude below the largest, or in the subnormal numbers: zero for every purpose.
-      const bool zero = !(sizes_[k] > 1e-300) || !std::isfinite(inverse_norms_[k]);
-      if (zero && zero_row_ == n_tokens) zero_row_ = k;
-    }
   if (zero_row_ != n_tokens) return;
+  take_sizes(products, exponents, sizes_, exponent_);
   basis_ = make_query_basis(std::move(unit_queries), n, d, kernels);
   product_threads_ = product_of(n, d, basis_.rank) < parallel_from ? 1 : n_threads;
   sums_.resize(n * d);
   projected_.resize(n * d);
 }
 
+// z_i / ||z_i||, from z_i times a power of two, for which no entry leaves the range of numbers that counts.
+template <class T>
+typename ConstraintRows<T>::ScaledNorm ConstraintRows<T>::unit_query(std::size_t i, double* z) const {
+  const std::size_t d = batch_.dim;
+  std::copy_n(batch_.query(i), d, z);
+  const int scale = scale_towards_one(z, d);
+  const double norm = frobenius_norm(z, d);
+  if (!(norm > 0.0)) return {0.0, 0};
+  for (std::size_t j = 0; j < d; ++j) z[j] /= norm;
+  const int exponent = std::ilogb(norm);
+  return {std::ldexp(norm, -exponent), exponent - scale};
+}
+
+// The exponent of the scale; leaves the scaled difference in `row`.
+template <class T>
+int ConstraintRows<T>::choose_scale(std::size_t i, std::size_t t, double* row) {
+  difference(i, t, row);
+  const int scale = scale_towards_one(row, batch_.dim);
+  if (scale == 0) return 0;
+  scales_[scores_.first[i] + t] = std::ldexp(1.0, scale);
+  difference(i, t, row);
+  return scale;
+}
+
 template <class T>
 void ConstraintRows<T>::difference(std::size_t i, std::size_t t, double* out) const {
   const T* best = batch_.sample(i) + scores_.optimal[i] * batch_.row_stride();
   const T* other = batch_.sample(i) + t * batch_.row_stride();
+  const double scale = scales_[scores_.first[i] + t];
+  if (scale < 1.0) {  // before the difference, which may overflow
+    for (std::size_t j = 0; j < batch_.dim; ++j)
+      out[j] = scale * static_cast<double>(best[j]) - scale * static_cast<double>(other[j]);
+    return;
+  }
   for (std::size_t j = 0; j < batch_.dim; ++j)
     out[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+  if (scale > 1.0)  // after the difference: the tokens themselves may be large
+    for (std::size_t j = 0; j < batch_.dim; ++j) out[j] *= scale;
+}
+
+template <class T>
+void ConstraintRows<T>::unit_row(std::size_t k, double* span) const {
+  const std::size_t d = batch_.dim, r = basis_.rank;
+  const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), k);
+  const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
+  std::vector<double> row(d);
+  difference(i, k - scores_.first[i], row.data());
+  for (std::size_t j = 0; j < d; ++j)
+    for (std::size_t c = 0; c < r; ++c)
+      span[j * r + c] = row[j] * inverse_norms_[k] * basis_.coordinates[i * basis_.stride + c];
+}
+
+template <class T>
+double ConstraintRows<T>::product_cost() const {
+  return product_of(2, n_rows(), batch_.dim) + product_of(2 * batch_.n_samples, batch_.dim, basis_.rank);
 }
 
 template <class T>
@@ -177,13 +214,7 @@ template <class T>
 void ConstraintRows<T>::apply_matrix(const double* matrix, double* values) {
   // From the queries themselves: nothing that the solver derived from them takes part.
   const std::size_t d = batch_.dim, n = batch_.n_samples;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::copy_n(batch_.query(i), d, sums_.begin() + static_cast<std::ptrdiff_t>(i * d));
-    double* z = sums_.data() + i * d;
-    const double norm = frobenius_norm(z, d);
-    if (norm > 0.0)
-      for (std::size_t j = 0; j < d; ++j) z[j] /= norm;
-  }
+  for (std::size_t i = 0; i < n; ++i) unit_query(i, sums_.data() + i * d);
   for_each_block(n, d, product_of(n, d, d) < parallel_from ? 1 : n_threads_, [&](Block block) {
     kernels_.product_nt({block.n_rows, block.n_cols, d, sums_.data() + block.row * d, d,
                          matrix + block.col * d, d, projected_.data() + block.row * d + block.col, d});

@@ -14,7 +14,8 @@ namespace softstep {
 /// at the optimal tokens), each scaled to unit norm. Products cost 2 (sum_i T_i) d + 2 n d rank multiply-adds
 /// and read the tokens where they lie; beside them are kept two n x d arrays and the queries' coordinates.
 ///
-/// Differences are formed in double: exact for most float32 tokens, else rounded once.
+/// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the ends of the
+/// range of double is taken times a power of two, so that its norm and the inverse keep all digits.
 template <class T>
 class ConstraintRows final : public ConstraintMap {
  public:
@@ -28,6 +29,8 @@ class ConstraintRows final : public ConstraintMap {
   double squared_norm(const double* span) const override { return kernels_.dot(span_size(), span, span); }
   std::vector<std::pair<std::size_t, std::size_t>> blocks() const override;
   void block_gram(std::size_t first, std::size_t count, double* gram) override;
+  void unit_row(std::size_t k, double* span) const override;
+  double product_cost() const override;
 
   const std::vector<double>& sizes() const override { return sizes_; }
   int exponent() const override { return exponent_; }
@@ -37,6 +40,12 @@ class ConstraintRows final : public ConstraintMap {
   void apply_matrix(const double* matrix, double* values) override;
 
  private:
+  struct ScaledNorm {
+    double norm;  // 0, or from 1 to 2
+    int exponent;
+  };
+  ScaledNorm unit_query(std::size_t i, double* z) const;
+  int choose_scale(std::size_t i, std::size_t t, double* row);
   void difference(std::size_t i, std::size_t t, double* out) const;
   void score_rows(double* values);
 
@@ -44,7 +53,8 @@ class ConstraintRows final : public ConstraintMap {
   const TokenScores& scores_;
   const simd::Kernels<double>& kernels_;
   int n_threads_, row_threads_, product_threads_;
-  std::vector<double> inverse_norms_;  // 1 / ||D_k||, 0 at optimal tokens
+  std::vector<double> scales_;         // powers of two that difference() multiplies D_k by; 1 nearly always
+  std::vector<double> inverse_norms_;  // 1 / (scale ||D_k||), 0 at optimal tokens
   std::vector<double> sizes_;
   int exponent_ = 0;
   std::size_t zero_row_;

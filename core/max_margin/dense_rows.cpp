@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/max_margin/range.h"
 #include "softstep/metrics.h"
 
 namespace softstep {
@@ -10,20 +11,22 @@ namespace softstep {
 DenseRows::DenseRows(std::vector<double> rows, std::size_t n_rows, std::size_t size,
                      const simd::Kernels<double>& kernels)
     : rows_(std::move(rows)), size_(size), kernels_(kernels), sizes_(n_rows), zero_row_(n_rows) {
-  double longest = 0.0;
+  std::vector<double> norms(n_rows, 0.0);
+  std::vector<int> exponents(n_rows, 0);
   for (std::size_t k = 0; k < n_rows; ++k) {
     double* row = rows_.data() + k * size;
-    const double norm = sizes_[k] = frobenius_norm(row, size);
-    longest = std::max(longest, norm);
-    if (norm > 0.0)
-      for (std::size_t j = 0; j < size; ++j) row[j] /= norm;
+    const int scale = scale_towards_one(row, size);
+    const double norm = frobenius_norm(row, size);
+    if (!(norm > 0.0)) {
+      if (zero_row_ == n_rows) zero_row_ = k;
+      continue;
+    }
+    for (std::size_t j = 0; j < size; ++j) row[j] /= norm;
+    const int exponent = std::ilogb(norm);
+    norms[k] = std::ldexp(norm, -exponent);
+    exponents[k] = exponent - scale;
   }
-  exponent_ = longest > 0.0 ? std::ilogb(longest) : 0;
-  for (std::size_t k = 0; k < n_rows; ++k) {
-    sizes_[k] = std::ldexp(sizes_[k], -exponent_);
-    // 300 orders of magnitude below the largest: zero for every purpose.
-    if (!(sizes_[k] > 1e-300) && zero_row_ == n_rows) zero_row_ = k;
-  }
+  if (zero_row_ == n_rows) take_sizes(norms, exponents, sizes_, exponent_);
 }
 
 void DenseRows::adjoint(const double* multipliers, double* span) {

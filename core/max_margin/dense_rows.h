@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -11,7 +12,7 @@ namespace softstep {
 /// Constraints written out, each a row of `size` numbers: for few or short ones. All of them are constraints.
 class DenseRows final : public ConstraintMap {
  public:
-  /// Rows of finite length.
+  /// Rows of finite entries.
   DenseRows(std::vector<double> rows, std::size_t n_rows, std::size_t size,
             const simd::Kernels<double>& kernels);
 
@@ -22,6 +23,12 @@ class DenseRows final : public ConstraintMap {
   double squared_norm(const double* span) const override { return kernels_.dot(size_, span, span); }
   std::vector<std::pair<std::size_t, std::size_t>> blocks() const override;
   void block_gram(std::size_t first, std::size_t count, double* gram) override;
+  void unit_row(std::size_t k, double* span) const override {
+    std::copy_n(rows_.data() + k * size_, size_, span);
+  }
+  double product_cost() const override {
+    return 2.0 * static_cast<double>(n_rows()) * static_cast<double>(size_);
+  }
 
   const std::vector<double>& sizes() const override { return sizes_; }
   int exponent() const override { return exponent_; }

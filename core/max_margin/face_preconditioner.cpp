@@ -16,6 +16,7 @@ FacePreconditioner::FacePreconditioner(LinearMap& map, int n_threads) {
   std::size_t entries = 0;
   for (const auto& [first, size] : map.blocks()) {
     blocks_.push_back({first, size, entries, {}, false});
+    blocks_.back().free.reserve(size);  // so that set_face() allocates nothing within its parallel region
     entries += size * size;
   }
   n_threads_ = entries < parallel_from ? 1 : n_threads;

@@ -7,6 +7,7 @@
 #include "core/data/text.h"
 #include "core/max_margin/certificate.h"
 #include "core/max_margin/dual_ascent.h"
+#include "core/max_margin/face_solver.h"
 #include "core/max_margin/ray_search.h"
 #include "softstep/metrics.h"
 
@@ -57,7 +58,7 @@ class RoundingFloor {
 class Solver {
  public:
   Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads)
-      : options_(options), rows_(rows), ray_(rows_), n_threads_(n_threads) {
+      : options_(options), rows_(rows), ray_(rows_), face_(rows_), n_threads_(n_threads) {
     result_.n_constraints = n_constraints;
   }
 
@@ -80,7 +81,9 @@ class Solver {
   bool near_zero(const DualAscent& ascent) const;
   Certificate write(const DualState& state);
   void write_unfinished(DualAscent& ascent);
-  bool find_ray(const DualState& state);
+  bool find_ray(const std::vector<double>& multipliers);
+  bool finish(DualAscent& ascent, MaxMarginStatus& status);
+  bool explained_by_rounding(double error) const;
   void write_ray();
   MaxMarginResult no_constraints();
   MaxMarginResult impossible_row();
@@ -88,11 +91,12 @@ class Solver {
   const MaxMarginOptions& options_;
   ConstraintMap& rows_;
   RaySearch ray_;
+  FaceSolver face_;
   int n_threads_;
   std::vector<double> values_;
   MaxMarginResult result_;
   bool has_weights_ = false;
-  std::size_t next_ray_search_ = 64;
+  std::size_t next_ray_search_ = 64, next_finish_ = 256;
 };
 
 // The targets 1 / ||A_k|| of <a_k, W>, raised by slack ||W||. A constraint with a negligible multiplier gets
@@ -143,9 +147,11 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     if (!report()) return MaxMarginStatus::interrupted;
     if (!state.feasible()) continue;
     if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
-      if (find_ray(state)) return MaxMarginStatus::not_separable;
+      if (find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
       next_ray_search_ = 2 * result_.sweeps;
     }
+    MaxMarginStatus finished;
+    if (result_.sweeps >= next_finish_ && finish(ascent, finished)) return finished;
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
@@ -154,23 +160,68 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     ascent.refresh();
     if (!report()) return MaxMarginStatus::interrupted;
     if (suspect) {
-      if (near_zero(ascent) && find_ray(state)) return MaxMarginStatus::not_separable;
+      if (near_zero(ascent) && find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
       continue;
     }
     now = write(state);
     if (now.within(tolerance)) return MaxMarginStatus::optimal;
     inner *= 0.5;
     if (!rounding.stuck(now.error())) continue;
-    if (!rounding.widen()) break;
+    if (!rounding.widen()) {
+      if (explained_by_rounding(now.error())) return MaxMarginStatus::at_rounding;
+      rounding = RoundingFloor{};  // slow, not done
+      continue;
+    }
     ascent.set_targets(targets(rounding.slack(), &state));
     inner = 0.5 * tolerance;
   }
   return MaxMarginStatus::max_sweeps;
 }
 
+// An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much work as the
+// ascent has taken; where that is not enough, the ascent goes on from where it was, until it has taken twice as much.
+bool Solver::finish(DualAscent& ascent, MaxMarginStatus& status) {
+  next_finish_ = 2 * result_.sweeps;
+  const double budget = static_cast<double>(result_.sweeps) * rows_.product_cost();
+  RoundingFloor rounding;
+  std::vector<double> wanted = targets();
+  std::vector<double> multipliers = ascent.state().multipliers;
+  for (bool adopted = false;;) {
+    const FaceSolver::Ending ending = face_.run(multipliers, wanted, 0.1 * options_.tolerance, budget);
+    result_.sweeps = std::min(options_.max_sweeps, result_.sweeps + face_.products());
+    if (ending == FaceSolver::Ending::infeasible) {
+      if (adopted || !find_ray(face_.multipliers())) return false;
+      status = MaxMarginStatus::not_separable;
+      return true;
+    }
+    if (ending == FaceSolver::Ending::gave_up) {
+      if (!adopted) return false;
+      status = MaxMarginStatus::at_rounding;
+      return true;
+    }
+    adopted = true;
+    multipliers = face_.multipliers();
+    ascent.set_targets(wanted);
+    ascent.adopt(multipliers, face_.span());
+    const Certificate now = write(ascent.state());
+    status = now.within(options_.tolerance) ? MaxMarginStatus::optimal : MaxMarginStatus::at_rounding;
+    if (status == MaxMarginStatus::optimal || !rounding.widen()) return true;
+    wanted = targets(rounding.slack(), &ascent.state());
+  }
+}
+
+// <a_k, W> is a sum of products, each known to half a rounding unit of ||W||, and counts by its size. The factor leaves
+// room for the longest sums; an error above it has another cause.
+bool Solver::explained_by_rounding(double error) const {
+  double longest = 0.0;
+  for (const double size : rows_.sizes()) longest = std::max(longest, size);
+  const double norm = std::ldexp(result_.norm, rows_.exponent());
+  return error <= 1e3 * std::numeric_limits<double>::epsilon() * longest * norm;
+}
+
 // As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
-bool Solver::find_ray(const DualState& state) {
-  const bool found = ray_.run(state.multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
+bool Solver::find_ray(const std::vector<double>& multipliers) {
+  const bool found = ray_.run(multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
   result_.sweeps += ray_.products();
   return found;
 }

@@ -25,6 +25,10 @@ class LinearMap {
   virtual std::vector<std::pair<std::size_t, std::size_t>> blocks() const = 0;
   /// gram[count x count]: <a_k, a_l> for the rows of a block.
   virtual void block_gram(std::size_t first, std::size_t count, double* gram) = 0;
+  /// span = a_k
+  virtual void unit_row(std::size_t k, double* span) const = 0;
+  /// Multiply-adds of adjoint() and apply() together.
+  virtual double product_cost() const = 0;
 };
 
 }  // namespace softstep

@@ -28,6 +28,8 @@ const char* to_string(MaxMarginStatus status) {
       return "no_constraints";
     case MaxMarginStatus::inconsistent_equalities:
       return "inconsistent_equalities";
+    case MaxMarginStatus::at_rounding:
+      return "at_rounding";
   }
   return "";
 }

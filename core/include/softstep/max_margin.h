@@ -33,10 +33,11 @@ enum class MaxMarginStatus {
   not_run,
   optimal,         ///< duality gap and KKT residual are at most the tolerance
   not_separable,   ///< no W satisfies all constraints; `multipliers` (with sum 1) and `certificate` show it
-  max_sweeps,      ///< out of sweeps, or (sweeps < max_sweeps) rounding errors alone exceed the tolerance
+  max_sweeps,      ///< out of sweeps before the tolerance was reached
   interrupted,     ///< the callback asked to stop
   no_constraints,  ///< every sample has one token: W = 0
-  inconsistent_equalities  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
+  inconsistent_equalities,  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
+  at_rounding               ///< as good as double precision allows, which is not as good as the tolerance
 };
 SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
