@@ -1,5 +1,6 @@
 #include "compare_runs.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -61,6 +62,14 @@ class Runs {
       run.finish();
     });
     result_.interrupted = interrupted();
+    result_.n_runs = n_runs;
+    for (const CompareSeed& seed : result_.seeds)
+      for (const CompareRun& run : seed.runs) result_.n_finished += run.finished ? 1 : 0;
+    // What a run was compared with is told by its seed's first run.
+    std::erase_if(result_.seeds, [](const CompareSeed& seed) {
+      return seed.reference.is_null() || std::none_of(seed.runs.begin(), seed.runs.end(),
+                                                      [](const CompareRun& run) { return run.finished; });
+    });
   }
 
  private:
@@ -117,6 +126,7 @@ class Runs {
     const std::vector<double> start = settings_.init.weights(view.dim, seed.seed);
     TrainState<T> state = initial_state<T>(start.data(), view.dim, options.master_weights);
     run.summary = train(objective, state, options);
+    run.finished = run.summary.status != TrainStatus::interrupted;
     const TokenScores& scores = objective.token_scores();
     run.margin = state.master_weights.empty() ? normalized_margin(view, scores, state.weights.data())
                                               : normalized_margin(view, scores, state.master_weights.data());

@@ -119,9 +119,10 @@ int train_as(const Options& options, const RuleSettings& rule, const ObjectiveOp
   const TokenScores& scores = objective.token_scores();
   const double margin = normalized_margin(data.view(), scores, weights.data());
   const bool wide = sizeof(T) == sizeof(double) || !state.master_weights.empty();
-  trace.write();
-  if (!options.out.empty()) save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32);
-  if (!options.save_state.empty()) save_state(options.save_state, state, rule);
+  trace.finish();
+  if (!options.out.empty())
+    try_output([&] { save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32); });
+  if (!options.save_state.empty()) try_output([&] { save_state(options.save_state, state, rule); });
 
   const std::string master = state.master_weights.empty() ? "working" : "float64";
   Json json;
