@@ -27,15 +27,12 @@ int run_compare_command(const Options& options) {
   const CompareSettings settings = options.settings(rules);
   OutputDirectory directory(options.out);
   const CompareResult result = run_into(options, settings, directory, {"trace.csv", "summary.json"});
-  if (result.interrupted) {
-    note("interrupted; nothing was written");
-    return interrupt_exit_code();
-  }
+  if (note_interrupted(options, result) && result.n_finished == 0) return interrupt_exit_code();
   const Json summary = compare_summary(settings, result);
-  write_file(directory.file("trace.csv"), compare_trace(settings, result));
+  try_output(directory.file("trace.csv"), compare_trace(settings, result));
   write_summary(options, directory, compare_table(settings, result), summary);
   bool good = note_endings(options, settings, result);
-  if (!options.no_plots) {
+  if (!options.no_plots && !result.interrupted) {
     const std::string problem = draw_plots(directory.file(""));
     if (!problem.empty()) {
       note("no plots: " + problem + "; the data are in " + options.out);

@@ -103,9 +103,17 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
 
 void write_summary(const CompareOptions& options, const OutputDirectory& directory, const std::string& text,
                    const Json& summary) {
-  write_file(directory.file("summary.json"), json_text(summary));
+  try_output(directory.file("summary.json"), json_text(summary));
   publish(text, summary, options.json);
   std::cout.flush();
+}
+
+bool note_interrupted(const CompareOptions& options, const CompareResult& result) {
+  if (!result.interrupted) return false;
+  note(result.n_finished == 0 ? "interrupted before the first run was finished; nothing was written"
+                              : fmt::format("interrupted; {} of {} runs were finished and are in {}",
+                                            result.n_finished, result.n_runs, options.out));
+  return true;
 }
 
 bool note_endings(const CompareOptions& options, const CompareSettings& settings,
@@ -113,7 +121,7 @@ bool note_endings(const CompareOptions& options, const CompareSettings& settings
   bool good = true, unique = true;
   std::size_t n_without_direction = 0;
   for (const CompareSeed& seed : result.seeds) {
-    for (const CompareRun& run : seed.runs) good = good && ended_well(run.summary.status);
+    for (const CompareRun& run : seed.runs) good = good && (!run.finished || ended_well(run.summary.status));
     unique = unique && seed.unique_optimal_tokens;
     if (seed.reference["norm"].is_null()) ++n_without_direction;
   }

@@ -53,6 +53,9 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
 void write_summary(const CompareOptions& options, const OutputDirectory& directory, const std::string& text,
                    const Json& summary);
 
+/// Whether the runs were interrupted; a note then says how many were finished and where they are.
+bool note_interrupted(const CompareOptions& options, const CompareResult& result);
+
 /// Exit code, and the notes that both commands give.
 bool note_endings(const CompareOptions& options, const CompareSettings& settings,
                   const CompareResult& result);

@@ -19,7 +19,8 @@ namespace {
 template <class Value>
 double median_of(const CompareResult& result, std::size_t rule, const Value& value) {
   std::vector<double> values;
-  for (const CompareSeed& seed : result.seeds) values.push_back(value(seed.runs[rule]));
+  for_each_run(result, rule,
+               [&](const CompareSeed&, const CompareRun& run) { values.push_back(value(run)); });
   return median(std::move(values));
 }
 
@@ -120,6 +121,8 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   json["softstep"] = version;
   json["data"] = data_json(settings, result);
   json["steps"] = settings.run.n_steps;
+  if (result.interrupted)
+    json["interrupted"] = fmt::format("{} of {} runs finished", result.n_finished, result.n_runs);
   json["precision"] = settings.run.precision;
   json["master"] = settings.run.master;
   json["form"] = settings.run.form;
@@ -145,7 +148,9 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
     rule["rule"] = settings.rules[r].rule;
     rule["options"] = rule_values(settings.rules[r]);
     rule["runs"] = Json::array();
-    for (const CompareSeed& seed : result.seeds) rule["runs"].push_back(run_json(seed, seed.runs[r]));
+    for_each_run(result, r, [&](const CompareSeed& seed, const CompareRun& run) {
+      rule["runs"].push_back(run_json(seed, run));
+    });
     Json& medians = rule["median"];
     for (const Column& column : columns) medians[column.key] = number(median_of(result, r, column.value));
     medians["seconds_to"] = Json::array();
@@ -175,7 +180,9 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
       row.push_back(std::isinf(value) ? "never" : rounded(value, 3));
     }
     rows.push_back(std::move(row));
-    for (const CompareSeed& seed : result.seeds) ++endings[to_string(seed.runs[r].summary.status)];
+    for_each_run(result, r, [&](const CompareSeed&, const CompareRun& run) {
+      ++endings[to_string(run.summary.status)];
+    });
   }
   const std::size_t n_seeds = result.seeds.size();
   std::string text = fmt::format(
@@ -197,10 +204,10 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
 std::string compare_trace(const CompareSettings& settings, const CompareResult& result) {
   std::string text = std::string("rule,seed,") + trace_columns + "\n";
   for (std::size_t r = 0; r < settings.rules.size(); ++r)
-    for (const CompareSeed& seed : result.seeds) {
+    for_each_run(result, r, [&](const CompareSeed& seed, const CompareRun& run) {
       const std::string head = fmt::format("{},{},", csv_field(rule_label(settings.rules[r])), seed.seed);
-      for (const TraceRecord& record : seed.runs[r].trace) text += head + trace_row(record) + "\n";
-    }
+      for (const TraceRecord& record : run.trace) text += head + trace_row(record) + "\n";
+    });
   return text;
 }
 

@@ -1,5 +1,6 @@
 #include "compare_runs.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -61,6 +62,14 @@ class Runs {
       run.finish();
     });
     result_.interrupted = interrupted();
+    result_.n_runs = n_runs;
+    for (const CompareSeed& seed : result_.seeds)
+      for (const CompareRun& run : seed.runs) result_.n_finished += run.finished ? 1 : 0;
+    // What a run was compared with is told by its seed's first run.
+    std::erase_if(result_.seeds, [](const CompareSeed& seed) {
+      return seed.reference.is_null() || std::none_of(seed.runs.begin(), seed.runs.end(),
+                                                      [](const CompareRun& run) { return run.finished; });
+    });
   }
 
  private:
@@ -117,6 +126,7 @@ class Runs {
     TrainState<T> state =
         initial_state(model, {settings_.init.weights(view.dim, seed.seed)}, options.master_weights);
     run.summary = train(model, state, options);
+    run.finished = run.summary.status != TrainStatus::interrupted;
     const TokenScores& scores = model.token_scores();
     run.margin = normalized_margin(view, scores, state.values(0).data());
     if (r != 0) return;

@@ -32,6 +32,7 @@ struct CompareSettings {
 inline constexpr double thresholds[] = {1e-2, 1e-3, 1e-4};
 
 struct CompareRun {
+  bool finished = false;  ///< not interrupted: the rest means something
   TrainSummary summary;
   double margin = 0.0;
   std::vector<TraceRecord> trace;
@@ -48,8 +49,16 @@ struct CompareResult {
   std::size_t n_samples = 0, dim = 0;
   std::size_t min_tokens = 0, max_tokens = 0;  ///< tokens per sample
   std::vector<CompareSeed> seeds;
-  bool interrupted = false;  ///< the rest is then incomplete
+  bool interrupted = false;  ///< the seeds are then those with a finished run
+  std::size_t n_finished = 0, n_runs = 0;
 };
+
+/// Calls visit(seed, run) for the finished runs of a rule.
+template <class Visit>
+void for_each_run(const CompareResult& result, std::size_t rule, const Visit& visit) {
+  for (const CompareSeed& seed : result.seeds)
+    if (seed.runs[rule].finished) visit(seed, seed.runs[rule]);
+}
 
 /// Reads or makes the data of the first seed, so that bad input shows before anything is written.
 /// Then `start()` is called, and all runs are made. Throws InvalidArgument.

@@ -156,6 +156,8 @@ Result result_of(const Options& options, const FitResult& fit) {
                           {"init", options.init},
                           {"loss", options.loss},
                           {"precision", settings.precision}};
+  if (fit.interrupted)
+    result.configuration["interrupted"] = fmt::format("{} epochs measured", fit.n_epochs());
   return result;
 }
 
@@ -185,8 +187,8 @@ int run_fit(Options& options) {
     outputs.add("--out", directory.file("verdict.json"));
     if (options.json != "-") outputs.add("--json", options.json);
   });
-  if (fit.interrupted) {
-    note("interrupted; nothing was written");
+  if (fit.interrupted && fit.n_epochs() == 0) {
+    note("interrupted before the first epoch was measured; nothing was written");
     return interrupt_exit_code();
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -195,10 +197,12 @@ int run_fit(Options& options) {
                                   nullptr};
   const Result result = result_of(options, fit);
   const Json verdict = reproduce::verdict_json(entry, result, seconds, settings.n_threads);
-  const std::string problem =
-      reproduce::write_result(directory.file(""), entry, result, verdict, !options.no_plots);
+  const std::string problem = reproduce::write_result(directory.file(""), entry, result, verdict,
+                                                      !options.no_plots && !fit.interrupted);
   publish(reproduce::result_text(entry, result, seconds, false), verdict, options.json);
   if (!problem.empty()) note(problem);
+  if (fit.interrupted)
+    note(fmt::format("interrupted; the {} epochs that were measured are in {}", fit.n_epochs(), options.out));
   if (interrupted()) return interrupt_exit_code();
   return result.passed() && problem.empty() ? exit_success : exit_ending;
 }

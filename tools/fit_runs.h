@@ -38,7 +38,15 @@ struct FitRun {
 struct FitResult {
   std::size_t n_train = 0, n_test = 0, dim = 0;
   std::vector<std::vector<FitRun>> runs;  ///< by rule, then by seed
-  bool interrupted = false;
+  bool interrupted = false;               ///< some runs are then cut off, or were never begun
+
+  /// Epochs that were measured in all runs together.
+  std::size_t n_epochs() const {
+    std::size_t n = 0;
+    for (const auto& seeds : runs)
+      for (const FitRun& run : seeds) n += run.epochs.size();
+    return n;
+  }
 };
 
 /// Reads both files, so that bad input shows before anything is written; then calls start() and makes all runs, several at a time.

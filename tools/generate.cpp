@@ -35,7 +35,9 @@ int run_generate(const Options& options) {
 
   // A generator may have its own sizes (planar), so they are taken from what was made.
   const BatchView<double>& view = data.view();
-  const std::size_t n_bytes = std::filesystem::file_size(options.out);
+  std::error_code no_file;  // a pipe or a device has no size
+  const std::uintmax_t size = std::filesystem::file_size(options.out, no_file);
+  const Json n_bytes = no_file ? Json(nullptr) : Json(size);
   Json json;
   json["generator"] = generator.model;
   json["samples"] = view.n_samples;
@@ -48,8 +50,9 @@ int run_generate(const Options& options) {
   json["dtype"] = options.dtype;
   json["out"] = options.out;
   json["bytes"] = n_bytes;
-  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}, {} bytes\n", options.out, generator.model,
-                      view.n_samples, view.n_tokens, view.dim, generator.seed, options.dtype, n_bytes),
+  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}{}\n", options.out, generator.model,
+                      view.n_samples, view.n_tokens, view.dim, generator.seed, options.dtype,
+                      no_file ? "" : fmt::format(", {} bytes", size)),
           json, options.json);
   return exit_success;
 }

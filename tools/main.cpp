@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
     const int code = run(argc, argv);
     std::cout.flush();
     if (!std::cout) return fail("standard output: cannot be written");
-    return code;
+    return output_failed() ? exit_bad_input : code;
   } catch (const std::bad_alloc&) {
     return fail("out of memory: the data do not fit");
   } catch (const std::exception& error) {

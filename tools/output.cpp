@@ -1,21 +1,15 @@
 #include "output.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cctype>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "softstep/error.h"
+#include "softstep/files.h"
 
 namespace softstep::program {
 
@@ -33,14 +27,18 @@ std::string shortest(double value) {
 std::string rounded(double value, int digits) {
   if (std::isnan(value)) return "-";
   char text[64];
-  std::snprintf(text, sizeof text, "%.*g", digits, value);
-  return text;
+  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, digits).ptr;
+  return std::string(text, end);
 }
 
 std::string one_line(const std::string& text) {
   std::string line = text;
-  for (char& c : line)
-    if (std::iscntrl(static_cast<unsigned char>(c)) != 0) c = ' ';
+  for (std::size_t k = 0; k < line.size(); ++k) {
+    const auto byte = static_cast<unsigned char>(line[k]);
+    const auto next = k + 1 < line.size() ? static_cast<unsigned char>(line[k + 1]) : 0u;
+    if (byte < 0x20 || byte == 0x7f) line[k] = ' ';
+    if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) line[k] = line[k + 1] = ' ';  // U+0080 to U+009F
+  }
   return line;
 }
 
@@ -52,36 +50,13 @@ std::string join(const std::vector<std::string>& names) {
 
 namespace {
 
-// Makes an empty file beside `path` and opens it; the name is left in `name`.
-int open_beside(const fs::path& path, std::string& name) {
-  name = path.string() + ".XXXXXX";
-  return mkstemp(name.data());
-}
-
-std::string reason() { return std::strerror(errno); }
+bool any_output_failed = false;
 
 fs::path absolute(const std::string& path) {
   std::error_code error;
   // First made absolute: a relative path of which nothing exists would stay relative.
   const fs::path result = fs::weakly_canonical(fs::absolute(path, error), error);
   return error ? fs::path(path) : result;
-}
-
-void check_writable(const std::string& option, const std::string& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status)) throw InvalidArgument(option, path + " is a directory");
-  // Renaming onto a device would replace it by a plain file.
-  if (fs::exists(status) && !fs::is_regular_file(status))
-    throw InvalidArgument(option, path + " is not a plain file");
-  const fs::path parent = fs::path(path).parent_path();
-  if (!parent.empty() && !fs::is_directory(parent, error))
-    throw InvalidArgument(option, path + " cannot be written: no directory " + parent.string());
-  std::string probe;
-  const int file = open_beside(path, probe);
-  if (file < 0) throw InvalidArgument(option, path + " cannot be written: " + reason());
-  ::close(file);
-  ::unlink(probe.c_str());
 }
 
 }  // namespace
@@ -98,8 +73,13 @@ void Outputs::check_distinct(const std::string& option, const std::string& path)
 
 void Outputs::add(const std::string& option, const std::string& path) {
   if (path.empty()) return;
-  check_distinct(option, path);
-  check_writable(option, path);
+  try {
+    if (!is_stream(path)) check_distinct(option, path);
+    require_writable(path);
+  } catch (const InvalidArgument& error) {
+    if (error.argument() == option) throw;
+    throw InvalidArgument(option, error.what());
+  }
   outputs_.emplace_back(option, path);
 }
 
@@ -107,26 +87,20 @@ void Outputs::add_input(const std::string& option, const std::string& path) {
   if (!path.empty()) inputs_.emplace_back(option, path);
 }
 
-void write_file(const std::string& path, const std::string& contents) {
-  std::string beside;
-  const int descriptor = open_beside(path, beside);
-  if (descriptor < 0) throw InvalidArgument(path, "cannot be written: " + reason());
-  // mkstemp makes files that only their owner can read; these are as public as any other.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  bool good = ::fchmod(descriptor, static_cast<mode_t>(0666) & ~mask) == 0;
-  std::FILE* file = ::fdopen(descriptor, "wb");
-  good = good && file != nullptr && std::fwrite(contents.data(), 1, contents.size(), file) == contents.size();
-  if (file != nullptr)
-    good = std::fclose(file) == 0 && good;
-  else
-    ::close(descriptor);
-  good = good && std::rename(beside.c_str(), path.c_str()) == 0;
-  if (good) return;
-  const std::string why = reason();
-  ::unlink(beside.c_str());
-  throw InvalidArgument(path, "cannot be written: " + why);
+void try_output(const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const std::exception& error) {
+    any_output_failed = true;
+    std::cerr << "softstep: " << one_line(error.what()) << std::endl;
+  }
 }
+
+void try_output(const std::string& path, const std::string& contents) {
+  if (!path.empty()) try_output([&] { write_file(path, contents); });
+}
+
+bool output_failed() { return any_output_failed; }
 
 std::string json_text(const Json& json) {
   // Names from outside (file names) need not be UTF-8.
@@ -138,7 +112,7 @@ void publish(const std::string& text, const Json& json, const std::string& json_
     std::cout << json_text(json);
     return;
   }
-  if (!json_path.empty()) write_file(json_path, json_text(json));
+  try_output(json_path, json_text(json));
   std::cout << text;
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// What the program writes: numbers, JSON, text files that are whole or not there at all, and lines for
-// people.
+// What the program writes: numbers, JSON, files, and lines for people.
 
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
@@ -21,7 +21,7 @@ std::string shortest(double value);
 /// `digits` significant digits, for people; "-" for NaN.
 std::string rounded(double value, int digits = 4);
 
-/// Line breaks and other control characters become spaces.
+/// Line breaks and other control characters (C1 too) become spaces.
 std::string one_line(const std::string& text);
 
 /// Names joined by ", ".
@@ -32,8 +32,8 @@ std::string join(const std::vector<std::string>& names);
 class Outputs {
  public:
   /// Remembers an output, or nothing if the path is empty. Throws InvalidArgument if it cannot be written: a
-  /// directory, a device, in a directory that is not there or not ours, or a file that is also read or
-  /// written under another option.
+  /// directory, a read-only file, in a directory that is not there or not ours, or a file that is also read or
+  /// written under another option. Devices and pipes may be written under several.
   void add(const std::string& option, const std::string& path);
   /// Remembers an input, which no output may replace.
   void add_input(const std::string& option, const std::string& path);
@@ -43,8 +43,13 @@ class Outputs {
   std::vector<std::pair<std::string, std::string>> inputs_, outputs_;
 };
 
-/// Writes beside, then renames. Throws InvalidArgument.
-void write_file(const std::string& path, const std::string& contents);
+/// Calls write(). What it throws becomes a line on the standard error, and the program goes on: one output that cannot be
+/// written, be it for a full disk, does not lose the others.
+void try_output(const std::function<void()>& write);
+/// The same for a whole file; nothing if the path is empty.
+void try_output(const std::string& path, const std::string& contents);
+/// Whether try_output has failed. The program then ends with exit_bad_input.
+bool output_failed();
 
 /// As it stands in a file.
 std::string json_text(const Json& json);

@@ -16,6 +16,7 @@
 #include "report/html.h"
 #include "report/sections.h"
 #include "softstep/error.h"
+#include "softstep/files.h"
 
 namespace softstep::program {
 

@@ -115,7 +115,7 @@ int run_reproduce(const Options& options) {
     list.push_back(verdict);
     text += reproduce::result_text(*entry, result, seconds, options.broken);
   }
-  write_file(directory.file("verdict.json"), list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  try_output(directory.file("verdict.json"), list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (n_bad != 0)
     text += fmt::format("{} of {} checks went wrong\n", n_bad, n_checks);
   else if (options.broken)

@@ -78,8 +78,12 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   const std::size_t dim = data.view().dim;
   const bool has_weights = result.status != MaxMarginStatus::not_separable &&
                            result.weights.size() == dim * dim && result.norm >= 0.0;
-  const bool written = !options.out.empty() && has_weights;
-  if (written) save_weights(options.out, result.weights, dim);
+  bool written = false;
+  if (!options.out.empty() && has_weights)
+    try_output([&] {
+      save_weights(options.out, result.weights, dim);
+      written = true;
+    });
 
   const std::string status = to_string(result.status);
   Json json;
@@ -120,7 +124,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   publish(listing(rows), json, options.json);
   if (!result.unique_optimal_tokens)
     note("the optimal tokens are not unique: a sample has two tokens of the same best score");
-  if (!options.out.empty() && !written)
+  if (!options.out.empty() && !has_weights)
     note(options.out + " was not written: there are no weights (" + status + ")");
   return exit_code(result.status);
 }

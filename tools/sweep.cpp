@@ -78,18 +78,15 @@ int run_sweep_command(const Options& options) {
   settings.run.trace_rows_per_decade = 0;  // no trace is written, and of many runs it would fill the memory
   OutputDirectory directory(options.out);
   const CompareResult result = run_into(options, settings, directory, {"sweep.csv", "summary.json"});
-  if (result.interrupted) {
-    note("interrupted; nothing was written");
-    return interrupt_exit_code();
-  }
+  if (note_interrupted(options, result) && result.n_finished == 0) return interrupt_exit_code();
   Json summary = compare_summary(settings, result);
   summary["best"] = sweep_best(settings, result);
-  write_file(directory.file("sweep.csv"), sweep_rows(settings, result));
+  try_output(directory.file("sweep.csv"), sweep_rows(settings, result));
   write_summary(options, directory, compare_table(settings, result) + sweep_best_text(summary["best"]),
                 summary);
   // A step size at which a rule does not go on is a result here, not a failure.
   note_endings(options, settings, result);
-  return exit_success;
+  return result.interrupted ? interrupt_exit_code() : exit_success;
 }
 
 }  // namespace

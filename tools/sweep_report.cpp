@@ -32,8 +32,7 @@ std::string sweep_rows(const CompareSettings& settings, const CompareResult& res
   for (const double threshold : thresholds) text += ",steps_to_" + rounded(threshold, 1);
   text += "\n";
   for (std::size_t r = 0; r < settings.rules.size(); ++r)
-    for (const CompareSeed& seed : result.seeds) {
-      const CompareRun& run = seed.runs[r];
+    for_each_run(result, r, [&](const CompareSeed& seed, const CompareRun& run) {
       const TraceRecord& last = run.summary.last;
       text += fmt::format("{},{},{},{},{}", csv_field(rule_label(settings.rules[r])),
                           shortest(step_size_of(settings.rules[r])), seed.seed, to_string(run.summary.status),
@@ -43,7 +42,7 @@ std::string sweep_rows(const CompareSettings& settings, const CompareResult& res
         text += "," + shortest(value);
       for (const double threshold : thresholds) text += "," + shortest(step_of(run.summary, threshold));
       text += "\n";
-    }
+    });
   return text;
 }
 

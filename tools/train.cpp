@@ -113,9 +113,10 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
   const TokenScores& scores = model.token_scores();
   const double margin = normalized_margin(data.view(), scores, weights.data());
   const bool wide = sizeof(T) == sizeof(double) || state.has_masters();
-  trace.write();
-  if (!options.out.empty()) save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32);
-  if (!options.save_state.empty()) save_state(options.save_state, model, state, trainer);
+  trace.finish();
+  if (!options.out.empty())
+    try_output([&] { save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32); });
+  if (!options.save_state.empty()) try_output([&] { save_state(options.save_state, model, state, trainer); });
 
   const std::string master = state.has_masters() ? "float64" : "working";
   Json json;

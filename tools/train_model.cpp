@@ -121,9 +121,10 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
   const TrainSummary summary = train(*model, state, trainer);
   progress.clear();
-  trace.write();
-  if (!options.out.empty()) save_observables(options.out, *model, state);
-  if (!options.save_state.empty()) save_state(options.save_state, *model, state, trainer);
+  trace.finish();
+  if (!options.out.empty()) try_output([&] { save_observables(options.out, *model, state); });
+  if (!options.save_state.empty())
+    try_output([&] { save_state(options.save_state, *model, state, trainer); });
 
   const TraceRecord& last = summary.last;
   Json json;

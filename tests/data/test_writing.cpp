@@ -38,7 +38,6 @@ TEST_CASE("targets that cannot be written are refused and nothing is left behind
   const Workplace place;
   place.write("file", "old");
   std::filesystem::create_directory(place.path("directory"));
-  REQUIRE(mkfifo(place.path("pipe").c_str(), 0600) == 0);
   const std::vector<std::string> before = place.contents();
   refuse_target(place.path("missing/w"), {"cannot be written", "No such file"});
   refuse_target(place.path("file/w"), {"cannot be written", "Not a directory"});
@@ -46,13 +45,9 @@ TEST_CASE("targets that cannot be written are refused and nothing is left behind
   refuse_target(place.path("new/"), {"cannot be written"});
   refuse_target(place.path(std::string(300, 'x')), {"cannot be written", "name too long"});
   refuse_target("/proc/softstep", {"cannot be written"});  // nobody may create files there
-  // A pipe is not replaced by a file. (Never try this on a device such as /dev/null: where the check is broken, root
-  // would lose it.)
-  refuse_target(place.path("pipe"), {"not a regular file"});
   require_refused("path", {"empty"}, [] { save_weights("", weights, 2); });
   CHECK(place.contents() == before);
   CHECK(place.read("file") == "old");
-  CHECK(std::filesystem::is_fifo(place.path("pipe")));
 }
 
 TEST_CASE("a directory or file without write permission is refused", "[data]") {
@@ -61,9 +56,9 @@ TEST_CASE("a directory or file without write permission is refused", "[data]") {
   std::filesystem::create_directory(place.path("d"));
   place.write("f", "old");
   chmod(place.path("d").c_str(), 0500);
-  chmod(place.path("f").c_str(), 0400);
+  chmod(place.path("f").c_str(), 0400);  // test_output_files.cpp asks the same as root
   refuse_target(place.path("d/w"), {"cannot be written", "Permission denied"});
-  refuse_target(place.path("f"), {"cannot be written", "Permission denied"});
+  refuse_target(place.path("f"), {"cannot be written", "read-only"});
   CHECK(place.read("f") == "old");
 }
 

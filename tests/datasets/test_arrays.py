@@ -50,6 +50,22 @@ class Good(ArraysTest):
         train, *_ = self.accepted("arrays", "--tokens", "fortran.npy", "--labels", "y.npy", out="fortran")
         self.assertTrue(np.array_equal(train["tokens"], TOKENS[train["source"]].astype("f4")))
 
+    def test_links_and_permissions_of_the_files_are_kept(self):
+        (self.folder / "out").mkdir()
+        (self.folder / "elsewhere").write_bytes(b"old")
+        (self.folder / "elsewhere").chmod(0o640)
+        (self.folder / "out" / "train.safetensors").symlink_to("../elsewhere")
+        self.accepted("arrays", *self.files)
+        self.assertTrue((self.folder / "out" / "train.safetensors").is_symlink())
+        self.assertEqual((self.folder / "elsewhere").stat().st_mode & 0o777, 0o640)
+        self.assertGreater((self.folder / "elsewhere").stat().st_size, 100)
+        (self.folder / "elsewhere").chmod(0o444)  # refused from the superuser too
+        before = (self.folder / "elsewhere").read_bytes()
+        ran = self.command("arrays", "--out", "out", *self.files, "--seed", "1")
+        self.assertEqual((ran.returncode, ran.stdout), (2, ""))
+        self.assertRegex(ran.stderr, r"\Aarrays: [^\n]+read-only\n\Z")
+        self.assertEqual((self.folder / "elsewhere").read_bytes(), before)
+
     def test_npz_and_npy_give_the_same_bytes(self):
         named = {"tokens": TOKENS, "labels": SIGNS, "queries": INDICES, "decoder": DECODER, "of no concern": SIGNS}
         np.savez(self.folder / "plain.npz", **named)
@@ -155,6 +171,20 @@ class Bad(ArraysTest):
         self.refused_tokens(SYMBOLS, "element [0, 0]: 4", "4", more=("--embedding", "one-hot", "--vocabulary", "4"))
         self.refused_tokens(SYMBOLS, "--embedding", "random:0", more=("--embedding", "random:0"))
         self.refused_tokens(TOKENS, "--vocabulary", more=("--vocabulary", "4"))
+
+    def test_sizes_that_nobody_has(self):
+        huge = SYMBOLS.astype("i8")
+        huge[0, 0] = 2**52
+        self.refused_tokens(huge, "bad.npy", "symbols", more=("--embedding", "one-hot"))
+        for more in (("--embedding", "one-hot", "--vocabulary", "9" * 18), ("--embedding", "one-hot", "--vocabulary", "9" * 30),
+                     ("--embedding", "one-hot", "--vocabulary", "4000000000")):
+            self.refused_tokens(SYMBOLS, "--vocabulary", more=more)
+        for size in ("9" * 18, "9" * 25, "9" * 5000):
+            self.refused_tokens(SYMBOLS, "random:", more=("--embedding", "random:" + size))
+        self.refused_tokens(SYMBOLS, "--position", more=("--embedding", "random:2", "--position", "sinusoidal:" + "8" * 18))
+        self.refused_tokens(np.full((N, 6), 2**64 - 1, "u8"), "18446744073709551615", more=("--embedding", "random:2"))
+        ran = self.command("arrays", "--out", "out", *self.files, "--seed", "9" * 4000)
+        self.assertLess(len(ran.stderr), 300)  # a long value is not repeated in full
 
     def test_labels_queries_and_decoders_that_do_not_fit(self):
         for labels, words in ((np.arange(N), ("y.npy", "0, 1, 2")), (SIGNS * 0.5, ("y.npy", "element [0]: 0.5")),

@@ -169,8 +169,9 @@ TEST_CASE("outputs that cannot be written are refused before any work", "[tools]
   make_data(place, "data.safetensors", "8");
   std::filesystem::create_directory(place.path("folder"));
   place.write("plain", "text");
-  REQUIRE(mkfifo(place.path("pipe").c_str(), 0600) == 0);
-  const std::vector<std::string> bad = {"no/such/W.safetensors", "folder", "plain/W.safetensors", "pipe",
+  place.write("read-only", "text");
+  chmod(place.path("read-only").c_str(), 0444);
+  const std::vector<std::string> bad = {"no/such/W.safetensors", "folder", "plain/W.safetensors", "read-only",
                                         "/proc/W.safetensors"};
   for (const std::string& path : bad) {
     // A million steps: if they were taken first, the test would notice.

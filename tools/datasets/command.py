@@ -7,9 +7,10 @@ import sys
 
 from python import need
 
-need("numpy")
+need("numpy", "safetensors")
 
 import numpy as np  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
 
 from tensor_file import publish, write_json, write_safetensors
 
@@ -30,17 +31,35 @@ class Parser(argparse.ArgumentParser):
         raise BadInput(name, problem) if problem else BadInput("options", message)
 
 
-def whole(least, most=None):
+LONGEST = 60  # characters of a value in a message
+
+
+def shown(text):
+    text = str(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+
+
+def whole(least, most=2**63 - 1):
     def parse(text):
         try:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or value < least or (most is not None and value > most):
-            limits = f"at least {least}" if most is None else f"{least} to {most}"
-            raise argparse.ArgumentTypeError(f"{text} (need a whole number, {limits})")
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{shown(text)} (need a whole number from {least} to {most})")
         return value
     return parse
+
+
+def positive(text):
+    """Whether the text is a whole number from 1 that an index can hold."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) > 0
+
+
+def require_memory(name, what, *sizes):
+    """Refuses an array of that many float64 numbers where no machine could address them: NumPy's own errors are many."""
+    if math.prod(int(size) for size in sizes) > 2**47:
+        raise BadInput(name, f"{what}: more numbers than fit in memory")
 
 
 def fraction(text):
@@ -49,7 +68,7 @@ def fraction(text):
     except ValueError:
         value = math.nan
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} (need a number between 0 and 1, neither of them)")
+        raise argparse.ArgumentTypeError(f"{shown(text)} (need a number between 0 and 1, neither of them)")
     return value
 
 
@@ -90,8 +109,8 @@ def choose_classes(classes, options, default=None):
         raise BadInput("labels", f"all are {known[0]} (need two classes)")
     for name, value in (("--one-vs-rest", rest), ("--positive", positive), ("--negative", negative)):
         if value is not None and value not in known:
-            shown = ", ".join(map(str, known[:12])) + (", ..." if len(known) > 12 else "")
-            raise BadInput(name, f"{value} (the classes are {shown})")
+            classes = ", ".join(map(str, known[:12])) + (", ..." if len(known) > 12 else "")
+            raise BadInput(name, f"{value} (the classes are {classes})")
     if rest is not None:
         return np.arange(len(classes)), np.where(classes == rest, 1, -1).astype(np.int8)
     if positive == negative:
@@ -120,9 +139,9 @@ def write_dataset(tool, options, parts, more):
     n_tokens, dim = parts["train"]["tokens"].shape[1:]
     about = {"tool": tool, "options": {name: value for name, value in vars(options).items() if name != "out"},
              "parts": counts, "n_tokens": n_tokens, "dim": dim, **more}
-    writers = {f"{name}.safetensors": lambda file, tensors=tensors: write_safetensors(file, tensors)
+    writers = {f"{name}.safetensors": lambda path, tensors=tensors: write_safetensors(path, tensors)
                for name, tensors in parts.items()}
-    publish(options.out, {**writers, f"{tool}.json": lambda file: write_json(file, about)})
+    publish(options.out, {**writers, f"{tool}.json": lambda path: write_json(path, about)})
     text = ", ".join(f"{name} {count['samples']} ({count['positive']} positive)" for name, count in counts.items())
     print(f"{tool}: {text}; {n_tokens} tokens of {dim}; written to {options.out}")
 
@@ -135,6 +154,8 @@ def run(main):
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename or error.filename2}: {error.strerror or error}"
+    except SafetensorError as error:
+        problem = f"--out: cannot be written: {error}"
     except MemoryError:
         problem = "out of memory: the data do not fit"
     else:

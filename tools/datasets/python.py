@@ -1,7 +1,14 @@
-"""A Python that has what is needed: this one, else SOFTSTEP_PYTHON, else the distribution's (which tools/setup provides)."""
+"""A Python that has what is needed: this one, else SOFTSTEP_PYTHON, else the distribution's (which tools/setup provides).
+
+The package safetensors may lie in build/python: tools/setup puts it there where the distribution has none.
+"""
 import importlib.util
 import os
 import sys
+
+ADDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "python")
+if os.path.isdir(ADDED):
+    sys.path.append(os.path.normpath(ADDED))
 
 
 def need(*modules):
@@ -15,4 +22,6 @@ def need(*modules):
             os.environ["SOFTSTEP_PYTHONS_TRIED"] = ":".join(tried + [sys.executable, python])
             os.execv(python, [python, "-B"] + sys.argv)
     command = os.path.basename(sys.argv[0])
-    sys.exit(f"{command}: {missing[0]}: cannot be imported by {sys.executable} (see tools/setup, or set SOFTSTEP_PYTHON)")
+    print(f"{command}: {missing[0]}: cannot be imported by {sys.executable} (see tools/setup, or set SOFTSTEP_PYTHON)",
+          file=sys.stderr)
+    sys.exit(2)

@@ -8,7 +8,7 @@ import argparse
 
 import numpy as np
 
-from command import BadInput
+from command import BadInput, positive, require_memory, shown
 
 PIECE = 1024  # samples at a time: float64 for the arithmetic, the type asked for in memory
 TYPES = {"f64": np.float64, "f32": np.float32, "f16": np.float16}
@@ -18,9 +18,9 @@ def position_kind(text):
     kind, _, size = text.partition(":")
     if kind in ("one-hot", "blocks", "none") and not size:
         return text
-    if kind == "sinusoidal" and size.isdecimal() and int(size) > 0 and int(size) % 2 == 0:
+    if kind == "sinusoidal" and positive(size) and int(size) % 2 == 0:
         return text
-    raise argparse.ArgumentTypeError(f"{text} (need one-hot, blocks, none or sinusoidal:K with K even)")
+    raise argparse.ArgumentTypeError(f"{shown(text)} (need one-hot, blocks, none or sinusoidal:K with K even)")
 
 
 def add_position(parser):
@@ -32,10 +32,12 @@ def add_position(parser):
 def position_table(kind, n_places):
     """[T, components]"""
     if kind == "one-hot":
+        require_memory("--position", f"{kind} of {n_places} places", n_places, n_places)
         return np.eye(n_places)
     if not kind.startswith("sinusoidal:"):
         return np.zeros((n_places, 0))
     size = int(kind.partition(":")[2])
+    require_memory("--position", kind, n_places, size)
     angle = np.arange(n_places)[:, None] / 10000.0 ** (np.arange(0, size, 2) / size)
     return np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(n_places, size)
 
@@ -91,6 +93,8 @@ class Tokeniser:
         self.dim = begin
 
     def __call__(self, content):
+        require_memory("tokens", f"{len(content)} samples of {1 + self.n_places} tokens", len(content), 1 + self.n_places,
+                       self.dim)
         tokens = np.zeros((len(content), 1 + self.n_places, self.dim), TYPES[self.dtype])
         at = {name: slice(*limits) for name, limits in self.layout.items()}
         tokens[:, 1:, at["position"]] = self.table

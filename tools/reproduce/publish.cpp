@@ -98,14 +98,14 @@ Json verdict_json(const Entry& entry, const Result& result, double seconds, int 
 std::string write_result(const std::string& directory, const Entry& entry, const Result& result,
                          const Json& verdict, bool plots) {
   const std::string inside = directory + "/";
-  for (const DataFile& file : result.data) write_file(inside + file.file, csv(file));
+  for (const DataFile& file : result.data) try_output(inside + file.file, csv(file));
   if (!result.figures.empty()) {
     Json figures = Json::array();
     for (const Figure& figure : result.figures) figures.push_back(figure_json(figure));
-    write_file(inside + "figures.json", figures.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    try_output(inside + "figures.json", figures.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
   // Last: a directory with a verdict is whole but for its pictures.
-  write_file(inside + "verdict.json", verdict.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  try_output(inside + "verdict.json", verdict.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (!plots || result.figures.empty()) return "";
   const std::string problem = draw_plots(directory);
   return problem.empty() ? "" : std::string(entry.name) + ": no plots: " + problem;
