@@ -1,5 +1,5 @@
 // Whether `auto` takes the cheapest form: all forms of forms.h on a grid of shapes, one after the other within each
-// repetition, and the time of `auto` beside the best of the others. What core/trainer/choose_form.cpp is fitted to.
+// repetition, and the time of `auto` beside the best of the others. What core/trainer/forms/choose_form.cpp is fitted to.
 
 #include <algorithm>
 #include <limits>

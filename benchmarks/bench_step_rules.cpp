@@ -107,7 +107,7 @@ class StepCase {
   }
   /// From where NGD has come to.
   const ExactStep<T>& exact() {
-    if (!exact_) exact_.emplace(batch_, start("ngd").weights);
+    if (!exact_) exact_.emplace(batch_, start("ngd").blocks[0]);
     return *exact_;
   }
   /// To be filled in by the first repetition.
