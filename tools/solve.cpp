@@ -178,7 +178,7 @@ Command add_solve(CLI::App& program) {
       "solve.json\n"
       "  softstep solve --data data.safetensors --norm nuclear --selected trained.safetensors\n"
       "  softstep solve --data data.safetensors --norm lp --p 1.75 --out W.safetensors\n"
-      "Exit code 1 if the data are not separable or the sweeps ran out.");
+      "Exit code 1 if the data are not separable, or if the sweeps or the digits of double did not reach the tolerance.");
   return {app, [options] { return run_solve(*options); }};
 }
 
