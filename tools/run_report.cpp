@@ -47,7 +47,8 @@ bool ended_well(TrainStatus status) {
 }
 
 bool is_direction(const MaxMarginResult& reference) {
-  return (reference.status == MaxMarginStatus::optimal || reference.status == MaxMarginStatus::max_sweeps) &&
+  return (reference.status == MaxMarginStatus::optimal || reference.status == MaxMarginStatus::max_sweeps ||
+          reference.status == MaxMarginStatus::at_rounding) &&
          !reference.weights.empty() && reference.norm > 0.0;
 }
 

@@ -182,7 +182,7 @@ Command add_solve(CLI::App& program) {
       "  softstep solve --data data.safetensors --norm nuclear --selected trained.safetensors\n"
       "  softstep solve --data data.safetensors --norm lp --p 1.75 --out W.safetensors\n");
   return {app, [options] { return run_solve(*options); },
-          "the data are not separable, or the sweeps ran out"};
+          "the data are not separable, or the sweeps or the digits of double did not reach the tolerance"};
 }
 
 }  // namespace softstep::program

@@ -48,6 +48,10 @@ Reference find_reference(const Options& options, const BatchView<T>& batch, int 
         reference.notes.push_back(
             "the max-margin solver ran out of sweeps: its direction has a duality gap of " +
             rounded(solved.duality_gap, 2));
+      if (solved.status == MaxMarginStatus::at_rounding)
+        reference.notes.push_back(
+            "rounding keeps the max-margin solver from its tolerance: its direction has a duality gap of " +
+            rounded(solved.duality_gap, 2));
       reference.weights = std::move(solved.weights);
     } else {
       reference.notes.push_back(std::string("no direction to compare with: the max-margin problem is ") +

@@ -34,12 +34,6 @@ void DualAscent::make_feasible() {
   refresh();
 }
 
-void DualAscent::adopt(const std::vector<double>& multipliers, const std::vector<double>& span) {
-  state_.multipliers = multipliers;
-  state_.span = span;
-  refresh();
-}
-
 void DualAscent::set_targets(std::vector<double> targets) {
   for (std::size_t k = 0; k < targets.size(); ++k) state_.gradient[k] += state_.targets[k] - targets[k];
   state_.targets = std::move(targets);

@@ -24,8 +24,6 @@ class DualAscent {
   void refresh();
   /// To end with: a feasible point that is not 0, refreshed.
   void make_feasible();
-  /// A point from elsewhere, and its W; refreshed.
-  void adopt(const std::vector<double>& multipliers, const std::vector<double>& span);
   /// Other targets from here on.
   void set_targets(std::vector<double> targets);
 

@@ -18,6 +18,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 // Data whose unit constraint rows have a margin below this cannot be told from data that have none: the
 // length of a convex combination of unit vectors is known to a few times the rounding unit 1e-16 only.
 constexpr double separable_from = 1e-13;
+// Multiply-adds of the exact method that nobody notices: some hundredths of a second.
+constexpr double least_budget = 1e8;
 
 /// Detects that rounding, and not the iteration, keeps the certificate from the tolerance. <a_k, W> is known
 /// to some rounding units of ||W|| only. Where the sizes of the rows differ by orders of magnitude, that is
@@ -82,7 +84,7 @@ class Solver {
   Certificate write(const DualState& state);
   void write_unfinished(DualAscent& ascent);
   bool find_ray(const std::vector<double>& multipliers);
-  bool finish(DualAscent& ascent, MaxMarginStatus& status);
+  bool finish(const DualState& state, MaxMarginStatus& status);
   bool explained_by_rounding(double error) const;
   void write_ray();
   MaxMarginResult no_constraints();
@@ -97,6 +99,7 @@ class Solver {
   MaxMarginResult result_;
   bool has_weights_ = false;
   std::size_t next_ray_search_ = 64, next_finish_ = 256;
+  bool exact_is_not_enough_ = false;  // the exact method has ended, and rounding exceeds the tolerance
 };
 
 // The targets 1 / ||A_k|| of <a_k, W>, raised by slack ||W||. A constraint with a negligible multiplier gets
@@ -151,7 +154,7 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
       next_ray_search_ = 2 * result_.sweeps;
     }
     MaxMarginStatus finished;
-    if (result_.sweeps >= next_finish_ && finish(ascent, finished)) return finished;
+    if (result_.sweeps >= next_finish_ && finish(state, finished)) return finished;
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
@@ -168,7 +171,7 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     inner *= 0.5;
     if (!rounding.stuck(now.error())) continue;
     if (!rounding.widen()) {
-      if (explained_by_rounding(now.error())) return MaxMarginStatus::at_rounding;
+      if (exact_is_not_enough_ || explained_by_rounding(now.error())) return MaxMarginStatus::at_rounding;
       rounding = RoundingFloor{};  // slow, not done
       continue;
     }
@@ -179,34 +182,35 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
 }
 
 // An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much work as the
-// ascent has taken; where that is not enough, the ascent goes on from where it was, until it has taken twice as much.
-bool Solver::finish(DualAscent& ascent, MaxMarginStatus& status) {
+// ascent has taken; where that does not do, the ascent goes on as if nothing had been, until it has taken twice as much.
+bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
   next_finish_ = 2 * result_.sweeps;
-  const double budget = static_cast<double>(result_.sweeps) * rows_.product_cost();
+  const double budget = std::max(least_budget, static_cast<double>(result_.sweeps) * rows_.product_cost());
   RoundingFloor rounding;
-  std::vector<double> wanted = targets();
-  std::vector<double> multipliers = ascent.state().multipliers;
-  for (bool adopted = false;;) {
-    const FaceSolver::Ending ending = face_.run(multipliers, wanted, 0.1 * options_.tolerance, budget);
+  DualState face(rows_, targets());
+  face.multipliers = state.multipliers;
+  for (;;) {
+    const FaceSolver::Ending ending =
+        face_.run(face.multipliers, face.targets, 0.1 * options_.tolerance, budget);
     result_.sweeps = std::min(options_.max_sweeps, result_.sweeps + face_.products());
+    if (ending == FaceSolver::Ending::gave_up) return false;
     if (ending == FaceSolver::Ending::infeasible) {
-      if (adopted || !find_ray(face_.multipliers())) return false;
+      if (!find_ray(face_.multipliers())) return false;
       status = MaxMarginStatus::not_separable;
       return true;
     }
-    if (ending == FaceSolver::Ending::gave_up) {
-      if (!adopted) return false;
-      status = MaxMarginStatus::at_rounding;
+    face.multipliers = face_.multipliers();
+    face.span = face_.span();
+    face.refresh();
+    if (write(face).within(options_.tolerance)) {
+      status = MaxMarginStatus::optimal;
       return true;
     }
-    adopted = true;
-    multipliers = face_.multipliers();
-    ascent.set_targets(wanted);
-    ascent.adopt(multipliers, face_.span());
-    const Certificate now = write(ascent.state());
-    status = now.within(options_.tolerance) ? MaxMarginStatus::optimal : MaxMarginStatus::at_rounding;
-    if (status == MaxMarginStatus::optimal || !rounding.widen()) return true;
-    wanted = targets(rounding.slack(), &ascent.state());
+    if (!rounding.widen()) {
+      exact_is_not_enough_ = true;
+      return false;
+    }
+    face.targets = targets(rounding.slack(), &face);
   }
 }
 

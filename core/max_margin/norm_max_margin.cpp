@@ -12,6 +12,7 @@
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/l_p_barrier.h"
 #include "core/max_margin/nuclear_barrier.h"
+#include "core/max_margin/range.h"
 #include "core/max_margin/rank_one_constraints.h"
 #include "softstep/max_margin.h"
 
@@ -146,7 +147,7 @@ void NormSolver::follow(const MaxMarginResult& start) {
 }
 
 MaxMarginResult NormSolver::run(const MaxMarginResult& start) {
-  result_.status = MaxMarginStatus::max_sweeps;
+  result_.status = start.status == MaxMarginStatus::max_sweeps ? start.status : MaxMarginStatus::at_rounding;
   result_.duality_gap = result_.kkt_residual = infinity;
   result_.sweeps = start.sweeps;
   // W_mm itself is a first answer, and for Frobenius the last.
@@ -161,6 +162,8 @@ MaxMarginResult NormSolver::run(const MaxMarginResult& start) {
     follow(start);
   if (result_.status != MaxMarginStatus::interrupted && result_.duality_gap <= options_.tolerance)
     result_.status = MaxMarginStatus::optimal;
+  else if (result_.status == MaxMarginStatus::at_rounding && result_.sweeps >= options_.max_sweeps)
+    result_.status = MaxMarginStatus::max_sweeps;
   return std::move(result_);
 }
 
@@ -193,7 +196,15 @@ MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMa
   start.unique_optimal_tokens = tokens.not_unique.empty();
   if (start.status == MaxMarginStatus::not_separable || start.status == MaxMarginStatus::no_constraints)
     return start;
-  MaxMarginResult result = NormSolver(written_constraints(batch, tokens), options).run(start);
+  // W_mm and the answer in the units of the constraints as written.
+  const RankOneConstraints written = written_constraints(batch, tokens);
+  scale_by_power(start.weights, -written.exponent);
+  start.norm = std::ldexp(start.norm, -written.exponent);
+  MaxMarginResult result = NormSolver(written, options).run(start);
+  scale_by_power(result.weights, written.exponent);
+  scale_by_power(result.multipliers, written.exponent);
+  result.norm = std::ldexp(result.norm, written.exponent);
+  result.margin = std::ldexp(result.margin, -written.exponent);
   result.unique_optimal_tokens = start.unique_optimal_tokens;
   return result;
 }

@@ -9,15 +9,16 @@
 
 namespace softstep {
 
+int exponent_towards_one(double largest) {
+  constexpr int step = 600;  // brings the least and the greatest of double well within far_exponent
+  if (largest > std::ldexp(1.0, far_exponent)) return -step;
+  return largest > 0.0 && largest < std::ldexp(1.0, -far_exponent) ? step : 0;
+}
+
 int scale_towards_one(double* x, std::size_t size) {
   double largest = 0.0;
   for (std::size_t j = 0; j < size; ++j) largest = std::max(largest, std::fabs(x[j]));
-  constexpr int step = 600;  // brings the least and the greatest of double well within far_exponent
-  int exponent = 0;
-  if (largest > std::ldexp(1.0, far_exponent))
-    exponent = -step;
-  else if (largest > 0.0 && largest < std::ldexp(1.0, -far_exponent))
-    exponent = step;
+  const int exponent = exponent_towards_one(largest);
   if (exponent != 0)
     for (std::size_t j = 0; j < size; ++j) x[j] = std::ldexp(x[j], exponent);
   return exponent;

@@ -12,6 +12,9 @@ constexpr int far_exponent = 480;
 /// so not a changed bit, where it is within 2^-far_exponent .. 2^far_exponent, or where x is zero. Multiplies x by it.
 int scale_towards_one(double* x, std::size_t size);
 
+/// The same for a largest entry that is known.
+int exponent_towards_one(double largest);
+
 /// Multiplies by 2^exponent. The exponent may be beyond those that double has.
 void scale_by_power(std::vector<double>& x, int exponent);
 

@@ -1,5 +1,9 @@
 #include "core/max_margin/rank_one_constraints.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "core/max_margin/range.h"
 #include "core/metrics/token_products.h"
 
 namespace softstep {
@@ -37,6 +41,17 @@ RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenSco
   RankOneConstraints out;
   out.dim = batch.dim;
   out.n_samples = batch.n_samples;
+  double largest = 0.0;  // token: a difference of two may overflow
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
+      for (std::size_t j = 0; j < batch.dim; ++j)
+        largest =
+            std::max(largest, std::fabs(static_cast<double>(batch.sample(i)[t * batch.row_stride() + j])));
+  const int before = std::min(0, exponent_towards_one(largest));
+  const auto number = [&](T x) {
+    const auto value = static_cast<double>(x);
+    return before == 0 ? value : std::ldexp(value, before);
+  };
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     out.first.push_back(out.size());
     out.queries.insert(out.queries.end(), batch.query(i), batch.query(i) + batch.dim);
@@ -45,12 +60,14 @@ RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenSco
       if (t == chosen.optimal[i]) continue;
       const T* other = batch.sample(i) + t * batch.row_stride();
       for (std::size_t j = 0; j < batch.dim; ++j)
-        out.differences.push_back(static_cast<double>(best[j]) - static_cast<double>(other[j]));
+        out.differences.push_back(number(best[j]) - number(other[j]));
       out.owner.push_back(i);
       out.slot.push_back(out.n_slots);
     }
   }
   out.first.push_back(out.size());
+  out.exponent = before + scale_towards_one(out.differences.data(), out.differences.size()) +
+                 scale_towards_one(out.queries.data(), out.queries.size());
   return out;
 }
 

@@ -16,6 +16,7 @@
 #include "core/max_margin/dense_rows.h"
 #include "core/max_margin/equality_projection.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/max_margin/range.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -30,6 +31,7 @@ constexpr double consistent_from = 1e-13;
 /// Constraints written out; slots are tokens in order, of which each row or equality belongs to one.
 struct Written {
   std::size_t size = 0, n_slots = 0;
+  int exponent = 0;  // rows and equalities are those given times 2^exponent
   std::vector<double> rows, equalities;
   std::vector<std::size_t> row_slots, equality_slots;
 
@@ -137,7 +139,7 @@ void TiedSolver::certify(const MaxMarginResult& projected) {
   }
   for (const double l : result.multipliers) result.n_support += l > 1e-9 * largest;
   const bool good = result.duality_gap <= options_.tolerance && result.kkt_residual <= options_.tolerance;
-  if (result.status == MaxMarginStatus::optimal && !good) result.status = MaxMarginStatus::max_sweeps;
+  if (result.status == MaxMarginStatus::optimal && !good) result.status = MaxMarginStatus::at_rounding;
 }
 
 void TiedSolver::write_ray(const std::vector<double>& multipliers) {
@@ -196,6 +198,28 @@ TiedMaxMarginResult TiedSolver::run() {
   return std::move(out_);
 }
 
+// From the units of what is written to those of what was given.
+TiedMaxMarginResult in_given_units(TiedMaxMarginResult out, int exponent) {
+  MaxMarginResult& result = out.solution;
+  if (exponent == 0 || result.weights.empty()) return out;  // a proof has no units
+  scale_by_power(result.weights, exponent);
+  scale_by_power(result.multipliers, 2 * exponent);
+  scale_by_power(out.equality_multipliers, 2 * exponent);
+  result.norm = std::ldexp(result.norm, exponent);
+  result.margin = std::ldexp(result.margin, -exponent);
+  if (result.norm != 0.0 && !std::isnormal(result.norm * result.norm))
+    throw InvalidArgument("tokens", "their lengths leave the range of double: ||W_mm|| would be " +
+                                        data::number_text(result.norm));
+  return out;
+}
+
+template <class T>
+double largest_of(const T* x, std::size_t size) {
+  double largest = 0.0;
+  for (std::size_t j = 0; j < size; ++j) largest = std::max(largest, std::fabs(static_cast<double>(x[j])));
+  return largest;
+}
+
 void require_no_selection(const MaxMarginOptions& options) {
   options.validate();
   if (!options.selected.empty())
@@ -227,19 +251,38 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   Written given;
   given.size = d * d;
   std::vector<double> difference(d), query(d);
+  // Powers of two for all tokens, for all differences and for all queries.
+  double largest_token = 0.0, largest_difference = 0.0, largest_query = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    largest_query = std::max(largest_query, largest_of(batch.query(i), d));
+    for (std::size_t t = 0; t < n_tokens[i]; ++t)
+      largest_token = std::max(largest_token, largest_of(batch.sample(i) + t * batch.row_stride(), d));
+  }
+  const int before = std::min(0, exponent_towards_one(largest_token));
+  const auto number = [&](T x) { return std::ldexp(static_cast<double>(x), before); };
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t t = 0; t < n_tokens[i]; ++t)
+      for (std::size_t j = 0; j < d; ++j)
+        largest_difference = std::max(
+            largest_difference, std::fabs(number(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
+                                          number(batch.sample(i)[t * batch.row_stride() + j])));
+  const int after = exponent_towards_one(largest_difference);
+  const int of_query = exponent_towards_one(largest_query);
+  given.exponent = before + after + of_query;
   for (std::size_t i = 0; i < n; ++i) {
     query.assign(batch.query(i), batch.query(i) + d);
+    scale_by_power(query, of_query);
     const T* best = batch.sample(i) + tied[i][0] * batch.row_stride();
     for (std::size_t t = 0; t < n_tokens[i]; ++t, ++given.n_slots) {
       if (t == tied[i][0]) continue;
       const T* other = batch.sample(i) + t * batch.row_stride();
       for (std::size_t j = 0; j < d; ++j)
-        difference[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+        difference[j] = std::ldexp(number(best[j]) - number(other[j]), after);
       const bool equal = std::find(tied[i].begin(), tied[i].end(), t) != tied[i].end();
       given.add(equal, given.n_slots, difference, query);
     }
   }
-  return TiedSolver(given, options).run();
+  return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
 template <class T>
@@ -259,6 +302,7 @@ TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n
   require_writable(slots, n_vocabulary, dim);
   Written given;
   given.size = n_vocabulary * dim;
+  given.exponent = exponent_towards_one(largest_of(contexts, n * dim));
   std::vector<double> query(dim);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < dim; ++j) {
@@ -266,6 +310,7 @@ TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n
       if (!std::isfinite(query[j]))
         throw InvalidArgument("contexts", "context " + std::to_string(i) + ", element " + std::to_string(j) +
                                               ": " + data::number_text(query[j]) + " (need finite numbers)");
+      query[j] = std::ldexp(query[j], given.exponent);
     }
     const std::size_t best = supports[i][0];
     for (std::size_t v = 0; v < n_vocabulary; ++v, ++given.n_slots) {
@@ -277,7 +322,7 @@ TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n
       given.add(equal, given.n_slots, difference, query);
     }
   }
-  return TiedSolver(given, options).run();
+  return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
 #define SOFTSTEP_TIED(T)                                                                                    \

@@ -67,6 +67,7 @@ TEST_CASE("statuses have names", "[max_margin]") {
   CHECK(std::string(to_string(MaxMarginStatus::max_sweeps)) == "max_sweeps");
   CHECK(std::string(to_string(MaxMarginStatus::interrupted)) == "interrupted");
   CHECK(std::string(to_string(MaxMarginStatus::no_constraints)) == "no_constraints");
+  CHECK(std::string(to_string(MaxMarginStatus::at_rounding)) == "at_rounding");
   CHECK(MaxMarginResult{}.status == MaxMarginStatus::not_run);
 }
 

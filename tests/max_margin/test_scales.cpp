@@ -72,7 +72,8 @@ TEST_CASE("beyond the digits of double the ending says so", "[max_margin]") {
     MaxMarginOptions solver;
     solver.max_sweeps = 30000;
     const MaxMarginResult result = solve_max_margin(scaled.view(), solver);
-    CHECK((result.status == MaxMarginStatus::optimal || result.status == MaxMarginStatus::max_sweeps));
+    CHECK((result.status == MaxMarginStatus::optimal || result.status == MaxMarginStatus::max_sweeps ||
+           result.status == MaxMarginStatus::at_rounding));
     const bool within = result.duality_gap <= solver.tolerance && result.kkt_residual <= solver.tolerance;
     CHECK(within == (result.status == MaxMarginStatus::optimal));
     CHECK(result.kkt_residual <= 1e-6);

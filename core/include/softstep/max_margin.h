@@ -32,12 +32,12 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
 enum class MaxMarginStatus {
   not_run,
   optimal,         ///< duality gap and KKT residual are at most the tolerance
-  not_separable,   ///< no W satisfies all constraints; `multipliers` (with sum 1) and `certificate` show it
+  not_separable,   ///< no W has a margin above 1e-13 of the constraints' lengths; `multipliers` and `certificate` show it
   max_sweeps,      ///< out of sweeps before the tolerance was reached
   interrupted,     ///< the callback asked to stop
   no_constraints,  ///< every sample has one token: W = 0
   inconsistent_equalities,  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
-  at_rounding               ///< as good as double precision allows, which is not as good as the tolerance
+  at_rounding  ///< in double precision nothing improves the answer further, and it does not reach the tolerance
 };
 SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
@@ -56,8 +56,8 @@ struct MaxMarginResult {
   std::size_t n_support = 0;      ///< multipliers above 1e-9 of the largest
   std::size_t sweeps = 0;
   bool unique_optimal_tokens = true;  ///< false: some sample has two tokens of the same best score
-  /// not_separable: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), a Farkas certificate (0 =
-  /// proof).
+  /// not_separable: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), a Farkas certificate. 0 proves that no W
+  /// satisfies the constraints; otherwise it bounds the margin that a W may have.
   double certificate = 0.0;
 };
 
@@ -136,9 +136,9 @@ struct SOFTSTEP_EXPORT NormMaxMarginOptions {
 /// lambda >= 0 gives the lower bound sum lambda / ||sum lambda A||_*, and duality_gap = (norm - bound) / norm.
 /// `multipliers` are scaled so that the bound is their sum. `kkt_residual` is the worst of |min(lambda_k / max lambda,
 /// <A_k, W> - 1)| and 1 - <sum lambda A, W> / (||W|| ||sum lambda A||_*); interior points leave it of the order of the
-/// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance; max_sweeps
-/// with fewer sweeps: rounding left a larger one, that of the answer (measured: below 1e-8 up to p = 4 and for the nuclear norm,
-/// of the order of 1e-7 to 1e-5 at p = 6 and above). `n_support` counts multipliers above 1e-6 of the
+/// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance;
+/// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured: below 1e-8 up to
+/// p = 4 and for the nuclear norm, of the order of 1e-7 to 1e-5 from p = 6 to 10, and larger beyond). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
 template <class T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch,
