@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("attention_lanes keeps the bound of its scores", "[simd]", fl
     for (const std::size_t n_tokens : {2, 3, 9})
       for (const std::size_t dim : {1, 2, 3, 7, 16, 33, 200}) {
         std::vector<AttentionCase<T>> cases;
-        for (std::size_t i = 0; i < 37; ++i) {
+        for (std::size_t i = 0; i < 5; ++i) {
           AttentionCase<T>& in = cases.emplace_back(n_tokens, dim, 0);
           in.fill(random, 1.0);
           for (std::size_t t = 0; t < n_tokens; ++t) {
