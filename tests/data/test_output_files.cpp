@@ -69,7 +69,8 @@ TEST_CASE("links are followed, to files that are there and to files that are not
   CHECK(fs::is_symlink(place.path("twice")));
   CHECK(fs::is_symlink(place.path("dangling")));
   require_refused(place.path("loop"), {"cannot be written"}, [&] { write_file(place.path("loop"), "x"); });
-  CHECK(place.contents() == std::vector<std::string>{"d", "d/new", "dangling", "loop", "twice"});
+  fs::remove(place.path("loop"));
+  CHECK(place.contents() == std::vector<std::string>{"d", "d/new", "dangling", "twice"});
 }
 
 TEST_CASE("a read-only file is refused, from the superuser too, and a replaced one hands its permissions on",
@@ -129,7 +130,7 @@ TEST_CASE("devices and pipes are written straight into and stay what they are", 
 
 TEST_CASE("the file that is our standard output is written on, not replaced", "[data]") {
   const Workplace place;
-  for (const std::string name : {std::string("/dev/stdout"), std::string("/dev/fd/1"), place.path("out")}) {
+  for (const std::string& name : {std::string("/dev/stdout"), std::string("/dev/fd/1"), place.path("out")}) {
     const int code = in_a_process([&] {
       const int fd = open(place.path("out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       if (dup2(fd, 1) != 1 || ::write(1, "before\n", 7) != 7) return 1;
