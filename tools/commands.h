@@ -14,8 +14,8 @@ enum ExitCode : int {
   exit_success = 0,
   /// The work was done, but ended badly: not_separable, not_finite, a bound exceeded ...
   exit_ending = 1,
-  /// The command could not be carried out: one line on the standard error says why. Options, inputs and whether the outputs
-  /// can be written are checked before anything is written.
+  /// The command could not be carried out, and one line on the standard error says why. Options, inputs and
+  /// whether the outputs can be written are checked before anything is written.
   exit_bad_input = 2
 };
 

@@ -30,7 +30,7 @@ void add_compare_options(CLI::App& app, CompareOptions& options);
 /// The rules of --rules, each with values in range and no two alike. Throws InvalidArgument.
 void check_rules(const std::vector<RuleSettings>& rules);
 
-/// The directory of the results; removed again if nothing came of it.
+/// The directory of the results. It is removed again if nothing was written into it.
 class OutputDirectory {
  public:
   explicit OutputDirectory(std::string path);
@@ -45,18 +45,18 @@ class OutputDirectory {
   std::vector<std::filesystem::path> made_;
 };
 
-/// Makes the runs. Before the first of them the directory is made and every file of `names` found writable.
+/// Makes the runs. Before the first one it makes the directory and checks that each file of `names` can be written.
 CompareResult run_into(const CompareOptions& options, const CompareSettings& settings,
                        OutputDirectory& directory, const std::vector<std::string>& names);
 
-/// Writes summary.json and --json, and prints the text; what else goes into the directory is written before.
+/// Writes summary.json and --json, and prints the text. To be called after all other files have been written.
 void write_summary(const CompareOptions& options, const OutputDirectory& directory, const std::string& text,
                    const Json& summary);
 
 /// Whether the runs were interrupted; a note then says how many were finished and where they are.
 bool note_interrupted(const CompareOptions& options, const CompareResult& result);
 
-/// Exit code, and the notes that both commands give.
+/// Prints the notes that both commands give. False if a run ended badly.
 bool note_endings(const CompareOptions& options, const CompareSettings& settings,
                   const CompareResult& result);
 

@@ -12,8 +12,8 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
 /// The table for the terminal: medians over the seeds.
 std::string compare_table(const CompareSettings& settings, const CompareResult& result);
 
-/// Median over the seeds of the seconds (or steps) until 1 - cos fell to the level: infinity if in most seeds it never did, NaN
-/// if there was no direction.
+/// Median over the seeds of the seconds (or steps) until 1 - cos fell to the level. Infinity: in most seeds it
+/// never did. NaN: there was no direction.
 double median_seconds_to(const CompareResult& result, std::size_t rule, double threshold);
 double median_steps_to(const CompareResult& result, std::size_t rule, double threshold);
 

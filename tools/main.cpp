@@ -39,7 +39,8 @@ std::string exit_codes(const Command& command) {
 // `softstep help` and `softstep help COMMAND`: what --help prints.
 int print_help(const CLI::App& app, const std::string& name, const std::vector<Command>& commands) {
   if (name.empty()) {
-    std::cout << app.help();
+    // App::help() would give the help of the command that was parsed, which is `help` itself.
+    std::cout << app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
     return exit_success;
   }
   for (const Command& command : commands)
@@ -55,6 +56,8 @@ int run(int argc, char** argv) {
                "softstep"};
   app.set_version_flag("--version", std::string("softstep ") + softstep::version);
   app.set_help_flag("-h,--help", "Print this and stop");
+  app.require_subcommand(
+      0, 1);  // so that the name of a command after `help` is a topic, and not a second command
   app.footer(
       "Step rules:\n" + rule_table() +
       "\n"

@@ -38,7 +38,7 @@ template <class T>
 std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>& batch,
                                      const ObjectiveOptions& objective);
 
-/// The max-margin directions of what the model watches, in its order; empty where there is none, with a note why.
+/// The max-margin directions of what the model watches, in its order. One is empty if there is none; a note says why.
 struct ModelReferences {
   std::vector<std::vector<double>> directions;
   Json json = Json::object();  ///< by the name of what is watched, with the keys of `solve`

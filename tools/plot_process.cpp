@@ -24,7 +24,7 @@ namespace {
 // What tools/plot ends with when matplotlib cannot be imported.
 constexpr int exit_no_matplotlib = 3;
 
-// The script of this installation, else of the source tree that this was built from.
+// The script of this installation, or else that of the source tree from which the program was built.
 std::string find_script() {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);

@@ -92,7 +92,7 @@ int run_reproduce(const Options& options) {
     try {
       result = entry->run(context);
     } catch (const std::exception&) {
-      // A problem that was not solved for a signal's sake is no error.
+      // An entry throws if its solver was interrupted, which is no error.
       if (!interrupted()) throw;
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -84,7 +84,7 @@ int run_sweep_command(const Options& options) {
   try_output(directory.file("sweep.csv"), sweep_rows(settings, result));
   write_summary(options, directory, compare_table(settings, result) + sweep_best_text(summary["best"]),
                 summary);
-  // A step size at which a rule does not go on is a result here, not a failure.
+  // A run that ends early is a result here, not a failure: its step size was too large.
   note_endings(options, settings, result);
   return result.interrupted ? interrupt_exit_code() : exit_success;
 }

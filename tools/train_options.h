@@ -1,6 +1,6 @@
 #pragma once
 
-// What both kinds of `softstep train` share: the attention layer with its forms, and models of several blocks.
+// What is shared by the two kinds of `softstep train`: of the attention layer alone, and of models of several blocks.
 
 #include <fmt/format.h>
 

@@ -14,7 +14,7 @@ std::string read_file(const std::string& path);
 /// The JSON in a file. Throws InvalidArgument naming it, in one line.
 Json read_json_file(const std::string& path);
 
-/// A value in a JSON file that knows the file and its place there, so that whatever is missing or of another type is an
+/// A value in a JSON file that knows the file and its place there. What is missing or of another type is an
 /// InvalidArgument that says where: "DIR/summary.json: rules[0].label is not a text". Does not own the value.
 class JsonField {
  public:

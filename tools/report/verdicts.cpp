@@ -11,7 +11,7 @@ namespace softstep::program {
 
 namespace {
 
-// In words too: colour alone tells nothing to who cannot see it, nor on paper.
+// Also in words: colour alone says nothing on paper, or to a reader who does not see it.
 std::string mark(bool passed) {
   return passed ? "<span class=\"pass\">✓ passed</span>" : "<span class=\"fail\">✗ failed</span>";
 }
@@ -99,7 +99,7 @@ Verdict add_entry(Report& report, const std::string& directory, bool alone, std:
                   escape(verdict.name), mark(verdict.passed), escape(json["summary"].text()));
   heading("Laws");
   add_checks(report, json["checks"], verdict);
-  // A verdict that says more than its checks must not get into a report unnoticed.
+  // Such a verdict is damaged, and a report must not repeat it.
   if (verdict.passed && verdict.n_passed != verdict.n_checks)
     json["passed"].fail("is true, but a check failed");
   if (json["figures"].size() > 0) heading("Figures");
