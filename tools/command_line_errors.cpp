@@ -65,6 +65,16 @@ std::string unknown_command(const std::string& name, const std::vector<Command>&
 }
 
 std::string explain(const CLI::ParseError& error, const CLI::App& app, const std::vector<Command>& commands) {
+  const std::vector<std::string> before = app.remaining();
+  if (!before.empty()) {
+    if (!is_option(before.front())) return unknown_command(before.front(), commands);
+    const std::string option = option_name(before.front());
+    for (const Command& command : commands)
+      if (command.app->get_option_no_throw(option) != nullptr)
+        return fmt::format("{} stands before the command (need it after: softstep COMMAND {} ...)", option,
+                           option);
+    return fmt::format("unknown option {} (`softstep help` lists the commands)", option);
+  }
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     const std::vector<std::string> extra = command.app->remaining();
@@ -73,15 +83,7 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app, const std
         error.get_name() == "ArgumentMismatch" ? explain_count(error, *command.app) : error.what();
     return command.app->get_name() + ": " + text;
   }
-  const std::vector<std::string> extra = app.remaining();
-  if (extra.empty()) return error.what();
-  if (!is_option(extra.front())) return unknown_command(extra.front(), commands);
-  const std::string option = option_name(extra.front());
-  for (const Command& command : commands)
-    if (command.app->get_option_no_throw(option) != nullptr)
-      return fmt::format("{} stands before the command (need it after: softstep COMMAND {} ...)", option,
-                         option);
-  return fmt::format("unknown option {} (`softstep help` lists the commands)", option);
+  return error.what();
 }
 
 }  // namespace softstep::program

@@ -143,7 +143,7 @@ Ran Workplace::run_on_terminal(const Arguments& arguments, int signal, const std
   bool sent = signal == 0;
   char bytes[4096];
   // Reading fails once the program has closed its side.
-  for (ssize_t n = 0; (n = read(terminal, bytes, sizeof bytes)) > 0;) {
+  for (ssize_t n = 0; (n = ::read(terminal, bytes, sizeof bytes)) > 0;) {
     ran.err.append(bytes, static_cast<std::size_t>(n));
     if (sent || ran.err.find(when) == std::string::npos) continue;
     kill(child, signal);

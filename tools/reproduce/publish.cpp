@@ -104,7 +104,7 @@ std::string write_result(const std::string& directory, const Entry& entry, const
     for (const Figure& figure : result.figures) figures.push_back(figure_json(figure));
     try_output(inside + "figures.json", figures.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
-  // Written last: if the verdict is there, all other data files are there too.
+  // Written last.
   try_output(inside + "verdict.json", verdict.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (!plots || result.figures.empty()) return "";
   const std::string problem = draw_plots(directory);
