@@ -38,9 +38,7 @@ void MaxMarginOptions::validate() const {
   if (!(tolerance > 0.0) || !std::isfinite(tolerance))
     throw InvalidArgument("tolerance", data::number_text(tolerance) + " (need a positive finite number)");
   if (max_sweeps == 0) throw InvalidArgument("max_sweeps", "0 (need at least 1)");
-  if (n_threads < 0)
-    throw InvalidArgument("n_threads",
-                          std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
+  check_thread_count(n_threads);
 }
 
 template <class T>

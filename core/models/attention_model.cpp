@@ -194,6 +194,7 @@ void AttentionModel<T>::evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& 
 
 template <NumberType T>
 std::vector<double> AttentionModel<T>::attention(Point<T> at) const {
+  this->check(at, "at");
   Space<T> space(parts_->data, options());
   AttentionSpace<T>& layer = space.layer;
   const AttentionData<T>& data = parts_->data;
@@ -218,11 +219,6 @@ std::vector<double> AttentionModel<T>::attention(Point<T> at) const {
 
 template <NumberType T>
 std::vector<double> AttentionModel<T>::attention(std::span<const T> block) const {
-  if (parts_->blocks.size() != 1)
-    throw InvalidArgument("block", "one, but the model has " + std::to_string(parts_->blocks.size()));
-  if (block.size() != parts_->blocks[0].size())
-    throw InvalidArgument(parts_->blocks[0].name, std::to_string(block.size()) + " entries (need " +
-                                                      std::to_string(parts_->blocks[0].size()) + ")");
   return attention(Point<T>(&block, 1));
 }
 

@@ -81,8 +81,8 @@ Number parse(const std::string& path, const Metadata& metadata, const std::strin
   const std::string& text = value_of(path, metadata, key);
   Number value{};
   if (!data::read_number(text, value) || !(value >= Number{}) || !(static_cast<double>(value) <= largest))
-    throw InvalidArgument(path, "metadata `" + key + "` is " + data::name_text(text) + " (need a number from 0 to " +
-                                    data::number_text(largest) + ")");
+    throw InvalidArgument(path, "metadata `" + key + "` is " + data::name_text(text) +
+                                    " (need a number from 0 to " + data::number_text(largest) + ")");
   return value;
 }
 
@@ -235,8 +235,8 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
   const bool intact = value_of(path, metadata, "checksum") == checksum(loaded, metadata);
   for (const auto& [key, wanted] : shared_metadata(model, options))
     if (const std::string& found = value_of(path, metadata, key); found != wanted)
-      throw InvalidArgument(path, "was saved with " + key + " " + data::name_text(found) +
-                                      " and cannot go on with " + data::name_text(wanted));
+      throw InvalidArgument(
+          path, "was saved with " + key + " " + data::name_text(found) + " and cannot go on with " + wanted);
   Tensors tensors(path, std::move(loaded));
   TrainState<T> state;
   // Every whole number up to 2^53 is one of double too.

@@ -39,7 +39,7 @@ Workplace::~Workplace() {
 std::vector<std::string> Workplace::contents() const {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(root_))
-    names.push_back(fs::relative(entry.path(), root_).string());
+    names.push_back(entry.path().lexically_relative(root_).string());
   std::sort(names.begin(), names.end());
   return names;
 }

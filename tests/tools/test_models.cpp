@@ -66,7 +66,7 @@ TEST_CASE("train refuses models that do not fit in one line", "[tools]") {
   const Workplace place;
   make_data(place);
   place.require_bad_input(train({"--factored", "3"}), {"--init", "stationary"});
-  place.require_bad_input(train({"--factored", "13", "--init", "normal:0.1"}), {"rank", "13", "12"});
+  place.require_bad_input(train({"--factored", "13", "--init", "normal:0.1"}), {"--factored", "13", "12"});
   place.require_bad_input(train({"--factored", "3", "--prompt"}), {"--prompt"});
   place.require_bad_input(train({"--joint", "--lstar", "optimal"}), {"--lstar", "zero"});
   place.require_bad_input(train({"--batch-size", "9"}), {"--batch-size", "9", "8"});

@@ -4,6 +4,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,6 +68,8 @@ struct Kind {
     TrainerOptions out;
     out.rules = {rule};
     out.n_steps = n_steps;
+    // The state is then written after the refusal, not at a row just before.
+    out.trace_rows_per_decade = 0;
     out.form = form;
     out.normalization = normalization;
     out.batch_size = batch_size;
@@ -139,24 +142,102 @@ void for_each_kind(Body&& body) {
   for (const Kind<T>& kind : kinds) body(kind);
 }
 
-// The largest step a rule can be told to take: by its own step size, or, without one, by a gap that is as large.
 constexpr double huge = 1.7e308;
-bool has_step_size(const RuleInfo& info) {
+bool has_option(const RuleInfo& info, const std::string& name) {
   for (const RuleOptionInfo& option : info.options)
-    if (option.name == "step-size") return true;
+    if (option.name == name) return true;
   return false;
 }
+bool has_step_size(const RuleInfo& info) { return has_option(info, "step-size"); }
 
-// Three steps of a rule, so that there is something to remember.
+// The largest step a rule can be told to take, for rules without a step size with a gap that is as large.
+RuleSettings largest_step(const RuleInfo& info) {
+  RuleSettings settings{info.name, {}};
+  if (has_step_size(info)) settings.options["step-size"] = huge;
+  if (has_option(info, "factor")) settings.options["factor"] = 1.0 / huge;
+  return settings;
+}
+
+// Three steps of a rule, so that there is something to remember. Polyak's of two factors may be too long to go on with.
 template <class T>
 TrainState<T> started(const Kind<T>& kind, const RuleInfo& info) {
   const auto model = kind.make();
-  auto state = normal_state(*model, 0.1, 7, kind.master);
-  REQUIRE(train(*model, state, kind.options({info.name, {}}, 3)).status == TrainStatus::max_iterations);
+  auto state = normal_state(*model, 0.5, 7, kind.master);
+  train(*model, state, kind.options({info.name, {}}, 3));
+  REQUIRE(state.step >= 1);
   return state;
 }
 
+// Another rule up to step 8, from there on with an outcome that is refused, whatever it has put into its next memory.
+template <class T>
+class Refused final : public StepRule<T> {
+ public:
+  using Outcome = typename Step<T>::Outcome;
+  Refused(const std::string& rule, Outcome outcome)
+      : inner_(make_step_rule<T>({rule, {}})), outcome_(outcome) {}
+  std::string_view name() const override { return inner_->name(); }
+  bool needs_loss_gap() const override { return inner_->needs_loss_gap(); }
+  bool moves_along_gradient() const override { return inner_->moves_along_gradient(); }
+  std::vector<RuleMemory> memory() const override { return inner_->memory(); }
+  Step<T> propose(const StepContext<T>& context, const RuleState& memory, RuleState& next) const override {
+    Step<T> step = inner_->propose(context, memory, next);
+    if (context.iteration < 8) return step;
+    step.outcome = outcome_;
+    step.length = std::numeric_limits<double>::infinity();
+    return step;
+  }
+
+ private:
+  std::shared_ptr<const StepRule<T>> inner_;
+  Outcome outcome_;
+};
+
+template <class T>
+TrainStatus status_of(typename Step<T>::Outcome outcome) {
+  return outcome == Step<T>::Outcome::moved        ? TrainStatus::not_finite
+         : outcome == Step<T>::Outcome::stationary ? TrainStatus::stationary
+                                                   : TrainStatus::gap_not_positive;
+}
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("a step refused in the middle of a run leaves the state of the step before", "[trainer]",
+                   float, double) {
+  using T = TestType;
+  using Outcome = typename Step<T>::Outcome;
+  std::size_t n_refused = 0;
+  for_each_kind<T>([&](const Kind<T>& kind) {
+    for (const RuleInfo& info : step_rules())
+      for (const Outcome outcome : {Outcome::moved, Outcome::stationary, Outcome::gap_not_positive}) {
+        if (!kind.goes_with(*make_step_rule<T>({info.name, {}}))) continue;
+        if (kind.batch_size != 0 && outcome != Outcome::moved) continue;
+        INFO(kind.name << ", " << info.name << ", " << to_string(status_of<T>(outcome)));
+        const auto model = kind.make();
+        const std::size_t n_blocks = model->blocks().size();
+        const auto before = started(kind, info);
+        // Refused by all blocks, and by the first or the last alone.
+        for (std::size_t which = 0; which < 3; ++which) {
+          if (which != 0 &&
+              (n_blocks == 1 || outcome == Outcome::stationary || kind.normalization == Normalization::joint))
+            continue;
+          INFO("case " << which);
+          TrainerOptions options = kind.options({info.name, {}}, 60);
+          if (which != 0) options.rules.resize(n_blocks, options.rules[0]);
+          (which == 2 ? options.rules.back() : options.rules.front()).object =
+              std::make_shared<Refused<T>>(info.name, outcome);
+          auto state = before, expected = before;
+          const TrainSummary summary = train(*model, state, options);
+          options.n_steps = summary.steps;
+          train(*model, expected, options);
+          require_same(state, expected);
+          if (state.step != 8) continue;  // Polyak's of two factors ends before
+          REQUIRE(summary.status == status_of<T>(outcome));
+          ++n_refused;
+        }
+      }
+  });
+  CHECK(n_refused > 500);
+}
 
 TEMPLATE_TEST_CASE("a step that would not be finite leaves the state as it was", "[trainer]", float, double) {
   using T = TestType;
@@ -167,12 +248,12 @@ TEMPLATE_TEST_CASE("a step that would not be finite leaves the state as it was",
       INFO(kind.name << ", " << info.name);
       const auto before = started(kind, info);
       const auto model = has_step_size(info) ? kind.make() : kind.make_with(-huge);
-      RuleSettings settings{info.name, {}};
-      if (has_step_size(info)) settings.options["step-size"] = huge;
+      const RuleSettings settings = largest_step(info);
       auto state = before;
       const TrainSummary summary = train(*model, state, kind.options(settings, 60));
-      // In double the first such steps may still be numbers; gradient descent then has no gradient left.
-      const bool may_end = sizeof(T) == 8 && (info.name == "gd" || info.name == "sgd");
+      // In double the first such step may still be a number; these then have no gradient left to be long along.
+      const bool may_end =
+          sizeof(T) == 8 && (info.name == "gd" || info.name == "sgd" || info.name == "decsps");
       if (!may_end) REQUIRE(summary.status == TrainStatus::not_finite);
       if (sizeof(T) == 4) REQUIRE(summary.steps == 0);
       auto expected = before;
@@ -238,6 +319,7 @@ TEMPLATE_TEST_CASE("a dense run without the gradient that refuses a step leaves 
     INFO(info.name);
     TrainerOptions options;
     options.form = Form::dense;
+    options.trace_rows_per_decade = 0;
     options.n_steps = 3;
     options.rules = {{info.name, {}}};
     const AttentionModel<T> usual(data.view());
@@ -245,7 +327,7 @@ TEMPLATE_TEST_CASE("a dense run without the gradient that refuses a step leaves 
     train(usual, before, options);
     options.n_steps = 60;
     with_value.optimal_loss_value = has_step_size(info) ? 0.0 : -huge;
-    if (has_step_size(info)) options.rules[0].options["step-size"] = huge;
+    options.rules = {largest_step(info)};
     const AttentionModel<T> model(data.view(), with_value);
     auto state = before, expected = before;
     const TrainSummary summary = train(model, state, options);
@@ -277,6 +359,7 @@ TEMPLATE_TEST_CASE("one block's step that is refused is a step that no block has
           TrainerOptions options;
           options.rules = first ? std::vector{own, other} : std::vector{other, own};
           options.n_steps = 3;
+          options.trace_rows_per_decade = 0;
           return options;
         };
         auto before = normal_state(*usual, 0.1, 7, master);

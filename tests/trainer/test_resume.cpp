@@ -203,7 +203,7 @@ TEST_CASE("a state file that does not fit the run is refused by name", "[trainer
   CHECK_NOTHROW(load_changed([](Tensors&, Words&) {}));
   refuse("damaged", [&] { return load_changed([](Tensors& t, Words&) { t[0].values[4] = 1e-300; }); });
   refuse("damaged", [&] { return load_changed([&](Tensors&, Words& w) { set(w, "step", "4"); }); });
-  refuse("`step` is \"-4\"", [&] { return load_changed([&](Tensors&, Words& w) { set(w, "step", "-4"); }); });
+  refuse("`step` is `-4`", [&] { return load_changed([&](Tensors&, Words& w) { set(w, "step", "-4"); }); });
   refuse("softstep-state-2",
          [&] { return load_changed([&](Tensors&, Words& w) { set(w, "format", "softstep-state-2"); }); });
   // Models that do not say who they are.

@@ -155,8 +155,10 @@ class SOFTSTEP_EXPORT Model {
   virtual void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                                   Workspace& space, SampleSet samples) const;
 
- private:
+  /// Throws InvalidArgument unless `at` has a block of the right size for each of blocks(); `name` is the argument's.
   void check(Point<T> at, const char* name) const;
+
+ private:
   void check(SampleSet samples) const;
   std::unique_ptr<Workspace> own_;
 };
