@@ -240,8 +240,6 @@ TEST_CASE("a terminal is shown how far the runs have come", "[tools]") {
                       "500000", "--threads", "1", "--no-plots", "--out", "dir"});
   watched("sweep", {"sweep", "--data", "data", "--rules", "ngd", "--step-sizes", "1,2", "--form", "dense",
                     "--steps", "500000", "--threads", "1", "--out", "dir"});
-  watched("fit", {"fit", "--train", "data", "--test", "data", "--rules", "sgd;sngd", "--seeds", "1",
-                  "--epochs", "400000", "--batch-size", "1", "--threads", "1", "--no-plots", "--out", "dir"});
   // Nothing of it where there is no terminal.
   CHECK(
       place
