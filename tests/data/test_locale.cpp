@@ -9,9 +9,8 @@
 #include <locale>
 
 #include "refused.h"
+#include "softstep/attention_model.h"
 #include "softstep/dataset.h"
-#include "softstep/model_trainer.h"
-#include "softstep/objective.h"
 #include "softstep/trainer.h"
 #include "tools/run_program.h"
 
@@ -45,12 +44,12 @@ class German {
 
 TrainerOptions trainer_options() {
   TrainerOptions options;
-  options.rule = {"ngd", {{"step-size", 0.25}, {"schedule-power", 0.5}}};
+  options.rules = {{"ngd", {{"step-size", 0.25}, {"schedule-power", 0.5}}}};
   options.n_steps = 3;
   return options;
 }
 
-// Files of a state of the layer, of a model's state, of data; and messages with numbers in them.
+// Files of a state and of data; and messages with numbers in them.
 std::vector<std::string> texts(const Workplace& place, const std::string& folder) {
   std::filesystem::create_directory(place.path(folder));
   const auto path = [&](const char* name) { return place.path(folder + "/" + name); };
@@ -61,24 +60,15 @@ std::vector<std::string> texts(const Workplace& place, const std::string& folder
   save_dataset(path("data"), data, StoredType::f32);
 
   const TrainerOptions options = trainer_options();
-  Objective<double> objective(data.view(), {});
-  std::vector<double> start(25, 0.5);
-  TrainState<double> state = initial_state<double>(start.data(), 5);
-  train(objective, state, options);
+  const AttentionModel<double> model(data.view());
+  TrainState<double> state = initial_state(model, {std::vector<double>(25, 0.5)});
+  train(model, state, options);
   state.seconds = 0.125;
-  save_state(path("state"), state, options.rule);
-  CHECK(load_state<double>(path("state"), 5, options.rule).seconds == 0.125);
-
-  const auto model = make_attention_model(data.view(), {});
-  ModelTrainerOptions model_options;
-  model_options.rules = {options.rule};
-  ModelState<double> model_state = normal_state(*model, 0.5, 1);
-  model_state.seconds = 0.125;
-  save_state(path("model_state"), *model, model_state, model_options);
-  CHECK(load_state(path("model_state"), *model, model_options).seconds == 0.125);
+  save_state(path("state"), model, state, options);
+  CHECK(load_state(path("state"), model, options).seconds == 0.125);
 
   std::vector<std::string> out;
-  for (const char* name : {"data", "state", "model_state"}) out.push_back(place.read(folder + "/" + name));
+  for (const char* name : {"data", "state"}) out.push_back(place.read(folder + "/" + name));
   const auto message = [&](const auto& body) {
     try {
       body();
@@ -88,7 +78,7 @@ std::vector<std::string> texts(const Workplace& place, const std::string& folder
     }
   };
   message([&] { make_step_rule<double>({"ngd", {{"step-size", -0.25}}}); });
-  message([&] { normal_state(*model, -0.25, 1); });
+  message([&] { normal_state(model, -0.25, 1); });
   message([&] {
     TrainerOptions bad = options;
     bad.stop_one_minus_cos = -0.25;

@@ -38,7 +38,7 @@ class ExactModel {
   std::vector<ExactBlock> blocks;
   std::vector<std::int8_t> labels;
 
-  ExactModel(BatchView<T> batch, const AttentionModelOptions& options, const Blocks<T>& at,
+  ExactModel(BatchView<T> batch, const AttentionOptions& options, const Blocks<T>& at,
              const std::vector<std::size_t>& samples)
       : options_(options), at_(at), d_(batch.dim) {
     if (options.train_decoder) batch.decoder = at.back().data();
@@ -50,8 +50,7 @@ class ExactModel {
     }
     const T* decoder = batch.decoder;
     for (std::size_t i = 0; i < samples.size(); ++i) {
-      values.push_back(
-          reference::sample_value_at(problem, i, projected(i), exact_loss(options.objective.loss)));
+      values.push_back(reference::sample_value_at(problem, i, projected(i), exact_loss(options.loss)));
       double token_score = 0.0;
       if (options.train_decoder)
         for (std::size_t t = 0; t < problem.samples[i].n_tokens; ++t) {
@@ -216,7 +215,7 @@ class ExactModel {
     blocks.push_back(std::move(block));
   }
 
-  const AttentionModelOptions& options_;
+  const AttentionOptions& options_;
   const Blocks<T>& at_;
   std::size_t d_;
   std::vector<reference::SampleError> errors_;

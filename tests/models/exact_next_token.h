@@ -82,6 +82,12 @@ inline OracleAnswer ntp_svm(const NextTokenData& data) {
 
 inline double size_of(const std::vector<double>& x) { return frobenius_norm(x.data(), x.size()); }
 
+template <class T>
+std::vector<double> observe_at(const Model<T>& model, const std::vector<std::vector<double>>& blocks,
+                               std::size_t k) {
+  return model.observe(Point<double>(views_of(blocks)), k);
+}
+
 // What the model has at its blocks, as the reference wants it, with U_k = observed(e_k) - observed(0), right to some roundings
 // of W_F.
 struct Exactly {
@@ -94,11 +100,11 @@ struct Exactly {
   Exactly(const NextTokenData& data, const Model<T>& model, const std::vector<std::vector<T>>& at) {
     const std::size_t d = data.dim;
     std::vector<double> theta(model.blocks()[0].size(), 0.0), zero(data.vocabulary * d, 0.0);
-    const std::vector<double> solution = model.observe({theta.data(), zero.data()}, 1);
+    const std::vector<double> solution = observe_at(model, {theta, zero}, 1);
     Matrix deviation(zero.size(), Exact(0));
     for (std::size_t k = 0; k < theta.size(); ++k) {
       theta[k] = 1.0;
-      const std::vector<double> moved = model.observe({theta.data(), zero.data()}, 1);
+      const std::vector<double> moved = observe_at(model, {theta, zero}, 1);
       theta[k] = 0.0;
       basis.emplace_back();
       for (std::size_t i = 0; i < moved.size(); ++i) {

@@ -2,6 +2,7 @@
 
 // Runs of models with their trace.
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,19 +10,45 @@
 
 namespace softstep::test {
 
-inline ModelTrainerOptions model_options(const std::string& rules, std::int64_t n_steps) {
-  ModelTrainerOptions options;
+/// Another model in the clothes of one's own: the trainer knows nothing of it but what every model says. With no identity, saved
+/// states are not checked for the data they belong to.
+template <class T>
+class Disguised : public Model<T> {
+ public:
+  explicit Disguised(const Model<T>& inner) : inner_(inner) {}
+  const std::vector<BlockShape>& blocks() const override { return inner_.blocks(); }
+  std::size_t n_samples() const override { return inner_.n_samples(); }
+  std::vector<Observable> observables() const override { return inner_.observables(); }
+  std::vector<double> observe(Point<double> at, std::size_t k) const override {
+    return inner_.observe(at, k);
+  }
+  double optimal_loss() const override { return inner_.optimal_loss(); }
+  std::string isa() const override { return inner_.isa(); }
+  std::unique_ptr<Workspace> make_workspace() const override { return inner_.make_workspace(); }
+
+ protected:
+  void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
+                   SampleSet samples) const override {
+    inner_.evaluate(at, out, space, want, samples);
+  }
+
+ private:
+  const Model<T>& inner_;
+};
+
+inline TrainerOptions model_options(const std::string& rules, std::int64_t n_steps) {
+  TrainerOptions options;
   options.rules = parse_rules(rules);
   options.n_steps = n_steps;
   return options;
 }
 
-inline AttentionModelOptions joint_options(KeyQuery key_query = KeyQuery::combined, std::size_t rank = 0) {
-  AttentionModelOptions options;
+inline AttentionOptions joint_options(KeyQuery key_query = KeyQuery::combined, std::size_t rank = 0) {
+  AttentionOptions options;
   options.key_query = key_query;
   options.rank = rank;
   options.train_decoder = true;
-  options.objective.optimal_loss = OptimalLoss::zero;
+  options.optimal_loss = OptimalLoss::zero;
   return options;
 }
 
@@ -37,7 +64,7 @@ struct TracedRun {
 };
 
 template <class T>
-TracedRun run_model(Model<T>& model, ModelState<T>& state, ModelTrainerOptions options) {
+TracedRun run_model(const Model<T>& model, TrainState<T>& state, TrainerOptions options) {
   TracedRun out;
   options.trace = [&](const TraceRecord& row) {
     out.trace.push_back(row);

@@ -20,16 +20,14 @@ using namespace softstep::test;
 namespace {
 
 template <class T>
-void check_against(const BatchView<T>& batch, AttentionModelOptions options, const Blocks<T>& at,
+void check_against(const BatchView<T>& batch, AttentionOptions options, const Blocks<T>& at,
                    const std::vector<std::size_t>& samples) {
   const ExactModel<T> exact(batch, options, at, samples);
   const bool is_all = samples.size() == batch.n_samples;
-  std::vector<const T*> pointers;
-  for (const std::vector<T>& block : at) pointers.push_back(block.data());
-  const Gap gap = exact_gap(exact.problem, exact.values, exact.margin_errors, options.objective.loss,
-                            options.objective.optimal_loss, 0.0);
-  const Gap loss = exact_gap(exact.problem, exact.values, exact.margin_errors, options.objective.loss,
-                             OptimalLoss::zero, 0.0);
+  const Gap gap =
+      exact_gap(exact.problem, exact.values, exact.margin_errors, options.loss, options.optimal_loss, 0.0);
+  const Gap loss =
+      exact_gap(exact.problem, exact.values, exact.margin_errors, options.loss, OptimalLoss::zero, 0.0);
   const auto inside = [&](Scaled computed, const Gap& wanted) {
     const Exact value = Exact(computed.mantissa) * exp(Exact(computed.exponent));
     INFO("error / bound " << static_cast<double>(Exact(abs(Exact(value - wanted.value)) / wanted.bound)));
@@ -37,18 +35,17 @@ void check_against(const BatchView<T>& batch, AttentionModelOptions options, con
     REQUIRE(abs(Exact(value - wanted.value)) <= wanted.bound);
   };
   for_each_isa([&](const simd::Isa& isa) {
-    ModelEvaluation<T> first;
+    Evaluation<T> first;
     for (const int n_threads : {1, 2}) {
-      options.objective.isa = isa.name;
-      options.objective.n_threads = n_threads;
-      INFO(isa.name << ", " << n_threads << " threads, " << to_string(options.objective.loss));
+      options.isa = isa.name;
+      options.n_threads = n_threads;
+      INFO(isa.name << ", " << n_threads << " threads, " << to_string(options.loss));
       const auto model = make_attention_model(batch, options);
-      ModelEvaluation<T> out;
+      Evaluation<T> out;
       // Nothing may stay behind of other samples, those of a run's measurements or its last mini-batch.
       const std::size_t last = batch.n_samples - 1;
-      model->evaluate(pointers, out, want_all, is_all ? SampleSet{&last, 1} : SampleSet{});
-      model->evaluate(pointers, out, want_all,
-                      is_all ? SampleSet{} : SampleSet{samples.data(), samples.size()});
+      model->evaluate(at, out, want_all, is_all ? SampleSet{{&last, 1}} : SampleSet{});
+      model->evaluate(at, out, want_all, is_all ? SampleSet{} : SampleSet{samples});
       inside(out.loss_gap, gap);
       inside(out.loss_scaled, loss);
       if (loss.value < Exact(1e300) && loss.value > Exact(1e-300)) inside({out.loss, 0.0}, loss);
@@ -96,7 +93,7 @@ std::vector<T> random_values(std::size_t size, double norm, std::uint64_t seed) 
 
 // Blocks with |W| near `norm`. Factored: W = (W Q) Q^T for random Q of unit columns, whatever the rank.
 template <class T>
-Blocks<T> blocks_toward(const BatchView<T>& batch, const AttentionModelOptions& options, Toward toward,
+Blocks<T> blocks_toward(const BatchView<T>& batch, const AttentionOptions& options, Toward toward,
                         double norm, const std::vector<T>& decoder) {
   const std::size_t d = batch.dim, r = options.rank;
   const std::vector<T> w = weights_toward(batch, toward, norm);
@@ -124,15 +121,15 @@ std::vector<std::size_t> all_of(std::size_t n) {
   return out;
 }
 
-std::vector<AttentionModelOptions> kinds(std::size_t rank) {
-  std::vector<AttentionModelOptions> out;
+std::vector<AttentionOptions> kinds(std::size_t rank) {
+  std::vector<AttentionOptions> out;
   for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
     for (const bool train_decoder : {false, true}) {
-      AttentionModelOptions options;
+      AttentionOptions options;
       options.key_query = key_query;
       options.rank = key_query == KeyQuery::factored ? rank : 0;
       options.train_decoder = train_decoder;
-      options.objective.optimal_loss = train_decoder ? OptimalLoss::zero : OptimalLoss::optimal;
+      options.optimal_loss = train_decoder ? OptimalLoss::zero : OptimalLoss::optimal;
       out.push_back(options);
     }
   return out;
@@ -145,14 +142,14 @@ void check_layout(const Layout& layout, std::uint64_t seed, const std::vector<do
   const TestBatch<T> batch(layout, seed);
   if (samples.empty()) samples = all_of(layout.n_tokens.size());
   const auto decoder = random_values<T>(layout.dim, decoder_norm, seed + 100);
-  for (AttentionModelOptions options : kinds(rank))
+  for (AttentionOptions options : kinds(rank))
     for (const Loss loss : {Loss::logistic, Loss::exponential})
       for (const double norm : norms)
         for (const Toward toward : {Toward::optimal, Toward::other}) {
           INFO("kind " << static_cast<int>(options.key_query) << (options.train_decoder ? " joint" : "")
                        << " |W| = " << norm << " toward " << static_cast<int>(toward)
                        << " |u| = " << decoder_norm << " " << to_string(loss));
-          options.objective.loss = loss;
+          options.loss = loss;
           BatchView<T> scored = batch.view;
           if (options.train_decoder) scored.decoder = decoder.data();
           const Blocks<T> at = blocks_toward(scored, options, toward, norm, decoder);
@@ -188,7 +185,7 @@ TEMPLATE_TEST_CASE("a sample that drops out of one factor's gradient does not hi
   using T = TestType;
   TestBatch<T> batch({{3, 3}, 3, 0, true}, 12);
   batch.queries = {T(0), T(1), T(0), T(1), T(0), T(0)};
-  AttentionModelOptions options;
+  AttentionOptions options;
   options.key_query = KeyQuery::factored;
   options.rank = 1;
   for (const double norm : {10.0, 1e3, 1e6}) {

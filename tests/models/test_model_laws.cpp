@@ -53,7 +53,7 @@ TracedRun joint_run(const BatchView<T>& batch, const std::string& rules, std::in
   undecided.decoder = nullptr;
   const auto model = make_attention_model(undecided, joint_options());
   auto state = normal_state<T>(*model, 0.0, 0);
-  ModelTrainerOptions options = model_options(rules, n_steps);
+  TrainerOptions options = model_options(rules, n_steps);
   options.references = {limit.weights, decoder_limit(batch)};
   const TracedRun run = run_model(*model, state, options);
   REQUIRE(run.summary.status == TrainStatus::max_iterations);
@@ -130,13 +130,11 @@ TEMPLATE_TEST_CASE("logistic regression on separable points obeys the laws of th
     const MaxMarginResult limit = solve_linear_max_margin(made.view().tokens, made.view().labels, 20, 8);
     REQUIRE(limit.status == MaxMarginStatus::optimal);
     const Dataset<T> data = convert<T>(made);
-    ObjectiveOptions objective;
-    objective.optimal_loss = OptimalLoss::zero;
-    const auto model = make_logistic_model(data.view(), objective);
+    const auto model = make_linear_model(data.view());
     const auto go = [&](const char* rule, std::int64_t n_steps) {
       // Steps of 0.05 on weights of some thousands are a hundred roundings of float32 long.
       auto state = normal_state<T>(*model, 0.0, 0, MasterWeights::float64);
-      ModelTrainerOptions options = model_options(rule, n_steps);
+      TrainerOptions options = model_options(rule, n_steps);
       options.references = {limit.weights};
       return run_model(*model, state, options);
     };
@@ -180,11 +178,11 @@ TEMPLATE_TEST_CASE("a trained prompt tends to the max-margin prompt", "[models]"
   const MaxMarginResult limit = solve_linear_max_margin(differences.data(), labels.data(), n, batch.dim);
   REQUIRE(limit.status == MaxMarginStatus::optimal);
   const Dataset<T> data = convert<T>(made);
-  AttentionModelOptions kind;
+  AttentionOptions kind;
   kind.key_query = KeyQuery::prompt;
   const auto model = make_attention_model(data.view(), kind);
   auto state = normal_state<T>(*model, 0.0, 0);
-  ModelTrainerOptions options = model_options("ngd:step-size=1", 10000);
+  TrainerOptions options = model_options("ngd:step-size=1", 10000);
   options.references = {limit.weights};
   const TracedRun run = run_model(*model, state, options);
   const TraceRecord &half = run.at(1000), &last = run.summary.last;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/exact_model.h"
+#include "softstep/linear_model.h"
 #include "softstep/trainer.h"
 #include "support/batches.h"
 #include "support/isas.h"
@@ -57,12 +58,12 @@ TEST_CASE("the reference gradient of every block is the central difference of th
   const Exact h = pow(Exact(10), -100);
   for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
     for (const Loss loss : {Loss::logistic, Loss::exponential}) {
-      AttentionModelOptions options;
+      AttentionOptions options;
       options.key_query = key_query;
       options.rank = key_query == KeyQuery::factored ? 2 : 0;
       options.train_decoder = true;
-      options.objective.loss = loss;
-      options.objective.optimal_loss = OptimalLoss::zero;
+      options.loss = loss;
+      options.optimal_loss = OptimalLoss::zero;
       const auto model = make_attention_model(batch.view, options);
       Blocks<double> at;
       Blocks<Exact> exact_at;
@@ -135,15 +136,14 @@ TEMPLATE_TEST_CASE("logistic regression has its loss and gradient at any size of
         }
         const auto bound = reference::bound_of_sum(parts, 2.0 * u + 8 * 0x1p-53, u);
         for_each_isa([&](const simd::Isa& isa) {
-          ObjectiveOptions options;
+          LinearOptions options;
           options.loss = loss;
           options.optimal_loss = OptimalLoss::zero;
           options.isa = isa.name;
           INFO(isa.name << " |w| = " << norm << ' ' << to_string(loss));
-          const auto model = make_logistic_model(batch.view, options);
-          ModelEvaluation<T> out;
-          model->evaluate({w.data()}, out, want_all,
-                          samples.size() == 4 ? SampleSet{} : SampleSet{samples.data(), samples.size()});
+          const auto model = make_linear_model(batch.view, options);
+          Evaluation<T> out;
+          model->evaluate(w, out, want_all, samples.size() == 4 ? SampleSet{} : SampleSet{samples});
           for (const Scaled& computed : {out.loss_gap, out.loss_scaled}) {
             const Exact value = Exact(computed.mantissa) * exp(Exact(computed.exponent));
             REQUIRE(abs(Exact(value - wanted.value)) <= wanted.bound);

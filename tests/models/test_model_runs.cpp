@@ -21,26 +21,17 @@ namespace {
 
 // Notes which samples it is asked for.
 template <class T>
-class Recorder final : public Model<T> {
+class Recorder final : public Disguised<T> {
  public:
-  explicit Recorder(Model<T>& inner) : inner_(inner) {}
-  std::vector<std::vector<std::size_t>> seen;
-  const std::vector<BlockShape>& blocks() const override { return inner_.blocks(); }
-  std::size_t n_samples() const override { return inner_.n_samples(); }
-  void evaluate(const std::vector<const T*>& at, ModelEvaluation<T>& out, unsigned want,
-                SampleSet samples) override {
-    if (samples.indices != nullptr) seen.emplace_back(samples.indices, samples.indices + samples.n);
-    inner_.evaluate(at, out, want, samples);
-  }
-  const std::vector<Observable>& observables() const override { return inner_.observables(); }
-  std::vector<double> observe(const std::vector<const double*>& at, std::size_t k) const override {
-    return inner_.observe(at, k);
-  }
-  double optimal_loss() const override { return inner_.optimal_loss(); }
-  const std::string& isa() const override { return inner_.isa(); }
+  using Disguised<T>::Disguised;
+  mutable std::vector<std::vector<std::size_t>> seen;
 
- private:
-  Model<T>& inner_;
+ protected:
+  void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
+                   SampleSet samples) const override {
+    if (!samples.is_all()) seen.emplace_back(samples.indices.begin(), samples.indices.end());
+    Disguised<T>::evaluate_at(at, out, space, want, samples);
+  }
 };
 
 }  // namespace
@@ -50,13 +41,13 @@ TEMPLATE_TEST_CASE("a resumed run of a model has the bits of an uninterrupted on
   using T = TestType;
   const Dataset<T> data = convert<T>(signal_noise(5, 10, 6, 12));
   const TemporaryFile file("softstep-model-state");
-  for (const AttentionModelOptions& kind : {joint_options(), joint_options(KeyQuery::factored, 4)})
+  for (const AttentionOptions& kind : {joint_options(), joint_options(KeyQuery::factored, 4)})
     for (const RuleInfo& info : step_rules())
       for (const std::size_t batch_size : {std::size_t{0}, std::size_t{3}})
         for (const MasterWeights master : {MasterWeights::working, MasterWeights::float64}) {
           INFO(info.name << ", batches of " << batch_size);
           const auto model = make_attention_model(data.view(), kind);
-          ModelTrainerOptions options = model_options(info.name, 61);
+          TrainerOptions options = model_options(info.name, 61);
           options.batch_size = batch_size;
           options.batch_seed = 9;
           const auto start = normal_state<T>(*model, 0.1, 6, master);
@@ -86,7 +77,7 @@ TEST_CASE("mini-batches see every sample once an epoch, in an order of the seed 
   const auto seen = [&](std::size_t batch_size, std::uint64_t seed, std::vector<std::int64_t> pieces) {
     Recorder<double> recorder(*model);
     auto state = normal_state<double>(recorder, 0.1, 1);
-    ModelTrainerOptions options = model_options("ngd:step-size=0.1", 0);
+    TrainerOptions options = model_options("ngd:step-size=0.1", 0);
     options.batch_size = batch_size;
     options.batch_seed = seed;
     for (const std::int64_t n_steps : pieces) {
@@ -124,7 +115,7 @@ TEST_CASE("mini-batches see every sample once an epoch, in an order of the seed 
 
 TEST_CASE("K = Q = 0 is a stationary point, and the run says so at once", "[models]") {
   const Dataset<double> data = signal_noise(8, 6, 4, 8);
-  AttentionModelOptions kind;
+  AttentionOptions kind;
   kind.key_query = KeyQuery::factored;
   kind.rank = 3;
   for (const RuleInfo& info : step_rules())
@@ -154,30 +145,37 @@ TEST_CASE("models and their trainer refuse what does not fit, by name", "[models
     refuse("rank: " + std::to_string(rank),
            [&] { make_attention_model(data.view(), joint_options(KeyQuery::factored, rank)); });
   for (const OptimalLoss mode : {OptimalLoss::optimal, OptimalLoss::selected}) {
-    AttentionModelOptions options = joint_options();
-    options.objective.optimal_loss = mode;
+    AttentionOptions options = joint_options();
+    options.optimal_loss = mode;
     refuse("optimal_loss", [&] { make_attention_model(data.view(), options); });
-    refuse("optimal_loss", [&] { make_logistic_model(data.view(), options.objective); });
+    LinearOptions linear;
+    linear.optimal_loss = mode;
+    refuse("optimal_loss", [&] { make_linear_model(data.view(), linear); });
   }
-  AttentionModelOptions no_decoder;
+  AttentionOptions no_decoder;
   BatchView<double> undecided = data.view();
   undecided.decoder = nullptr;
   refuse("decoder", [&] { make_attention_model(undecided, no_decoder); });
-  AttentionModelOptions stored;
-  stored.objective.token_storage = StoredTokens::bf16;
-  refuse("token_storage", [&] { make_attention_model(convert<float>(data).view(), stored); });
+  AttentionOptions prompt, factored_alone;
+  prompt.key_query = KeyQuery::prompt;
+  factored_alone.key_query = KeyQuery::factored;
+  factored_alone.rank = 2;
+  for (AttentionOptions stored : {joint_options(), prompt, factored_alone}) {
+    stored.token_storage = TokenStorage::bf16;
+    refuse("token_storage", [&] { make_attention_model(convert<float>(data).view(), stored); });
+  }
 
   const auto model = make_attention_model(data.view(), joint_options());
   const auto state = normal_state<double>(*model, 0.1, 1);
   const auto refuse_options = [&](const std::string& word, auto change) {
     refuse(word, [&] {
-      ModelTrainerOptions options = model_options("ngd", 5);
+      TrainerOptions options = model_options("ngd", 5);
       change(options);
       auto copy = state;
       train(*model, copy, options);
     });
   };
-  using O = ModelTrainerOptions;
+  using O = TrainerOptions;
   refuse_options("batch_size: 7", [](O& o) { o.batch_size = 7; });
   refuse_options("rules: 0", [](O& o) { o.rules.clear(); });
   refuse_options("rules: 3", [](O& o) { o.rules.resize(3); });
@@ -222,10 +220,16 @@ TEST_CASE("models and their trainer refuse what does not fit, by name", "[models
   other.batch_size = 2;
   refuse("batches", [&] { load_state<double>(file.path, *model, other); });
   const auto factored = make_attention_model(data.view(), joint_options(KeyQuery::factored, 2));
-  refuse("keys", [&] { load_state<double>(file.path, *factored, saved); });
+  refuse("and cannot go on with attention of K,Q and u",
+         [&] { load_state<double>(file.path, *factored, saved); });
   const Dataset<float> narrow = convert<float>(data);
   const auto in_float = make_attention_model(narrow.view(), joint_options());
-  refuse("precision", [&] { load_state<float>(file.path, *in_float, saved); });
+  refuse("saved with model", [&] { load_state<float>(file.path, *in_float, saved); });
+  // Models that do not say who they are.
+  save_state<double>(file.path, Disguised<double>(*model), state, saved);
+  CHECK_NOTHROW(load_state<double>(file.path, Disguised<double>(*model), saved));
+  refuse("keys", [&] { load_state<double>(file.path, Disguised<double>(*factored), saved); });
+  refuse("precision", [&] { load_state<float>(file.path, Disguised<float>(*in_float), saved); });
 }
 
 TEMPLATE_TEST_CASE("any number of threads gives a model's run the same bits", "[models]", float, double) {
@@ -233,10 +237,10 @@ TEMPLATE_TEST_CASE("any number of threads gives a model's run the same bits", "[
   // Large enough that threads start, for the tokens and for the product.
   constexpr std::size_t n = 60, n_tokens = 72, d = 250;
   const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, d));
-  ModelState<T> first;
+  TrainState<T> first;
   for (const int n_threads : {1, 2, 3}) {
-    AttentionModelOptions kind = joint_options();
-    kind.objective.n_threads = n_threads;
+    AttentionOptions kind = joint_options();
+    kind.n_threads = n_threads;
     const auto model = make_attention_model(data.view(), kind);
     auto state = normal_state<T>(*model, 0.1, 6);
     train(*model, state, model_options("ngd", 5));

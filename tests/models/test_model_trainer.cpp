@@ -1,4 +1,4 @@
-// The steps of the trainer of models, against plain formulas and against train(Objective).
+// The steps of the trainer on any model, against plain formulas and against those of the forms of an AttentionModel.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -13,13 +13,6 @@ using namespace softstep;
 using namespace softstep::test;
 
 namespace {
-
-template <class T>
-std::vector<const T*> pointers(const std::vector<std::vector<T>>& blocks) {
-  std::vector<const T*> out;
-  for (const std::vector<T>& block : blocks) out.push_back(block.data());
-  return out;
-}
 
 // |after - before - step|, and the rounding of one addition to each entry.
 template <class T>
@@ -36,24 +29,24 @@ double addition_error(const std::vector<T>& after) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the combined model with a fixed decoder takes the steps of train(Objective)", "[models]",
-                   float, double) {
+TEMPLATE_TEST_CASE("a model of one's own that computes what an AttentionModel does takes its steps",
+                   "[models]", float, double) {
   using T = TestType;
   const TestBatch<T> batch({{3, 3, 3}, 4}, 41);
   for (const char* rule : {"gd:step-size=3", "ngd:step-size=0.5,schedule-power=0.5", "polyak"}) {
-    const auto model = make_attention_model(batch.view, AttentionModelOptions{});
-    Objective<T> objective(batch.view);
+    AttentionModel<T> attention(batch.view);
+    const auto model = std::make_unique<Disguised<T>>(attention);
     auto state = normal_state<T>(*model, 0.1, 3);
     for (int t = 0; t < 25; ++t) {
       INFO(rule << ", step " << t);
-      ModelEvaluation<T> here;
+      Evaluation<T> here;
       Evaluation<T> there;
-      model->evaluate({state.blocks[0].data()}, here, want_all, {});
-      objective.evaluate(state.blocks[0].data(), there);
+      model->evaluate(state.blocks, here);
+      attention.evaluate(state.blocks[0], there);
       // The gap has the gradient's error of scores and exponents, and some roundings of its own.
-      const double rounding = 1e2 * unit_roundoff<T> * (1.0 + std::fabs(there.gradient_exponent));
-      TrainState<T> alone = initial_state<T>(nullptr, batch.view.dim);
-      alone.weights = state.blocks[0];
+      const double rounding = 1e2 * unit_roundoff<T> * (1.0 + std::fabs(there.gradients[0].exponent));
+      TrainState<T> alone = initial_state(attention);
+      alone.blocks[0] = state.blocks[0];
       alone.step = state.step;
       const ExactObjective<T> exact(batch.view, state.blocks[0], Loss::logistic);
       REQUIRE(std::fabs(here.loss_gap.log10() - there.loss_gap.log10()) <=
@@ -61,10 +54,10 @@ TEMPLATE_TEST_CASE("the combined model with a fixed decoder takes the steps of t
       REQUIRE(std::fabs(here.loss - there.loss) <=
               2.0 * (exact.gradient_bound.exponent + rounding) * there.loss);
       TrainerOptions options;
-      options.rule = parse_rule(rule);
+      options.rules = {parse_rule(rule)};
       options.n_steps = 1;
       options.form = Form::dense;
-      const TrainSummary one = train(objective, alone, options);
+      const TrainSummary one = train(attention, alone, options);
       const std::vector<T> before = state.blocks[0];
       const TracedRun run = run_model(*model, state, model_options(rule, 1));
       REQUIRE(run.summary.status == TrainStatus::max_iterations);
@@ -75,9 +68,9 @@ TEMPLATE_TEST_CASE("the combined model with a fixed decoder takes the steps of t
                    bound = 2.0 * (exact.gradient_bound.direction + 4.0 * exact.gradient_bound.exponent);
       std::vector<double> step;
       for (std::size_t k = 0; k < before.size(); ++k)
-        step.push_back(static_cast<double>(alone.weights[k]) - static_cast<double>(before[k]));
+        step.push_back(static_cast<double>(alone.blocks[0][k]) - static_cast<double>(before[k]));
       REQUIRE(distance(before, state.blocks[0], step) <=
-              bound * length + 2.0 * addition_error(alone.weights));
+              bound * length + 2.0 * addition_error(alone.blocks[0]));
       REQUIRE(std::fabs(run.summary.last.step_length - length) <= bound * length);
     }
   }
@@ -135,15 +128,15 @@ TEMPLATE_TEST_CASE("joint normalisation divides every block by the norm of the w
                    float, double) {
   using T = TestType;
   const TestBatch<T> batch({{5, 5, 5}, 6}, 43);
-  for (const AttentionModelOptions& kind : {joint_options(), joint_options(KeyQuery::factored, 2)})
+  for (const AttentionOptions& kind : {joint_options(), joint_options(KeyQuery::factored, 2)})
     for (const char* rule : {"gd:step-size=2", "ngd:step-size=0.7", "polyak"}) {
       const auto model = make_attention_model(batch.view, kind);
       auto state = normal_state<T>(*model, 0.4, 5);
       for (int t = 0; t < 40; ++t) {
         INFO(rule << ", step " << t);
         const auto before = state.blocks;
-        ModelEvaluation<T> at;
-        model->evaluate(pointers(before), at, want_all, {});
+        Evaluation<T> at;
+        model->evaluate(before, at);
         // Moderate weights: plain numbers hold everything.
         double squares = 0.0;
         for (const auto& g : at.gradients) squares += std::pow(g.norm * std::exp(g.exponent), 2);

@@ -33,8 +33,8 @@ void check(const NextTokenData& data, double theta_size, double margin_size) {
   for (const double x : split[1]) at[1].push_back(static_cast<T>(x));
 
   const Exactly exact(data, *model, at);
-  ModelEvaluation<T> out;
-  model->evaluate({at[0].data(), at[1].data()}, out, want_all, {});
+  Evaluation<T> out;
+  model->evaluate(at, out);
   // Logits are sums of 3 d + 6 terms in double, each right to their size; each of V + 6 more operations rounds once.
   const double u = 0x1p-53,
                terms = 3.0 * static_cast<double>(data.dim) + 6.0 + static_cast<double>(data.vocabulary);
@@ -46,8 +46,7 @@ void check(const NextTokenData& data, double theta_size, double margin_size) {
   const double rank = static_cast<double>(model->blocks()[0].size());
   const double x_error =
       4.0 * u * (terms + rank) *
-          size_of(
-              model->observe({std::vector<double>(at[0].size()).data(), std::vector<double>(n).data()}, 1)) +
+          size_of(observe_at(*model, {std::vector<double>(at[0].size()), std::vector<double>(n)}, 1)) +
       4.0 * u * (terms + rank);
   double largest_theta = 0.0;
   for (const T x : at[0]) largest_theta = std::hypot(largest_theta, static_cast<double>(x));
@@ -94,7 +93,7 @@ TEST_CASE("the reference's two parts are softmax - p of the logits", "[models]")
   const auto model = make_next_token_model<double>(data);
   const auto blocks = next_token_blocks(data, normal_values(20, 1.5, 6));
   const Exactly exact(data, *model, blocks);
-  const std::vector<double> finite = model->observe({blocks[0].data(), blocks[1].data()}, 1);
+  const std::vector<double> finite = observe_at(*model, blocks, 1);
   Matrix wanted(20, Exact(0));
   Exact loss(0);
   for (std::size_t j = 0; j < 3; ++j) {
@@ -126,18 +125,18 @@ TEST_CASE("some contexts are a problem of their own", "[models]") {
   const NextTokenData data = next_token_example(5, 6, 7, 2, 3);
   const auto model = make_next_token_model<double>(data);
   const auto blocks = next_token_blocks(data, normal_values(42, 1.0, 7));
-  ModelEvaluation<double> out, part;
+  Evaluation<double> out, part;
   // pi-weighted means over {3, 0} and the others give the whole.
   const std::vector<std::size_t> some = {3, 0}, rest = {1, 2, 4};
   double loss = 0.0, gap = 0.0;
   for (const auto& samples : {some, rest}) {
     double weight = 0.0;
     for (const std::size_t j : samples) weight += data.probabilities[j];
-    model->evaluate({blocks[0].data(), blocks[1].data()}, part, want_all, {samples.data(), samples.size()});
+    model->evaluate(blocks, part, want_all, SampleSet{samples});
     loss += weight * part.loss;
     gap += weight * part.loss_gap.value();
   }
-  model->evaluate({blocks[0].data(), blocks[1].data()}, out, want_all, {});
+  model->evaluate(blocks, out);
   CHECK(std::fabs(loss - out.loss) <= 1e-14 * (1.0 + loss));
   CHECK(std::fabs(gap - out.loss_gap.value()) <= 1e-14 * (1.0 + gap));
 }
@@ -165,7 +164,7 @@ TEST_CASE("descent on both blocks with one step size is descent on W", "[models]
     for (std::size_t i = 0; i < 20; ++i) w[i] -= 2.0 * step[i];
     train(*model, state, model_options("gd:step-size=2", 1));
   }
-  std::vector<double> both = model->observe({state.blocks[0].data(), state.blocks[1].data()}, 1);
+  std::vector<double> both = observe(*model, state, 1);
   for (std::size_t i = 0; i < 20; ++i) both[i] += state.blocks[1][i];
   // 200 steps of some ten roundings of steps below 1, not amplified where the loss is convex and 2 is below 2 / L.
   for (std::size_t i = 0; i < 20; ++i) CHECK(std::fabs(both[i] - w[i]) <= 200 * 64 * 0x1p-53);
@@ -181,7 +180,7 @@ TEMPLATE_TEST_CASE("the finite part reaches the log-odds, the other the NTP-SVM,
     REQUIRE(svm.separable);
     const auto model = make_next_token_model<T>(data);
     auto state = initial_state<T>(*model, next_token_blocks(data));
-    ModelTrainerOptions options = model_options("gd:step-size=8;ngd:step-size=1", 20000);
+    TrainerOptions options = model_options("gd:step-size=8;ngd:step-size=1", 20000);
     options.references = {{svm.weights.begin(), svm.weights.end()}};
     const TracedRun run = run_model(*model, state, options);
     REQUIRE(run.summary.status == TrainStatus::max_iterations);
@@ -190,7 +189,7 @@ TEMPLATE_TEST_CASE("the finite part reaches the log-odds, the other the NTP-SVM,
     CHECK(last.log10_gap < before.log10_gap);
     CHECK(last.one_minus_cos <= 1e-6);
     CHECK(std::fabs(last.angle * last.weight_norm / (before.angle * before.weight_norm) - 1.0) <= 0.1);
-    const std::vector<double> finite = model->observe({state.values(0).data(), state.values(1).data()}, 1);
+    const std::vector<double> finite = observe(*model, state, 1);
     for (std::size_t j = 0; j < data.n_contexts(); ++j)
       for (std::size_t k = data.first[j] + 1; k < data.first[j + 1]; ++k) {
         double odds = 0.0;
@@ -203,8 +202,8 @@ TEMPLATE_TEST_CASE("the finite part reaches the log-odds, the other the NTP-SVM,
       }
     // With all digits: the exact gap at these very blocks.
     const Exactly exact(data, *model, state.blocks);
-    ModelEvaluation<T> out;
-    model->evaluate({state.blocks[0].data(), state.blocks[1].data()}, out, want_loss_gap, {});
+    Evaluation<T> out;
+    model->evaluate(state.blocks, out, want_loss_gap);
     const Exact error =
         abs(Exact(Exact(out.loss_gap.mantissa) * exp(Exact(out.loss_gap.exponent)) / exact.value.gap - 1));
     CHECK(static_cast<double>(error) <= 64.0 * 0x1p-53 * static_cast<double>(data.dim) * exact.logit_size);

@@ -8,7 +8,7 @@
 
 #include "core/reference/error_bounds.h"
 #include "core/reference/objective.h"
-#include "softstep/objective.h"
+#include "softstep/attention_model.h"
 #include "support/exact.h"
 #include "support/unit_roundoff.h"
 

@@ -5,12 +5,13 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "softstep/attention_model.h"
 #include "softstep/isa.h"
-#include "softstep/objective.h"
 #include "softstep/self_check.h"
 #include "support/batches.h"
 #include "support/isas.h"
@@ -38,10 +39,10 @@ bool contains(const std::string& text, const std::string& word) {
 
 template <class T>
 bool nothing_is_finite(const Evaluation<T>& out) {
-  bool bad = !std::isfinite(out.gradient_norm) && !std::isfinite(out.loss) &&
+  bool bad = !std::isfinite(out.gradients[0].norm) && !std::isfinite(out.loss) &&
              !std::isfinite(out.loss_gap.mantissa) && std::isnan(out.min_optimal_attention) &&
              std::isnan(out.log10_one_minus_optimal_attention);
-  for (const T g : out.gradient) bad = bad && std::isnan(g);
+  for (const T g : out.gradients[0].values) bad = bad && std::isnan(g);
   return bad;
 }
 
@@ -60,21 +61,21 @@ TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and n
            {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
         for (const Loss loss : {Loss::logistic, Loss::exponential})
           for (const T bad : {nan, infinity, -infinity}) {
-            ObjectiveOptions options;
+            AttentionOptions options;
             options.isa = isa.name;
             options.optimal_loss = mode;
             options.loss = loss;
-            Objective<T> objective(batch.view, options);
+            AttentionModel<T> model(batch.view, options);
             Evaluation<T> out;
             std::vector<T> w(25, T(0.5));
             w[7] = bad;
-            objective.evaluate(w.data(), out);
+            model.evaluate(w, out);
             INFO(isa.name << ": weight " << bad << ", " << n_tokens << " tokens, " << to_string(mode));
             REQUIRE(nothing_is_finite(out));
             // And the object is as good as new.
             w[7] = T(0);
-            objective.evaluate(w.data(), out);
-            REQUIRE(std::isfinite(out.gradient_norm));
+            model.evaluate(w, out);
+            REQUIRE(std::isfinite(out.gradients[0].norm));
           }
     });
   }
@@ -82,48 +83,57 @@ TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and n
 
 TEST_CASE("scores that overflow are not taken for a zero gradient", "[objective]") {
   const TestBatch<float> batch({{4, 4}, 5}, 1);
-  Objective<float> objective(batch.view);
+  AttentionModel<float> model(batch.view);
   Evaluation<float> out;
-  objective.evaluate(weights_toward(batch.view, Toward::optimal, 3e38).data(), out);
-  const bool truth_or_nan = !std::isfinite(out.gradient_norm) || out.gradient_norm > 0.0;
+  model.evaluate(weights_toward(batch.view, Toward::optimal, 3e38), out);
+  const bool truth_or_nan = !std::isfinite(out.gradients[0].norm) || out.gradients[0].norm > 0.0;
   CHECK(truth_or_nan);
 }
 
 TEST_CASE("arguments that cannot be used are refused by name", "[objective]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
-  Objective<double> objective(batch.view);
+  AttentionModel<double> model(batch.view);
   Evaluation<double> out;
-  CHECK(refusal([&] { objective.evaluate(nullptr, out); }).rfind("weights|", 0) == 0);
-  CHECK(refusal([&] { objective.attention(nullptr); }).rfind("weights|", 0) == 0);
+  const double* nowhere = nullptr;
+  const std::vector<double> short_of_one(15, 0.5);
+  for (const std::span<const double> bad :
+       {std::span(nowhere, 16), std::span(nowhere, 0), std::span(short_of_one)}) {
+    const std::string refused = refusal([&] { model.evaluate(bad, out); });
+    CHECK(refused.rfind("at|", 0) == 0);
+    CHECK(contains(refused, "weights"));
+  }
+  for (const std::span<const double> bad : {std::span(nowhere, 0), std::span(short_of_one)})
+    CHECK(refusal([&] { model.attention(bad); }).rfind("weights|", 0) == 0);
 
   BatchView<double> view = batch.view;
   view.decoder = nullptr;
-  CHECK(refusal([&] { Objective<double> o(view); }).rfind("decoder|", 0) == 0);
+  CHECK(refusal([&] { AttentionModel<double> o(view); }).rfind("decoder|", 0) == 0);
   view = batch.view;
   view.n_samples = 0;
-  CHECK(refusal([&] { Objective<double> o(view); }).rfind("n_samples|", 0) == 0);
+  CHECK(refusal([&] { AttentionModel<double> o(view); }).rfind("n_samples|", 0) == 0);
 
   const auto with = [&](auto change) {
-    ObjectiveOptions options;
+    AttentionOptions options;
     change(options);
-    return refusal([&] { Objective<double> o(batch.view, options); });
+    return refusal([&] { AttentionModel<double> o(batch.view, options); });
   };
-  const std::string unknown = with([](ObjectiveOptions& o) { o.isa = "sse9"; });
+  const std::string unknown = with([](AttentionOptions& o) { o.isa = "sse9"; });
   CHECK(unknown.rfind("isa|", 0) == 0);
   CHECK(contains(unknown, "sse9"));
   for (const IsaInfo& isa : isas()) {
     if (isa.runnable) CHECK(contains(unknown, isa.name));
-    if (!isa.runnable) CHECK(contains(with([&](ObjectiveOptions& o) { o.isa = isa.name; }), isa.name));
+    if (!isa.runnable) CHECK(contains(with([&](AttentionOptions& o) { o.isa = isa.name; }), isa.name));
   }
-  CHECK(with([](ObjectiveOptions& o) { o.n_threads = -1; }).rfind("n_threads|", 0) == 0);
-  CHECK(with([](ObjectiveOptions& o) { o.optimal_loss_value = NAN; }).rfind("optimal_loss_value|", 0) == 0);
-  CHECK(with([](ObjectiveOptions& o) { o.optimal_loss_value = INFINITY; }).rfind("optimal_loss_value|", 0) ==
+  CHECK(with([](AttentionOptions& o) { o.n_threads = -1; }).rfind("n_threads|", 0) == 0);
+  CHECK(with([](AttentionOptions& o) { o.optimal_loss_value = NAN; }).rfind("optimal_loss_value|", 0) == 0);
+  CHECK(with([](AttentionOptions& o) { o.optimal_loss_value = INFINITY; }).rfind("optimal_loss_value|", 0) ==
         0);
-  CHECK(with([](ObjectiveOptions&) {}) == "accepted");
+  CHECK(with([](AttentionOptions&) {}) == "accepted");
 }
 
 TEST_CASE("names are read and written alike", "[objective]") {
-  for (const Loss loss : {Loss::logistic, Loss::exponential}) CHECK(parse_loss(to_string(loss)) == loss);
+  for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared})
+    CHECK(parse_loss(to_string(loss)) == loss);
   for (const OptimalLoss mode :
        {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
     CHECK(parse_optimal_loss(to_string(mode)) == mode);
@@ -135,33 +145,34 @@ TEST_CASE("names are read and written alike", "[objective]") {
 
 TEST_CASE("what is not wanted is left alone", "[objective]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
-  Objective<double> objective(batch.view);
+  AttentionModel<double> model(batch.view);
   const auto w = weights_toward(batch.view, Toward::optimal, 2.0);
   Evaluation<double> all, some;
-  objective.evaluate(w.data(), all);
+  model.evaluate(w, all);
   some.loss = some.min_optimal_attention = -7.0;
-  objective.evaluate(w.data(), some, want_gradient);
-  CHECK(some.gradient == all.gradient);
+  model.evaluate(w, some, want_gradient);
+  CHECK(some.gradients[0].values == all.gradients[0].values);
   CHECK(some.loss == -7.0);
   CHECK(some.min_optimal_attention == -7.0);
   Evaluation<double> gap;
-  gap.loss = gap.gradient_norm = -7.0;
-  objective.evaluate(w.data(), gap, want_loss_gap);
+  gap.gradients.resize(1);
+  gap.loss = gap.gradients[0].norm = -7.0;
+  model.evaluate(w, gap, want_loss_gap);
   CHECK(gap.loss == -7.0);
-  objective.evaluate(w.data(), gap, want_loss);
+  model.evaluate(w, gap, want_loss);
   CHECK(gap.loss_gap.mantissa == all.loss_gap.mantissa);
   CHECK(gap.loss == all.loss);
-  CHECK(gap.gradient.empty());
-  CHECK(gap.gradient_norm == -7.0);
+  CHECK(gap.gradients[0].values.empty());
+  CHECK(gap.gradients[0].norm == -7.0);
 }
 
-TEST_CASE("an objective can be moved and tells what it was made of", "[objective]") {
+TEST_CASE("an attention model can be moved and tells what it was made of", "[objective]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
-  ObjectiveOptions options;
+  AttentionOptions options;
   options.loss = Loss::exponential;
   options.isa = "scalar";
-  Objective<double> first(batch.view, options);
-  Objective<double> second = std::move(first);
+  AttentionModel<double> first(batch.view, options);
+  AttentionModel<double> second = std::move(first);
   CHECK(second.isa() == "scalar");
   CHECK(second.options().loss == Loss::exponential);
   CHECK(second.batch().tokens == batch.tokens.data());
@@ -173,7 +184,7 @@ TEST_CASE("an instruction set can be forced and given back", "[objective]") {
   force_isa("scalar");
   CHECK(active_isa() == "scalar");
   const TestBatch<double> batch({{3, 3}, 4}, 1);
-  CHECK(Objective<double>(batch.view).isa() == "scalar");
+  CHECK(AttentionModel<double>(batch.view).isa() == "scalar");
   CHECK(refusal([] { force_isa("sse9"); }).rfind("isa|", 0) == 0);
   CHECK(active_isa() == "scalar");
   force_isa("auto");

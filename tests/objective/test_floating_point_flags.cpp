@@ -5,8 +5,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <vector>
 
+#include "softstep/attention_model.h"
 #include "softstep/isa.h"
-#include "softstep/objective.h"
 #include "support/batches.h"
 #include "support/floating_point_flags.h"
 
@@ -42,12 +42,9 @@ TEMPLATE_TEST_CASE("evaluate raises no flag on clean data, however far the weigh
               INFO(isa.name << ", " << shape.size() << " samples, first of " << shape[0] << " tokens"
                             << (ties ? ", ties" : "") << ", norm " << norm << ", " << to_string(loss));
               CHECK(flags_raised_by([&] {
-                      ObjectiveOptions options;
-                      options.loss = loss;
-                      options.isa = isa.name;
-                      Objective<T> objective(batch.view, options);
+                      AttentionModel<T> model(batch.view, {.loss = loss, .isa = isa.name});
                       Evaluation<T> out;
-                      objective.evaluate(weights.data(), out);
+                      model.evaluate(std::span<const T>(weights), out);
                     }) == "");
             }
       }

@@ -23,20 +23,20 @@ void check_gradient(const BatchView<T>& batch, const std::vector<T>& w, Loss los
   for_each_isa([&](const simd::Isa& isa) {
     Evaluation<T> first;
     for (const int n_threads : {1, 2}) {
-      ObjectiveOptions options;
+      AttentionOptions options;
       options.loss = loss;
       options.isa = isa.name;
       options.n_threads = n_threads;
-      Objective<T> objective(batch, options);
+      AttentionModel<T> model(batch, options);
       Evaluation<T> out;
-      objective.evaluate(w.data(), out);
+      model.evaluate(w, out);
       INFO(isa.name << ", " << n_threads << " threads, " << to_string(loss));
       if (exact.gradient_norm == 0) {
-        CHECK(out.gradient_norm == 0.0);
-        CHECK(out.gradient_exponent == -INFINITY);
+        CHECK(out.gradients[0].norm == 0.0);
+        CHECK(out.gradients[0].exponent == -INFINITY);
       } else {
-        const double direction = direction_error(out.gradient, exact.gradient);
-        const Exact log_norm = Exact(out.gradient_exponent) + log(Exact(out.gradient_norm));
+        const double direction = direction_error(out.gradients[0].values, exact.gradient);
+        const Exact log_norm = Exact(out.gradients[0].exponent) + log(Exact(out.gradients[0].norm));
         const double exponent = static_cast<double>(abs(Exact(log_norm - log(exact.gradient_norm))));
         INFO("direction " << direction << ", log norm " << exponent);
         REQUIRE(direction <= exact.gradient_bound.direction);
@@ -45,8 +45,8 @@ void check_gradient(const BatchView<T>& batch, const std::vector<T>& w, Loss los
       if (n_threads == 1)
         first = out;
       else
-        REQUIRE(std::memcmp(first.gradient.data(), out.gradient.data(), first.gradient.size() * sizeof(T)) ==
-                0);
+        REQUIRE(std::memcmp(first.gradients[0].values.data(), out.gradients[0].values.data(),
+                            first.gradients[0].values.size() * sizeof(T)) == 0);
     }
   });
 }

@@ -19,10 +19,10 @@ namespace {
 
 template <class T>
 Evaluation<T> evaluate(const BatchView<T>& batch, const std::vector<T>& w,
-                       const ObjectiveOptions& options = {}) {
-  Objective<T> objective(batch, options);
+                       const AttentionOptions& options = {}) {
+  AttentionModel<T> model(batch, options);
   Evaluation<T> out;
-  objective.evaluate(w.data(), out);
+  model.evaluate(w, out);
   return out;
 }
 
@@ -36,11 +36,12 @@ double norm(const std::vector<T>& x) {
 // Distance of the gradients as true vectors, relative to the first.
 template <class T>
 double difference(const Evaluation<T>& a, const Evaluation<T>& b, double factor_of_b = 1.0) {
-  const double scale = factor_of_b * std::exp(b.gradient_exponent - a.gradient_exponent);
+  const double scale = factor_of_b * std::exp(b.gradients[0].exponent - a.gradients[0].exponent);
   double out = 0.0;
-  for (std::size_t k = 0; k < a.gradient.size(); ++k)
-    out = std::hypot(out, static_cast<double>(a.gradient[k]) - scale * static_cast<double>(b.gradient[k]));
-  return out / norm(a.gradient);
+  for (std::size_t k = 0; k < a.gradients[0].values.size(); ++k)
+    out = std::hypot(out, static_cast<double>(a.gradients[0].values[k]) -
+                              scale * static_cast<double>(b.gradients[0].values[k]));
+  return out / norm(a.gradients[0].values);
 }
 
 }  // namespace
@@ -50,12 +51,12 @@ TEMPLATE_TEST_CASE("attention is positive, sums to one, and is the softmax of th
   using T = TestType;
   const TestBatch<T> batch({{1, 5, 2, 17}, 6, 1, false, true, true}, 1);
   for_each_isa([&](const simd::Isa& isa) {
-    ObjectiveOptions options;
+    AttentionOptions options;
     options.isa = isa.name;
-    Objective<T> objective(batch.view, options);
+    AttentionModel<T> model(batch.view, options);
     for (const double size : {0.0, 1.0, 30.0, 1e4}) {
       const auto w = weights_toward(batch.view, Toward::anywhere, size);
-      const auto p = objective.attention(w.data());
+      const auto p = model.attention(w);
       REQUIRE(p.size() == 25);
       const auto problem = reference::problem_of<long double>(batch.view);
       const auto values = reference::evaluate(problem, w.data(), reference::Loss::logistic);
@@ -85,24 +86,26 @@ TEMPLATE_TEST_CASE("a coordinate in which all tokens of a sample agree has no gr
   for (std::size_t k = 0; k < 18; ++k) batch.tokens[4 * k + 2] = T(0.5);
   batch.decoder[2] = T(0);
   for_each_isa([&](const simd::Isa& isa) {
-    ObjectiveOptions options;
+    AttentionOptions options;
     options.isa = isa.name;
     for (const double size : {1.0, 20.0}) {
       auto w = weights_toward(batch.view, Toward::optimal, size);
       const Evaluation<T> out = evaluate(batch.view, w, options);
       const auto problem = reference::problem_of<long double>(batch.view);
       double row = 0.0;
-      for (std::size_t c = 0; c < 4; ++c) row = std::hypot(row, static_cast<double>(out.gradient[4 * 2 + c]));
+      for (std::size_t c = 0; c < 4; ++c)
+        row = std::hypot(row, static_cast<double>(out.gradients[0].values[4 * 2 + c]));
       const ExactObjective<T> exact(batch.view, w, Loss::logistic);
-      CHECK(row <= exact.gradient_bound.direction * out.gradient_norm);
+      CHECK(row <= exact.gradient_bound.direction * out.gradients[0].norm);
       for (std::size_t c = 0; c < 4; ++c) w[4 * 2 + c] += T(3);
       const ExactObjective<T> moved_exact(batch.view, w, Loss::logistic);
       const Evaluation<T> moved = evaluate(batch.view, w, options);
       // Equal directions, each within its bound of the common truth.
       double apart = 0.0;
       for (std::size_t k = 0; k < 16; ++k)
-        apart = std::hypot(apart, static_cast<double>(out.gradient[k]) / out.gradient_norm -
-                                      static_cast<double>(moved.gradient[k]) / moved.gradient_norm);
+        apart = std::hypot(apart,
+                           static_cast<double>(out.gradients[0].values[k]) / out.gradients[0].norm -
+                               static_cast<double>(moved.gradients[0].values[k]) / moved.gradients[0].norm);
       CHECK(apart <= exact.gradient_bound.direction + moved_exact.gradient_bound.direction);
     }
   });
@@ -144,7 +147,7 @@ TEMPLATE_TEST_CASE("what a scale moves from W to the queries it moves from the g
   CHECK(scaled.loss_gap.mantissa == out.loss_gap.mantissa);
   // Each row's factor is rounded anew, and so is its product with the row: 4 u each, and 4 u in the comparison.
   CHECK(difference(out, scaled, 0.25) <=
-        16.0 * unit_roundoff<T> + 16.0 * 0x1p-53 * std::fabs(out.gradient_exponent));
+        16.0 * unit_roundoff<T> + 16.0 * 0x1p-53 * std::fabs(out.gradients[0].exponent));
 }
 
 TEMPLATE_TEST_CASE("doubling every sample changes nothing, and one more sample of one token only the mean",
@@ -177,31 +180,33 @@ TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[objective]", f
       Evaluation<T> one;
       std::vector<double> attention;
       for (const int n_threads : {1, 2, 3, 8, 0}) {
-        ObjectiveOptions options;
+        AttentionOptions options;
         options.isa = isa.name;
         options.n_threads = n_threads;
-        Objective<T> objective(batch.view, options);
+        AttentionModel<T> model(batch.view, options);
         Evaluation<T> out;
         // Again and again: threads that get in each other's way do not do so every time.
         for (int repeat = 0; repeat < 10; ++repeat) {
-          objective.evaluate(w.data(), out);
+          model.evaluate(w, out);
           if (n_threads == 1) break;
-          if (n_threads > 1) REQUIRE(objective.threads_used() == n_threads);
-          REQUIRE(std::memcmp(one.gradient.data(), out.gradient.data(), d * d * sizeof(T)) == 0);
+          if (n_threads > 1) REQUIRE(model.threads_used() == n_threads);
+          REQUIRE(std::memcmp(one.gradients[0].values.data(), out.gradients[0].values.data(),
+                              d * d * sizeof(T)) == 0);
           REQUIRE(one.loss == out.loss);
         }
-        const auto p = objective.attention(w.data());
+        const auto p = model.attention(w);
         if (n_threads == 1) {
           one = out;
           attention = p;
-          REQUIRE(std::isfinite(out.gradient_norm));
-          REQUIRE(out.gradient_norm > 0.0);
+          REQUIRE(std::isfinite(out.gradients[0].norm));
+          REQUIRE(out.gradients[0].norm > 0.0);
           continue;
         }
         INFO(isa.name << " d = " << d << " threads " << n_threads);
-        CHECK(std::memcmp(one.gradient.data(), out.gradient.data(), d * d * sizeof(T)) == 0);
-        CHECK(one.gradient_exponent == out.gradient_exponent);
-        CHECK(one.gradient_norm == out.gradient_norm);
+        CHECK(std::memcmp(one.gradients[0].values.data(), out.gradients[0].values.data(),
+                          d * d * sizeof(T)) == 0);
+        CHECK(one.gradients[0].exponent == out.gradients[0].exponent);
+        CHECK(one.gradients[0].norm == out.gradients[0].norm);
         CHECK(one.loss == out.loss);
         CHECK(one.loss_gap.mantissa == out.loss_gap.mantissa);
         CHECK(one.loss_gap.exponent == out.loss_gap.exponent);

@@ -40,14 +40,14 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
     const double value = mode == OptimalLoss::value ? 0.0625 : 0.0;
     const Gap gap = exact_gap(exact.problem, exact.values, exact.margin_errors, kind, mode, value);
     for_each_isa([&](const simd::Isa& isa) {
-      ObjectiveOptions options;
+      AttentionOptions options;
       options.isa = isa.name;
       options.loss = kind;
       options.optimal_loss = mode;
       options.optimal_loss_value = value;
-      Objective<T> objective(batch, options);
+      AttentionModel<T> model(batch, options);
       Evaluation<T> out;
-      objective.evaluate(w.data(), out, want_loss_gap | want_loss | want_attention);
+      model.evaluate(w, out, want_loss_gap | want_loss | want_attention);
       INFO(isa.name << ' ' << to_string(kind) << ' ' << to_string(mode));
       const Exact computed = Exact(out.loss_gap.mantissa) * exp(Exact(out.loss_gap.exponent));
       const Exact error = abs(Exact(computed - gap.value));
@@ -125,17 +125,20 @@ TEST_CASE("the optimal loss is that of the mode", "[objective]") {
         2;
   }
   const auto at = [&](OptimalLoss mode, unsigned want = want_all) {
-    ObjectiveOptions options;
+    AttentionOptions options;
     options.optimal_loss = mode;
     options.optimal_loss_value = 0.25;
-    Objective<double> objective(batch.view, options);
+    AttentionModel<double> model(batch.view, options);
     Evaluation<double> out;
-    objective.evaluate(w.data(), out, want);
-    return objective.optimal_loss();
+    model.evaluate(w, out, want);
+    // The model itself knows it where it does not depend on the point.
+    CHECK((mode == OptimalLoss::selected ? std::isnan(model.optimal_loss())
+                                         : model.optimal_loss() == out.optimal_loss));
+    return out.optimal_loss;
   };
   CHECK(std::fabs(at(OptimalLoss::optimal) / static_cast<double>(optimal) - 1.0) <= 16 * 0x1p-53);
   CHECK(std::fabs(at(OptimalLoss::selected) / static_cast<double>(selected) - 1.0) <= 16 * 0x1p-53);
-  for (const unsigned want : {want_loss, want_loss_gap})
+  for (const unsigned want : {want_loss_gap | want_loss, want_loss_gap | 0u})
     CHECK(at(OptimalLoss::selected, want) == at(OptimalLoss::selected));
   CHECK(at(OptimalLoss::value) == 0.25);
   CHECK(at(OptimalLoss::zero) == 0.0);

@@ -18,11 +18,11 @@ template <class T>
 void check_direction(const BatchView<T>& batch, const std::vector<T>& w) {
   const ExactObjective<T> exact(batch, w, Loss::logistic);
   REQUIRE(exact.gradient_norm > 0);
-  Objective<T> objective(batch);
+  AttentionModel<T> model(batch);
   Evaluation<T> out;
-  objective.evaluate(w.data(), out);
-  const double direction = direction_error(out.gradient, exact.gradient);
-  const Exact log_norm = Exact(out.gradient_exponent) + log(Exact(out.gradient_norm));
+  model.evaluate(w, out);
+  const double direction = direction_error(out.gradients[0].values, exact.gradient);
+  const Exact log_norm = Exact(out.gradients[0].exponent) + log(Exact(out.gradients[0].norm));
   CHECK(direction <= exact.gradient_bound.direction);
   CHECK(static_cast<double>(abs(Exact(log_norm - log(exact.gradient_norm)))) <=
         exact.gradient_bound.exponent);
@@ -92,17 +92,17 @@ TEMPLATE_TEST_CASE("samples that cancel leave what does not cancel, or exactly n
   const auto evaluate = [&](const std::vector<T>& queries) {
     std::copy(queries.begin(), queries.end(), batch.queries.begin());
     Evaluation<T> out;
-    Objective<T>(batch.view).evaluate(w.data(), out);
+    AttentionModel<T>(batch.view).evaluate(w, out);
     return out;
   };
   const Evaluation<T> left = evaluate({T(1), tiny, T(-1), T(0)});
-  CHECK(direction_error(left.gradient, exact.gradient) <= exact.gradient_bound.direction);
-  const Exact log_norm = Exact(left.gradient_exponent) + log(Exact(left.gradient_norm));
+  CHECK(direction_error(left.gradients[0].values, exact.gradient) <= exact.gradient_bound.direction);
+  const Exact log_norm = Exact(left.gradients[0].exponent) + log(Exact(left.gradients[0].norm));
   CHECK(static_cast<double>(abs(Exact(log_norm - log(exact.gradient_norm)))) <=
         exact.gradient_bound.exponent);
   const Evaluation<T> nothing = evaluate({T(1), T(0.5), T(-1), T(-0.5)});
-  CHECK(nothing.gradient_norm == 0.0);
-  CHECK(nothing.gradient_exponent == -INFINITY);
+  CHECK(nothing.gradients[0].norm == 0.0);
+  CHECK(nothing.gradients[0].exponent == -INFINITY);
 }
 
 TEMPLATE_TEST_CASE("an exactly zero gradient says so", "[objective]", float, double) {
@@ -115,12 +115,12 @@ TEMPLATE_TEST_CASE("an exactly zero gradient says so", "[objective]", float, dou
     for (std::size_t k = 0; k < 12; ++k)
       equal_tokens.tokens[12 * i + k] = equal_tokens.tokens[12 * i + k % 4];
   for (const TestBatch<T>* batch : {&zero_queries, &one_token, &equal_tokens}) {
-    Objective<T> objective(batch->view);
+    AttentionModel<T> model(batch->view);
     Evaluation<T> out;
-    objective.evaluate(std::vector<T>(16, T(0.5)).data(), out);
-    CHECK(out.gradient_norm == 0.0);
-    CHECK(out.gradient_exponent == -INFINITY);
-    CHECK(out.gradient == std::vector<T>(16, T(0)));
+    model.evaluate(std::vector<T>(16, T(0.5)), out);
+    CHECK(out.gradients[0].norm == 0.0);
+    CHECK(out.gradients[0].exponent == -INFINITY);
+    CHECK(out.gradients[0].values == std::vector<T>(16, T(0)));
     CHECK(std::isfinite(out.loss));
   }
 }

@@ -22,24 +22,24 @@ using softstep::test::Toward;
 TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float32", "[objective]") {
   softstep::test::for_each_isa([&](const simd::Isa& isa) {
     std::uint64_t seed = 50;
-    for (const StoredTokens storage : {StoredTokens::f16, StoredTokens::bf16})
+    for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16})
       for (const double norm : {1.0, 100.0, 1e4}) {
         TestBatch<float> batch({{5, 9, 1, 17}, 21, 3, true, false, true}, ++seed);
         // Multiples of 1/128 below 1 have 7 bits at most.
         for (float& x : batch.tokens)
           if (!std::isnan(x)) x = std::ldexp(std::nearbyint(std::ldexp(x, 7)), -7);
         const auto w = weights_toward(batch.view, Toward::optimal, norm);
-        ObjectiveOptions options;
+        AttentionOptions options;
         options.isa = isa.name;
         options.token_storage = storage;
-        Objective<float> objective(batch.view, options);
+        AttentionModel<float> model(batch.view, options);
         Evaluation<float> out;
-        objective.evaluate(w.data(), out);
+        model.evaluate(w, out);
         const softstep::test::ExactObjective<float> exact(batch.view, w, Loss::logistic);
         Exact squared = 0;
-        for (std::size_t k = 0; k < out.gradient.size(); ++k) {
-          const Exact difference =
-              Exact(out.gradient[k]) / Exact(out.gradient_norm) - exact.gradient[k] / exact.gradient_norm;
+        for (std::size_t k = 0; k < out.gradients[0].values.size(); ++k) {
+          const Exact difference = Exact(out.gradients[0].values[k]) / Exact(out.gradients[0].norm) -
+                                   exact.gradient[k] / exact.gradient_norm;
           squared += difference * difference;
         }
         INFO(isa.name << ' ' << to_string(storage) << " norm " << norm);
@@ -55,22 +55,22 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
   GeneratorOptions generator;
   generator.n_tokens = 20;
   const Dataset<float> data = convert<float>(generate(generator));
-  const auto train_with = [&](StoredTokens storage) {
-    ObjectiveOptions how;
+  const auto train_with = [&](TokenStorage storage) {
+    AttentionOptions how;
     how.token_storage = storage;
-    Objective<float> objective(data.view(), how);
-    auto state = initial_state<float>(nullptr, data.view().dim);
+    AttentionModel<float> model(data.view(), how);
+    auto state = initial_state(model);
     TrainerOptions options;
     options.n_steps = 200;
     options.form = Form::dense;
-    train(objective, state, options);
-    return state.weights;
+    train(model, state, options);
+    return state.blocks[0];
   };
-  const auto working = train_with(StoredTokens::working);
+  const auto working = train_with(TokenStorage::working);
   // Tokens rounded by at most r = 2^-11 or 2^-8 of themselves; the constraints A_k of unit tokens turn by 2 r each, and the
   // direction that is fitted to them by a multiple of that, their condition, which is below 10 here.
   for (const auto& [storage, r] :
-       {std::pair{StoredTokens::f16, 0x1p-11}, std::pair{StoredTokens::bf16, 0x1p-8}}) {
+       {std::pair{TokenStorage::f16, 0x1p-11}, std::pair{TokenStorage::bf16, 0x1p-8}}) {
     const auto stored = train_with(storage);
     const Direction turned = compare_direction(working.data(), stored.data(), stored.size());
     CHECK(turned.angle <= 10.0 * 2.0 * r);
@@ -81,20 +81,20 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
 TEST_CASE("a storage that cannot be is refused by name", "[objective]") {
   TestBatch<float> batch({{2, 2}, 3}, 1);
   batch.tokens[4] = 1e5f;
-  ObjectiveOptions options;
-  options.token_storage = StoredTokens::f16;
-  CHECK_THROWS_MATCHES(Objective<float>(batch.view, options), InvalidArgument,
+  AttentionOptions options;
+  options.token_storage = TokenStorage::f16;
+  CHECK_THROWS_MATCHES(AttentionModel<float>(batch.view, options), InvalidArgument,
                        MessageMatches(ContainsSubstring("token_storage") && ContainsSubstring("100000")));
-  options.token_storage = StoredTokens::bf16;
-  CHECK_NOTHROW(Objective<float>(batch.view, options));
+  options.token_storage = TokenStorage::bf16;
+  CHECK_NOTHROW(AttentionModel<float>(batch.view, options));
   const TestBatch<double> wide({{2, 2}, 3}, 1);
-  CHECK_THROWS_MATCHES(Objective<double>(wide.view, options), InvalidArgument,
+  CHECK_THROWS_MATCHES(AttentionModel<double>(wide.view, options), InvalidArgument,
                        MessageMatches(ContainsSubstring("token_storage")));
-  CHECK_THROWS_MATCHES(parse_stored_tokens("f8"), InvalidArgument, MessageMatches(ContainsSubstring("bf16")));
-  Objective<float> objective(batch.view, options);
-  auto state = initial_state<float>(nullptr, 3);
+  CHECK_THROWS_MATCHES(parse_token_storage("f8"), InvalidArgument, MessageMatches(ContainsSubstring("bf16")));
+  AttentionModel<float> model(batch.view, options);
+  auto state = initial_state(model);
   TrainerOptions trainer;
   trainer.form = Form::token_span;
-  CHECK_THROWS_MATCHES(train(objective, state, trainer), InvalidArgument,
+  CHECK_THROWS_MATCHES(train(model, state, trainer), InvalidArgument,
                        MessageMatches(ContainsSubstring("token-span") && ContainsSubstring("bf16")));
 }

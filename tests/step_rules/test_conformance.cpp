@@ -113,3 +113,52 @@ TEST_CASE("every option rejects what is out of range, naming option and value", 
     CHECK_THROWS_AS(make_step_rule<double>({info.name, {{"no-such-option", 1.0}}}), InvalidArgument);
   }
 }
+
+TEMPLATE_TEST_CASE("where a rule does not move it remembers what it did before", "[step_rules]", float,
+                   double) {
+  using Outcome = typename Step<TestType>::Outcome;
+  for (const RuleInfo& info : step_rules()) {
+    INFO(info.name);
+    const auto rule = make_step_rule<TestType>({info.name, {}});
+    RuleState state;
+    Fixture<TestType> moving(-1.0, 0.5, -1.0);
+    for (int t = 0; t < 3; ++t) REQUIRE(rule->step(moving.at, state).outcome == Outcome::moved);
+    const auto before = state.values;
+    for (const RuleMemory& field : rule->memory()) {
+      INFO(field.name);
+      REQUIRE(before.count(field.name) == 1);
+      CHECK(before.at(field.name).size() == (field.size == 0 ? 12 : field.size));
+    }
+    CHECK(before.size() == rule->memory().size());
+    Fixture<TestType> below(-1.0, -0.5, -1.0), flat(-1.0, 0.5, -1.0);
+    if (rule->step(below.at, state).outcome == Outcome::moved) state.values = before;
+    CHECK(state.values == before);
+    std::fill(flat.gradient.begin(), flat.gradient.end(), TestType(0));
+    flat.at.gradient_norm = 0.0;
+    CHECK(rule->step(flat.at, state).outcome == Outcome::stationary);
+    CHECK(state.values == before);
+  }
+}
+
+TEMPLATE_TEST_CASE("a proposal depends on what is remembered, not on what the next memory held",
+                   "[step_rules]", float, double) {
+  for (const RuleInfo& info : step_rules()) {
+    INFO(info.name);
+    const auto rule = make_step_rule<TestType>({info.name, {}});
+    Fixture<TestType> f(-1.0, 0.5, -1.0), other(-3.0, 0.9, -2.0);
+    RuleState memory, fresh, used;
+    for (int t = 0; t < 2; ++t) rule->step(f.at, memory);
+    for (int t = 0; t < 5; ++t) rule->step(other.at, used);
+    const auto before = memory.values;
+    const auto first = rule->propose(f.at, memory, fresh);
+    const auto again = rule->propose(f.at, memory, used);
+    CHECK(memory.values == before);
+    CHECK(fresh.values == used.values);
+    CHECK(first.outcome == again.outcome);
+    CHECK(std::memcmp(&first.coefficient, &again.coefficient, sizeof(double)) == 0);
+    CHECK(std::memcmp(&first.length, &again.length, sizeof(double)) == 0);
+    REQUIRE((first.computed == nullptr) == (again.computed == nullptr));
+    if (first.computed != nullptr)
+      CHECK(std::memcmp(first.computed, again.computed, f.gradient.size() * sizeof(double)) == 0);
+  }
+}

@@ -28,7 +28,7 @@ def check(root):
 PLANTED = [(f"{macro} in {file}", {file: f"#if defined({macro})\n#endif\n"})
            for file, macro in (("simd/planted.h", "__AVX512F__"), ("simd/rows/planted.h", "__AVX2__"),
                                ("simd/kernels/planted.h", "__SSE2__"), ("simd/kernels/planted.h", "__SSE4_1__"),
-                               ("core/objective/planted.cpp", "__FMA__"), ("simd/planted.h", "__F16C__"),
+                               ("core/layer/planted.cpp", "__FMA__"), ("simd/planted.h", "__F16C__"),
                                ("benchmarks/limits/planted.cpp", "__ARM_NEON"), ("simd/vec2.h", "XSIMD_WITH_AVX2"))]
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@
 #include "core/threads/start.h"
 #include "softstep/error.h"
 #include "softstep/max_margin.h"
-#include "softstep/objective.h"
+#include "softstep/attention_model.h"
 #include "softstep/threads.h"
 #include "support/temporary_file.h"
 
@@ -140,11 +140,11 @@ TEST_CASE("Numbers of threads that cannot be had are refused by name", "[threads
   for (const int bad :
        {-1, most_threads + 1, 3000, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
     const std::string expected = "n_threads: " + std::to_string(bad) + " (need 0 for ";
-    CHECK(refusal(ObjectiveOptions{}, bad).rfind(expected, 0) == 0);
+    CHECK(refusal(AttentionOptions{}, bad).rfind(expected, 0) == 0);
     CHECK(refusal(MaxMarginOptions{}, bad).rfind(expected, 0) == 0);
     CHECK(refusal(NormMaxMarginOptions{}, bad).rfind(expected, 0) == 0);
   }
-  CHECK(refusal(ObjectiveOptions{}, most_threads).empty());
+  CHECK(refusal(AttentionOptions{}, most_threads).empty());
 }
 
 }  // namespace softstep

@@ -33,19 +33,19 @@ struct Run {
 
 template <class T>
 Run<T> run(const BatchView<T>& batch, const std::string& rule, std::int64_t n_steps,
-           const std::vector<double>& reference = {}, const ObjectiveOptions& objective_options = {},
+           const std::vector<double>& reference = {}, const AttentionOptions& model_options = {},
            TrainerOptions options = {}) {
-  Objective<T> objective(batch, objective_options);
+  const AttentionModel<T> model(batch, model_options);
   Run<T> out;
-  out.state = initial_state<T>(nullptr, batch.dim, options.master_weights);
-  options.rule = parse_rule(rule);
+  out.state = initial_state(model, {}, options.master_weights);
+  options.rules = {parse_rule(rule)};
   options.n_steps = n_steps;
-  options.reference = reference;
+  if (!reference.empty()) options.references = {reference};
   options.trace = [&](const TraceRecord& row) {
     out.trace.push_back(row);
     return true;
   };
-  out.summary = train(objective, out.state, options);
+  out.summary = train(model, out.state, options);
   return out;
 }
 

@@ -34,7 +34,7 @@ DatasetParts<T> parts_of(std::size_t n_samples, std::size_t tokens, std::size_t 
 
 TrainerOptions dense_steps(const char* rule, std::int64_t n_steps) {
   TrainerOptions options;
-  options.rule = parse_rule(rule);
+  options.rules = {parse_rule(rule)};
   options.form = Form::dense;
   options.n_steps = n_steps;
   return options;
@@ -43,15 +43,16 @@ TrainerOptions dense_steps(const char* rule, std::int64_t n_steps) {
 // The norm of the gradient that a dense run of `rule` reports at its start, against the objective's, which forms it.
 template <class T>
 double norm_error(const BatchView<T>& batch, const std::vector<double>& weights, const char* isa) {
-  ObjectiveOptions how;
+  AttentionOptions how;
   how.isa = isa;
-  Objective<T> objective(batch, how);
-  auto state = initial_state<T>(weights.data(), batch.dim);
+  AttentionModel<T> model(batch, how);
+  auto state = initial_state(model, {weights});
   Evaluation<T> exact;
-  objective.evaluate(state.weights.data(), exact, want_all);
+  model.evaluate(state.blocks[0], exact, want_all);
   TrainerOptions options = dense_steps("ngd", 0);
-  const TrainSummary summary = train(objective, state, options);
-  return std::log(10.0) * std::fabs(summary.last.log10_gradient_norm - exact.gradient_norm_scaled().log10());
+  const TrainSummary summary = train(model, state, options);
+  return std::log(10.0) *
+         std::fabs(summary.last.log10_gradient_norm - exact.gradients[0].norm_scaled().log10());
 }
 
 }  // namespace
@@ -108,26 +109,27 @@ TEMPLATE_TEST_CASE("a dense run without the gradient takes the steps of one with
   for (std::size_t k = 0; k < start.size(); ++k) start[k] = std::sin(static_cast<double>(k));
   for_each_isa([&](const simd::Isa& isa) {
     INFO(isa.name);
-    ObjectiveOptions how;
+    AttentionOptions how;
     how.isa = isa.name;
-    Objective<T> objective(data.view(), how);
+    AttentionModel<T> model(data.view(), how);
     // Plain GD does not look at the norm: W - eta G from the objective's own gradient, element by element.
-    auto state = initial_state<T>(start.data(), dim);
+    auto state = initial_state(model, {start});
     Evaluation<T> at;
-    objective.evaluate(state.weights.data(), at, want_gradient);
+    model.evaluate(state.blocks[0], at, want_gradient);
     auto moved = state;
-    train(objective, moved, dense_steps("gd:step-size=1", 1));
-    const double u = softstep::test::unit_roundoff<T>, scale = std::exp(at.gradient_exponent);
+    train(model, moved, dense_steps("gd:step-size=1", 1));
+    const double u = softstep::test::unit_roundoff<T>, scale = std::exp(at.gradients[0].exponent);
     // V from W and from its transpose differ by rounding of scores, u 2 (d + 2) |x| |W| |z|, which turns the gradient by
     // as much of its norm, a few times.
-    const double wobble = u * 8.0 * (dim + 2.0) * 130.0 * scale * at.gradient_norm;
+    const double wobble = u * 8.0 * (dim + 2.0) * 130.0 * scale * at.gradients[0].norm;
     double worst = 0.0, length = 0.0;
-    for (std::size_t k = 0; k < moved.weights.size(); ++k) {
+    for (std::size_t k = 0; k < moved.blocks[0].size(); ++k) {
       const double exact =
-          static_cast<double>(state.weights[k]) - scale * static_cast<double>(at.gradient[k]);
-      const double error = std::fabs(static_cast<double>(moved.weights[k]) - exact);
+          static_cast<double>(state.blocks[0][k]) - scale * static_cast<double>(at.gradients[0].values[k]);
+      const double error = std::fabs(static_cast<double>(moved.blocks[0][k]) - exact);
       worst = error <= worst ? worst : error - u * std::fabs(exact);
-      length += std::pow(static_cast<double>(moved.weights[k]) - static_cast<double>(state.weights[k]), 2);
+      length +=
+          std::pow(static_cast<double>(moved.blocks[0][k]) - static_cast<double>(state.blocks[0][k]), 2);
     }
     REQUIRE(worst <= wobble);
     REQUIRE(length > 0.0);
@@ -142,17 +144,17 @@ TEMPLATE_TEST_CASE("a dense run without the gradient goes on with the same bits,
   const Dataset<T> data = convert<T>(signal_noise(5, n, n_tokens, d));
   for (const char* rule : {"ngd:step-size=1", "polyak", "gd:step-size=20"}) {
     INFO(rule);
-    Objective<T> objective(data.view());
-    auto whole = initial_state<T>(nullptr, d);
-    train(objective, whole, dense_steps(rule, 60));
+    AttentionModel<T> model(data.view());
+    auto whole = initial_state(model);
+    train(model, whole, dense_steps(rule, 60));
     for (const int n_threads : {1, 2, 3}) {
-      ObjectiveOptions how;
+      AttentionOptions how;
       how.n_threads = n_threads;
-      Objective<T> threaded(data.view(), how);
-      auto in_parts = initial_state<T>(nullptr, d);
+      AttentionModel<T> threaded(data.view(), how);
+      auto in_parts = initial_state(threaded);
       for (const int steps : {1, 25, 0, 34})
         CHECK(train(threaded, in_parts, dense_steps(rule, steps)).threads_used == n_threads);
-      CHECK(same_bits(in_parts.weights, whole.weights));
+      CHECK(same_bits(in_parts.blocks[0], whole.blocks[0]));
     }
   }
 }

@@ -40,7 +40,7 @@ TEMPLATE_TEST_CASE("a sample with one token has no gradient: the run is stationa
     const auto result = run(data.view(), rule.name, 10);
     CHECK(result.summary.status == TrainStatus::stationary);
     CHECK(result.summary.steps == 0);
-    CHECK(result.state.weights[0] == 0);
+    CHECK(result.state.blocks[0][0] == 0);
     CHECK(result.trace.size() == 1);
     CHECK(result.summary.last.min_optimal_attention == 1.0);
   }
@@ -53,7 +53,7 @@ TEST_CASE("tokens that all score alike give no gradient either", "[trainer]") {
 
 TEST_CASE("Polyak ends by name where the loss is not above the value given", "[trainer]") {
   const Dataset<double> data = tiny({1.0, -1.0}, {1.0});
-  ObjectiveOptions options;
+  AttentionOptions options;
   options.optimal_loss = OptimalLoss::value;
   options.optimal_loss_value = 10.0;
   const auto result = run(data.view(), "polyak", 10, {}, options);
@@ -71,28 +71,28 @@ TEMPLATE_TEST_CASE("a step that would overflow is not taken", "[trainer]", float
   CHECK(result.summary.status == TrainStatus::not_finite);
   CHECK(result.summary.steps >= 1);
   CHECK(result.summary.steps <= 10);
-  CHECK(std::isfinite(result.state.weights[0]));
+  CHECK(std::isfinite(result.state.blocks[0][0]));
 }
 
 TEST_CASE("a run interrupted by its trace or its progress callback can be told and continued", "[trainer]") {
   const Dataset<double> data = signal_noise(0);
-  Objective<double> objective(data.view());
-  auto state = initial_state<double>(nullptr, 60);
+  AttentionModel<double> model(data.view());
+  auto state = initial_state(model);
   TrainerOptions options;
   options.n_steps = 100000;
   options.trace = [](const TraceRecord& row) { return row.step < 50; };
-  TrainSummary summary = train(objective, state, options);
+  TrainSummary summary = train(model, state, options);
   CHECK(summary.status == TrainStatus::interrupted);
   CHECK(summary.last.step == state.step);
   CHECK(state.step >= 50);
   CHECK(state.step < 100);
   options.trace = nullptr;
   std::int64_t seen = 0;
-  options.progress = [&](std::int64_t step) {
-    seen = step;
+  options.progress = [&](const Progress& progress) {
+    seen = progress.step;
     return false;
   };
-  summary = train(objective, state, options);
+  summary = train(model, state, options);
   CHECK(summary.status == TrainStatus::interrupted);
   CHECK(summary.last.step == state.step);
   CHECK(seen == state.step);
@@ -147,25 +147,24 @@ TEST_CASE("bad trainer options are named", "[trainer]") {
   };
   refuse("n_steps", [](TrainerOptions& o) { o.n_steps = -1; });
   refuse("trace_rows_per_decade", [](TrainerOptions& o) { o.trace_rows_per_decade = -3; });
-  refuse("reference", [](TrainerOptions& o) { o.reference = {1.0, not_a_number}; });
-  refuse("reference", [](TrainerOptions& o) { o.reference = {0.0, 0.0}; });
-  refuse("reference", [](TrainerOptions& o) { o.thresholds = {1e-3}; });
-  refuse("reference", [](TrainerOptions& o) { o.stop_one_minus_cos = 1e-3; });
-  refuse("thresholds", [](TrainerOptions& o) { o.reference = {1.0}, o.thresholds = {not_a_number}; });
+  refuse("references", [](TrainerOptions& o) { o.references = {{1.0, not_a_number}}; });
+  refuse("references", [](TrainerOptions& o) { o.references = {{0.0, 0.0}}; });
+  refuse("references", [](TrainerOptions& o) { o.thresholds = {1e-3}; });
+  refuse("references", [](TrainerOptions& o) { o.stop_one_minus_cos = 1e-3; });
+  refuse("thresholds", [](TrainerOptions& o) { o.references = {{1.0}}, o.thresholds = {not_a_number}; });
   refuse("stop_one_minus_cos",
-         [](TrainerOptions& o) { o.reference = {1.0}, o.stop_one_minus_cos = not_a_number; });
-  refuse("step-size", [](TrainerOptions& o) { o.rule.options["step-size"] = -1.0; });
-  refuse("rule", [](TrainerOptions& o) { o.rule.rule = "nosuch"; });
+         [](TrainerOptions& o) { o.references = {{1.0}}, o.stop_one_minus_cos = not_a_number; });
+  refuse("step-size", [](TrainerOptions& o) { o.rules[0].options["step-size"] = -1.0; });
+  refuse("rule", [](TrainerOptions& o) { o.rules[0].rule = "nosuch"; });
 
-  Objective<double> objective(data.view());
+  AttentionModel<double> model(data.view());
   TrainState<double> state;
-  CHECK_THROWS_MATCHES(train(objective, state, {}), InvalidArgument,
-                       MessageMatches(ContainsSubstring("state")));
-  state.weights.assign(60 * 60, not_a_number);
-  CHECK_THROWS_MATCHES(train(objective, state, {}), InvalidArgument,
-                       MessageMatches(ContainsSubstring("finite")));
+  CHECK_THROWS_MATCHES(train(model, state, {}), InvalidArgument, MessageMatches(ContainsSubstring("state")));
+  state.blocks = {std::vector<double>(60 * 60, not_a_number)};
+  CHECK_THROWS_MATCHES(train(model, state, {}), InvalidArgument, MessageMatches(ContainsSubstring("finite")));
   const double bad = std::numeric_limits<double>::infinity();
-  CHECK_THROWS_AS(initial_state<double>(&bad, 1), InvalidArgument);
-  const double too_large = 1e300;
-  CHECK_THROWS_AS(initial_state<float>(&too_large, 1), InvalidArgument);
+  const Dataset<double> wide = tiny({1.0, -1.0}, {1.0});
+  const Dataset<float> narrow = convert<float>(wide);
+  CHECK_THROWS_AS(initial_state(AttentionModel<double>(wide.view()), {{bad}}), InvalidArgument);
+  CHECK_THROWS_AS(initial_state(AttentionModel<float>(narrow.view()), {{1e300}}), InvalidArgument);
 }

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <vector>
 
+#include "softstep/attention_model.h"
 #include "softstep/isa.h"
 #include "softstep/trainer.h"
 #include "support/batches.h"
@@ -25,18 +26,15 @@ void check_run(const TestBatch<T>& batch, const std::string& isa, const RuleInfo
   INFO(isa << ", " << rule.name << ", " << to_string(form) << ", " << batch.view.tokens_of(0)
            << " tokens, from norm " << start_norm);
   CHECK(flags_raised_by([&] {
-          ObjectiveOptions objective_options;
-          objective_options.isa = isa;
-          Objective<T> objective(batch.view, objective_options);
+          const AttentionModel<T> model(batch.view, {.isa = isa});
           const auto start = softstep::test::weights_toward(batch.view, Toward::optimal, start_norm);
-          const std::vector<double> weights(start.begin(), start.end());
-          auto state = initial_state<T>(weights.data(), batch.view.dim);
+          auto state = initial_state(model, {{start.begin(), start.end()}});
           TrainerOptions options;
-          options.rule = parse_rule(rule.name);
+          options.rules = {parse_rule(rule.name)};
           options.form = form;
           options.n_steps = 12;
-          options.reference = normal_weights(batch.view.dim, 1.0, 5);
-          status = train(objective, state, options).status;
+          options.references = {normal_weights(batch.view.dim, 1.0, 5)};
+          status = train(model, state, options).status;
         }) == "");
   const bool ended = status == TrainStatus::max_iterations || status == TrainStatus::stationary ||
                      status == TrainStatus::gap_not_positive;

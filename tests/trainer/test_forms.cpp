@@ -63,16 +63,15 @@ std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vect
 // show it: of the coefficients, in whichever of their two layouts they are.
 template <class T>
 double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weights, Form form,
-                           const ObjectiveOptions& how, const std::vector<double>& unit) {
-  Objective<T> objective(batch, how);
-  const std::vector<double> start(weights.begin(), weights.end());
-  auto state = initial_state<T>(start.data(), batch.dim);
+                           const AttentionOptions& how, const std::vector<double>& unit) {
+  AttentionModel<T> model(batch, how);
+  auto state = initial_state(model, {{weights.begin(), weights.end()}});
   TrainerOptions options;
-  options.rule = parse_rule("ngd:step-size=1");
+  options.rules = {parse_rule("ngd:step-size=1")};
   options.form = form;
   options.n_steps = 1;
   options.trace_rows_per_decade = 0;
-  train(objective, state, options);
+  train(model, state, options);
   return std::min(direction_distance(expand(batch, form, state.span.coefficients, true), unit),
                   direction_distance(expand(batch, form, state.span.coefficients, false), unit));
 }
@@ -104,19 +103,19 @@ TEMPLATE_TEST_CASE("the norm of a gradient whose terms cancel is right in every 
   const Dataset<T> data = make_dataset(std::move(parts));
   const Dataset<double> exact = convert<double>(data);
   const std::vector<double> zero(d * d, 0.0);
-  Objective<double> objective(exact.view());
+  AttentionModel<double> model(exact.view());
   Evaluation<double> expected;
-  objective.evaluate(zero.data(), expected);
-  const double log10_norm = expected.gradient_norm_scaled().log10();
+  model.evaluate(zero, expected);
+  const double log10_norm = expected.gradients[0].norm_scaled().log10();
   for (const Form form : forms) {
     INFO(to_string(form));
-    Objective<T> objective_of_form(data.view());
-    auto state = initial_state<T>(nullptr, d);
+    AttentionModel<T> model_of_form(data.view());
+    auto state = initial_state(model_of_form);
     TrainerOptions options;
-    options.rule = parse_rule("gd:step-size=1e-3");
+    options.rules = {parse_rule("gd:step-size=1e-3")};
     options.form = form;
     options.n_steps = 0;
-    const TrainSummary summary = train(objective_of_form, state, options);
+    const TrainSummary summary = train(model_of_form, state, options);
     // Rows err by (16 T + 30) u of themselves, u = epsilon / 2, and the products by a few; all relative to 2 / delta times
     // the norm.
     const double bound = (16.0 * 2 + 40) * epsilon / static_cast<double>(delta);
@@ -149,7 +148,7 @@ TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one
         const double bound = exact.gradient_bound.direction +
                              2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
         for_each_isa([&](const simd::Isa& isa) {
-          ObjectiveOptions how;
+          AttentionOptions how;
           how.isa = isa.name;
           for (const Form form : {Form::query_span, Form::token_span}) {
             INFO(isa.name << ' ' << to_string(form) << " norm " << norm << " seed " << seed);
@@ -183,7 +182,7 @@ TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", 
         // scores that err by (2 d + 2) u |x| |W| |z|, make no more than that on average of |W|: 2 (2 d + 2) u |W|.
         const double norm = dense.summary.last.weight_norm;
         const double bound = 4.0 * (static_cast<double>(size.dim + size.n) + 2.0) * u * (1.0 + norm);
-        CHECK(direction_distance(dense.state.weights, other.state.weights) <= bound);
+        CHECK(direction_distance(dense.state.blocks[0], other.state.blocks[0]) <= bound);
         CHECK(std::fabs(other.summary.last.weight_norm / norm - 1.0) <= bound);
         CHECK(std::fabs(other.summary.last.log10_gap - dense.summary.last.log10_gap) <=
               bound * (1.0 + std::fabs(dense.summary.last.log10_gap)));
@@ -206,21 +205,21 @@ TEMPLATE_TEST_CASE(
   for (const Form form : forms) {
     INFO(to_string(form));
     TrainerOptions options;
-    options.rule = parse_rule("ngd:step-size=1");
+    options.rules = {parse_rule("ngd:step-size=1")};
     options.form = form;
-    Objective<T> objective(data.view());
-    auto whole = initial_state<T>(start.data(), d);
+    AttentionModel<T> model(data.view());
+    auto whole = initial_state(model, {start});
     options.n_steps = 100;
-    const TrainSummary summary = train(objective, whole, options);
-    if (dense.empty()) dense = whole.weights;
+    const TrainSummary summary = train(model, whole, options);
+    if (dense.empty()) dense = whole.blocks[0];
     // As above, from weights that are not zero.
-    CHECK(direction_distance(dense, whole.weights) <=
+    CHECK(direction_distance(dense, whole.blocks[0]) <=
           4.0 * (d + n + 2.0) * softstep::test::unit_roundoff<T> * (1.0 + summary.last.weight_norm));
     for (const int n_threads : {1, 2, 3}) {
-      ObjectiveOptions how;
+      AttentionOptions how;
       how.n_threads = n_threads;
-      Objective<T> threaded(data.view(), how);
-      auto parts = initial_state<T>(start.data(), d);
+      AttentionModel<T> threaded(data.view(), how);
+      auto parts = initial_state(threaded, {start});
       for (const int steps : {1, 62, 0, 37}) {
         options.n_steps = steps;
         options.form = parts.step == 0 ? form : Form::automatic;  // a run keeps its form
@@ -229,7 +228,7 @@ TEMPLATE_TEST_CASE(
         CHECK(part.threads_used == n_threads);
       }
       options.form = form;
-      CHECK(same_bits(parts.weights, whole.weights));
+      CHECK(same_bits(parts.blocks[0], whole.blocks[0]));
       CHECK(same_bits(parts.span.coefficients, whole.span.coefficients));
       CHECK(same_bits(parts.span.projected, whole.span.projected));
     }
@@ -266,37 +265,37 @@ TEMPLATE_TEST_CASE("queries that repeat and gradients that cancel leave a span f
 
 TEST_CASE("weights set by hand are where a span run goes on from", "[trainer]") {
   const Dataset<double> data = signal_noise(1);
-  Objective<double> objective(data.view());
+  AttentionModel<double> model(data.view());
   for (const Form form : {Form::query_span, Form::token_span}) {
     TrainerOptions options;
     options.form = form;
     options.n_steps = 10;
-    auto state = initial_state<double>(nullptr, 60);
-    train(objective, state, options);
-    std::fill(state.weights.begin(), state.weights.end(), 0.25);
-    auto fresh = initial_state<double>(state.weights.data(), 60);
+    auto state = initial_state(model);
+    train(model, state, options);
+    std::fill(state.blocks[0].begin(), state.blocks[0].end(), 0.25);
+    auto fresh = initial_state(model, {state.blocks[0]});
     fresh.step = state.step;
     options.n_steps = 1;
-    train(objective, state, options);
-    train(objective, fresh, options);
+    train(model, state, options);
+    train(model, fresh, options);
     INFO(to_string(form));
-    CHECK(same_bits(state.weights, fresh.weights));
+    CHECK(same_bits(state.blocks[0], fresh.blocks[0]));
   }
 }
 
 TEST_CASE("a form that cannot be is refused, and the choice fits the shape", "[trainer]") {
   const Dataset<float> data = convert<float>(signal_noise(0));
-  Objective<float> objective(data.view());
+  AttentionModel<float> model(data.view());
   TrainerOptions options;
   options.form = Form::query_span;
   options.master_weights = MasterWeights::float64;
-  auto state = initial_state<float>(nullptr, 60, MasterWeights::float64);
+  auto state = initial_state(model, {}, MasterWeights::float64);
   CHECK_THROWS_MATCHES(
-      train(objective, state, options), InvalidArgument,
+      train(model, state, options), InvalidArgument,
       MessageMatches(ContainsSubstring("form") && ContainsSubstring("float64 master weights")));
   options.form = Form::automatic;
   options.n_steps = 1;
-  CHECK(train(objective, state, options).form == Form::dense);
+  CHECK(train(model, state, options).form == Form::dense);
   CHECK_THROWS_MATCHES(parse_form("sparse"), InvalidArgument,
                        MessageMatches(ContainsSubstring("query-span")));
 

@@ -41,7 +41,7 @@ struct Margins {
 Margins margins(const Problem& problem, const std::string& rule, std::int64_t n_steps) {
   const auto result = problem(rule, n_steps);
   REQUIRE(result.summary.status == TrainStatus::max_iterations);
-  const std::vector<double>& w = result.state.weights;
+  const std::vector<double>& w = result.state.blocks[0];
   const double norm = frobenius_norm(w.data(), w.size());
   const double least =
       normalized_margin(problem.data.view(), score_tokens(problem.data.view()), w.data()) * norm;
@@ -89,8 +89,8 @@ TEST_CASE("each rule has the largest margin in its own norm", "[trainer][long]")
 TEST_CASE("mirror with p = 2 is NGD", "[trainer]") {
   const Problem problem(0);
   const auto mirror = problem("mirror:p=2", 1000), ngd = problem("ngd", 1000);
-  const Direction apart =
-      compare_direction(mirror.state.weights.data(), ngd.state.weights.data(), mirror.state.weights.size());
+  const Direction apart = compare_direction(mirror.state.blocks[0].data(), ngd.state.blocks[0].data(),
+                                            mirror.state.blocks[0].size());
   CHECK(apart.angle <= 1e-12);
 }
 
@@ -119,12 +119,12 @@ TEST_CASE("the Polyak step sizes for mini-batches, on the whole batch", "[traine
     return (a.log10_gap - b.log10_gap) * std::log(10.0) / static_cast<double>(b.step - a.step);
   };
   SECTION("sps without a cap is polyak, bit for bit") {
-    CHECK(softstep::test::same_bits(problem("sps:factor=2", 500).state.weights,
-                                    problem("polyak", 500).state.weights));
-    CHECK(softstep::test::same_bits(problem("sps_plus", 500).state.weights,
-                                    problem("polyak:factor=1", 500).state.weights));
-    CHECK(softstep::test::same_bits(problem("sngd:step-size=2", 500).state.weights,
-                                    problem("ngd:step-size=2", 500).state.weights));
+    CHECK(softstep::test::same_bits(problem("sps:factor=2", 500).state.blocks[0],
+                                    problem("polyak", 500).state.blocks[0]));
+    CHECK(softstep::test::same_bits(problem("sps_plus", 500).state.blocks[0],
+                                    problem("polyak:factor=1", 500).state.blocks[0]));
+    CHECK(softstep::test::same_bits(problem("sngd:step-size=2", 500).state.blocks[0],
+                                    problem("ngd:step-size=2", 500).state.blocks[0]));
   }
   SECTION("the gap falls by e^(-1/c) a step") {
     CHECK(ratio_error(fall(problem("sps:factor=2", 3000)), 0.5) <= 0.01);

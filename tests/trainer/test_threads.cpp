@@ -29,7 +29,7 @@ TEMPLATE_TEST_CASE("a run inside a caller's parallel region has the same bits", 
       const Dataset<TestType> data = convert<TestType>(*chosen);
       TrainerOptions options;
       options.form = form;
-      ObjectiveOptions one;
+      AttentionOptions one;
       one.n_threads = 1;
       const auto outside = softstep::test::run(data.view(), "ngd", 7, {}, one, options);
       for (const int levels : {1, 2}) {
@@ -40,17 +40,17 @@ TEMPLATE_TEST_CASE("a run inside a caller's parallel region has the same bits", 
         int started = 0;
 #pragma omp parallel for schedule(static) num_threads(n_callers) reduction(max : started)
         for (int k = 0; k < n_callers; ++k) {
-          ObjectiveOptions several;
+          AttentionOptions several;
           several.n_threads = 2 + k % 2;
           const auto inside = softstep::test::run(data.view(), "ngd", 7, {}, several, options);
-          weights[static_cast<std::size_t>(k)] = inside.state.weights;
+          weights[static_cast<std::size_t>(k)] = inside.state.blocks[0];
           used[static_cast<std::size_t>(k)] = inside.summary.threads_used;
           started = omp_get_num_threads();
         }
         INFO(to_string(form) << ", levels " << levels);
         CHECK(started == n_callers);
         CHECK(used == (chosen == &small ? std::vector<int>{1, 1, 1} : std::vector<int>{2, 3, 2}));
-        for (const auto& inside : weights) CHECK(same_bits(inside, outside.state.weights));
+        for (const auto& inside : weights) CHECK(same_bits(inside, outside.state.blocks[0]));
       }
     }
 }

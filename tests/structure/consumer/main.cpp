@@ -19,13 +19,13 @@ int main() {
   const auto data = softstep::generate(options);
   const auto solution = softstep::solve_max_margin(data.view());
 
-  softstep::Objective<double> objective(data.view());
-  auto state = softstep::initial_state<double>(nullptr, options.dim);
+  softstep::AttentionModel<double> model(data.view());
+  auto state = softstep::initial_state(model);
   softstep::TrainerOptions training;
-  training.rule = softstep::parse_rule("ngd:step-size=1");
+  training.rules = {softstep::parse_rule("ngd:step-size=1")};
   training.n_steps = 300;
-  training.reference = solution.weights;
-  const auto summary = softstep::train(objective, state, training);
+  training.references = {solution.weights};
+  const auto summary = softstep::train(model, state, training);
   std::printf("%s: %s after %lld steps, 1 - cos = %.3g\n", softstep::active_isa().c_str(),
               softstep::to_string(summary.status), static_cast<long long>(summary.steps),
               summary.last.one_minus_cos);
