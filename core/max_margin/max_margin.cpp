@@ -43,7 +43,7 @@ void MaxMarginOptions::validate() const {
                           std::to_string(n_threads) + " (need 0 for all available, or a positive number)");
 }
 
-template <class T>
+template <NumberType T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch

@@ -213,7 +213,7 @@ void require_writable(std::size_t n, std::size_t rows, std::size_t cols) {
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
                                                const std::vector<std::vector<std::size_t>>& tied,
                                                const MaxMarginOptions& options) {
@@ -242,7 +242,7 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   return TiedSolver(given, options).run();
 }
 
-template <class T>
+template <NumberType T>
 TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
                                                 std::size_t n_vocabulary,
                                                 const std::vector<std::vector<std::size_t>>& supports,

@@ -141,7 +141,7 @@ class Differences {
 
   template <class LossAt>
   Derivative extrapolate(const LossAt& loss_at, T w, double h) const {
-    constexpr std::size_t n_levels = 8;
+    constexpr std::size_t n_levels = 9;
     std::array<double, n_levels> row = {}, previous = {};
     double best = not_a_number, error = infinite, noise = infinite;
     double level_step = 1.0;  // in units of h
@@ -149,8 +149,8 @@ class Differences {
       const T up = static_cast<T>(static_cast<double>(w) + h * level_step);
       const T down = static_cast<T>(static_cast<double>(w) - h * level_step);
       const double width = (static_cast<double>(up) - static_cast<double>(down)) / h;
-      const bool is_exact = width == 2.0 * level_step;
-      if (i > 0 && !is_exact) break;
+      // The step itself is lost in the rounding of w.
+      if (i > 0 && !(std::fabs(width - 2.0 * level_step) <= 0.125 * level_step)) break;
       const double above = in_units(loss_at(up)), below = in_units(loss_at(down));
       row[0] = (above - below) / width;
       // The loss is right to some rounding units of itself.
@@ -175,8 +175,6 @@ class Differences {
         best = not_a_number;
         break;
       }
-      // Rounding has taken over.
-      if (i > 1 && std::fabs(row[i] - previous[i - 1]) >= 2.0 * error && error < 1e-3 * std::fabs(best)) break;
       previous = row;
     }
     const Scaled per_step = {unit().mantissa, unit().exponent - std::log(h)};
