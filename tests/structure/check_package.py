@@ -32,7 +32,6 @@ import compilation  # noqa: E402
 # Each uses a public template with int.
 WRONG_TYPES = {
     "batch": "softstep::BatchView<int> x;",
-    "scores": "softstep::BatchView<double> x; auto y = softstep::score_tokens<int>(x);",
     "metric": "int a[4] = {}; double y = softstep::frobenius_norm(a, 4);",
     "solver": "int a[4] = {}; auto y = softstep::solve_linear_max_margin(a, nullptr, 2, 2);",
     "dataset": "softstep::DatasetParts<int> x;",
