@@ -83,12 +83,12 @@ void require_finite_tokens(const BatchView<T>& b) {
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 std::size_t BatchView<T>::total_tokens() const {
   return offsets ? static_cast<std::size_t>(offsets[n_samples] - offsets[0]) : n_samples * n_tokens;
 }
 
-template <class T>
+template <NumberType T>
 void BatchView<T>::validate() const {
   if (n_samples == 0) throw InvalidArgument("n_samples", at_least(0, 1));
   if (dim == 0) throw InvalidArgument("dim", at_least(0, 1));

@@ -64,7 +64,7 @@ DatasetParts<To> packed(const BatchView<From>& from) {
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 Dataset<T> make_dataset(DatasetParts<T> parts) {
   const auto kept = std::make_shared<DatasetParts<T>>(std::move(parts));
   const DatasetParts<T>& p = *kept;
@@ -105,7 +105,7 @@ Dataset<T> make_dataset(DatasetParts<T> parts) {
   return Dataset<T>(view, kept);
 }
 
-template <class To, class From>
+template <NumberType To, NumberType From>
 Dataset<To> convert(const Dataset<From>& from) {
   from.view().validate();
   if constexpr (std::is_same_v<To, From>)

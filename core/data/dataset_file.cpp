@@ -27,12 +27,12 @@ struct LoadedStorage {
 };
 
 [[noreturn]] void refuse(const std::string& path, const TensorEntry& tensor, const std::string& problem) {
-  throw InvalidArgument(path, "tensor " + name_text(tensor.name) + " " + problem);
+  throw BadFile(path, "tensor " + name_text(tensor.name) + " " + problem);
 }
 
 const TensorEntry& required(const std::string& path, const TensorFile& file, const char* name) {
   if (const TensorEntry* tensor = file.find(name)) return *tensor;
-  throw InvalidArgument(path, "has no tensor " + name_text(name) + " (it has: " + data::names_of(file) + ")");
+  throw BadFile(path, "has no tensor " + name_text(name) + " (it has: " + data::names_of(file) + ")");
 }
 
 void require_shape(const std::string& path, const TensorEntry& tensor,
@@ -191,7 +191,7 @@ StoredType stored_type(const std::string& path) {
   return data::stored_type_of(tokens.dtype);
 }
 
-template <class T>
+template <NumberType T>
 Dataset<T> load_dataset(const std::string& path) {
   const TensorFile file = data::open_tensor_file(path);
   const auto storage = std::make_shared<LoadedStorage<T>>();
@@ -219,12 +219,12 @@ Dataset<T> load_dataset(const std::string& path) {
   try {
     view.validate();
   } catch (const InvalidArgument& error) {
-    throw InvalidArgument(path, error.what());
+    throw BadFile(path, error.what());
   }
   return Dataset<T>(view, storage);
 }
 
-template <class T>
+template <NumberType T>
 void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType type) {
   const BatchView<T>& view = dataset.view();
   view.validate();

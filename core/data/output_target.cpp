@@ -61,7 +61,7 @@ void look_at(const std::string& path, const struct stat& info, OutputTarget& tar
   target.is_stream = target.own_descriptor >= 0 || !S_ISREG(info.st_mode);
   if (target.is_stream) return;
   // The superuser may write every file, but a file without any w was meant to stay.
-  if ((info.st_mode & 0222) == 0) throw InvalidArgument(path, "cannot be written: it is read-only");
+  if ((info.st_mode & 0222) == 0) throw IoError(path, "cannot be written: it is read-only");
   if (access(target.path().c_str(), W_OK) != 0) refuse_output(path, errno);
 }
 
@@ -109,7 +109,7 @@ void Descriptor::reset() {
 }
 
 void refuse_output(const std::string& path, int error) {
-  throw InvalidArgument(path, "cannot be written: " + std::generic_category().message(error));
+  throw IoError(path, "cannot be written: " + std::generic_category().message(error));
 }
 
 OutputTarget find_output(const std::string& path) {

@@ -180,7 +180,7 @@ void sort_by_name(const std::string& path, Items& items, const NameOf& name_of) 
   const auto twice = std::adjacent_find(
       items.begin(), items.end(), [&](const auto& a, const auto& b) { return name_of(a) == name_of(b); });
   if (twice != items.end())
-    throw InvalidArgument(path, "has a header that has the name " + name_text(name_of(*twice)) + " twice");
+    throw BadFile(path, "has a header that has the name " + name_text(name_of(*twice)) + " twice");
 }
 
 }  // namespace
@@ -190,8 +190,8 @@ Header parse_header(const std::string& path, const char* text, std::size_t size)
   HeaderReader reader(header);
   // The parser takes a NUL for the end of the text.
   if (std::memchr(text, '\0', size) != nullptr)
-    throw InvalidArgument(path, "has a header that is not JSON: it holds a NUL");
-  if (!Json::sax_parse(text, text + size, &reader)) throw InvalidArgument(path, reader.problem());
+    throw BadFile(path, "has a header that is not JSON: it holds a NUL");
+  if (!Json::sax_parse(text, text + size, &reader)) throw BadFile(path, reader.problem());
   sort_by_name(path, header.tensors,
                [](const DescribedTensor& tensor) -> const std::string& { return tensor.name; });
   sort_by_name(path, header.metadata, [](const auto& entry) -> const std::string& { return entry.first; });

@@ -43,16 +43,16 @@ void require_no_gaps(const std::string& path, const std::vector<DescribedTensor>
   std::size_t at = 0;
   for (const DescribedTensor* tensor : order) {
     if (tensor->begin < at)
-      throw InvalidArgument(path, "tensor " + name_text(tensor->name) + " begins at byte " +
+      throw BadFile(path, "tensor " + name_text(tensor->name) + " begins at byte " +
                                       std::to_string(tensor->begin) +
                                       " and overlaps the one before, which ends at " + std::to_string(at));
     if (tensor->begin > at)
-      throw InvalidArgument(path, "bytes " + std::to_string(at) + " to " + std::to_string(tensor->begin) +
+      throw BadFile(path, "bytes " + std::to_string(at) + " to " + std::to_string(tensor->begin) +
                                       " belong to no tensor (before " + name_text(tensor->name) + ")");
     at = tensor->end;
   }
   if (at != data_size)
-    throw InvalidArgument(path, "bytes " + std::to_string(at) + " to " + std::to_string(data_size) +
+    throw BadFile(path, "bytes " + std::to_string(at) + " to " + std::to_string(data_size) +
                                     " at the end belong to no tensor");
 }
 
@@ -60,18 +60,18 @@ void require_no_gaps(const std::string& path, const std::vector<DescribedTensor>
 std::size_t header_length(const std::string& path, const MappedFile& file) {
   const std::size_t size = file.size();
   if (size < length_size)
-    throw InvalidArgument(path, "is no safetensors file, or truncated: " + std::to_string(size) +
+    throw BadFile(path, "is no safetensors file, or truncated: " + std::to_string(size) +
                                     " bytes (need 8 for the header length)");
   std::uint64_t length = 0;
   std::memcpy(&length, file.bytes(), length_size);
   if (length > longest_header)
-    throw InvalidArgument(path, "is no safetensors file: its first 8 bytes would be a header length of " +
+    throw BadFile(path, "is no safetensors file: its first 8 bytes would be a header length of " +
                                     std::to_string(length) + " (at most " + std::to_string(longest_header) +
                                     " is allowed)");
   if (length == 0 || (size > length_size && file.bytes()[length_size] != '{'))
-    throw InvalidArgument(path, "is no safetensors file: its header does not begin with {");
+    throw BadFile(path, "is no safetensors file: its header does not begin with {");
   if (length > size - length_size)
-    throw InvalidArgument(path, "is no safetensors file, or truncated: header length " +
+    throw BadFile(path, "is no safetensors file, or truncated: header length " +
                                     std::to_string(length) + " but only " +
                                     std::to_string(size - length_size) + " bytes follow");
   return length;
@@ -108,7 +108,7 @@ TensorFile open_tensor_file(const std::string& path) {
   for (std::size_t k = 0; k < header.tensors.size(); ++k) {
     const DescribedTensor& described = header.tensors[k];
     const std::string problem = size_problem(described, data_size, file.tensors[k].count);
-    if (!problem.empty()) throw InvalidArgument(path, "tensor " + name_text(described.name) + " " + problem);
+    if (!problem.empty()) throw BadFile(path, "tensor " + name_text(described.name) + " " + problem);
     file.tensors[k].bytes = data + described.begin;
   }
   require_no_gaps(path, header.tensors, data_size);

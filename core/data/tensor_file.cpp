@@ -49,18 +49,18 @@ std::vector<double> load_weights(const std::string& path, std::size_t dim) {
   const data::TensorFile file = data::open_tensor_file(path);
   const data::TensorEntry* weights = file.find("weights");
   if (weights == nullptr)
-    throw InvalidArgument(path, "has no tensor `weights` (it has: " + data::names_of(file) + ")");
+    throw BadFile(path, "has no tensor `weights` (it has: " + data::names_of(file) + ")");
   if (!data::is_float(weights->dtype))
-    throw InvalidArgument(
+    throw BadFile(
         path, "tensor `weights` has dtype " + name_text(weights->dtype) + " (need F64, F32, F16 or BF16)");
   const std::vector<std::size_t> shape = {dim, dim};
   if (weights->shape != shape)
-    throw InvalidArgument(path, "tensor `weights` has shape " + data::shape_text(weights->shape) + " (need " +
+    throw BadFile(path, "tensor `weights` has shape " + data::shape_text(weights->shape) + " (need " +
                                     data::shape_text(shape) + ")");
   std::vector<double> values = data::decode<double>(path, *weights);
   for (std::size_t k = 0; k < values.size(); ++k)
     if (!std::isfinite(values[k]))
-      throw InvalidArgument(path, "tensor `weights`, row " + std::to_string(k / dim) + ", column " +
+      throw BadFile(path, "tensor `weights`, row " + std::to_string(k / dim) + ", column " +
                                       std::to_string(k % dim) + ": " + data::number_text(values[k]) +
                                       " (need finite numbers)");
   return values;

@@ -59,7 +59,7 @@ inline double difference(const Score& a, const Score& b) {
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 TokenScores score_tokens(const BatchView<T>& batch) {
   batch.validate();
   if (batch.decoder == nullptr) throw InvalidArgument("decoder", "missing (token scores need one)");

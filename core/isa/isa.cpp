@@ -22,7 +22,7 @@ const simd::Isa& runnable_isa(const std::string& name, const std::string& argume
     throw InvalidArgument(argument, "\"" + name + "\" is not a known instruction set (this CPU can run: " +
                                         runnable_names() + ")");
   if (!isa->runnable)
-    throw InvalidArgument(argument, "\"" + name + "\" cannot run here: " +
+    throw NotSupported(argument, "\"" + name + "\" cannot run here: " +
                                         (isa->compiled ? "this CPU or operating system lacks it"
                                                        : "it is not compiled into this build") +
                                         " (this CPU can run: " + runnable_names() + ")");

@@ -31,7 +31,7 @@ TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size
   return out;
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights) {
   batch.validate();
   std::vector<std::size_t> out;

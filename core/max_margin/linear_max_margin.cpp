@@ -15,7 +15,7 @@
 
 namespace softstep {
 
-template <class T>
+template <NumberType T>
 MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels, std::size_t n,
                                         std::size_t dim, const MaxMarginOptions& options) {
   options.validate();

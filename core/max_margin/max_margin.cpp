@@ -41,7 +41,7 @@ void MaxMarginOptions::validate() const {
   check_thread_count(n_threads);
 }
 
-template <class T>
+template <NumberType T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch

@@ -182,7 +182,7 @@ void NormMaxMarginOptions::validate() const {
   common.validate();
 }
 
-template <class T>
+template <NumberType T>
 MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);

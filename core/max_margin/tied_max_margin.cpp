@@ -237,7 +237,7 @@ void require_writable(std::size_t n, std::size_t rows, std::size_t cols) {
 
 }  // namespace
 
-template <class T>
+template <NumberType T>
 TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
                                                const std::vector<std::vector<std::size_t>>& tied,
                                                const MaxMarginOptions& options) {
@@ -285,7 +285,7 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
-template <class T>
+template <NumberType T>
 TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
                                                 std::size_t n_vocabulary,
                                                 const std::vector<std::vector<std::size_t>>& supports,

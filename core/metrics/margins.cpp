@@ -31,7 +31,7 @@ double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
 
 }  // namespace
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                                       const W* weights) {
   require_choice(batch, chosen);
@@ -49,7 +49,7 @@ std::vector<double> constraint_values(const BatchView<T>& batch, const std::vect
   return out;
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                                    const W* weights) {
   const std::vector<double> values = constraint_values(batch, chosen, weights);
@@ -63,7 +63,7 @@ std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<
   return out;
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen, const W* weights,
                       MatrixNorm norm, double p) {
   double smallest = infinity;
@@ -71,7 +71,7 @@ double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>&
   return smallest / matrix_norm(weights, batch.dim, batch.dim, norm, p);
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights, MatrixNorm norm,
                       double p) {
   return margin_in_norm(batch, scores.optimal, weights, norm, p);
@@ -110,7 +110,7 @@ SupportOverlap compare_support(const std::vector<std::size_t>& first,
   return out;
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights, double level) {
   if (!(level > 0.0) || !(level < 1.0))
     throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");

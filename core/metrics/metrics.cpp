@@ -7,7 +7,7 @@
 #include "core/metrics/token_products.h"
 
 namespace softstep {
-template <class T>
+template <NumberType T>
 double frobenius_norm(const T* a, std::size_t size) {
   const double squared =
       sum_over(size, [&](std::size_t k) { return static_cast<double>(a[k]) * static_cast<double>(a[k]); });
@@ -21,7 +21,7 @@ double frobenius_norm(const T* a, std::size_t size) {
          }));
 }
 
-template <class A, class B>
+template <NumberType A, NumberType B>
 Direction compare_direction(const A* a, const B* b, std::size_t size) {
   const double norm_a = frobenius_norm(a, size), norm_b = frobenius_norm(b, size);
   if (norm_a == 0.0 || norm_b == 0.0) return {1.0, std::acos(0.0)};
@@ -40,7 +40,7 @@ Direction compare_direction(const A* a, const B* b, std::size_t size) {
           2.0 * std::atan2(std::sqrt(squared_difference), std::sqrt(squared_sum))};
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, const W* weights) {
   const double norm = frobenius_norm(weights, batch.dim * batch.dim);
   double smallest = std::numeric_limits<double>::infinity();
@@ -61,7 +61,7 @@ double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, c
   return smallest / norm;
 }
 
-template <class T, class W>
+template <NumberType T, NumberType W>
 double mean_attention_entropy(const BatchView<T>& batch, const W* weights) {
   std::vector<double> v(batch.dim), s;
   double total = 0.0;

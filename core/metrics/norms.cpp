@@ -73,7 +73,7 @@ MatrixNorm parse_matrix_norm(const std::string& name) {
   throw InvalidArgument("norm", "\"" + name + "\" is not known (known: " + known + ")");
 }
 
-template <class T>
+template <NumberType T>
 double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {
   const std::size_t size = rows * cols;
   switch (norm) {
@@ -96,7 +96,7 @@ double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm no
   return sum;
 }
 
-template <class T>
+template <NumberType T>
 std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols) {
   const std::vector<double> matrix = widened(a, rows * cols);
   if (!std::all_of(matrix.begin(), matrix.end(), [](double x) { return std::isfinite(x); }))

@@ -73,7 +73,7 @@ std::string checksum(const std::vector<NamedTensor>& tensors, const Metadata& me
 const std::string& value_of(const std::string& path, const Metadata& metadata, const std::string& key) {
   for (const auto& [name, value] : metadata)
     if (name == key) return value;
-  throw InvalidArgument(path, "is not a saved training state (no metadata `" + key + "`)");
+  throw BadFile(path, "is not a saved training state (no metadata `" + key + "`)");
 }
 
 template <class Number>
@@ -81,8 +81,8 @@ Number parse(const std::string& path, const Metadata& metadata, const std::strin
   const std::string& text = value_of(path, metadata, key);
   Number value{};
   if (!data::read_number(text, value) || !(value >= Number{}) || !(static_cast<double>(value) <= largest))
-    throw InvalidArgument(path, "metadata `" + key + "` is " + data::name_text(text) +
-                                    " (need a number from 0 to " + data::number_text(largest) + ")");
+    throw BadFile(path, "metadata `" + key + "` is " + data::name_text(text) + " (need a number from 0 to " +
+                                    data::number_text(largest) + ")");
   return value;
 }
 
@@ -102,23 +102,23 @@ class Tensors {
   }
   const NamedTensor& get(const std::string& name) {
     if (const NamedTensor* found = find(name)) return *found;
-    throw InvalidArgument(path_, "has no tensor " + data::name_text(name));
+    throw BadFile(path_, "has no tensor " + data::name_text(name));
   }
   void require_all_taken() const {
     for (std::size_t k = 0; k < tensors_.size(); ++k)
       if (!taken_[k])
-        throw InvalidArgument(path_, "has a tensor " + data::name_text(tensors_[k].name) +
+        throw BadFile(path_, "has a tensor " + data::name_text(tensors_[k].name) +
                                          " that is no part of this run's state");
   }
   /// Throws unless the tensor has this many entries, and all are numbers.
   void check(const NamedTensor& tensor, std::size_t size, bool may_be_infinite) const {
     if (tensor.values.size() != size)
-      throw InvalidArgument(path_, "tensor " + data::name_text(tensor.name) + " has " +
+      throw BadFile(path_, "tensor " + data::name_text(tensor.name) + " has " +
                                        std::to_string(tensor.values.size()) + " entries (need " +
                                        std::to_string(size) + ")");
     for (const double x : tensor.values)
       if (std::isnan(x) || (!may_be_infinite && std::isinf(x)))
-        throw InvalidArgument(path_, "tensor " + data::name_text(tensor.name) + " is not finite");
+        throw BadFile(path_, "tensor " + data::name_text(tensor.name) + " is not finite");
   }
 
  private:
@@ -155,7 +155,7 @@ RuleState read_memory(const std::string& path, Tensors& tensors, const BlockShap
   }
   // None at all before the first step that moves.
   if (n_missing != 0 && n_missing != memory.size())
-    throw InvalidArgument(path, "has no tensor " + data::name_text(missing));
+    throw BadFile(path, "has no tensor " + data::name_text(missing));
   return state;
 }
 
@@ -173,11 +173,11 @@ void read_span(const std::string& path, const Metadata& metadata, Tensors& tenso
   if (tensors.find(span_prefix + "base") != nullptr) {
     state.span.base = read("base");
     if (state.span.base.size() != state.blocks[0].size())
-      throw InvalidArgument(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
+      throw BadFile(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
                                       " entries (need " + std::to_string(state.blocks[0].size()) + ")");
   }
   if (state.span.projected.size() != state.span.coefficients.size())
-    throw InvalidArgument(path, "tensors `span.projected` and `span.coefficients` have " +
+    throw BadFile(path, "tensors `span.projected` and `span.coefficients` have " +
                                     std::to_string(state.span.projected.size()) + " and " +
                                     std::to_string(state.span.coefficients.size()) +
                                     " entries (need equally many)");
@@ -187,9 +187,9 @@ void require_format(const std::string& path, const Metadata& metadata) {
   const std::string& found = value_of(path, metadata, "format");
   if (found == format) return;
   if (found == "softstep-state-2" || found == "softstep-model-state-1")
-    throw InvalidArgument(path, "is of the older format " + found + ", which cannot be resumed (need " +
+    throw BadFile(path, "is of the older format " + found + ", which cannot be resumed (need " +
                                     format + "); its weights can be the start of a new run");
-  throw InvalidArgument(path, "has state format " + data::name_text(found) + " (need " + format + ")");
+  throw BadFile(path, "has state format " + data::name_text(found) + " (need " + format + ")");
 }
 
 }  // namespace
@@ -246,7 +246,7 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
     const BlockShape& shape = model.blocks()[k];
     const NamedTensor& block = tensors.get(shape.name);
     if (block.shape != std::vector<std::size_t>{shape.n_rows, shape.n_cols})
-      throw InvalidArgument(path, "tensor " + data::name_text(shape.name) + " is " +
+      throw BadFile(path, "tensor " + data::name_text(shape.name) + " is " +
                                       data::shape_text(block.shape) + " (need " +
                                       data::shape_text({shape.n_rows, shape.n_cols}) + ")");
     tensors.check(block, shape.size(), false);
@@ -261,7 +261,7 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
   }
   read_span(path, metadata, tensors, state);
   tensors.require_all_taken();
-  if (!intact) throw InvalidArgument(path, "is damaged: its checksum does not match what it holds");
+  if (!intact) throw BadFile(path, "is damaged: its checksum does not match what it holds");
   return state;
 }
 

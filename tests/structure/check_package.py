@@ -3,7 +3,9 @@
 
     check_package.py installed|shared|embedded --source DIR --build DIR --cmake CMAKE --compiler CXX ...
 
-installed   install this build, use it through find_package and through pkg-config; the links of the installed texts lead somewhere
+installed   install this build, use it through find_package and through pkg-config; the links of the installed texts lead somewhere;
+            a project that brings its own rule, loss and model (consumer_own), with every warning an error on each compiler
+            that is there; a number type that the library does not have is refused in a readable line
 shared      the same from a library-only build with BUILD_SHARED_LIBS=ON that may find no test, benchmark or tool
             dependency; it shows what the headers mark, and nothing else
 embedded    add_subdirectory without a build type: optimised all the same; brings no tests, benchmarks, tools or install rules, and
@@ -27,6 +29,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import check_exports  # noqa: E402
 import compilation  # noqa: E402
 
+# Each uses a public template with int.
+WRONG_TYPES = {
+    "batch": "softstep::BatchView<int> x;",
+    "metric": "int a[4] = {}; double y = softstep::frobenius_norm(a, 4);",
+    "solver": "int a[4] = {}; auto y = softstep::solve_linear_max_margin(a, nullptr, 2, 2);",
+    "dataset": "softstep::DatasetParts<int> x;",
+    "model": "softstep::AttentionModel<int>* x = nullptr;",
+    "state": "softstep::TrainState<int> x;",
+}
 # What a user of the library alone need not have.
 NOT_NEEDED = ["Catch2", "CLI11", "fmt", "Boost", "benchmark", "Python3"]
 
@@ -123,6 +134,31 @@ class Package:
         library_path = str(found[0].parent.parent)
         self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
 
+    def check_own(self):
+        """Someone else's rule, loss and model, from the installed headers alone."""
+        a = self.arguments
+        source = a.source / "tests/structure/consumer_own"
+        build = self.folder / "consumer_own"
+        self.configure(source, build, f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_BUILD_TYPE=Release")
+        self.build(build)
+        print(run(build / "consumer_own", cwd=self.folder), end="")
+        include, = {path.parent.parent for path in self.prefix.rglob("softstep/softstep.h")}
+        flags = re.search(r"PRIVATE (-Wall[^)]*)\)", (source / "CMakeLists.txt").read_text()).group(1).split()
+        others = {compiler for name in ("g++", "clang++", "clang++-14") if (compiler := shutil.which(name))}
+        for compiler in sorted(others | {a.compiler}):
+            for file in sorted(source.glob("*.cpp")):
+                run(compiler, "-std=c++20", "-O1", *flags, "-I", include, "-c", file, "-o", self.folder / "own.o")
+            self.check_wrong_types(compiler, include)
+
+    def check_wrong_types(self, compiler, include):
+        for name, use in {"right": "softstep::BatchView<double> x;", **WRONG_TYPES}.items():
+            file = self.folder / f"wrong_{name}.cpp"
+            file.write_text(f"#include <softstep/softstep.h>\nvoid use() {{ {use} }}\n")
+            result = subprocess.run([compiler, "-std=c++20", "-fsyntax-only", "-I", include, file], capture_output=True, text=True)
+            if (result.returncode == 0) != (name == "right") or (name != "right" and "NumberType" not in result.stderr):
+                print(result.stderr)
+                sys.exit(f"{compiler} does not say that int is no NumberType: {use}")
+
     def check_links(self):
         """The texts that are installed link only to what is installed too."""
         texts = sorted(self.prefix.rglob("*.md"))
@@ -149,6 +185,7 @@ def installed(package):
     package.check_links()
     package.check_find_package()
     package.check_pkg_config(shared=False)
+    package.check_own()
 
 
 def shared(package):

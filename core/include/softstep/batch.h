@@ -6,6 +6,7 @@
 
 #include "softstep/error.h"
 #include "softstep/export.h"
+#include "softstep/number_type.h"
 
 namespace softstep {
 
@@ -18,7 +19,7 @@ namespace softstep {
 /// n_tokens and
 ///   sample_stride are not used.
 /// Token t of a sample starts token_stride elements after token t-1; its `dim` elements are contiguous.
-template <class T>
+template <NumberType T>
 struct SOFTSTEP_EXPORT BatchView {
   const T* tokens = nullptr;
   std::size_t n_samples = 0;
@@ -77,7 +78,7 @@ struct TokenScores {
 };
 
 /// Scores every token with the batch's decoder. Throws InvalidArgument if the batch has none.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT TokenScores score_tokens(const BatchView<T>& batch);
 
 extern template struct BatchView<float>;

@@ -12,7 +12,7 @@ namespace softstep {
 
 /// A batch together with whatever keeps its memory alive (owned vectors or a mapped file). Copies share
 /// storage; the contents are immutable.
-template <class T>
+template <NumberType T>
 class Dataset {
  public:
   Dataset() = default;
@@ -27,23 +27,23 @@ class Dataset {
 
 /// Plain vectors from which a Dataset is made; empty vectors mean "absent" (as null pointers do in
 /// BatchView).
-template <class T>
+template <NumberType T>
 struct DatasetParts {
   std::size_t n_samples = 0, n_tokens = 0, dim = 0;
-  std::vector<T> tokens;
-  std::vector<std::int64_t> offsets;
-  std::vector<std::int8_t> labels;
-  std::vector<T> decoder;
-  std::vector<std::int64_t> query_index;
-  std::vector<T> queries;
+  std::vector<T> tokens = {};
+  std::vector<std::int64_t> offsets = {};
+  std::vector<std::int8_t> labels = {};
+  std::vector<T> decoder = {};
+  std::vector<std::int64_t> query_index = {};
+  std::vector<T> queries = {};
 };
 
 /// Takes ownership of the parts and validates the batch. Throws InvalidArgument.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> make_dataset(DatasetParts<T> parts);
 
 /// The same data in another number type (rounded to nearest; a value that overflows is an InvalidArgument).
-template <class To, class From>
+template <NumberType To, NumberType From>
 SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 
 // ---- generators: the same seed gives the same bytes on every platform
@@ -79,24 +79,24 @@ SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
 /// and optional `queries` ([n,d] vectors or [n] integer token indices). Tokens of the same type and aligned
-/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws InvalidArgument
+/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws BadFile or IoError
 /// naming the file and what is wrong with it; the data are validated.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 
 /// What a file stores its tokens as.
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
-/// Writes a data set (beside, then renamed: never half a file). Throws InvalidArgument if it cannot be
+/// Writes a data set (beside, then renamed: never half a file). Throws IoError if it cannot be
 /// written.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
 
 /// A named dense tensor in host memory; values held as double whatever the file stores.
 struct NamedTensor {
-  std::string name;
-  std::vector<std::size_t> shape;
-  std::vector<double> values;
+  std::string name = {};
+  std::vector<std::size_t> shape = {};
+  std::vector<double> values = {};
   StoredType type = StoredType::f64;  ///< number type in the file
 };
 
@@ -104,11 +104,11 @@ struct NamedTensor {
 SOFTSTEP_EXPORT void save_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                                   const std::vector<std::pair<std::string, std::string>>& metadata = {});
 
-/// Reads every floating-point tensor of a file. Throws InvalidArgument.
+/// Reads every floating-point tensor of a file. Throws BadFile or IoError.
 SOFTSTEP_EXPORT std::vector<NamedTensor> load_tensors(
     const std::string& path, std::vector<std::pair<std::string, std::string>>* metadata = nullptr);
 
-/// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws InvalidArgument on another shape or
+/// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws BadFile on another shape or
 /// non-finite entries.
 SOFTSTEP_EXPORT std::vector<double> load_weights(const std::string& path, std::size_t dim);
 SOFTSTEP_EXPORT void save_weights(const std::string& path, const std::vector<double>& weights,

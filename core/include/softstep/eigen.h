@@ -10,12 +10,12 @@
 
 namespace softstep {
 
-template <class T>
+template <NumberType T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// A batch view of row-major matrices that the caller keeps alive: `tokens` is (n_samples * n_tokens) x dim,
 /// sample after sample; an outer stride is honoured. Set `labels`, `decoder` and queries on the result.
-template <class T>
+template <NumberType T>
 BatchView<T> batch_of(const Eigen::Ref<const RowMajorMatrix<T>, 0, Eigen::OuterStride<>>& tokens,
                       std::size_t n_samples) {
   const auto rows = static_cast<std::size_t>(tokens.rows());
@@ -32,7 +32,7 @@ BatchView<T> batch_of(const Eigen::Ref<const RowMajorMatrix<T>, 0, Eigen::OuterS
 }
 
 /// A dim x dim row-major matrix of softstep (weights, gradient) seen as an Eigen matrix, without a copy.
-template <class T>
+template <NumberType T>
 Eigen::Map<const RowMajorMatrix<T>> as_matrix(const std::vector<T>& values, std::size_t dim) {
   if (values.size() != dim * dim)
     throw InvalidArgument("values", std::to_string(values.size()) +

@@ -11,7 +11,7 @@ namespace softstep {
 // - A symbolic link is followed, and what it leads to is written, be it there already or not.
 // - A file that nobody may write (no w among its permissions) is refused, from the superuser too.
 // - A device, a pipe, or the file that is the standard output or standard error is written straight into.
-// - Every failure is an InvalidArgument(path, reason). No signal ends the process for a file that grows too large
+// - Every failure is an IoError(path, reason). No signal ends the process for a file that grows too large
 //   (SIGXFSZ) or a pipe that nobody reads (SIGPIPE).
 
 /// A file that appears whole or not at all: written beside its place under another name, made safe on the disk (fsync),
@@ -58,7 +58,7 @@ class RowFile {
   std::unique_ptr<Place> place_;
 };
 
-/// Throws InvalidArgument if a file of that name could not be begun now. Leaves nothing behind.
+/// Throws IoError if a file of that name could not be begun now. Leaves nothing behind.
 void require_writable(const std::string& path);
 
 /// Whether a name stands for a device, a pipe or an open file of this process: what is written there cannot be replaced.

@@ -18,11 +18,11 @@ struct IsaInfo {
 SOFTSTEP_EXPORT std::vector<IsaInfo> isas();
 
 /// The instruction set in force: the one forced, else the one named by the environment variable SOFTSTEP_ISA,
-/// else the best runnable. Throws InvalidArgument if SOFTSTEP_ISA names one that cannot run here.
+/// else the best runnable. Throws NotSupported if SOFTSTEP_ISA names one that cannot run here.
 SOFTSTEP_EXPORT std::string active_isa();
 
 /// Forces an instruction set for objects created from now on; "" or "auto" returns to the default. Throws
-/// InvalidArgument, listing what this CPU can run, if the name is unknown or cannot run here.
+/// InvalidArgument for an unknown name and NotSupported for one that cannot run here, both listing what this CPU can run.
 SOFTSTEP_EXPORT void force_isa(const std::string& name);
 
 }  // namespace softstep

@@ -15,7 +15,7 @@ namespace softstep {
 struct SOFTSTEP_EXPORT MaxMarginOptions {
   /// The local problem: one token of each sample, which is to win in place of opt_i. No decoder is needed then. Empty:
   /// the optimal tokens.
-  std::vector<std::size_t> selected;
+  std::vector<std::size_t> selected = {};
   /// Stop when both the relative duality gap and the KKT residual are at most this.
   double tolerance = 1e-10;
   /// Give up (status max_sweeps) after this many passes over the constraints (or products of the same cost).
@@ -24,7 +24,7 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   int n_threads = 1;
   /// Called after each sweep with (sweeps, duality_gap, kkt_residual); return false to stop (status
   /// interrupted).
-  std::function<bool(std::size_t, double, double)> progress;
+  std::function<bool(std::size_t, double, double)> progress = {};
   /// Throws InvalidArgument naming the field that is out of range.
   void validate() const;
 };
@@ -45,9 +45,9 @@ SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 struct MaxMarginResult {
   MaxMarginStatus status = MaxMarginStatus::not_run;
   std::vector<double>
-      weights;  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
+      weights = {};  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
   std::vector<double>
-      multipliers;            ///< lambda >= 0, one per token (0 at opt_i or the selected one), in batch order
+      multipliers = {};       ///< lambda >= 0, one per token (0 at opt_i or the selected one), in batch order
   double norm = 0.0;          ///< ||W_mm||_F
   double margin = 0.0;        ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
   double duality_gap = 0.0;   ///< (primal - dual) / primal of the problem min 1/2 ||W||^2, for the feasible W
@@ -66,19 +66,19 @@ struct MaxMarginResult {
 /// solved in the dual without ever forming the constraint matrix or its Gram matrix. Works in double
 /// precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are a
 /// status, not an error.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});
 
 /// argmax_t x_it^T W z_i, the first of equals: the tokens that weights (dim x dim, row-major) attend to, for
 /// MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a score is not finite.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights);
 
 /// Hard-margin problem of n labelled points (rows of `dim`, labels -1 or +1), without intercept:
 ///   u_mm = argmin ||u||  subject to  y_i x_i^T u >= 1.
 /// In the result `weights` is u_mm [dim] and `multipliers` has one entry per point. Throws InvalidArgument naming the argument.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels,
                                                         std::size_t n, std::size_t dim,
                                                         const MaxMarginOptions& options = {});
@@ -88,9 +88,9 @@ SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(const T* points, const s
 /// residuals here.
 struct TiedMaxMarginResult {
   /// As ever; one multiplier per token, 0 at the tied ones.
-  MaxMarginResult solution;
+  MaxMarginResult solution = {};
   /// mu, one per token, of E = (x_i,first - x_is) z_i^T for the tied tokens s but the first of each sample; 0 elsewhere.
-  std::vector<double> equality_multipliers;
+  std::vector<double> equality_multipliers = {};
   double equality_residual = 0.0;      ///< max_e |<E_e, W>| / (||E_e|| ||W||)
   double stationarity_residual = 0.0;  ///< ||W - sum lambda A - sum mu E|| / ||W||
   std::size_t n_equalities = 0;
@@ -102,7 +102,7 @@ struct TiedMaxMarginResult {
 /// `tied` holds S_i, indices of distinct tokens, at least one a sample. No decoder is needed. The constraints are written
 /// out, so for small problems: memory (sum_i T_i) d^2, time quadratic in the number of equalities. Data that cannot be
 /// separated, or equalities that contradict a margin, are a status. Throws InvalidArgument naming field and sample.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT TiedMaxMarginResult
 solve_max_margin_with_ties(const BatchView<T>& batch, const std::vector<std::vector<std::size_t>>& tied,
                            const MaxMarginOptions& options = {});
@@ -111,7 +111,7 @@ solve_max_margin_with_ties(const BatchView<T>& batch, const std::vector<std::vec
 /// supports[i], among n_vocabulary. The problem above with the unit vectors e_v as tokens:
 ///   argmin ||W||_F  subject to  (e_v - e_v')^T W z_i = 0 within the support,  >= 1 between the support and the rest.
 /// W is n_vocabulary x dim; multipliers have an entry per context and vocabulary token, n x n_vocabulary.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT TiedMaxMarginResult solve_next_token_max_margin(
     const T* contexts, std::size_t n, std::size_t dim, std::size_t n_vocabulary,
     const std::vector<std::vector<std::size_t>>& supports, const MaxMarginOptions& options = {});
@@ -123,8 +123,8 @@ struct SOFTSTEP_EXPORT NormMaxMarginOptions {
   double tolerance = 1e-8;                ///< relative duality gap to reach
   std::size_t max_sweeps = 100000;        ///< sweeps for W_mm, where it starts, and Newton steps together
   int n_threads = 1;                      ///< for W_mm
-  std::vector<std::size_t> selected;      ///< as in MaxMarginOptions
-  std::function<bool(std::size_t, double, double)> progress;  ///< likewise; infinite before there is a gap
+  std::vector<std::size_t> selected = {};      ///< as in MaxMarginOptions
+  std::function<bool(std::size_t, double, double)> progress = {};  ///< likewise; infinite before there is a gap
   void validate() const;                                      ///< throws InvalidArgument naming the field
 };
 
@@ -140,7 +140,7 @@ struct SOFTSTEP_EXPORT NormMaxMarginOptions {
 /// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured: below 1e-8 up to
 /// p = 4 and for the nuclear norm, of the order of 1e-7 to 1e-5 from p = 6 to 10, and larger beyond). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch,
                                                          const NormMaxMarginOptions& options = {});
 

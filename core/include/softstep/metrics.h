@@ -10,7 +10,7 @@
 namespace softstep {
 
 /// ||A||_F without overflow or underflow. `size` elements.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT double frobenius_norm(const T* a, std::size_t size);
 
 /// Angle between two directions, computed from the unit matrices' difference and never as a subtraction from
@@ -20,17 +20,17 @@ struct Direction {
       1.0;             ///< half the squared distance of the unit matrices, in [0, 2]; 1 if one is zero
   double angle = 0.0;  ///< radians, in [0, pi]; pi/2 if one is zero
 };
-template <class A, class B>
+template <NumberType A, NumberType B>
 SOFTSTEP_EXPORT Direction compare_direction(const A* a, const B* b, std::size_t size);
 
 /// min over i and t != opt_i of (x_i,opt - x_it)^T W z_i / ||W||_F; +infinity with no constraint, NaN at W =
 /// 0.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT double normalized_margin(const BatchView<T>& batch, const TokenScores& scores,
                                          const W* weights);
 
 /// Mean over samples of the attention entropy -sum_t p_it log p_it (natural), right under saturation.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, const W* weights);
 
 /// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size; nuclear, the sum of
@@ -42,13 +42,13 @@ parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing
 
 /// Norm of a rows x cols row-major matrix, without overflow or underflow on the way; NaN if an entry is NaN. `p` is used
 /// by l_p only. Throws InvalidArgument for p < 1 or not finite.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm,
                                    double p = 2.0);
 
 /// Singular values of a rows x cols row-major matrix, decreasing, min(rows, cols) of them; each right to some rounding
 /// units of the largest. NaN if the matrix is not finite.
-template <class T>
+template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols);
 
 /// Number of singular values above relative_tolerance times the largest. The default, 1e-6, is for weights that were
@@ -59,21 +59,21 @@ SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_v
 
 /// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i / ||W||. `chosen`
 /// has one token per sample. +infinity with no constraint, NaN at W = 0. Throws InvalidArgument for a bad choice or p.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                                       const W* weights, MatrixNorm norm, double p = 2.0);
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights,
                                       MatrixNorm norm, double p = 2.0);
 
 /// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no constraints.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
                                                       const std::vector<std::size_t>& chosen,
                                                       const W* weights);
 
 /// The smallest constraint of each sample, not divided by any norm; +infinity for a sample of one token.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
                                                    const std::vector<std::size_t>& chosen, const W* weights);
 
@@ -101,7 +101,7 @@ struct AttentionSparsity {
   double fraction_below = 0.0;  ///< of all tokens, those with p_it < level
 };
 /// Throws InvalidArgument unless 0 < level < 1. A NaN among the scores makes everything NaN.
-template <class T, class W>
+template <NumberType T, NumberType W>
 SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights,
                                                      double level = 1e-3);
 

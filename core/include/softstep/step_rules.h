@@ -22,7 +22,7 @@ namespace softstep {
 template <NumberType T>
 struct StepContext {
   std::int64_t iteration = 0;   ///< t, from 0
-  Scaled loss_gap;              ///< L - L*; only set if the rule needs it
+  Scaled loss_gap = {};         ///< L - L*; only set if the rule needs it
   const T* gradient = nullptr;  ///< G', n_rows x n_cols row-major, contiguous
   std::size_t n_rows = 0, n_cols = 0;
   double gradient_exponent = 0.0;

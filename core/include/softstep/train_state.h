@@ -71,7 +71,7 @@ SOFTSTEP_EXPORT std::vector<double> observe(const Model<T>& model, const TrainSt
 
 /// Writes a state to / reads it from a safetensors file, which carries a checksum and says what it belongs to. Loading refuses a
 /// damaged file, other blocks, rules, batches, precision, and another Model::identity: data, loss, options. Throws
-/// InvalidArgument.
+/// BadFile for a file that is damaged or no state, InvalidArgument for one of another run, IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
                 const TrainerOptions& options);

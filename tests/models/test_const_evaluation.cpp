@@ -1,0 +1,127 @@
+// Evaluation is const: several threads at once get what one gets, and nothing is allocated once all is set up.
+
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "softstep/softstep.h"
+#include "support/batches.h"
+
+namespace {
+
+std::atomic<long> n_allocations{0};
+
+}  // namespace
+
+// Every allocation of this program that goes through operator new is counted; the aligned forms too.
+void* operator new(std::size_t size) {
+  ++n_allocations;
+  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  ++n_allocations;
+  const auto unit = static_cast<std::size_t>(alignment);
+  if (void* memory = std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+template <class T, class Check>
+void for_each_model(const BatchView<T>& batch, const Check& check) {
+  for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
+    for (const bool train_decoder : {false, true}) {
+      INFO("key_query " << static_cast<int>(key_query) << ", decoder trained " << train_decoder);
+      AttentionOptions options;
+      options.key_query = key_query;
+      options.rank = key_query == KeyQuery::factored ? 2 : 0;
+      options.train_decoder = train_decoder;
+      options.optimal_loss = train_decoder ? OptimalLoss::zero : OptimalLoss::optimal;
+      check(*make_attention_model<T>(batch, options));
+    }
+  INFO("linear");
+  check(*make_linear_model<T>(batch));
+  INFO("next token");
+  check(*make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1)));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("threads that evaluate one model at once get what one thread gets", "[models]", float, double) {
+  using T = TestType;
+  const TestBatch<T> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
+  for_each_model<T>(batch.view, [](const Model<T>& model) {
+    std::vector<std::vector<std::vector<T>>> points;
+    for (std::uint64_t seed = 0; seed < 4; ++seed) points.push_back(normal_state(model, 1.0, 10 * seed).blocks);
+    std::vector<Evaluation<T>> alone(4), together(4);
+    const auto work = [&](std::size_t k, std::vector<Evaluation<T>>& out, int times) {
+      const auto space = model.make_workspace();
+      for (int repeat = 0; repeat < times; ++repeat) model.evaluate(views_of(points[k]), out[k], *space);
+    };
+    for (std::size_t k = 0; k < 4; ++k) work(k, alone, 1);
+    std::vector<std::thread> threads;
+    for (std::size_t k = 0; k < 4; ++k) threads.emplace_back(work, k, std::ref(together), 30);
+    for (std::thread& thread : threads) thread.join();
+    for (std::size_t k = 0; k < 4; ++k) {
+      REQUIRE(alone[k].loss == together[k].loss);
+      REQUIRE(alone[k].loss_gap.log() == together[k].loss_gap.log());
+      for (std::size_t b = 0; b < model.blocks().size(); ++b) {
+        REQUIRE(alone[k].gradients[b].values == together[k].gradients[b].values);
+        REQUIRE(alone[k].gradients[b].exponent == together[k].gradients[b].exponent);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("an evaluation allocates nothing after the first", "[models]", float, double) {
+  using T = TestType;
+  const TestBatch<T> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
+  const std::vector<std::size_t> some = {2, 0, 3};
+  for_each_model<T>(batch.view, [&](const Model<T>& model) {
+    const auto blocks = normal_state(model, 1.0, 3).blocks;
+    const auto views = views_of(blocks);
+    for (const bool all : {true, false}) {
+      const bool whole = all || model.n_samples() < 4;
+      const SampleSet samples = whole ? SampleSet{} : SampleSet{some};
+      const auto space = model.make_workspace();
+      Evaluation<T> out;
+      const long start = n_allocations;
+      model.evaluate(Point<T>(views), out, *space, want_all, samples);
+      const long first = n_allocations;
+      for (int repeat = 0; repeat < 3; ++repeat) model.evaluate(Point<T>(views), out, *space, want_all, samples);
+      const long last = n_allocations;
+      // The counter counts.
+      REQUIRE(first > start);
+      REQUIRE(last == first);
+    }
+  });
+}
+
+TEST_CASE("the flat objectives allocate nothing after the first call", "[models]") {
+  const TestBatch<double> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
+  const AttentionModel<double> model(batch.view);
+  const std::vector<double> at(flat_size(model), 0.25);
+  std::vector<double> gradient(at.size());
+  FlatSpace<double> space(model);
+  log_gap(model, at, gradient, space);
+  plain_loss(model, at, gradient, space);
+  const long before = n_allocations;
+  log_gap(model, at, gradient, space);
+  plain_loss(model, at, gradient, space);
+  const long after = n_allocations;
+  REQUIRE(after == before);
+}

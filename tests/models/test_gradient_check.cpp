@@ -1,0 +1,191 @@
+// The public gradient checker passes what the library ships and fails what is planted.
+//
+// Tolerances: check_gradient's own, 1e-6 and 1e-3. Measured errors are far below; a planted fault is far above.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "softstep/softstep.h"
+#include "support/batches.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+template <class T>
+std::vector<std::vector<T>> random_blocks(const Model<T>& model, double std, std::uint64_t seed) {
+  return normal_state(model, std, seed).blocks;
+}
+
+/// Another model with something done to its gradients.
+class Spoiled final : public Model<double> {
+ public:
+  using Spoil = std::function<void(Evaluation<double>&)>;
+  Spoiled(const Model<double>& model, Spoil spoil) : model_(model), spoil_(std::move(spoil)) {}
+  const std::vector<BlockShape>& blocks() const override { return model_.blocks(); }
+  std::size_t n_samples() const override { return model_.n_samples(); }
+  std::unique_ptr<Workspace> make_workspace() const override { return model_.make_workspace(); }
+
+ protected:
+  void evaluate_at(Point<double> at, Evaluation<double>& out, Workspace& space, unsigned want,
+                   SampleSet samples) const override {
+    model_.evaluate(at, out, space, want, samples);
+    if ((want & want_gradient) != 0) spoil_(out);
+  }
+
+ private:
+  const Model<double>& model_;
+  Spoil spoil_;
+};
+
+template <class T>
+void check_passes(const Model<T>& model, double std, std::uint64_t seed, const GradientCheckOptions& options = {}) {
+  const GradientCheck check = check_gradient(model, random_blocks(model, std, seed), options);
+  INFO(check.report());
+  REQUIRE(check.passed);
+  REQUIRE(check.blocks.size() == model.blocks().size());
+  for (const BlockGradientCheck& block : check.blocks) {
+    REQUIRE(block.relative_error <= check.tolerance);
+    // The differences say of themselves that they can judge.
+    REQUIRE(block.difference_error <= check.tolerance);
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[models]", float, double) {
+  using T = TestType;
+  const TestBatch<T> batch({{4, 4, 4, 4}, 5, 0, true}, 7);
+  for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
+    for (const bool train_decoder : {false, true})
+      for (const Loss loss : {Loss::logistic, Loss::exponential}) {
+        AttentionOptions options;
+        options.key_query = key_query;
+        options.rank = key_query == KeyQuery::factored ? 2 : 0;
+        options.train_decoder = train_decoder;
+        options.loss = loss;
+        options.optimal_loss = train_decoder ? OptimalLoss::zero : OptimalLoss::optimal;
+        const auto model = make_attention_model<T>(batch.view, options);
+        check_passes<T>(*model, 1.0, 3);
+        const std::vector<std::size_t> some = {0, 2};
+        GradientCheckOptions on_some;
+        on_some.samples = {some};
+        check_passes<T>(*model, 1.0, 4, on_some);
+      }
+  for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared}) {
+    const auto model = make_linear_model<T>(batch.view, {.loss = loss});
+    check_passes<T>(*model, 1.0, 5);
+  }
+  AttentionOptions squared;
+  squared.loss = Loss::squared;
+  squared.optimal_loss = OptimalLoss::zero;
+  check_passes<T>(*make_attention_model<T>(batch.view, squared), 1.0, 6);
+}
+
+TEST_CASE("the gradient check works where the plain loss has stalled", "[models]") {
+  const TestBatch<double> batch({{4, 4, 4}, 6, 0, true}, 8);
+  const AttentionModel<double> model(batch.view);
+  // Far along the max-margin direction: the gap is 1e-100 and below, the loss is L* to its last digit.
+  const MaxMarginResult solution = solve_max_margin(batch.view);
+  REQUIRE(solution.status == MaxMarginStatus::optimal);
+  for (const double norm : {250.0, 2500.0}) {
+    std::vector<double> weights = solution.weights;
+    for (double& w : weights) w *= norm;
+    Evaluation<double> at;
+    const auto space = model.make_workspace();
+    const std::span<const double> block = weights;
+    model.evaluate(Point<double>(&block, 1), at, *space);
+    REQUIRE(at.loss_gap.log10() < -0.4 * norm);
+    REQUIRE(at.loss_gap.log10() + std::log10(1.0 / at.loss) < -16.0);
+    const GradientCheck check = check_gradient(model, Point<double>(&block, 1));
+    INFO(check.report());
+    REQUIRE(check.compared_with == "loss_gap");
+    REQUIRE(check.passed);
+    REQUIRE(check.blocks[0].difference_error <= check.tolerance);
+  }
+}
+
+TEST_CASE("the gradient check is independent of the scale of the data", "[models]") {
+  for (const double scale : {1e-40, 1e-3, 1e3, 1e40}) {
+    const TestBatch<double> batch({{3, 3, 3}, 4, 0, true}, 9, scale);
+    const AttentionModel<double> model(batch.view);
+    const auto at = random_blocks(model, 1.0 / (scale * scale), 3);
+    const GradientCheck check = check_gradient(model, at);
+    INFO(check.report());
+    REQUIRE(check.passed);
+    const GradientCheck at_zero = check_gradient(model, initial_state(model).blocks);
+    INFO(at_zero.report());
+    REQUIRE(at_zero.passed);
+    REQUIRE(at_zero.blocks[0].difference_error <= at_zero.tolerance);
+  }
+}
+
+TEST_CASE("the gradient check fails what is planted", "[models]") {
+  const TestBatch<double> batch({{4, 4, 4, 4}, 5, 0, true}, 7);
+  AttentionOptions options;
+  options.train_decoder = true;
+  options.optimal_loss = OptimalLoss::zero;
+  const AttentionModel<double> good(batch.view, options);
+  const auto at = random_blocks(good, 1.0, 3);
+  const auto check_of = [&](Spoiled::Spoil spoil) {
+    const Spoiled spoiled(good, std::move(spoil));
+    return check_gradient(spoiled, at);
+  };
+  REQUIRE(check_of([](auto&) {}).passed);
+
+  struct Fault {
+    const char* name;
+    Spoiled::Spoil spoil;
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<Fault> faults = {
+      {"one wrong entry", [](auto& e) { e.gradients[0].values[7] += 1e-4 * e.gradients[0].norm; }},
+      {"one wrong sign", [](auto& e) { e.gradients[0].values[3] *= -1.0; }},
+      {"all signs", [](auto& e) { for (double& x : e.gradients[0].values) x = -x; }},
+      {"no factor 1/n", [](auto& e) { for (double& x : e.gradients[0].values) x *= 4.0; e.gradients[0].norm *= 4.0; }},
+      {"factor of 1 + 1e-5", [](auto& e) { for (double& x : e.gradients[0].values) x *= 1.00001; }},
+      {"exponent", [](auto& e) { e.gradients[0].exponent -= 1.0; }},
+      {"exponent far off", [](auto& e) { e.gradients[0].exponent += 2000.0; }},
+      {"exponent far below", [](auto& e) { e.gradients[0].exponent -= 2000.0; }},
+      {"norm alone", [](auto& e) { e.gradients[0].norm *= 1.001; }},
+      {"zero", [](auto& e) { for (double& x : e.gradients[0].values) x = 0.0; e.gradients[0].norm = 0.0; }},
+      {"NaN", [nan](auto& e) { e.gradients[0].values[2] = nan; }},
+      {"NaN exponent", [nan](auto& e) { e.gradients[0].exponent = nan; }},
+      {"infinity", [](auto& e) { e.gradients[0].values[2] = std::numeric_limits<double>::infinity(); }},
+      {"size", [](auto& e) { e.gradients[0].values.pop_back(); }}};
+  for (const Fault& fault : faults) {
+    const GradientCheck check = check_of(fault.spoil);
+    INFO(fault.name << "\n" << check.report());
+    REQUIRE_FALSE(check.passed);
+    REQUIRE_FALSE(check.blocks[0].passed);
+    REQUIRE(check.blocks[1].passed);
+    REQUIRE(check.report().find("WRONG") != std::string::npos);
+  }
+  REQUIRE_FALSE(check_of([](auto& e) { e.gradients.pop_back(); }).passed);
+
+  const GradientCheck one = check_of(faults[0].spoil);
+  REQUIRE(one.blocks[0].worst_row * 5 + one.blocks[0].worst_column == 7);
+
+  // A point that is not finite has no gradient that could be right.
+  auto broken = at;
+  broken[0][0] = nan;
+  REQUIRE_FALSE(check_gradient(good, broken).passed);
+}
+
+TEST_CASE("the gradient check takes some entries, and refuses bad options", "[models]") {
+  const TestBatch<double> batch({{4, 4, 4, 4}, 5, 0, true}, 7);
+  const AttentionModel<double> model(batch.view);
+  const auto at = random_blocks(model, 1.0, 3);
+  const GradientCheck check = check_gradient(model, at, {.max_entries = 6});
+  REQUIRE(check.passed);
+  REQUIRE(check.blocks[0].n_entries == 6);
+  REQUIRE_THROWS_AS(check_gradient(model, at, {.tolerance = -1.0}), InvalidArgument);
+  REQUIRE_THROWS_AS(check_gradient(model, at, {.tolerance = std::numeric_limits<double>::quiet_NaN()}), InvalidArgument);
+  REQUIRE_THROWS_AS(check_gradient(model, {{1.0}}), InvalidArgument);
+}

@@ -1,0 +1,3 @@
+#pragma once
+
+bool options_are_good();
