@@ -32,6 +32,21 @@ class LossOf {
     if (plain()) return loss_slope(kind_, m);
     return own_ != nullptr ? -own_->derivative(m, target) : Scaled{target - m, 0.0};
   }
+  /// -l' at m = gamma + shift, the shift given as a pair. Where l'(gamma) is exactly zero (a squared loss at its label) l' is of
+  /// the shift's size and keeps its digits: exactly so for the squared loss, to first order where m rounds to gamma.
+  Scaled slope_near(double gamma, Scaled shift, double target) const {
+    const double m = gamma + shift.value();
+    if (plain()) return loss_slope(kind_, m);
+    const bool squared = own_ == nullptr;
+    const Scaled at_gamma = slope(gamma, target);
+    if (shift.mantissa == 0.0 || !(at_gamma.mantissa == 0.0) || (!squared && m != gamma)) {
+      if (!squared) return slope(m, target);
+      const double residual = (target - gamma) - shift.value();
+      return {residual, 0.0};
+    }
+    const Scaled second = curvature(gamma, target);
+    return {-second.mantissa * shift.mantissa, second.exponent + shift.exponent};
+  }
   /// l''
   Scaled curvature(double m, double target) const {
     if (plain()) return loss_curvature(kind_, m);

@@ -6,6 +6,7 @@
 
 #include "core/data/digest.h"
 #include "core/layer/slope_sum.h"
+#include "core/models/attention_hessian.h"
 #include "core/models/attention_parts.h"
 #include "core/models/key_query_maps.h"
 #include "core/models/loss_check.h"
@@ -69,6 +70,7 @@ struct Space final : Workspace {
   std::unique_ptr<KeyQueryMap<T>> map;
   std::vector<std::span<T>> mantissas;
   std::vector<double> decoder_sum;
+  std::unique_ptr<AttentionHessian<T>> hessian;  // made when it is asked for first
 };
 
 // (1/n) sum_i l'(m_i) y_i X_i^T p_i
@@ -248,9 +250,12 @@ std::string AttentionModel<T>::identity() const {
 
 template <NumberType T>
 void AttentionModel<T>::hessian_product_at(Point<T> at, Point<T> direction,
-                                           std::vector<BlockGradient<T>>& out, Workspace& space,
+                                           std::vector<BlockGradient<T>>& out, Workspace& workspace,
                                            SampleSet samples) const {
-  Model<T>::hessian_product_at(at, direction, out, space, samples);
+  auto& space = static_cast<Space<T>&>(workspace);
+  if (space.hessian == nullptr) space.hessian = std::make_unique<AttentionHessian<T>>(parts_->data);
+  space.layer.choose(samples);
+  space.hessian->product(space.layer, parts_->blocks, at, direction, out, parts_->n_threads);
 }
 
 template class AttentionModel<float>;

@@ -87,7 +87,7 @@ class LinearModel final : public Model<T> {
       const T* x = batch_.sample(samples[row]);
       const double margin = batch_.sign(samples[row]) * kernels_.dot(d, at[0].data(), x);
       Scaled factor = loss_.curvature(margin, batch_.target(samples[row]));
-      if (std::isnan(factor.mantissa))
+      if (std::isnan(factor.mantissa) && std::isfinite(margin))
         throw NotSupported("hessian_product", "the loss " + loss_.name() + " has no second derivative");
       factor.mantissa *= kernels_.dot(d, direction[0].data(), x) / static_cast<double>(m);
       if (factor.mantissa != 0.0) top = std::max(top, factor.exponent);

@@ -54,6 +54,11 @@ struct SOFTSTEP_EXPORT AttentionOptions {
 /// Error: the direction of the gradient is within K u (1 + S) of the exact one, u the unit roundoff, S the largest
 /// |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
 /// core/reference/error_bounds.h, held by tests/models.
+///
+/// hessian_product: one mantissa in the shape of each block, with the block's exponent, exact zero at -infinity; all blocks
+/// together, with their cross terms. Error of each block: K u (1 + S) times the sum of its terms in absolute value, as they may
+/// cancel (docs/mathematics.md, sections 9.4 and 10). The softmax is in double. Throws NotSupported for a loss without second
+/// derivative.
 template <NumberType T>
 class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
  public:

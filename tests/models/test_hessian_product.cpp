@@ -1,0 +1,350 @@
+// Hessian-vector products of attention models against 520 digits, within a derived bound (exact_hessian.h), against differences
+// of the gradient, and by what holds of any Hessian.
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "models/exact_hessian.h"
+#include "softstep/error.h"
+#include "softstep/linear_model.h"
+
+using namespace softstep;
+using namespace softstep::test;
+
+namespace {
+
+template <class T>
+using Numbers = std::vector<std::vector<T>>;
+
+// Multiples of `step` up to 4 steps, so that products of four such numbers and their sums are exact in float.
+template <class T>
+std::vector<T> lattice(std::size_t size, double step, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<T> out;
+  for (std::size_t k = 0; k < size; ++k)
+    out.push_back(static_cast<T>(step * (static_cast<double>(random() % 9) - 4.0)));
+  return out;
+}
+
+template <class T>
+struct LatticeBatch {
+  static constexpr std::size_t d = 4;
+  std::vector<T> tokens, queries, decoder{T(0.5), T(-1), T(0.25), T(2)}, targets;
+  std::vector<std::int64_t> offsets{0, 4, 5, 11, 14};  // one sample of a single token
+  std::vector<std::int8_t> labels{1, -1, -1, 1};
+  BatchView<T> view;
+
+  explicit LatticeBatch(std::uint64_t seed, bool ties = false)
+      : tokens(lattice<T>(14 * d, 0.25, seed)), queries(lattice<T>(4 * d, 0.25, seed + 1)) {
+    for (std::size_t k = 0; k < queries.size(); k += d) queries[k] = T(0.75);
+    // Token scores 1/2 x_0 - x_1 + x_2 / 4 + 2 x_3 alike, other scores not.
+    if (ties)
+      for (const std::size_t row : {std::size_t{1}, std::size_t{6}, std::size_t{8}, std::size_t{12}})
+        for (std::size_t j = 0; j < d; ++j)
+          tokens[row * d + j] = tokens[(row - 1) * d + j] + (j == 0 ? T(0.5) : j == 1 ? T(0.25) : T(0));
+    view.tokens = tokens.data();
+    view.n_samples = 4;
+    view.dim = d;
+    view.offsets = offsets.data();
+    view.labels = labels.data();
+    view.decoder = decoder.data();
+    view.queries = queries.data();
+  }
+  LatticeBatch(const LatticeBatch&) = delete;
+  LatticeBatch& operator=(const LatticeBatch&) = delete;
+  // Targets equal to the token score of each sample's first token: l' is exactly 0 where that one is chosen.
+  void use_targets() {
+    for (std::size_t i = 0; i < 4; ++i) {
+      double score = 0.0;
+      for (std::size_t j = 0; j < d; ++j) score += static_cast<double>(decoder[j] * view.sample(i)[j]);
+      targets.push_back(static_cast<T>(score));
+    }
+    view.targets = targets.data();
+  }
+};
+
+// e^(-m/2), an own loss.
+class HalfExponential : public LossFunction {
+ public:
+  std::string name() const override { return "half_exponential"; }
+  Scaled value(double m, double) const override { return {1.0, -0.5 * m}; }
+  Scaled derivative(double m, double) const override { return {-0.5, -0.5 * m}; }
+  Scaled second_derivative(double m, double) const override { return {0.25, -0.5 * m}; }
+  bool is_decreasing() const override { return true; }
+};
+class NoSecondDerivative : public HalfExponential {
+  Scaled second_derivative(double m, double y) const override { return LossFunction::second_derivative(m, y); }
+};
+
+struct LossCase {
+  std::string name;
+  Loss loss;
+  std::shared_ptr<const LossFunction> own;
+  ExactLoss exact;
+};
+
+std::vector<LossCase> loss_cases() {
+  const auto e = [](const Exact& m) { return Exact(exp(Exact(-m))); };
+  return {
+      {"logistic", Loss::logistic, nullptr,
+       {[=](const Exact& m, const Exact&) { return Exact(-e(m) / (1 + e(m))); },
+        [=](const Exact& m, const Exact&) { return Exact(e(m) / ((1 + e(m)) * (1 + e(m)))); }}},
+      {"exponential", Loss::exponential, nullptr,
+       {[=](const Exact& m, const Exact&) { return Exact(-e(m)); },
+        [=](const Exact& m, const Exact&) { return e(m); }}},
+      {"squared", Loss::squared, nullptr,
+       {[](const Exact& m, const Exact& y) { return Exact(m - y); },
+        [](const Exact&, const Exact&) { return Exact(1); }}},
+      {"own", Loss::logistic, std::make_shared<HalfExponential>(),
+       {[=](const Exact& m, const Exact&) { return Exact(e(Exact(m / 2)) / -2); },
+        [=](const Exact& m, const Exact&) { return Exact(e(Exact(m / 2)) / 4); }}},
+  };
+}
+
+AttentionOptions options_of(KeyQuery key_query, bool joint, const LossCase& loss) {
+  AttentionOptions options;
+  options.key_query = key_query;
+  options.rank = key_query == KeyQuery::factored ? 2 : 0;
+  options.train_decoder = joint;
+  options.loss = loss.loss;
+  options.own_loss = loss.own;
+  options.optimal_loss = OptimalLoss::zero;
+  return options;
+}
+
+template <class T>
+std::vector<ExactRow> exact_of(const Numbers<T>& blocks) {
+  std::vector<ExactRow> out;
+  for (const auto& block : blocks) out.emplace_back(block.begin(), block.end());
+  return out;
+}
+
+template <class T>
+std::vector<BlockGradient<T>> product_of(const Model<T>& model, const Numbers<T>& at,
+                                         const Numbers<T>& direction, SampleSet samples = {}) {
+  std::vector<BlockGradient<T>> out;
+  const auto space = model.make_workspace();
+  model.hessian_product(Point<T>(views_of(at)), Point<T>(views_of(direction)), out, *space, samples);
+  return out;
+}
+
+template <class T>
+Exact error_of(const BlockGradient<T>& computed, const ExactRow& exact) {
+  const Exact unit = std::isinf(computed.exponent) ? Exact(0) : Exact(exp(Exact(computed.exponent)));
+  ExactRow difference;
+  for (std::size_t k = 0; k < exact.size(); ++k)
+    difference.push_back(Exact(computed.mantissa()[k]) * unit - exact[k]);
+  return norm_of(difference);
+}
+
+template <class T>
+void check_block(const BlockGradient<T>& computed, const ExactProduct& exact) {
+  REQUIRE(computed.mantissa().size() == exact.values.size());
+  REQUIRE_FALSE(std::isnan(computed.norm));
+  const Exact error = error_of(computed, exact.values);
+  INFO("error / bound " << (exact.bound > 0 ? static_cast<double>(Exact(error / exact.bound)) : -1.0)
+                        << ", log |exact| "
+                        << static_cast<double>(Exact(log(Exact(norm_of(exact.values) + exp(Exact(-1e8)))))));
+  REQUIRE(error <= exact.bound);
+}
+
+template <class T>
+Numbers<T> blocks_of(const Model<T>& model, double step, std::uint64_t seed) {
+  Numbers<T> out;
+  for (const BlockShape& block : model.blocks())
+    out.push_back(lattice<T>(block.size(), block.name == "weights" || block.name == "keys" ||
+                                                   block.name == "prompt"
+                                               ? step
+                                               : 0.25,
+                             seed + out.size()));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the exact Hessian-vector product is the central difference of the exact gradient", "[hessian]") {
+  const LatticeBatch<double> batch(3, true);
+  const Exact h = pow(Exact(10), -100);
+  const std::vector<std::size_t> all{0, 1, 2, 3};
+  for (const LossCase& loss : loss_cases())
+    for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt}) {
+      const AttentionOptions options = options_of(key_query, true, loss);
+      const auto model = make_attention_model(batch.view, options);
+      const auto at = exact_of(blocks_of(*model, 0.25, 5)), direction = exact_of(blocks_of(*model, 0.5, 50));
+      auto up = at, down = at;
+      for (std::size_t k = 0; k < at.size(); ++k)
+        for (std::size_t e = 0; e < at[k].size(); ++e) {
+          up[k][e] += h * direction[k][e];
+          down[k][e] -= h * direction[k][e];
+        }
+      const auto product = exact_hessian_product(batch.view, options, at, direction, all, loss.exact);
+      const auto after = exact_hessian_product(batch.view, options, up, direction, all, loss.exact, true),
+                 before = exact_hessian_product(batch.view, options, down, direction, all, loss.exact, true);
+      for (std::size_t k = 0; k < at.size(); ++k)
+        for (std::size_t e = 0; e < at[k].size(); ++e) {
+          const Exact difference = (after[k].values[e] - before[k].values[e]) / (2 * h);
+          REQUIRE(abs(Exact(difference - product[k].values[e])) <=
+                  norm_of(product[k].values) * pow(Exact(10), -190));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights", "[hessian]",
+                   float, double) {
+  using T = TestType;
+  const std::vector<std::size_t> all{0, 1, 2, 3}, some{2, 0};
+  for (const bool ties : {false, true})
+    for (const LossCase& loss : loss_cases()) {
+      LatticeBatch<T> batch(ties ? 7 : 11, ties);
+      if (loss.loss == Loss::squared) batch.use_targets();
+      for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
+        for (const bool joint : {false, true})
+          for (const double step : {0x1p-5, 1.0, 0x1p5, 0x1p10, 0x1p18}) {
+            const AttentionOptions options = options_of(key_query, joint, loss);
+            const auto model = make_attention_model(batch.view, options);
+            auto at = blocks_of(*model, step, 5);
+            if (joint) at.back() = batch.decoder;
+            const auto direction = blocks_of(*model, 0.5, 50);
+            for (const auto& samples : {all, some}) {
+              INFO(loss.name << ", blocks " << model->blocks()[0].name << (joint ? " and u" : "") << ", step "
+                             << step << (ties ? ", ties" : "") << ", samples " << samples.size());
+              const auto exact = exact_hessian_product(batch.view, options, exact_of(at), exact_of(direction),
+                                                       samples, loss.exact);
+              const auto out = product_of<T>(*model, at, direction,
+                                             samples.size() == 4 ? SampleSet{} : SampleSet{samples});
+              REQUIRE(out.size() == exact.size());
+              for (std::size_t k = 0; k < out.size(); ++k) {
+                INFO(model->blocks()[k].name);
+                check_block(out[k], exact[k]);
+              }
+            }
+          }
+    }
+}
+
+TEST_CASE("Hessian-vector products are the differences of the gradient", "[hessian]") {
+  // Central differences, h = 2^-17: truncation h^2 / 6 times a third derivative of some ten thousand times the product at most
+  // for scores of order 1, 1e-7; roundings of the gradient, 1e-13 / h, 1e-8.
+  const LatticeBatch<double> batch(23);
+  const double h = 0x1p-17;
+  for (const LossCase& loss : loss_cases())
+    for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
+      for (const bool joint : {false, true}) {
+        const auto model = make_attention_model(batch.view, options_of(key_query, joint, loss));
+        const auto at = blocks_of(*model, 0.25, 5), direction = blocks_of(*model, 0.25, 50);
+        const auto out = product_of<double>(*model, at, direction);
+        Evaluation<double> after, before;
+        auto up = at, down = at;
+        for (std::size_t k = 0; k < at.size(); ++k)
+          for (std::size_t e = 0; e < at[k].size(); ++e) {
+            up[k][e] += h * direction[k][e];
+            down[k][e] -= h * direction[k][e];
+          }
+        model->evaluate(up, after, want_gradient);
+        model->evaluate(down, before, want_gradient);
+        for (std::size_t k = 0; k < at.size(); ++k) {
+          INFO(loss.name << ' ' << model->blocks()[k].name);
+          std::vector<double> a(at[k].size()), b(a), c(a);
+          after.gradients[k].plain(a);
+          before.gradients[k].plain(b);
+          out[k].plain(c);
+          const double size = out[k].norm_scaled().value();
+          REQUIRE(size > 0.0);
+          for (std::size_t e = 0; e < a.size(); ++e)
+            REQUIRE(std::fabs((a[e] - b[e]) / (2.0 * h) - c[e]) <= 1e-6 * size);
+        }
+      }
+}
+
+TEST_CASE("a Hessian is symmetric and linear", "[hessian]") {
+  const LatticeBatch<double> batch(31, true);
+  for (const LossCase& loss : loss_cases())
+    for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt}) {
+      const AttentionOptions options = options_of(key_query, true, loss);
+      const auto model = make_attention_model(batch.view, options);
+      const auto at = blocks_of(*model, 0.5, 5);
+      Numbers<double> directions[3] = {blocks_of(*model, 0.25, 60), blocks_of(*model, 0.25, 70), {}};
+      directions[2] = directions[0];
+      for (std::size_t k = 0; k < at.size(); ++k)
+        for (std::size_t e = 0; e < at[k].size(); ++e) directions[2][k][e] += 2.0 * directions[1][k][e];
+      std::vector<Numbers<double>> products;
+      double bound = 0.0, length = 0.0;  // of errors, of directions
+      for (const auto& direction : directions) {
+        const auto out = product_of<double>(*model, at, direction);
+        const auto exact = exact_hessian_product(batch.view, options, exact_of(at), exact_of(direction),
+                                                 {0, 1, 2, 3}, loss.exact);
+        products.emplace_back();
+        for (std::size_t k = 0; k < at.size(); ++k) {
+          products.back().emplace_back(at[k].size());
+          out[k].plain(products.back()[k]);
+          bound += static_cast<double>(exact[k].bound);
+          for (const double x : direction[k]) length += std::fabs(x);
+        }
+      }
+      double one = 0.0, two = 0.0;
+      for (std::size_t k = 0; k < at.size(); ++k)
+        for (std::size_t e = 0; e < at[k].size(); ++e) {
+          one += directions[0][k][e] * products[1][k][e];
+          two += directions[1][k][e] * products[0][k][e];
+          REQUIRE(std::fabs(products[0][k][e] + 2.0 * products[1][k][e] - products[2][k][e]) <= 4.0 * bound);
+        }
+      INFO(loss.name);
+      REQUIRE(std::fabs(one - two) <= 2.0 * length * bound);
+    }
+}
+
+TEMPLATE_TEST_CASE("Hessian-vector products scale with the direction, and zero is exactly zero", "[hessian]",
+                   float, double) {
+  using T = TestType;
+  const LatticeBatch<T> batch(41);
+  const auto model = make_attention_model(batch.view, options_of(KeyQuery::factored, true, loss_cases()[0]));
+  const auto at = blocks_of(*model, 0.25, 5);
+  auto direction = blocks_of(*model, 0.25, 50);
+  const auto one = product_of<T>(*model, at, direction);
+  const int power = std::numeric_limits<T>::min_exponent + 8;
+  for (auto& block : direction)
+    for (T& x : block) x = std::ldexp(x, power);
+  const auto tiny = product_of<T>(*model, at, direction);
+  for (std::size_t k = 0; k < one.size(); ++k) {
+    REQUIRE(tiny[k].values == one[k].values);
+    // Sums of exponents of some hundreds, rounded a few times
+    REQUIRE(std::fabs(tiny[k].exponent - one[k].exponent - power * std::log(2.0)) <= 1e-12);
+  }
+  for (auto& block : direction) block.assign(block.size(), T(0));
+  for (const auto& block : product_of<T>(*model, at, direction)) {
+    REQUIRE(block.exponent == -std::numeric_limits<double>::infinity());
+    REQUIRE(block.norm == 0.0);
+    for (const T x : block.mantissa()) REQUIRE(x == T(0));
+  }
+}
+
+TEST_CASE("what is no number gives no number, a loss without second derivative is refused", "[hessian]") {
+  const LatticeBatch<double> batch(43);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt}) {
+    const auto model = make_attention_model(batch.view, options_of(key_query, true, loss_cases()[0]));
+    for (const double bad : {nan, inf})
+      for (const bool in_direction : {false, true}) {
+        auto at = blocks_of(*model, 0.25, 5), direction = blocks_of(*model, 0.25, 50);
+        (in_direction ? direction : at)[0][0] = bad;
+        const auto out = product_of<double>(*model, at, direction);
+        REQUIRE_FALSE(std::isfinite(out[0].norm));
+        REQUIRE_FALSE(std::isfinite(out.back().norm));
+      }
+    LossCase own = loss_cases()[3];
+    own.own = std::make_shared<NoSecondDerivative>();
+    const auto refusing = make_attention_model(batch.view, options_of(key_query, false, own));
+    const auto at = blocks_of(*refusing, 0.25, 5);
+    REQUIRE_THROWS_AS(product_of<double>(*refusing, at, at), NotSupported);
+  }
+  // A linear model with a NaN in its weights has a loss with a second derivative all the same.
+  LinearOptions options;
+  const auto linear = make_linear_model(batch.view, options);
+  const Numbers<double> at{{nan, 0.0, 0.0, 0.0}}, direction{{1.0, 0.0, 0.0, 0.0}};
+  REQUIRE_FALSE(std::isfinite(product_of<double>(*linear, at, direction)[0].norm));
+}
