@@ -13,7 +13,7 @@ using softstep::test::Workplace;
 namespace {
 
 void make_data(const Workplace& place) {
-  place.results({"generate", "--model", "random_unit", "--samples", "5", "--tokens", "4", "--dim", "8",
+  place.results({"generate", "--generator", "random_unit", "--samples", "5", "--tokens", "4", "--dim", "8",
                  "--out", "data.safetensors"});
 }
 

@@ -71,7 +71,7 @@ TEST_CASE("Threads and memory run out", "[tools]") {
       {"train", "--data", "data.safetensors", "--steps", "3", "--threads", "4", "--model", "w,u", "--lstar",
        "zero"},
       {"solve", "--data", "data.safetensors", "--threads", "4"},
-      {"compare", "--model", "signal_noise", "--rules", "ngd;polyak", "--steps", "20", "--seeds", "4",
+      {"compare", "--generator", "signal_noise", "--rules", "ngd;polyak", "--steps", "20", "--seeds", "4",
        "--threads", "4", "--no-plots", "--out", "out"}};
   int done = 0, refused = 0;
   // From less than the program needs to be loaded to more than four stacks of threads take.
