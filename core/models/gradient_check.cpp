@@ -60,7 +60,8 @@ bool is_positive(Scaled a) { return a.mantissa > 0.0 && std::isfinite(a.log()); 
 template <NumberType T>
 class Differences {
  public:
-  Differences(const Model<T>& model, Point<T> at, Workspace& space, SampleSet samples, const Evaluation<T>& here)
+  Differences(const Model<T>& model, Point<T> at, Workspace& space, SampleSet samples,
+              const Evaluation<T>& here)
       : model_(model), space_(space), samples_(samples), optimal_loss_(here.optimal_loss) {
     for (const std::span<const T> block : at) blocks_.emplace_back(block.begin(), block.end());
     views_ = views_of(blocks_);
@@ -107,7 +108,9 @@ class Differences {
   }
   Scaled unit() const { return loss_.mantissa == 0.0 ? Scaled{1.0, 0.0} : size_of(loss_); }
 
-  static double rounding(T w) { return std::fabs(static_cast<double>(w)) * std::numeric_limits<T>::epsilon(); }
+  static double rounding(T w) {
+    return std::fabs(static_cast<double>(w)) * std::numeric_limits<T>::epsilon();
+  }
 
   /// A power of two at which the loss changes by 0.05 to 0.5 of itself, as far as there is one.
   template <class LossAt>
@@ -121,7 +124,8 @@ class Differences {
       const double now = in_units(loss_);
       double change = 0.0;
       for (const double side : {h, -h})
-        change = std::fmax(change, std::fabs(in_units(loss_at(static_cast<T>(static_cast<double>(w) + side))) - now));
+        change = std::fmax(change,
+                           std::fabs(in_units(loss_at(static_cast<T>(static_cast<double>(w) + side))) - now));
       const double scale = loss_.mantissa == 0.0 ? infinite : 1.0;
       if (!(change <= 0.5 * scale)) {
         smallest_too_large = std::fmin(smallest_too_large, h);
@@ -163,8 +167,7 @@ class Differences {
       double power = 4.0;
       for (std::size_t j = 1; j <= i; ++j, power *= 4.0) {
         row[j] = (power * row[j - 1] - previous[j - 1]) / (power - 1.0);
-        const double change =
-            std::fmax(std::fabs(row[j] - row[j - 1]), std::fabs(row[j] - previous[j - 1]));
+        const double change = std::fmax(std::fabs(row[j] - row[j - 1]), std::fabs(row[j] - previous[j - 1]));
         if (!(change > error)) {
           error = change;
           best = row[j];
@@ -178,7 +181,8 @@ class Differences {
       previous = row;
     }
     const Scaled per_step = {unit().mantissa, unit().exponent - std::log(h)};
-    return {Scaled{best, 0.0} * per_step, Scaled{error + noise, 0.0} * per_step, Scaled{noise, 0.0} * per_step};
+    return {Scaled{best, 0.0} * per_step, Scaled{error + noise, 0.0} * per_step,
+            Scaled{noise, 0.0} * per_step};
   }
 
   const Model<T>& model_;
@@ -242,7 +246,8 @@ class Checker {
       // Spread over the block: floor(m size / n) without overflow.
       const std::size_t whole = size / out.n_entries, rest = size % out.n_entries;
       const std::size_t entry = m * whole + m * rest / out.n_entries;
-      const Scaled value = {static_cast<double>(mantissa[entry]), mantissa[entry] == T(0) ? 0.0 : gradient.exponent};
+      const Scaled value = {static_cast<double>(mantissa[entry]),
+                            mantissa[entry] == T(0) ? 0.0 : gradient.exponent};
       const Derivative derivative = differences.derivative(k, entry, first_step);
       const Scaled off = minus(value, derivative.value);
       given.add(value);
@@ -269,7 +274,8 @@ class Checker {
     out.difference_error = relative(error.norm());
     out.rounding_error = relative(noise.norm());
     out.norm_error = norm_error(gradient);
-    out.passed = out.relative_error <= result_.tolerance + out.rounding_error && out.norm_error <= result_.tolerance;
+    out.passed =
+        out.relative_error <= result_.tolerance + out.rounding_error && out.norm_error <= result_.tolerance;
     return out;
   }
 
@@ -278,8 +284,10 @@ class Checker {
     const Scaled loss = is_positive(here_.loss_gap) ? here_.loss_gap : here_.loss_scaled;
     const double step =
         (size_of(loss) / gradient.norm_scaled()).value() * 0.5 * std::sqrt(static_cast<double>(size));
-    return std::isfinite(step) && step > 0.0 && step < static_cast<double>(std::numeric_limits<T>::max()) * 1e-6 ? step
-                                                                                                           : 0.125;
+    return std::isfinite(step) && step > 0.0 &&
+                   step < static_cast<double>(std::numeric_limits<T>::max()) * 1e-6
+               ? step
+               : 0.125;
   }
 
   const Model<T>& model_;
@@ -296,14 +304,16 @@ std::string text_of(Scaled a) {
   if (!std::isfinite(log10)) return data::number_text(a.mantissa);
   const double whole = std::floor(log10);
   const std::string sign = a.mantissa < 0.0 ? "-" : "";
-  return sign + data::number_text(std::pow(10.0, log10 - whole)) + (whole == 0.0 ? "" : "e" + data::number_text(whole));
+  return sign + data::number_text(std::pow(10.0, log10 - whole)) +
+         (whole == 0.0 ? "" : "e" + data::number_text(whole));
 }
 
 }  // namespace
 
 void GradientCheckOptions::validate() const {
   if (!(tolerance >= 0.0) || !std::isfinite(tolerance))
-    throw InvalidArgument("tolerance", data::number_text(tolerance) + " (need 0 or a positive finite number)");
+    throw InvalidArgument("tolerance",
+                          data::number_text(tolerance) + " (need 0 or a positive finite number)");
 }
 
 std::string GradientCheck::report() const {
@@ -316,8 +326,9 @@ std::string GradientCheck::report() const {
            " entries (the differences' own " + data::number_text(block.difference_error) + "), norm " +
            text_of(block.gradient_norm) + " against " + text_of(block.difference_norm) + "\n";
     if (!block.passed) {
-      out += "    worst entry [" + std::to_string(block.worst_row) + ", " + std::to_string(block.worst_column) +
-             "]: " + text_of(block.worst_gradient) + " against " + text_of(block.worst_difference) + "\n";
+      out += "    worst entry [" + std::to_string(block.worst_row) + ", " +
+             std::to_string(block.worst_column) + "]: " + text_of(block.worst_gradient) + " against " +
+             text_of(block.worst_difference) + "\n";
       if (!(block.norm_error <= tolerance))
         out += "    its norm is given wrong, by " + data::number_text(block.norm_error) + " of itself\n";
     }

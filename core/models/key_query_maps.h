@@ -23,6 +23,7 @@ class KeyQueryMap {
  public:
   virtual ~KeyQueryMap() = default;
   virtual std::vector<BlockShape> blocks() const = 0;
+  virtual std::size_t n_blocks() const { return 1; }
   /// Multiply-adds of project() for one sample; backward() takes as many.
   virtual double work() const = 0;
   // Called by all threads of a team, after AttentionSpace::choose; they end when all are done.
@@ -34,7 +35,7 @@ class KeyQueryMap {
                         const std::span<T>* mantissas) = 0;
   /// Fills in norms (and what a gradient without rows is), by one thread.
   virtual void finish(const AttentionSpace<T>& space, BlockGradient<T>* out, const std::span<T>* mantissas) {
-    for (std::size_t k = 0; k < blocks().size(); ++k)
+    for (std::size_t k = 0; k < n_blocks(); ++k)
       if (has_rows(out[k].exponent))
         set_norm(space.data.kernels, mantissas[k], out[k]);
       else
@@ -116,6 +117,7 @@ class FactoredMap final : public KeyQueryMap<T> {
  public:
   FactoredMap(std::size_t dim, std::size_t rank) : d_(dim), r_(rank) {}
   std::vector<BlockShape> blocks() const override { return {{"keys", d_, r_}, {"queries", d_, r_}}; }
+  std::size_t n_blocks() const override { return 2; }
   double work() const override { return 2.0 * static_cast<double>(d_) * static_cast<double>(r_); }
 
   void project(const Team& team, AttentionSpace<T>& space, Point<T> at) override {

@@ -23,8 +23,8 @@ class FlatEvaluation {
     std::size_t begin = 0;
     for (std::size_t k = 0; k < blocks.size(); begin += blocks[k].size(), ++k)
       space.views_[k] = at.subspan(begin, blocks[k].size());
-    model.evaluate(Point<T>(space.views_), out_, *space.space_, want | (gradient_size != 0 ? want_gradient : 0u),
-                   samples);
+    model.evaluate(Point<T>(space.views_), out_, *space.space_,
+                   want | (gradient_size != 0 ? want_gradient : 0u), samples);
   }
 
   const Evaluation<T>& result() const { return out_; }
@@ -50,8 +50,8 @@ class FlatEvaluation {
 namespace {
 
 template <NumberType T, NumberType Out>
-LogGap log_gap_into(const Model<T>& model, std::span<const T> at, std::span<Out> gradient, FlatSpace<T>& space,
-                    SampleSet samples) {
+LogGap log_gap_into(const Model<T>& model, std::span<const T> at, std::span<Out> gradient,
+                    FlatSpace<T>& space, SampleSet samples) {
   const FlatEvaluation<T> evaluation(model, at, gradient.size(), space, want_loss_gap, samples);
   const Scaled gap = evaluation.result().loss_gap;
   LogGap out{LogGapStatus::good, gap.log(), gap};
@@ -69,7 +69,8 @@ LogGap log_gap_into(const Model<T>& model, std::span<const T> at, std::span<Out>
     const double half = std::exp(0.5 * (block.exponent - out.value));
     const std::span<const T> mantissa = block.mantissa();
     for (std::size_t e = 0; e < mantissa.size(); ++e) {
-      const auto x = mantissa[e] == T(0) ? Out(0) : static_cast<Out>(static_cast<double>(mantissa[e]) * half * half);
+      const auto x =
+          mantissa[e] == T(0) ? Out(0) : static_cast<Out>(static_cast<double>(mantissa[e]) * half * half);
       if (!std::isfinite(x)) out.status = LogGapStatus::not_finite;
       gradient[begin + e] = x;
     }
@@ -80,7 +81,8 @@ LogGap log_gap_into(const Model<T>& model, std::span<const T> at, std::span<Out>
 }  // namespace
 
 template <NumberType T>
-FlatSpace<T>::FlatSpace(const Model<T>& model) : space_(model.make_workspace()), views_(model.blocks().size()) {}
+FlatSpace<T>::FlatSpace(const Model<T>& model)
+    : space_(model.make_workspace()), views_(model.blocks().size()) {}
 
 template <NumberType T>
 std::size_t flat_size(const Model<T>& model) {
@@ -129,8 +131,8 @@ template class FlatSpace<float>;
 template class FlatSpace<double>;
 template std::size_t flat_size(const Model<float>&);
 template std::size_t flat_size(const Model<double>&);
-template LogGap log_gap<float>(const Model<float>&, std::span<const float>, std::span<float>, FlatSpace<float>&,
-                               SampleSet);
+template LogGap log_gap<float>(const Model<float>&, std::span<const float>, std::span<float>,
+                               FlatSpace<float>&, SampleSet);
 template LogGap log_gap<double>(const Model<double>&, std::span<const double>, std::span<double>,
                                 FlatSpace<double>&, SampleSet);
 template PlainLoss plain_loss<float>(const Model<float>&, std::span<const float>, std::span<float>,

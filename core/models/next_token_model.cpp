@@ -121,7 +121,7 @@ class NextTokenModel final : public Model<T> {
   };
 
   struct Space final : Workspace {
-    std::vector<double> theta, deviation, margin, inside, outside, x;
+    std::vector<double> theta, deviation, margin, inside, outside, x, step, pulled;
     std::vector<Context> contexts;
     std::vector<Scaled> terms;
   };
@@ -189,13 +189,14 @@ class NextTokenModel final : public Model<T> {
       }
     }
     out.gradients.resize(2);
-    std::vector<double> theta = space_.coordinates(space.inside.data());
-    const std::vector<double> pulled = space_.coordinates(space.outside.data());
+    std::vector<double>&theta = space.step, &pulled = space.pulled;
+    space_.coordinates(space.inside.data(), theta);
+    space_.coordinates(space.outside.data(), pulled);
     const double top = std::max(top_inside, top_outside);
     for (std::size_t k = 0; k < theta.size(); ++k)
       theta[k] = (top_inside == -infinity ? 0.0 : theta[k] * std::exp(top_inside - top)) +
                  (top_outside == -infinity ? 0.0 : pulled[k] * std::exp(top_outside - top));
-    space_.remove(space.outside.data());
+    space_.remove(space.outside.data(), pulled);
     finish(theta, top, out.gradients[0]);
     finish(space.outside, top_outside, out.gradients[1]);
   }

@@ -65,10 +65,15 @@ SupportSpace::SupportSpace(const NextTokenData& data) : size(data.vocabulary * d
 }
 
 std::vector<double> SupportSpace::coordinates(const double* m) const {
-  std::vector<double> out(rank, 0.0);
+  std::vector<double> out;
+  coordinates(m, out);
+  return out;
+}
+
+void SupportSpace::coordinates(const double* m, std::vector<double>& out) const {
+  out.assign(rank, 0.0);
   for (std::size_t k = 0; k < rank; ++k)
     for (std::size_t i = 0; i < size; ++i) out[k] += basis[k * size + i] * m[i];
-  return out;
 }
 
 void SupportSpace::add(const double* theta, double* m) const {
@@ -76,11 +81,11 @@ void SupportSpace::add(const double* theta, double* m) const {
     for (std::size_t i = 0; i < size; ++i) m[i] += theta[k] * basis[k * size + i];
 }
 
-void SupportSpace::remove(double* m) const {
+void SupportSpace::remove(double* m, std::vector<double>& work) const {
   for (int pass = 0; pass < 2; ++pass) {
-    std::vector<double> inside = coordinates(m);
-    for (double& x : inside) x = -x;
-    add(inside.data(), m);
+    coordinates(m, work);
+    for (double& x : work) x = -x;
+    add(work.data(), m);
   }
 }
 

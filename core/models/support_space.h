@@ -20,10 +20,17 @@ struct SupportSpace {
 
   /// <U_k, m> for every k.
   std::vector<double> coordinates(const double* m) const;
+  /// The same into memory that is there.
+  void coordinates(const double* m, std::vector<double>& out) const;
   /// m += sum_k theta_k U_k
   void add(const double* theta, double* m) const;
   /// Takes the part in F out of m, to rounding of what is left: the first pass leaves the rounding of what it takes.
-  void remove(double* m) const;
+  /// `work` is memory for that, of any size.
+  void remove(double* m, std::vector<double>& work) const;
+  void remove(double* m) const {
+    std::vector<double> work;
+    remove(m, work);
+  }
 };
 
 }  // namespace softstep

@@ -62,7 +62,8 @@ TEST_CASE("errors of arguments, files, the system and the CPU are told apart", "
   CHECK(kind_of([&] { write_file("", "x"); }) == Kind::bad_argument);
 
   const TemporaryFile file("error_kinds");
-  for (const std::string& contents : {std::string(), std::string("{}"), std::string("\x08\0\0\0\0\0\0\0notjson!", 16)}) {
+  for (const std::string& contents :
+       {std::string(), std::string("{}"), std::string("\x08\0\0\0\0\0\0\0notjson!", 16)}) {
     std::ofstream(file.path, std::ios::binary) << contents;
     CHECK(kind_of([&] { load_tensors(file.path); }, &argument) == Kind::bad_file);
     CHECK(argument == file.path);
@@ -124,6 +125,7 @@ TEST_CASE("an instruction set that is not here is not supported, an unknown one 
   const std::span<const double> block(&one, 1);
   std::vector<BlockGradient<double>> out;
   const auto space = plain.make_workspace();
-  CHECK(kind_of([&] { plain.hessian_product(Point<double>(&block, 1), Point<double>(&block, 1), out, *space); }) ==
-        Kind::not_supported);
+  CHECK(kind_of([&] {
+          plain.hessian_product(Point<double>(&block, 1), Point<double>(&block, 1), out, *space);
+        }) == Kind::not_supported);
 }

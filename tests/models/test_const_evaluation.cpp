@@ -28,7 +28,8 @@ void* operator new(std::size_t size) {
 void* operator new(std::size_t size, std::align_val_t alignment) {
   ++n_allocations;
   const auto unit = static_cast<std::size_t>(alignment);
-  if (void* memory = std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit)) return memory;
+  if (void* memory = std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit))
+    return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
@@ -61,12 +62,14 @@ void for_each_model(const BatchView<T>& batch, const Check& check) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("threads that evaluate one model at once get what one thread gets", "[models]", float, double) {
+TEMPLATE_TEST_CASE("threads that evaluate one model at once get what one thread gets", "[models]", float,
+                   double) {
   using T = TestType;
   const TestBatch<T> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
   for_each_model<T>(batch.view, [](const Model<T>& model) {
     std::vector<std::vector<std::vector<T>>> points;
-    for (std::uint64_t seed = 0; seed < 4; ++seed) points.push_back(normal_state(model, 1.0, 10 * seed).blocks);
+    for (std::uint64_t seed = 0; seed < 4; ++seed)
+      points.push_back(normal_state(model, 1.0, 10 * seed).blocks);
     std::vector<Evaluation<T>> alone(4), together(4);
     const auto work = [&](std::size_t k, std::vector<Evaluation<T>>& out, int times) {
       const auto space = model.make_workspace();
@@ -102,7 +105,8 @@ TEMPLATE_TEST_CASE("an evaluation allocates nothing after the first", "[models]"
       const long start = n_allocations;
       model.evaluate(Point<T>(views), out, *space, want_all, samples);
       const long first = n_allocations;
-      for (int repeat = 0; repeat < 3; ++repeat) model.evaluate(Point<T>(views), out, *space, want_all, samples);
+      for (int repeat = 0; repeat < 3; ++repeat)
+        model.evaluate(Point<T>(views), out, *space, want_all, samples);
       const long last = n_allocations;
       // The counter counts.
       REQUIRE(first > start);

@@ -45,7 +45,8 @@ class Spoiled final : public Model<double> {
 };
 
 template <class T>
-void check_passes(const Model<T>& model, double std, std::uint64_t seed, const GradientCheckOptions& options = {}) {
+void check_passes(const Model<T>& model, double std, std::uint64_t seed,
+                  const GradientCheckOptions& options = {}) {
   const GradientCheck check = check_gradient(model, random_blocks(model, std, seed), options);
   INFO(check.report());
   REQUIRE(check.passed);
@@ -82,6 +83,12 @@ TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[mod
     const auto model = make_linear_model<T>(batch.view, {.loss = loss});
     check_passes<T>(*model, 1.0, 5);
   }
+  // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one of single entries.
+  const auto next_token = make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1));
+  const GradientCheck check = check_gradient(*next_token, random_blocks(*next_token, 1.0, 8));
+  INFO(check.report());
+  REQUIRE(check.blocks[0].passed);
+  REQUIRE(check.blocks[0].difference_error <= check.tolerance);
   AttentionOptions squared;
   squared.loss = Loss::squared;
   squared.optimal_loss = OptimalLoss::zero;
@@ -147,14 +154,28 @@ TEST_CASE("the gradient check fails what is planted", "[models]") {
   const std::vector<Fault> faults = {
       {"one wrong entry", [](auto& e) { e.gradients[0].values[7] += 1e-4 * e.gradients[0].norm; }},
       {"one wrong sign", [](auto& e) { e.gradients[0].values[3] *= -1.0; }},
-      {"all signs", [](auto& e) { for (double& x : e.gradients[0].values) x = -x; }},
-      {"no factor 1/n", [](auto& e) { for (double& x : e.gradients[0].values) x *= 4.0; e.gradients[0].norm *= 4.0; }},
-      {"factor of 1 + 1e-5", [](auto& e) { for (double& x : e.gradients[0].values) x *= 1.00001; }},
+      {"all signs",
+       [](auto& e) {
+         for (double& x : e.gradients[0].values) x = -x;
+       }},
+      {"no factor 1/n",
+       [](auto& e) {
+         for (double& x : e.gradients[0].values) x *= 4.0;
+         e.gradients[0].norm *= 4.0;
+       }},
+      {"factor of 1 + 1e-5",
+       [](auto& e) {
+         for (double& x : e.gradients[0].values) x *= 1.00001;
+       }},
       {"exponent", [](auto& e) { e.gradients[0].exponent -= 1.0; }},
       {"exponent far off", [](auto& e) { e.gradients[0].exponent += 2000.0; }},
       {"exponent far below", [](auto& e) { e.gradients[0].exponent -= 2000.0; }},
       {"norm alone", [](auto& e) { e.gradients[0].norm *= 1.001; }},
-      {"zero", [](auto& e) { for (double& x : e.gradients[0].values) x = 0.0; e.gradients[0].norm = 0.0; }},
+      {"zero",
+       [](auto& e) {
+         for (double& x : e.gradients[0].values) x = 0.0;
+         e.gradients[0].norm = 0.0;
+       }},
       {"NaN", [nan](auto& e) { e.gradients[0].values[2] = nan; }},
       {"NaN exponent", [nan](auto& e) { e.gradients[0].exponent = nan; }},
       {"infinity", [](auto& e) { e.gradients[0].values[2] = std::numeric_limits<double>::infinity(); }},
@@ -186,6 +207,7 @@ TEST_CASE("the gradient check takes some entries, and refuses bad options", "[mo
   REQUIRE(check.passed);
   REQUIRE(check.blocks[0].n_entries == 6);
   REQUIRE_THROWS_AS(check_gradient(model, at, {.tolerance = -1.0}), InvalidArgument);
-  REQUIRE_THROWS_AS(check_gradient(model, at, {.tolerance = std::numeric_limits<double>::quiet_NaN()}), InvalidArgument);
+  REQUIRE_THROWS_AS(check_gradient(model, at, {.tolerance = std::numeric_limits<double>::quiet_NaN()}),
+                    InvalidArgument);
   REQUIRE_THROWS_AS(check_gradient(model, {{1.0}}), InvalidArgument);
 }

@@ -41,7 +41,8 @@ std::vector<double> descend(const Function& function, std::vector<double> x, int
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the log gap is the logarithm of the gap, its gradient the quotient", "[models]", float, double) {
+TEMPLATE_TEST_CASE("the log gap is the logarithm of the gap, its gradient the quotient", "[models]", float,
+                   double) {
   using T = TestType;
   const TestBatch<T> batch({{4, 4, 4}, 5, 0, true}, 3);
   AttentionOptions options;
@@ -73,7 +74,8 @@ TEMPLATE_TEST_CASE("the log gap is the logarithm of the gap, its gradient the qu
     const double quotient = static_cast<double>(plain[e]) / loss.value;
     REQUIRE(std::fabs(static_cast<double>(gradient[e]) - quotient) <=
             (bound + 2 * std::numeric_limits<T>::epsilon()) * std::fabs(quotient));
-    REQUIRE(std::fabs(in_double[e] - quotient) <= (bound + std::numeric_limits<T>::epsilon()) * std::fabs(quotient));
+    REQUIRE(std::fabs(in_double[e] - quotient) <=
+            (bound + std::numeric_limits<T>::epsilon()) * std::fabs(quotient));
   }
 }
 
@@ -84,18 +86,20 @@ TEST_CASE("a solver of someone else's runs on where the plain loss stalls", "[mo
   FlatSpace<double> space(model);
   const std::vector<double> zero(flat_size(model), 0.0);
   const auto none = std::span<double>();
-  const auto gradient_of = [&](std::vector<double>* g) { return g == nullptr ? none : std::span<double>(*g); };
+  const auto gradient_of = [&](std::vector<double>* g) {
+    return g == nullptr ? none : std::span<double>(*g);
+  };
 
-  const auto by_log = descend(
-      [&](const std::vector<double>& x, std::vector<double>* g) { return log_gap(model, x, gradient_of(g), space).value; },
-      zero, 3000);
+  const auto by_log =
+      descend([&](const std::vector<double>& x,
+                  std::vector<double>* g) { return log_gap(model, x, gradient_of(g), space).value; },
+              zero, 3000);
   REQUIRE(log_gap(model, by_log, none, space).gap.log10() <= -1000.0);
 
-  const auto by_loss = descend(
-      [&](const std::vector<double>& x, std::vector<double>* g) {
-        return plain_loss(model, x, gradient_of(g), space).value;
-      },
-      zero, 3000);
+  const auto by_loss =
+      descend([&](const std::vector<double>& x,
+                  std::vector<double>* g) { return plain_loss(model, x, gradient_of(g), space).value; },
+              zero, 3000);
   REQUIRE(log_gap(model, by_loss, none, space).gap.log10() >= -20.0);
 
   // Where it has come to, the plain gradient is gone, and says so.

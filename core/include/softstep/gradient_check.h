@@ -69,6 +69,7 @@ GradientCheck check_gradient(const Model<T>& model, const std::vector<std::vecto
 }
 
 extern template GradientCheck check_gradient(const Model<float>&, Point<float>, const GradientCheckOptions&);
-extern template GradientCheck check_gradient(const Model<double>&, Point<double>, const GradientCheckOptions&);
+extern template GradientCheck check_gradient(const Model<double>&, Point<double>,
+                                             const GradientCheckOptions&);
 
 }  // namespace softstep

@@ -39,7 +39,7 @@ SOFTSTEP_EXPORT std::size_t flat_size(const Model<T>& model);
 enum class LogGapStatus {
   good,
   gap_not_positive,  ///< L <= L*: there is no logarithm; value is -infinity for L = L*, else NaN; gradient is not written
-  not_finite         ///< the loss, the gap or an entry of the gradient is NaN or infinite
+  not_finite  ///< the loss, the gap or an entry of the gradient is NaN or infinite
 };
 SOFTSTEP_EXPORT const char* to_string(LogGapStatus status);
 
@@ -60,11 +60,11 @@ template <NumberType T>
 SOFTSTEP_EXPORT LogGap log_gap(const Model<T>& model, std::type_identity_t<std::span<const T>> at,
                                std::type_identity_t<std::span<T>> gradient, FlatSpace<T>& space,
                                SampleSet samples = {});
-SOFTSTEP_EXPORT LogGap log_gap(const Model<float>& model, std::span<const float> at, std::span<double> gradient,
-                               FlatSpace<float>& space, SampleSet samples = {});
+SOFTSTEP_EXPORT LogGap log_gap(const Model<float>& model, std::span<const float> at,
+                               std::span<double> gradient, FlatSpace<float>& space, SampleSet samples = {});
 
 struct PlainLoss {
-  double value = 0.0;            ///< L
+  double value = 0.0;             ///< L
   bool value_underflows = false;  ///< L is not zero, but `value` is
   /// Some block's gradient is not zero, but all of its plain numbers are.
   bool gradient_underflows = false;

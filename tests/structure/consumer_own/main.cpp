@@ -34,7 +34,8 @@ softstep::TrainerOptions own_training(std::int64_t n_steps) {
 
 /// Trains, saves, resumes, and compares with a run in one go.
 void check_training(const softstep::Model<double>& model, const std::string& name) {
-  const softstep::GradientCheck check = softstep::check_gradient(model, softstep::normal_state(model, 1.0, 3).blocks);
+  const softstep::GradientCheck check =
+      softstep::check_gradient(model, softstep::normal_state(model, 1.0, 3).blocks);
   require(check.passed, name + "\n" + check.report());
 
   auto whole = softstep::normal_state(model, 0.1, 5), first = whole;
@@ -42,7 +43,8 @@ void check_training(const softstep::Model<double>& model, const std::string& nam
   const auto space = model.make_workspace();
   model.evaluate(softstep::views_of(whole.blocks), before, *space);
   const softstep::TrainSummary summary = softstep::train(model, whole, own_training(60));
-  require(summary.status == softstep::TrainStatus::max_iterations && summary.steps == 60, name + " takes its steps");
+  require(summary.status == softstep::TrainStatus::max_iterations && summary.steps == 60,
+          name + " takes its steps");
   model.evaluate(softstep::views_of(whole.blocks), after, *space);
   require(after.loss < before.loss, name + " comes down");
 
@@ -86,12 +88,14 @@ void check_endings(const softstep::Model<double>& model) {
     return true;
   };
   auto state = softstep::initial_state(model);
-  require(softstep::train(model, state, options).status == softstep::TrainStatus::interrupted, "a stop token stops");
+  require(softstep::train(model, state, options).status == softstep::TrainStatus::interrupted,
+          "a stop token stops");
   require(state.step >= 10, "not before it was asked");
 
   options = own_training(std::numeric_limits<std::int64_t>::max());
   options.max_seconds = 0.02;
-  require(softstep::train(model, state, options).status == softstep::TrainStatus::out_of_time, "time runs out");
+  require(softstep::train(model, state, options).status == softstep::TrainStatus::out_of_time,
+          "time runs out");
 
   // A callback that throws: the exception comes out, the state is that of the row.
   auto thrown = softstep::initial_state(model), wanted = thrown;
@@ -117,12 +121,14 @@ int main() {
   require(options_are_good(), "options");
 
   const auto data = softstep::generate({.n_samples = 4, .n_tokens = 3, .dim = 6});
-  const softstep::AttentionModel<double> attention(data.view(), {.own_loss = std::make_shared<own::Sigmoid>()});
+  const softstep::AttentionModel<double> attention(data.view(),
+                                                   {.own_loss = std::make_shared<own::Sigmoid>()});
   check_training(attention, "own_loss");
   check_threads(attention);
   check_endings(attention);
 
-  const own::LeastSquares squares({0.0, 1.0, 1.0, 0.5, -1.0, 2.0, 0.25, -0.5, 3.0, 1.0}, {1.0, 2.5, -0.5, 0.75, 4.0});
+  const own::LeastSquares squares({0.0, 1.0, 1.0, 0.5, -1.0, 2.0, 0.25, -0.5, 3.0, 1.0},
+                                  {1.0, 2.5, -0.5, 0.75, 4.0});
   check_training(squares, "own_model");
   check_threads(squares);
   check_endings(squares);
@@ -130,6 +136,7 @@ int main() {
   softstep::FlatSpace<double> space(attention);
   const std::vector<double> at(softstep::flat_size(attention), 0.0);
   std::vector<double> gradient(at.size());
-  require(softstep::log_gap(attention, at, gradient, space).status == softstep::LogGapStatus::good, "log gap");
+  require(softstep::log_gap(attention, at, gradient, space).status == softstep::LogGapStatus::good,
+          "log gap");
   return 0;
 }

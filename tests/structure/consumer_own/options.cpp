@@ -25,7 +25,7 @@ bool options_are_good() {
   const softstep::Observable observable = {.name = "weights"};
   return attention.rank == 2 && linear.loss == softstep::Loss::squared && trainer.n_steps == 3 &&
          margin.tolerance < 1e-8 && norm.p > 2.0 && generator.dim == 4 && gradient.max_entries == 5 &&
-         rule.rule == "gd" && samples.is_all() && batch.n_samples == 1 && parts.dim == 2 && next_token.vocabulary == 4 &&
-         tensor.name == "weights" && state.step == 1 && shape.name == "weights" && context.iteration == 2 &&
-         memory.size == 0 && observable.n_blocks == 1;
+         rule.rule == "gd" && samples.is_all() && batch.n_samples == 1 && parts.dim == 2 &&
+         next_token.vocabulary == 4 && tensor.name == "weights" && state.step == 1 &&
+         shape.name == "weights" && context.iteration == 2 && memory.size == 0 && observable.n_blocks == 1;
 }

@@ -22,11 +22,13 @@ class LeastSquares final : public softstep::Model<double> {
 
   const std::vector<softstep::BlockShape>& blocks() const override { return blocks_; }
   std::size_t n_samples() const override { return targets_.size(); }
-  std::string identity() const override { return "least squares of " + std::to_string(targets_.size()) + " points"; }
+  std::string identity() const override {
+    return "least squares of " + std::to_string(targets_.size()) + " points";
+  }
 
  protected:
-  void evaluate_at(softstep::Point<double> at, softstep::Evaluation<double>& out, softstep::Workspace&, unsigned want,
-                   softstep::SampleSet samples) const override {
+  void evaluate_at(softstep::Point<double> at, softstep::Evaluation<double>& out, softstep::Workspace&,
+                   unsigned want, softstep::SampleSet samples) const override {
     const std::size_t n = samples.size(n_samples());
     const auto residual = [&](std::size_t i) {
       double sum = at[1][0] - targets_[i];

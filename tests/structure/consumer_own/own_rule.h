@@ -20,7 +20,8 @@ class AveragedDirection final : public softstep::StepRule<double> {
   }
   std::vector<softstep::RuleMemory> memory() const override { return {{.name = "velocity"}}; }
 
-  softstep::Step<double> propose(const softstep::StepContext<double>& context, const softstep::RuleState& memory,
+  softstep::Step<double> propose(const softstep::StepContext<double>& context,
+                                 const softstep::RuleState& memory,
                                  softstep::RuleState& next) const override {
     softstep::Step<double> step;
     if (!(context.gradient_norm > 0.0)) {
