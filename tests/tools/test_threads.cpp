@@ -68,8 +68,7 @@ TEST_CASE("Threads and memory run out", "[tools]") {
   make_data(place);
   const std::vector<Arguments> commands = {
       {"train", "--data", "data.safetensors", "--steps", "3", "--threads", "4", "--form", "dense"},
-      {"train", "--data", "data.safetensors", "--steps", "3", "--threads", "4", "--model", "w,u", "--lstar",
-       "zero"},
+      {"train", "--data", "data.safetensors", "--steps", "3", "--threads", "4", "--joint", "--lstar", "zero"},
       {"solve", "--data", "data.safetensors", "--threads", "4"},
       {"compare", "--generator", "signal_noise", "--rules", "ngd;polyak", "--steps", "20", "--seeds", "4",
        "--threads", "4", "--no-plots", "--out", "out"}};
