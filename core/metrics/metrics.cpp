@@ -15,10 +15,14 @@ double frobenius_norm(const T* a, std::size_t size) {
   double largest = 0.0;
   for (std::size_t k = 0; k < size; ++k) largest = std::max(largest, std::fabs(static_cast<double>(a[k])));
   if (largest == 0.0 || std::isinf(largest)) return largest;
-  return largest * std::sqrt(sum_over(size, [&](std::size_t k) {
-           const double x = static_cast<double>(a[k]) / largest;
-           return x * x;
-         }));
+  // A power of two leaves every bit of the entries, so that the norm of 2^m a is 2^m times the norm of a.
+  const int exponent = std::ilogb(largest);
+  return std::ldexp(std::sqrt(sum_over(size,
+                                       [&](std::size_t k) {
+                                         const double x = std::ldexp(static_cast<double>(a[k]), -exponent);
+                                         return x * x;
+                                       })),
+                    exponent);
 }
 
 template <NumberType A, NumberType B>
