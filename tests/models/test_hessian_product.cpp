@@ -195,7 +195,7 @@ TEST_CASE("the exact Hessian-vector product is the central difference of the exa
 }
 
 TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights",
-                   "[models][long]", float, double) {
+                   "[.hessian]", float, double) {
   using T = TestType;
   const std::vector<std::size_t> all{0, 1, 2, 3}, some{2, 0};
   for (const bool ties : {false, true})
