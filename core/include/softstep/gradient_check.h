@@ -21,7 +21,7 @@ struct SOFTSTEP_EXPORT GradientCheckOptions {
 };
 
 /// One block's gradient beside central differences. Norms are Frobenius norms over the entries that were looked at.
-struct SOFTSTEP_EXPORT BlockGradientCheck {
+struct BlockGradientCheck {
   std::string name = {};
   std::size_t n_entries = 0;  ///< looked at
   Scaled gradient_norm = {};  ///< of what the model returns, exponent and all
