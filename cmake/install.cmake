@@ -44,7 +44,7 @@ configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONL
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir})
 
 # The README of the sources speaks of what stays there; this one links only to what is beside it.
-# Not docs/mathematics.md, which points into the sources.
+# The formulas stay out: they point into the sources.
 set(manuals docs/command-line.md docs/datasets.md)
 install(FILES ${manuals} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 install(FILES docs/installed/README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
