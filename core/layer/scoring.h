@@ -47,6 +47,8 @@ class Scoring {
   double gap_unit(std::size_t sample) const { return gap_units_[sample]; }
   /// The binary exponent of the unit, which may be below what double holds.
   int gap_power(std::size_t sample) const { return gap_powers_[sample]; }
+  /// Whether any sample's is far from 1 (is_far).
+  bool has_far_gaps() const { return has_far_gaps_; }
   /// gamma_opt - gamma_t, plain.
   double gap(std::size_t sample, std::size_t token) const {
     return (plain_gaps_.empty() ? tokens_.gaps : plain_gaps_)[tokens_.first[sample] + token];
@@ -88,11 +90,12 @@ class Scoring {
     gap_powers_[i] =
         scale_gaps(tokens_.gaps.data() + first, tokens_.first[i + 1] - first, gaps_.data() + first) + power;
     gap_units_[i] = std::ldexp(1.0, gap_powers_[i]);
+    if (is_given_ && is_far(gap_powers_[i])) has_far_gaps_ = true;
     for (std::size_t k = first; !plain_gaps_.empty() && k < tokens_.first[i + 1]; ++k)
       plain_gaps_[k] = std::ldexp(tokens_.gaps[k], power);
   }
 
-  bool is_given_ = false;
+  bool is_given_ = false, has_far_gaps_ = false;
   TokenScores tokens_;
   std::vector<T> gaps_;
   std::vector<double> gap_units_;  // powers of two: the largest gap of a sample is in [1, 2) units
