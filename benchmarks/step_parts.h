@@ -59,7 +59,7 @@ StepParts measure_parts(const AttentionModel<T>& model) {
   out.products = seconds_of([&] {
     pass.project(alone, w.data(), stride, pass.projected());
     if (without_gradient)
-      pass.add_outer_product(alone, step, pass.rows(), w.data(), stride);
+      pass.add_outer_product(alone, step, pass.rows(), data.queries.data(), w.data(), stride);
     else
       pass.outer_product(alone, pass.rows(), g.data());
     benchmark::ClobberMemory();

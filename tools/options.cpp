@@ -197,7 +197,9 @@ void add_run_options(CLI::App& app, RunOptions& run) {
   add_whole(app, "--steps", run.n_steps, 1, most_whole, "Steps to take");
   add_word(app, "--precision", run.precision, {"f64", "f32"}, "Number type of data, weights and kernels");
   add_word(app, "--master", run.master, {"working", "float64"},
-           "Weights kept in the working precision, or in float64 and rounded for the kernels");
+           "Weights kept in the working precision (f32: with what every step rounds off beside them), or in "
+           "float64 and rounded "
+           "for the kernels");
   add_word(app, "--form", run.form,
            {to_string(Form::automatic), to_string(Form::dense), to_string(Form::query_span),
             to_string(Form::token_span)},

@@ -26,6 +26,7 @@ double steps_per_second(const TrainSummary& summary) {
 void add_run(Json& json, const TrainSummary& summary, double margin) {
   const TraceRecord& last = summary.last;
   json["steps"] = summary.steps;
+  json["steps_below_rounding"] = summary.steps_below_rounding;
   json["step"] = last.step;
   json["seconds"] = number(summary.seconds);
   json["setup_seconds"] = number(summary.setup_seconds);

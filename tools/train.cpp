@@ -163,6 +163,9 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
   publish(TraceRows::is_printed(options.trace) ? "" : listing(rows), json, options.json);
 
   for (const std::string& text : reference.notes) note(text);
+  if (summary.steps_below_rounding > 0)
+    note(std::to_string(summary.steps_below_rounding) + " of " + std::to_string(summary.steps) +
+         " steps were shorter than the rounding of the weights, which do not follow them");
   if (!scores.not_unique.empty())
     note("the optimal tokens are not unique: " + std::to_string(scores.not_unique.size()) +
          " samples have two tokens of the same best score");

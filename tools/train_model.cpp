@@ -174,6 +174,9 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   }
   publish(TraceRows::is_printed(options.trace) ? "" : listing(rows), json, options.json);
   for (const std::string& text : references.notes) note(text);
+  if (summary.steps_below_rounding > 0)
+    note(std::to_string(summary.steps_below_rounding) + " of " + std::to_string(summary.steps) +
+         " steps were shorter than the rounding of the weights, which do not follow them");
   if (summary.status == TrainStatus::stationary && summary.steps == 0)
     note("the start is a stationary point: nothing moves from there");
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();

@@ -74,6 +74,9 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   });
   record("product_tn/" + type, [&] { k.product_tn({d, d, n, z.data(), d, z.data(), d, g.data(), d}); });
   record("axpy/" + type, [&] { k.axpy(d * d, T(1) / 1024, weights.data(), g.data()); });
+  std::vector<T> low(d * d);
+  record("axpy_compensated/" + type,
+         [&] { k.axpy_compensated(d * d, T(1) / 1024, weights.data(), g.data(), low.data()); });
   // 32 samples of 5 tokens in 10 dimensions, one to a lane.
   constexpr std::size_t lanes = 32;
   const std::vector<T> packed = numbers<T>(5 * 10 * lanes, -1, 1), queries = numbers<T>(10 * lanes, -1, 1);
@@ -87,10 +90,11 @@ void kernels(const simd::Isa& isa, const std::string& type) {
                        s + 5 * lanes, s + 6 * lanes, s + 7 * lanes});
   });
   const std::vector<T> ones(lanes, T(1)), zeros(lanes, T(0));
-  std::vector<T> scale(lanes), factor(lanes), size(lanes);
+  std::vector<T> scale(lanes), factor(lanes), natural(lanes), binary(lanes);
   record("row_factors/" + type, [&] {
     k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(),
-                   ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
+                   ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), natural.data(),
+                   binary.data()});
   });
   record("scale_row/" + type, [&] { k.scale_row(d * d, T(2), T(0.5), g.data()); });
   const std::vector<double> twice(lanes, 2.0), half(lanes, 0.5);

@@ -4,10 +4,13 @@
 // in `lo` rounds, each time by at most 2^-53 |lo|, and those bounds are summed along. (At most gamma_d^2
 // sum_j |u_j x_j| comes together, gamma_d = d u / (1 - d u), u = 2^-53: as if computed in twice the working
 // precision.) Scores no further apart than their bounds cannot be told apart and count as equal: gap 0,
-// sample listed in `not_unique`. Equal tokens have equal pairs, hence a gap of exactly 0. (Products below
-// 2^-969 are the exception: their rounding errors cannot be represented.)
+// sample listed in `not_unique`. Equal tokens have equal pairs, hence a gap of exactly 0. (The rounding
+// errors of products below 2^-969 cannot be represented: where the largest product of a sample comes near that, its numbers are
+// multiplied as mantissas, with their exponents apart.)
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -50,6 +53,48 @@ Score score(const T* u, const T* x, std::size_t dim, double label) {
   return s;
 }
 
+// Numbers m_j and k_j with m_j k_j = u_j x_j 2^-power, none of their products above 1 in size.
+template <class T>
+void products_in_units(const T* u, const T* x, std::size_t dim, int power, std::vector<double>& m,
+                       std::vector<double>& k) {
+  m.resize(dim);
+  k.resize(dim);
+  for (std::size_t j = 0; j < dim; ++j) {
+    int of_u = 0, of_x = 0;
+    m[j] = std::frexp(static_cast<double>(u[j]), &of_u);
+    k[j] = std::frexp(static_cast<double>(x[j]), &of_x);
+    k[j] = std::ldexp(k[j], of_u + of_x - power);
+  }
+}
+
+// The binary exponent of the largest |u_j x_tj| of a sample where double arithmetic would lose digits of its scores, else 0.
+template <class T>
+int power_of_products(const BatchView<T>& batch, std::size_t i) {
+  if constexpr (std::is_same_v<T, float>) return 0;
+  double largest = 0.0;
+  const auto each = [&](auto body) {
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      const T* x = batch.sample(i) + t * batch.row_stride();
+      for (std::size_t j = 0; j < batch.dim; ++j) body(batch.decoder[j], x[j]);
+    }
+  };
+  each([&](T u, T x) {
+    largest = std::max(largest, std::fabs(static_cast<double>(u) * static_cast<double>(x)));
+  });
+  if (largest >= 0x1p-800 && largest <= 0x1p1000) return 0;
+  bool is_zero = true;
+  int power = std::numeric_limits<int>::min();
+  each([&](T u, T x) {
+    if (u == T(0) || x == T(0)) return;
+    is_zero = false;
+    int of_u = 0, of_x = 0;
+    std::frexp(static_cast<double>(u), &of_u);
+    std::frexp(static_cast<double>(x), &of_x);
+    power = std::max(power, of_u + of_x);
+  });
+  return is_zero ? 0 : power;
+}
+
 // (a - b), to the last rounding.
 inline double difference(const Score& a, const Score& b) {
   double sum, error;
@@ -72,13 +117,21 @@ TokenScores score_tokens(const BatchView<T>& batch) {
   out.optimal.reserve(batch.n_samples);
   out.first.push_back(0);
   std::vector<Score> scores;
+  std::vector<double> m, k;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const std::size_t n_tokens = batch.tokens_of(i);
     scores.resize(n_tokens);
+    const int power = power_of_products(batch, i);
     std::size_t best = 0;
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      scores[t] = score(batch.decoder, batch.sample(i) + t * batch.row_stride(), batch.dim, batch.sign(i));
-      if (!std::isfinite(scores[t].hi))
+      const T* x = batch.sample(i) + t * batch.row_stride();
+      if (power == 0) {
+        scores[t] = score(batch.decoder, x, batch.dim, batch.sign(i));
+      } else {
+        products_in_units(batch.decoder, x, batch.dim, power, m, k);
+        scores[t] = score(m.data(), k.data(), batch.dim, batch.sign(i));
+      }
+      if (!std::isfinite(std::ldexp(scores[t].hi, power)))
         throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
                                             ": its score, the product with the decoder, overflows");
       if (difference(scores[t], scores[best]) > 0.0) best = t;
@@ -90,14 +143,18 @@ TokenScores score_tokens(const BatchView<T>& batch) {
       const double gap = difference(scores[optimal], scores[t]);
       const bool equal = t == optimal || gap <= resolution(scores[optimal], scores[t]);
       if (equal && t != optimal) unique = false;
-      if (!std::isfinite(gap))
+      if (!std::isfinite(std::ldexp(gap, power)))
         throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
                                             ": the gap of its score to the best one overflows");
       out.gaps.push_back(equal ? 0.0 : gap);
     }
     if (!unique) out.not_unique.push_back(i);
     out.optimal.push_back(optimal);
-    out.optimal_score.push_back(scores[optimal].hi);
+    out.optimal_score.push_back(std::ldexp(scores[optimal].hi, power));
+    if (power != 0) {
+      out.gap_power.resize(batch.n_samples, 0);
+      out.gap_power[i] = power;
+    }
     out.first.push_back(out.gaps.size());
   }
   return out;

@@ -3,8 +3,10 @@
 // How a gradient's size is reported, whatever it is made of.
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "core/layer/mantissa.h"
 #include "softstep/model.h"
@@ -31,6 +33,15 @@ void set_norm(const simd::Kernels<T>& kernels, double squared, std::span<T> mant
 template <class T>
 void set_norm(const simd::Kernels<T>& kernels, std::span<T> mantissa, BlockGradient<T>& out) {
   set_norm(kernels, kernels.dot(mantissa.size(), mantissa.data(), mantissa.data()), mantissa, out);
+}
+
+/// The norm of a matrix of any size that T holds.
+template <class T>
+double norm_of_matrix(const simd::Kernels<T>& kernels, std::vector<T> matrix) {
+  double exponent = 0.0;
+  const double squared = kernels.dot(matrix.size(), matrix.data(), matrix.data());
+  const double norm = mantissa_norm(kernels, squared, matrix.data(), matrix.size(), exponent);
+  return exponent == 0.0 ? norm : std::ldexp(norm, static_cast<int>(std::lround(exponent / std::log(2.0))));
 }
 
 }  // namespace softstep

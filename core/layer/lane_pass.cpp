@@ -59,6 +59,9 @@ void LanePass<T>::note(bool with_rows) {
   for (std::size_t i = 0; i < n; ++i) out.mean_gap[i] = static_cast<double>(mean_gap_[i]);
   for (std::size_t i = 0; i < n; ++i)
     out.pivot_gap[i] = this->scoring_.gap(i, static_cast<std::size_t>(pivot_[i]));
+  for (std::size_t i = 0; this->scoring_.has_far_gaps() && i < n; ++i)
+    if (is_far(this->scoring_.gap_power(i)))
+      out.pivot_gap_in_units[i] = this->scoring_.gap_in_units(i, static_cast<std::size_t>(pivot_[i]));
   if (!with_rows) return;
   for (std::size_t i = 0; i < n; ++i) {
     const auto size = static_cast<double>(largest_[i]);

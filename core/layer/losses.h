@@ -73,7 +73,7 @@ class Losses {
 
  private:
   RowTerms terms_at(const Outcomes<T>& outcomes, std::size_t row, std::size_t sample) const {
-    return terms_of(outcomes, row, scoring_.gap_unit(sample), scoring_.optimal_score(sample));
+    return terms_of(outcomes, row, scoring_, sample);
   }
 
   void sum_gap(const Outcomes<T>& outcomes, SampleSet samples, std::size_t n, Evaluation<T>& out) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/layer/mantissa.h"
 #include "core/layer/row_terms.h"
 #include "core/layer/sharing.h"
 
@@ -18,15 +19,49 @@ template <class T>
 RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
   // The factors of what is no row, up to whole vectors, are never anything but 0.
   const std::size_t padded = simd::round_up_to_lanes<T>(data.batch.n_samples);
-  for (auto* values :
-       {&optimal_score_, &log_unit_, &inverse_factor_, &row_scale_, &row_factor_, &size_, &target_})
+  for (auto* values : {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &natural_,
+                       &binary_, &target_})
     values->assign(padded, 0.0);
   gap_unit_.assign(padded, 1.0);
+  for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+    for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
+      const auto largest =
+          static_cast<double>(largest_of(data.batch.sample(i) + t * data.batch.row_stride(), data.batch.dim));
+      if (!(largest > 0.0)) continue;
+      token_power_ = unit_power<T>(largest);
+      return;
+    }
+}
+
+// The powers of the first gaps, the first factor and the first token that have one. Data times a power of two have the same
+// unit_power_, to the bit, and the other multiples of log 2 are added to C once, in the end.
+template <class T>
+int RowFactors<T>::common_power_of(SampleSet samples, const Scoring<T>& scoring,
+                                   const double* largest_factor) const {
+  int power = token_power_;
+  bool has_gap = false, has_factor = false;
+  for (std::size_t row = 0; row < n_rows_ && !(has_gap && has_factor); ++row) {
+    const std::size_t i = samples[row];
+    if (!has_factor && largest_factor[row] > 0.0) {
+      has_factor = true;
+      power += unit_power<T>(largest_factor[row]);
+    }
+    if (has_gap) continue;
+    const T* gaps = scoring.gaps(i);
+    has_gap = std::any_of(gaps, gaps + data_.batch.tokens_of(i), [](T gap) { return gap > T(0); });
+    if (has_gap) power += scoring.gap_power(i);
+  }
+  return power;
 }
 
 template <class T>
-void RowFactors<T>::set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor) {
+void RowFactors<T>::set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor,
+                             const int* powers) {
   n_rows_ = samples.size(data_.batch.n_samples);
+  samples_ = samples;
+  scoring_ = &scoring;
+  common_power_ = common_power_of(samples, scoring, largest_factor);
+  if (powers != nullptr) query_norms_ = data_.query_norms;
   for (std::size_t row = 0; row < n_rows_; ++row) {
     const std::size_t i = samples[row];
     optimal_score_[row] = scoring.optimal_score(i);
@@ -34,9 +69,11 @@ void RowFactors<T>::set_rows(SampleSet samples, const Scoring<T>& scoring, const
     gap_unit_[row] = scoring.gap_unit(i);
     const double factor = largest_factor[row];
     const int power = unit_power<T>(factor);
-    log_unit_[row] =
-        factor == 0.0 ? -infinity : std::log(gap_unit_[row]) + power * std::log(2.0) + factor * 0.0;
-    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(n_rows_), -power);
+    unit_power_[row] =
+        factor == 0.0 ? -infinity : scoring.gap_power(i) + power - common_power_ + factor * 0.0;
+    const int divided = powers == nullptr ? 0 : powers[row];
+    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(n_rows_), divided - power);
+    if (powers != nullptr) query_norms_[row] = std::ldexp(query_norms_[row], -divided);
   }
 }
 
@@ -45,43 +82,52 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
   if (!data_.loss.has_kernel()) return set_from_loss(outcomes, largest);
   // Whole vectors where what follows the rows is known to be no row.
   const std::size_t n = n_rows_ == data_.batch.n_samples ? simd::round_up_to_lanes<double>(n_rows_) : n_rows_;
-  return data_.isa.f64->row_factors({.n = n,
-                                     .logistic = data_.loss.is_logistic(),
-                                     .exponent = outcomes.exponent.data(),
-                                     .mean_gap = outcomes.mean_gap.data(),
-                                     .pivot_gap = outcomes.pivot_gap.data(),
-                                     .largest = largest,
-                                     .gap_unit = gap_unit_.data(),
-                                     .optimal_score = optimal_score_.data(),
-                                     .log_unit = log_unit_.data(),
-                                     .inverse_query = inverse_factor_.data(),
-                                     .row_scale = row_scale_.data(),
-                                     .row_factor = row_factor_.data(),
-                                     .size = size_.data()});
+  const double top = data_.isa.f64->row_factors({.n = n,
+                                                 .logistic = data_.loss.is_logistic(),
+                                                 .exponent = outcomes.exponent.data(),
+                                                 .mean_gap = outcomes.mean_gap.data(),
+                                                 .pivot_gap = outcomes.pivot_gap.data(),
+                                                 .largest = largest,
+                                                 .gap_unit = gap_unit_.data(),
+                                                 .optimal_score = optimal_score_.data(),
+                                                 .unit_power = unit_power_.data(),
+                                                 .inverse_query = inverse_factor_.data(),
+                                                 .row_scale = row_scale_.data(),
+                                                 .row_factor = row_factor_.data(),
+                                                 .natural = natural_.data(),
+                                                 .binary = binary_.data()});
+  return top + common_power_ * std::log(2.0);
 }
 
 // The same with slopes of any loss: of either sign, and of any size beside their exponent.
 template <class T>
 double RowFactors<T>::set_from_loss(const Outcomes<T>& outcomes, const double* largest) {
   double top = -infinity, poison = 0.0;
+  std::size_t largest_row = 0;
   for (std::size_t row = 0; row < n_rows_; ++row) {
-    const RowTerms terms = terms_of(outcomes, row, gap_unit_[row], optimal_score_[row]);
+    const RowTerms terms = terms_of(outcomes, row, *scoring_, samples_[row]);
     const Scaled slope = data_.loss.slope(terms.margin(), target_[row]);
     const int power = unit_power<T>(largest[row]);
-    double size = -infinity;
+    natural_[row] = -infinity;
+    binary_[row] = unit_power_[row] + power;
     if (largest[row] != 0.0 && slope.mantissa != 0.0)
-      size = terms.exponent + slope.exponent + std::log(std::fabs(slope.mantissa)) + log_unit_[row] +
-             power * std::log(2.0) + largest[row] * 0.0;
-    size_[row] = size;
+      natural_[row] =
+          terms.exponent + slope.exponent + std::log(std::fabs(slope.mantissa)) + largest[row] * 0.0;
+    const double size = natural_[row] + binary_[row] * std::log(2.0);
     row_scale_[row] = std::ldexp(1.0, -power);
     row_factor_[row] = -std::copysign(inverse_factor_[row], slope.mantissa);
-    top = std::max(top, size);
+    if (size > top) {
+      top = size;
+      largest_row = row;
+    }
     if (std::isnan(size)) poison = size;
   }
   top += poison;
   if (!(top > -infinity)) return top;
-  for (std::size_t row = 0; row < n_rows_; ++row) row_factor_[row] *= std::exp(size_[row] - top);
-  return top;
+  const double natural = natural_[largest_row], binary = binary_[largest_row];
+  for (std::size_t row = 0; row < n_rows_; ++row)
+    row_factor_[row] *= std::exp((binary_[row] - binary) * std::log(2.0) + (natural_[row] - natural));
+  return top + common_power_ * std::log(2.0);
 }
 
 template <class T>
@@ -107,14 +153,18 @@ void RowFactors<T>::scale_lanes(const Team& team, T* rows, std::size_t n_lanes) 
 }
 
 template <class T>
-void RowFactors<T>::scale_weights(const Team& team, T* weights) const {
+void RowFactors<T>::scale_weights(const Team& team, T* weights, const int* token_powers) const {
   const Scoring<T>& scoring = *data_.given_scoring();
   const auto [begin, end] = team.share(data_.batch.n_samples);
   for (std::size_t i = begin; i < end; ++i) {
     // Not by the kernel: a few numbers, which are read again at once.
     const T scale = static_cast<T>(row_scale_[i]), factor = static_cast<T>(row_factor_[i]);
-    for (std::size_t k = scoring.first(i); k < scoring.first(i + 1); ++k)
-      weights[k] = weights[k] * scale * factor;
+    if (token_powers == nullptr)
+      for (std::size_t k = scoring.first(i); k < scoring.first(i + 1); ++k)
+        weights[k] = weights[k] * scale * factor;
+    else
+      for (std::size_t k = scoring.first(i); k < scoring.first(i + 1); ++k)
+        weights[k] = weights[k] * static_cast<T>(std::ldexp(row_scale_[i], token_powers[k])) * factor;
   }
   team.wait();
 }
@@ -122,8 +172,9 @@ void RowFactors<T>::scale_weights(const Team& team, T* weights) const {
 // The largest entry of a scaled row is in [1, 2) times its factor.
 template <class T>
 double RowFactors<T>::sum_of_sizes() const {
+  const std::vector<double>& norms = query_norms_.empty() ? data_.query_norms : query_norms_;
   double sum = 0.0;
-  for (std::size_t i = 0; i < n_rows_; ++i) sum += std::fabs(row_factor_[i]) * data_.query_norms[i];
+  for (std::size_t i = 0; i < n_rows_; ++i) sum += std::fabs(row_factor_[i]) * norms[i];
   return 2.0 * std::sqrt(static_cast<double>(data_.batch.dim)) * sum;
 }
 

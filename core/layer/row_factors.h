@@ -19,8 +19,9 @@ class RowFactors {
   explicit RowFactors(const AttentionData<T>& data);
 
   /// Which samples the rows are of. `largest_factor`: by row, the largest entry of what the row will be multiplied by on the way
-  /// to its block (of a query, where the block is W).
-  void set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor);
+  /// to its block (of a query, where the block is W). `powers`: by row, where that is divided by a power of two first; null if not.
+  void set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor,
+                const int* powers = nullptr);
   /// Finds the factors and returns C: -infinity where every row is zero, NaN where one is not a number; then there are no
   /// factors. `largest`: by row, the largest entry of the row as it is, and
   /// zeros up to whole vectors (simd::round_up_to_lanes<double>).
@@ -30,17 +31,24 @@ class RowFactors {
   // Rows, or what stands for them, times e^(c_i - C) l'_i / n. Called by all threads of a team; they end when all are done.
   void scale_rows(const Team& team, T* rows, std::size_t n_cols, std::size_t stride) const;
   void scale_lanes(const Team& team, T* rows, std::size_t n_lanes) const;  ///< dim x n_lanes
-  void scale_weights(const Team& team, T* weights) const;                  ///< one per token in batch order
+  /// One per token in batch order. `token_powers`: where tokens are divided by powers of two first; null if not.
+  void scale_weights(const Team& team, T* weights, const int* token_powers = nullptr) const;
   /// At least sum_i |g_i| |z_i| of the scaled rows, all samples: what the gradient's norm could be if nothing cancelled.
   double sum_of_sizes() const;
 
  private:
   double set_from_loss(const Outcomes<T>& outcomes, const double* largest);
+  int common_power_of(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor) const;
 
   const AttentionData<T>& data_;
   std::size_t n_rows_ = 0;
-  std::vector<double> optimal_score_, target_, gap_unit_, log_unit_, inverse_factor_;
-  std::vector<double> row_scale_, row_factor_, size_;
+  SampleSet samples_;
+  const Scoring<T>* scoring_ = nullptr;
+  int token_power_ = 0;   // of the first token that is not zero
+  int common_power_ = 0;  // of gaps, queries and tokens; unit_power_ is without it
+  std::vector<double> optimal_score_, target_, gap_unit_, unit_power_, inverse_factor_;
+  std::vector<double> query_norms_;  // |z_i|, divided as the queries are
+  std::vector<double> row_scale_, row_factor_, natural_, binary_;
 };
 
 }  // namespace softstep

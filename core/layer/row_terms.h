@@ -13,30 +13,43 @@ namespace softstep {
 
 struct RowTerms {
   double exponent;       ///< c
-  double mean_gap;       ///< mu
-  double pivot_gap;      ///< gamma_opt - gamma_a >= 0
+  double mean_gap;       ///< mu, in units of 2^gap_power
+  double pivot_gap;      ///< gamma_opt - gamma_a >= 0, likewise
   double optimal_score;  ///< gamma_opt
+  int gap_power = 0;     ///< not 0 only where a double would not hold gaps (is_far)
 
-  double pivot_score() const { return optimal_score - pivot_gap; }
+  double pivot_score() const { return optimal_score - plain(pivot_gap); }
   /// e^c mu, plain: 0 where it underflows (or where there is no token outside A and mu = 0, c = -inf).
   double shifted_mean_gap() const { return mean_gap == 0.0 ? 0.0 : std::exp(exponent) * mean_gap; }
   /// m = gamma_a + e^c mu
-  double margin() const { return pivot_score() + shifted_mean_gap(); }
+  double margin() const { return pivot_score() + plain(shifted_mean_gap()); }
 
-  /// gamma_opt - m = (gamma_opt - gamma_a) - e^c mu; a pair only where the first part is exactly zero. Never
+  /// gamma_opt - m = (gamma_opt - gamma_a) - e^c mu; with the exponent c only where the first part is exactly zero. Never
   /// negative.
   Scaled gap_to_optimal() const {
-    if (pivot_gap == 0.0) return {-mean_gap, exponent};
+    if (pivot_gap == 0.0) return pair(-mean_gap, exponent);
     const double gap = pivot_gap - shifted_mean_gap();
-    return {gap < 0.0 ? 0.0 : gap, 0.0};
+    return pair(gap < 0.0 ? 0.0 : gap, 0.0);
   }
   /// gamma_a - m = -e^c mu, of either sign.
-  Scaled gap_to_pivot() const { return {-mean_gap, exponent}; }
+  Scaled gap_to_pivot() const { return pair(-mean_gap, exponent); }
+
+  // A gap in units of 2^gap_power as a plain number, and as a pair with a factor of its own.
+  double plain(double gap) const { return gap_power == 0 ? gap : std::ldexp(gap, gap_power); }
+  Scaled pair(double gap, double log_factor) const {
+    return {gap, gap_power == 0 ? log_factor : log_factor + gap_power * std::log(2.0)};
+  }
 };
 
 template <class T>
-RowTerms terms_of(const Outcomes<T>& outcomes, std::size_t row, double gap_unit, double optimal_score) {
-  return {outcomes.exponent[row], gap_unit * outcomes.mean_gap[row], outcomes.pivot_gap[row], optimal_score};
+RowTerms terms_of(const Outcomes<T>& outcomes, std::size_t row, const Scoring<T>& scoring,
+                  std::size_t sample) {
+  const int power = scoring.gap_power(sample);
+  if (is_far(power))
+    return {outcomes.exponent[row], outcomes.mean_gap[row], outcomes.pivot_gap_in_units[row],
+            scoring.optimal_score(sample), power};
+  return {outcomes.exponent[row], scoring.gap_unit(sample) * outcomes.mean_gap[row], outcomes.pivot_gap[row],
+          scoring.optimal_score(sample)};
 }
 
 /// p_opt

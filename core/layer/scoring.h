@@ -2,6 +2,7 @@
 
 // The batch's tokens scored by a decoder: gamma_it = y_i u^T x_it, by sample, and what the kernels need of them.
 
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -44,9 +45,18 @@ class Scoring {
   /// gamma_opt - gamma_t of a sample, in T and in the unit of the sample.
   const T* gaps(std::size_t sample) const { return gaps_.data() + tokens_.first[sample]; }
   double gap_unit(std::size_t sample) const { return gap_units_[sample]; }
+  /// The binary exponent of the unit, which may be below what double holds.
+  int gap_power(std::size_t sample) const { return gap_powers_[sample]; }
+  /// Whether any sample's is far from 1 (is_far).
+  bool has_far_gaps() const { return has_far_gaps_; }
   /// gamma_opt - gamma_t, plain.
   double gap(std::size_t sample, std::size_t token) const {
-    return tokens_.gaps[tokens_.first[sample] + token];
+    return (plain_gaps_.empty() ? tokens_.gaps : plain_gaps_)[tokens_.first[sample] + token];
+  }
+  /// The same in the unit of the sample.
+  double gap_in_units(std::size_t sample, std::size_t token) const {
+    const int power = tokens_.gap_power.empty() ? 0 : tokens_.gap_power[sample];
+    return std::ldexp(tokens_.gaps[tokens_.first[sample] + token], power - gap_powers_[sample]);
   }
   double optimal_score(std::size_t sample) const { return tokens_.optimal_score[sample]; }
   std::size_t optimal(std::size_t sample) const { return tokens_.optimal[sample]; }
@@ -71,17 +81,27 @@ class Scoring {
   void allocate(const BatchView<T>& batch) {
     gaps_.resize(tokens_.gaps.size());
     gap_units_.assign(batch.n_samples, 1.0);
+    gap_powers_.assign(batch.n_samples, 0);
+    if (!tokens_.gap_power.empty()) plain_gaps_ = tokens_.gaps;
   }
   void set_gaps(std::size_t i) {
     const std::size_t first = tokens_.first[i];
-    gap_units_[i] =
-        scale_gaps(tokens_.gaps.data() + first, tokens_.first[i + 1] - first, gaps_.data() + first);
+    const int power = tokens_.gap_power.empty() ? 0 : tokens_.gap_power[i];
+    gap_powers_[i] =
+        scale_gaps(tokens_.gaps.data() + first, tokens_.first[i + 1] - first, gaps_.data() + first) + power;
+    gap_units_[i] = std::ldexp(1.0, gap_powers_[i]);
+    if (is_given_ && is_far(gap_powers_[i])) has_far_gaps_ = true;
+    for (std::size_t k = first; !plain_gaps_.empty() && k < tokens_.first[i + 1]; ++k)
+      plain_gaps_[k] = std::ldexp(tokens_.gaps[k], power);
   }
 
-  bool is_given_ = false;
+  bool is_given_ = false, has_far_gaps_ = false;
   TokenScores tokens_;
   std::vector<T> gaps_;
   std::vector<double> gap_units_;  // powers of two: the largest gap of a sample is in [1, 2) units
+  std::vector<int> gap_powers_;    // their exponents
+  std::vector<double>
+      plain_gaps_;  // tokens_.gaps where these are in units (TokenScores::gap_power), else empty
 };
 
 }  // namespace softstep

@@ -9,15 +9,19 @@
 
 namespace softstep {
 
-/// Score gaps in units of the power of two at or below the largest, which is returned. They may be far outside the range of T;
-/// only their ratios matter to the kernel.
+/// Score gaps in units of the power of two at or below the largest, whose exponent is returned. They may be far outside the range
+/// of T; only their ratios matter to the kernel.
 template <class T>
-double scale_gaps(const double* gaps, std::size_t n, T* scaled) {
+int scale_gaps(const double* gaps, std::size_t n, T* scaled) {
   const double largest = n == 0 ? 0.0 : *std::max_element(gaps, gaps + n);
   const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
   for (std::size_t t = 0; t < n; ++t) scaled[t] = static_cast<T>(std::ldexp(gaps[t], -power));
-  return std::ldexp(1.0, power);
+  return power;
 }
+
+/// Products with units of this power, and with the numbers that are counted in them, stay normal doubles; beyond, a sample's gaps
+/// are kept in their units.
+inline bool is_far(int power) { return power < -900 || power > 900; }
 
 /// The exponent of the power of two at or below `largest`. A subnormal one counts as the smallest normal number, so that its
 /// reciprocal is a number.
@@ -25,6 +29,16 @@ template <class T>
 int unit_power(double largest) {
   return std::clamp(largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0,
                     std::numeric_limits<T>::min_exponent - 1, std::numeric_limits<T>::max_exponent - 2);
+}
+
+/// A power of two near `largest`, in leaps: 0 for data of ordinary size, which stay as they are to the bit. Numbers divided by it
+/// are about 2^-(leap / 2) to 2^(leap / 2), so that products of four of them, and sums of many such products, are normal
+/// numbers of T.
+template <class T>
+int coarse_power(double largest) {
+  constexpr int leap = sizeof(T) == sizeof(float) ? 32 : 256;
+  if (!(largest > 0.0) || !std::isfinite(largest)) return 0;
+  return leap * static_cast<int>(std::lround(static_cast<double>(std::ilogb(largest)) / leap));
 }
 
 /// The largest entry of a row, such that the reciprocal of its unit is a number of T; 0 and NaN stay.

@@ -82,9 +82,7 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
   sum_slopes(
       data.loss, layer.n_rows(), data.batch.dim,
       [&](std::size_t row) {
-        return terms_of(layer.pass.outcomes(), row, layer.scoring.gap_unit(sample(row)),
-                        layer.scoring.optimal_score(sample(row)))
-            .margin();
+        return terms_of(layer.pass.outcomes(), row, layer.scoring, sample(row)).margin();
       },
       [&](std::size_t row) { return data.batch.target(sample(row)); },
       [&](std::size_t row) { return data.batch.sign(sample(row)); },

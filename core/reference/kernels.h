@@ -26,6 +26,12 @@ Number axpy(T a, T x, T y) {
   return Number(a) * Number(x) + Number(y);
 }
 
+/// y + low + a x, one element of axpy_compensated: what its y and low add up to.
+template <class Number, class T>
+Number axpy_compensated(T a, T x, T y, T low) {
+  return Number(a) * Number(x) + Number(low) + Number(y);
+}
+
 /// (x a) b, one element of scale_row.
 template <class Number, class T>
 Number scale_row(T a, T b, T x) {

@@ -130,8 +130,8 @@ void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   add_row<T>(rows, isa, "product_tn [u sum|ab|]", tn.value(), 1.01 * static_cast<double>(largest_k));
 }
 
-// What gradient rows are multiplied by: the product of both factors against l'(m) e^(c - C) / n. It errs by 12 u and by
-// the rounding of every exponent on the way (simd/kernels/row_factors.h).
+// What gradient rows are multiplied by: the product of both factors against l'(m) e^c gap_unit, relative to that of the largest
+// row. It errs by 12 u and by the rounding of margins and exponents (simd/kernels/row_factors.h).
 template <class T>
 void check_row_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   Worst worst;
@@ -143,32 +143,37 @@ void check_row_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
         for (T& c : exponent) c = -std::fabs(c);
         for (T& gap : pivot_gap) gap = std::max(T(0), gap);
         const std::vector<T> mean_gap = stream.numbers<T>(n), optimal_score = stream.numbers<T>(n, 7.0);
-        std::vector<T> largest = stream.numbers<T>(n), gap_unit(n), log_unit(n), inverse_query(n), scale(n),
-                       factor(n), size(n);
+        std::vector<T> largest = stream.numbers<T>(n), gap_unit(n), unit_power(n), inverse_query(n), scale(n),
+                       factor(n), natural(n), binary(n);
         for (std::size_t i = 0; i < n; ++i) {
           const int gap_power = static_cast<int>(i % 5) - 2, query_power = static_cast<int>(i % 9) - 4;
           largest[i] = T(2) + largest[i];
           gap_unit[i] = static_cast<T>(std::ldexp(1.0, gap_power));
-          log_unit[i] = static_cast<T>((gap_power + query_power) * std::log(2.0));
+          unit_power[i] = static_cast<T>(gap_power + query_power);
           inverse_query[i] = static_cast<T>(std::ldexp(1.0, -query_power) / static_cast<double>(n));
         }
-        const T top = isa.kernels<T>().row_factors(
-            {n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(), largest.data(), gap_unit.data(),
-             optimal_score.data(), log_unit.data(), inverse_query.data(), scale.data(), factor.data(),
-             size.data()});
+        isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(),
+                                      largest.data(), gap_unit.data(), optimal_score.data(),
+                                      unit_power.data(), inverse_query.data(), scale.data(), factor.data(),
+                                      natural.data(), binary.data()});
+        // log of |l'(m)| e^c gap_unit, what it errs by, and what was found.
+        std::vector<Number> size(n), error(n), found(n);
+        std::size_t largest_row = 0;
         for (std::size_t i = 0; i < n; ++i) {
           const Number c = exponent[i];
           const auto exact =
               reference::row_factors<Number>(logistic, optimal_score[i], pivot_gap[i],
                                              std::exp(c) * Number(mean_gap[i]) * Number(gap_unit[i]));
-          const Number expected =
-              -std::exp(exact.log_slope + c + std::log(Number(gap_unit[i])) - Number(top)) / Number(n);
-          const Number got = Number(scale[i]) * Number(factor[i]);
-          // The logarithms of units and row are at most 12 log 2 and a few more.
-          const double exponents = std::fabs(static_cast<double>(exact.margin)) + 3 * spread +
-                                   2 * std::fabs(static_cast<double>(top)) + 12 * std::log(2.0) + 20.0;
-          worst.add(static_cast<double>(std::fabs(got / expected - 1)),
-                    1.01 * unit_roundoff<T> * (12.0 + 4.0 * exponents));
+          size[i] = exact.log_slope + c + std::log(Number(gap_unit[i]));
+          error[i] = 4 * (std::fabs(exact.margin) + std::fabs(c));
+          found[i] = -Number(scale[i]) * Number(factor[i]);
+          if (factor[i] < factor[largest_row]) largest_row = i;
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+          const Number y = size[i] - size[largest_row];
+          const Number bound = 24 + error[i] + error[largest_row] + 4 * (std::fabs(y) + 12);
+          worst.add(static_cast<double>(std::fabs(found[i] / found[largest_row] / std::exp(y) - 1)),
+                    1.01 * unit_roundoff<T> * static_cast<double>(bound));
         }
       }
   add_row<T>(rows, isa, "row_factors [of bound]", worst.value(), 1.0);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/trainer/batch_order.h"
+#include "core/trainer/compensation.h"
 #include "core/trainer/direction_watch.h"
 #include "core/trainer/run.h"
 #include "core/trainer/trajectory.h"
@@ -34,8 +35,12 @@ class BlockCourse final : public Course {
       if (rules_[k]->needs_loss_gap()) want_ |= want_loss_gap;
       bounds_.push_back(frobenius_norm(state.blocks[k].data(), state.blocks[k].size()));
     }
+    state.remainders.resize(n);
     trajectory_ = make_trajectory(model, state, options, along_gradient, order_.is_whole());
-    for (std::size_t k = 0; k < n; ++k) memory_.push_back(laid_out(k, state.rule_states[k]));
+    for (std::size_t k = 0; k < n; ++k) {
+      memory_.push_back(laid_out(k, state.rule_states[k]));
+      rounding_.emplace_back(rounding_of_weights<T>(!state.masters[k].empty()), bounds_[k]);
+    }
     next_.resize(n);
     steps_.resize(n);
     proposed_bounds_ = bounds_;
@@ -142,7 +147,8 @@ class BlockCourse final : public Course {
   bool stays_finite(const Step<T>& step, std::size_t k) {
     constexpr auto largest = static_cast<double>(std::numeric_limits<T>::max());
     proposed_bounds_[k] = bounds_[k] + step.length;
-    return proposed_bounds_[k] < largest && std::fabs(step.coefficient) < largest;
+    return proposed_bounds_[k] < largest && std::fabs(step.coefficient) < largest &&
+           trajectory_->admits(k, step);
   }
 
   Advance advance_separately(std::int64_t iteration) {
@@ -168,7 +174,11 @@ class BlockCourse final : public Course {
       length = n == 1 ? steps_[k].length : std::hypot(length, steps_[k].length);
     }
     has_moved_ = true;
-    return {{}, length};
+    bool is_below = true;
+    for (std::size_t k = 0; k < n; ++k)
+      if (steps_[k].outcome == Step<T>::Outcome::moved && !is_below_rounding(k, steps_[k].length))
+        is_below = false;
+    return {{}, length, is_below};
   }
 
   // One step size for all, from the norm of the whole gradient; it moves every block along its own.
@@ -186,6 +196,8 @@ class BlockCourse final : public Course {
     }
     for (std::size_t k = 0; k < n; ++k)
       if (!stays_finite(step, k)) return {TrainStatus::not_finite};
+    bool is_below = true;
+    has_moved_ = true;
     for (std::size_t k = 0; k < n; ++k) {
       bounds_[k] = proposed_bounds_[k];
       const BlockGradient<T>& gradient = now_.gradients[k];
@@ -194,10 +206,19 @@ class BlockCourse final : public Course {
       own.direction = gradient.mantissa().data();
       own.coefficient *= std::exp(gradient.exponent - whole.exponent);
       trajectory_->move(k, own, iteration);
+      if (!is_below_rounding(k, own.coefficient * gradient.norm)) is_below = false;
     }
     std::swap(memory_[0], next_[0]);
-    has_moved_ = true;
-    return {{}, step.length};
+    return {{}, step.length, is_below};
+  }
+
+  // Whether a step that block k has taken was shorter than its rounding.
+  bool is_below_rounding(std::size_t k, double length) {
+    return rounding_[k].is_below(length, [&] {
+      write_state();
+      has_moved_ = true;
+      return frobenius_norm(state_.blocks[k].data(), state_.blocks[k].size());
+    });
   }
 
   void take(std::size_t k) {
@@ -216,6 +237,7 @@ class BlockCourse final : public Course {
   std::vector<RuleState> memory_, next_;  // of each block: what its rule remembers, and would
   std::vector<Step<T>> steps_;
   std::vector<double> bounds_, proposed_bounds_;  // of the blocks' norms
+  std::vector<RoundingWatch> rounding_;
   DirectionWatch direction_;
   unsigned want_ = want_gradient;
   bool has_moved_ = false;  // since the state was written

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/isa/active_isa.h"
+#include "core/trainer/compensation.h"
 #include "core/trainer/move_weights.h"
 #include "core/trainer/trajectory.h"
 
@@ -19,7 +20,12 @@ class ModelTrajectory final : public Trajectory<T> {
         state_(state),
         kernels_(resolve_isa(model.isa()).template kernels<T>()),
         at_(views_of(state.blocks)),
-        space_(model.make_workspace()) {}
+        space_(model.make_workspace()) {
+    for (std::size_t k = 0; k < state.blocks.size(); ++k)
+      state.remainders[k] = is_compensated<T> && state.masters[k].empty()
+                                ? remainder_of(state.blocks[k], state.remainders[k])
+                                : std::vector<T>();
+  }
 
   Form form() const override { return Form::dense; }
   int n_threads() const override { return model_.threads_used(); }
@@ -36,7 +42,8 @@ class ModelTrajectory final : public Trajectory<T> {
     return {shape.n_rows, shape.n_cols, state_.blocks[block].data()};
   }
   void move(std::size_t block, const Step<T>& step, std::int64_t) override {
-    move_weights(kernels_, step, state_.blocks[block], state_.masters[block]);
+    move_weights(kernels_, step,
+                 KeptWeights<T>{state_.blocks[block], state_.masters[block], state_.remainders[block]});
   }
   void write(TrainState<T>&) const override {}
 

@@ -138,6 +138,7 @@ class Run {
     }
     ++step_;
     step_length_ = taken.length;
+    if (taken.is_below_rounding) ++summary_.steps_below_rounding;
     return true;
   }
 

@@ -14,6 +14,7 @@ class Course {
   struct Advance {
     std::optional<TrainStatus> refused = {};  ///< how the run ends, if the step was not taken
     double length = 0.0;                      ///< of the step
+    bool is_below_rounding = false;           ///< it was shorter than the rounding of the weights
   };
   virtual ~Course() = default;
   /// Takes one step, or says why not and changes nothing.

@@ -1,6 +1,6 @@
 // Training states as safetensors files. Tensors: a block by its name, `master.<block>` where it is kept in double beside,
-// `rule_state.<block>.<name>` for what its rule remembers, `span.base`, `span.coefficients` and `span.projected` after a span
-// form. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`, `form`, `step`, `seconds`, and
+// `remainder.<block>` where in twice the digits, `rule_state.<block>.<name>` for what its rule remembers, `span.base`, `span.coefficients`, `span.projected`,
+// `span.remainder` and `span.recent` after a form that keeps them. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`, `form`, `step`, `seconds`, and
 // `checksum`, a digest of all the rest.
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 
 #include "core/data/digest.h"
 #include "core/data/text.h"
+#include "core/trainer/compensation.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/trainer.h"
@@ -21,7 +22,8 @@ namespace {
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 constexpr const char* format = "softstep-state-3";
-const std::string master_prefix = "master.", rule_prefix = "rule_state.", span_prefix = "span.";
+const std::string master_prefix = "master.", remainder_prefix = "remainder.", rule_prefix = "rule_state.",
+                  span_prefix = "span.";
 
 template <class T>
 constexpr StoredType working = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
@@ -159,23 +161,43 @@ RuleState read_memory(const std::string& path, Tensors& tensors, const BlockShap
   return state;
 }
 
+// All that a form may keep, with its name in the file.
+template <class Span>
+auto span_arrays(Span& span) {
+  return std::vector{std::pair{"base", &span.base}, std::pair{"coefficients", &span.coefficients},
+                     std::pair{"projected", &span.projected}, std::pair{"remainder", &span.remainder},
+                     std::pair{"recent", &span.recent}};
+}
+
 template <class T>
 void read_span(const std::string& path, const Metadata& metadata, Tensors& tensors, TrainState<T>& state) {
   state.span.form = parse_form(value_of(path, metadata, "form"));
-  if (state.span.form == Form::dense) return;
-  const auto read = [&](const char* name) {
-    const NamedTensor& tensor = tensors.get(span_prefix + name);
-    tensors.check(tensor, tensor.values.size(), false);
-    return in_working<T>(path, tensor);
+  const bool is_dense = state.span.form == Form::dense;
+  for (const auto& [name, values] : span_arrays(state.span))
+    if (const NamedTensor* tensor = tensors.find(span_prefix + name)) {
+      tensors.check(*tensor, tensor->values.size(), false);
+      *values = in_working<T>(path, *tensor);
+    }
+  // As large as W; of a span form as many as there are coefficients.
+  const auto require = [&](const char* name, const std::vector<T>& values, std::size_t size,
+                           bool may_be_empty) {
+    if (values.size() != size && !(may_be_empty && values.empty()))
+      throw BadFile(path, "tensor `" + (span_prefix + name) + "` has " +
+                                      std::to_string(values.size()) + " entries (need " +
+                                      std::to_string(size) + ")");
   };
-  state.span.coefficients = read("coefficients");
-  state.span.projected = read("projected");
-  if (tensors.find(span_prefix + "base") != nullptr) {
-    state.span.base = read("base");
-    if (state.span.base.size() != state.blocks[0].size())
-      throw BadFile(path, "tensor `span.base` has " + std::to_string(state.span.base.size()) +
-                                      " entries (need " + std::to_string(state.blocks[0].size()) + ")");
+  require("base", state.span.base, state.blocks[0].size(), true);
+  if (is_dense) {
+    const std::size_t size = state.span.base.size();
+    require("projected", state.span.projected, size, false);
+    require("remainder", state.span.remainder, size, false);
+    return;
   }
+  tensors.get(span_prefix + "coefficients");
+  tensors.get(span_prefix + "projected");
+  const std::size_t size = state.span.coefficients.size(), kept = is_compensated<T> ? size : 0;
+  require("remainder", state.span.remainder, kept, false);
+  require("recent", state.span.recent, kept, false);
   if (state.span.projected.size() != state.span.coefficients.size())
     throw BadFile(path, "tensors `span.projected` and `span.coefficients` have " +
                                     std::to_string(state.span.projected.size()) + " and " +
@@ -208,16 +230,14 @@ void save_state(const std::string& path, const Model<T>& model, const TrainState
     add(block.name, shape, state.blocks[k], working<T>);
     if (k < state.masters.size() && !state.masters[k].empty())
       add(master_prefix + block.name, shape, state.masters[k], StoredType::f64);
+    if (k < state.remainders.size() && !state.remainders[k].empty())
+      add(remainder_prefix + block.name, shape, state.remainders[k], working<T>);
     if (k < state.rule_states.size())
       for (const auto& [name, values] : state.rule_states[k].values)
         add(rule_prefix + block.name + "." + name, {values.size()}, values, StoredType::f64);
   }
-  if (state.span.form != Form::dense) {
-    if (!state.span.base.empty())
-      add(span_prefix + "base", {state.span.base.size()}, state.span.base, working<T>);
-    add(span_prefix + "coefficients", {state.span.coefficients.size()}, state.span.coefficients, working<T>);
-    add(span_prefix + "projected", {state.span.projected.size()}, state.span.projected, working<T>);
-  }
+  for (const auto& [name, values] : span_arrays(state.span))
+    if (!values->empty()) add(span_prefix + name, {values->size()}, *values, working<T>);
   Metadata metadata = shared_metadata(model, options);
   metadata.emplace_back("format", format);
   metadata.emplace_back("form", to_string(state.span.form));
@@ -257,6 +277,12 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
       master = found->values;
     }
     state.masters.push_back(std::move(master));
+    std::vector<T> remainder;
+    if (const NamedTensor* found = tensors.find(remainder_prefix + shape.name)) {
+      tensors.check(*found, shape.size(), false);
+      remainder = in_working<T>(path, *found);
+    }
+    state.remainders.push_back(std::move(remainder));
     state.rule_states.push_back(read_memory(path, tensors, shape, *make_step_rule<T>(options.rule(k))));
   }
   read_span(path, metadata, tensors, state);

@@ -48,6 +48,7 @@ TrainState<T> initial_state(const Model<T>& model, const std::vector<std::vector
     state.masters.push_back(in_double ? start : std::vector<double>());
   }
   state.rule_states.resize(shapes.size());
+  state.remainders.resize(shapes.size());
   return state;
 }
 

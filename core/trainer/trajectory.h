@@ -32,7 +32,9 @@ class Trajectory {
   virtual std::vector<double> laid_out(std::size_t, const std::vector<double>& matrix) const {
     return matrix;
   }
-  /// block <- block - coefficient direction, the step with this index.
+  /// Whether what this form keeps beside a block stays a number of T with the step. Changes nothing.
+  virtual bool admits(std::size_t, const Step<T>&) const { return true; }
+  /// block <- block - coefficient direction, the step with this index. With float32 what the block cannot take is kept beside it.
   virtual void move(std::size_t block, const Step<T>& step, std::int64_t iteration) = 0;
   /// The blocks, and what a later run needs to go on with the same bits.
   virtual void write(TrainState<T>& state) const = 0;

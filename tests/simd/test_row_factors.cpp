@@ -24,8 +24,8 @@ template <class T>
 struct Rows {
   std::size_t n;
   bool logistic;
-  Guarded<T> exponent, mean_gap, pivot_gap, largest, gap_unit, optimal_score, log_unit, inverse_query, scale,
-      factor, size;
+  Guarded<T> exponent, mean_gap, pivot_gap, largest, gap_unit, optimal_score, unit_power, inverse_query,
+      scale, factor, natural, binary;
 
   Rows(std::size_t count, bool is_logistic, std::mt19937_64& random, double spread)
       : n(count),
@@ -36,11 +36,12 @@ struct Rows {
         largest(n),
         gap_unit(n),
         optimal_score(n),
-        log_unit(n),
+        unit_power(n),
         inverse_query(n),
         scale(n),
         factor(n),
-        size(n) {
+        natural(n),
+        binary(n) {
     std::uniform_real_distribution<double> uniform(0.0, 1.0);
     for (std::size_t i = 0; i < n; ++i) {
       exponent[i] = static_cast<T>(-spread * uniform(random));
@@ -51,15 +52,19 @@ struct Rows {
                 query_power = static_cast<int>(random() % 9) - 4;
       gap_unit[i] = static_cast<T>(std::ldexp(1.0, gap_power));
       optimal_score[i] = static_cast<T>(10.0 * uniform(random) - 3.0);
-      log_unit[i] = static_cast<T>((gap_power + query_power) * std::log(2.0));
+      unit_power[i] = static_cast<T>(gap_power + query_power);
       inverse_query[i] = static_cast<T>(std::ldexp(1.0, -query_power) / static_cast<double>(n));
     }
   }
   T run(const Isa& isa) {
     return isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(),
                                          largest.data(), gap_unit.data(), optimal_score.data(),
-                                         log_unit.data(), inverse_query.data(), scale.data(), factor.data(),
-                                         size.data()});
+                                         unit_power.data(), inverse_query.data(), scale.data(), factor.data(),
+                                         natural.data(), binary.data()});
+  }
+  /// log of the size of row i, as the kernel has it.
+  Number size(std::size_t i) const {
+    return Number(natural.data()[i]) + Number(binary.data()[i]) * std::log(Number(2));
   }
 };
 
@@ -76,29 +81,68 @@ TEMPLATE_TEST_CASE("row_factors brings every row to e^(c - C) l' within its boun
           Rows<T> rows(n, logistic, random, spread);
           const T top = rows.run(isa);
           INFO(isa.name << " n = " << n << " spread " << spread << " logistic " << logistic);
-          T largest_size = -std::numeric_limits<T>::infinity();
-          for (std::size_t i = 0; i < n; ++i) largest_size = std::max(largest_size, rows.size[i]);
-          REQUIRE(top == largest_size);
-          for (std::size_t i = 0; i < n; ++i) {
-            const Number c = rows.exponent[i];
-            const auto exact = softstep::reference::row_factors<Number>(
+          std::size_t k = 0;
+          for (std::size_t i = 0; i < n; ++i)
+            if (rows.size(i) > rows.size(k)) k = i;
+          const auto exact_of = [&](std::size_t i) {
+            return softstep::reference::row_factors<Number>(
                 logistic, rows.optimal_score[i], rows.pivot_gap[i],
-                std::exp(c) * Number(rows.mean_gap[i]) * Number(rows.gap_unit[i]));
-            // What the row is multiplied by is l'(m) e^(c + log gap_unit - C) / n, whatever the units.
-            const Number log_gap_unit = std::log(Number(rows.gap_unit[i]));
-            const Number expected = -std::exp(exact.log_slope + c + log_gap_unit - Number(top)) / Number(n);
-            const Number got = Number(rows.scale[i]) * Number(rows.factor[i]);
-            // 12 u, and the exponents: each of c, q, the units and C is rounded, and so are the sums up to size - C.
-            const double exponents = std::fabs(static_cast<double>(exact.margin)) + 3 * spread +
-                                     2 * std::fabs(static_cast<double>(top)) + 12 * std::log(2.0) + 20.0;
-            REQUIRE(static_cast<double>(std::fabs(got / expected - 1)) <=
-                    1.01 * u * (12.0 + 4.0 * exponents));
+                std::exp(Number(rows.exponent[i])) * Number(rows.mean_gap[i]) * Number(rows.gap_unit[i]));
+          };
+          // log of what the row is multiplied by, l'(m) e^c gap_unit, and the roundings of m, q and c + q.
+          const auto log_of = [&](std::size_t i) {
+            return exact_of(i).log_slope + Number(rows.exponent[i]) + std::log(Number(rows.gap_unit[i]));
+          };
+          const auto roundings = [&](std::size_t i) {
+            return 4 * (std::fabs(exact_of(i).margin) + std::fabs(Number(rows.exponent[i])));
+          };
+          REQUIRE(static_cast<double>(std::fabs(Number(top) - rows.size(k))) <=
+                  u * static_cast<double>(roundings(k) + 4 * std::fabs(Number(top))));
+          for (std::size_t i = 0; i < n; ++i) {
+            // Relative to the largest row, whatever the units; both slopes err by 12 u.
+            const Number y = log_of(i) - log_of(k), of_sizes = rows.size(i) - rows.size(k);
+            const Number got = Number(rows.scale[i]) * Number(rows.factor[i]) /
+                               (Number(rows.scale[k]) * Number(rows.factor[k]));
+            REQUIRE(static_cast<double>(std::fabs(got / std::exp(y) - 1)) <=
+                    1.01 * u *
+                        static_cast<double>(24 + roundings(i) + roundings(k) + 4 * std::fabs(of_sizes)));
+            // The largest one's factor is the slope alone.
+            const Number slope =
+                std::exp(exact_of(k).log_slope +
+                         (logistic ? std::max(exact_of(k).margin, Number(0)) : exact_of(k).margin));
+            REQUIRE(static_cast<double>(
+                        std::fabs(Number(rows.factor[k]) / Number(rows.inverse_query[k]) / -slope - 1)) <=
+                    u * static_cast<double>(24 + roundings(k)));
             // The scaled row is in [1, 2).
             const double unit = static_cast<double>(rows.largest[i]) * static_cast<double>(rows.scale[i]);
             REQUIRE(unit >= 1.0);
             REQUIRE(unit < 2.0);
           }
         }
+  });
+}
+
+TEMPLATE_TEST_CASE("a whole number in all powers moves C by as many log 2 and no bit of a factor", "[simd]",
+                   float, double) {
+  using T = TestType;
+  const double u = softstep::test::unit_roundoff<T>;
+  const int most = sizeof(T) == 4 ? 250 : 2000;
+  for_each_isa([&](const Isa& isa) {
+    for (const std::size_t n : {1, 7, 20, 33})
+      for (const int power : {-most, -37, 1, most}) {
+        INFO(isa.name << " n = " << n << " power " << power);
+        std::mt19937_64 random(23), again(23);
+        Rows<T> rows(n, true, random, 30.0), moved(n, true, again, 30.0);
+        for (std::size_t i = 0; i < n; ++i) moved.unit_power[i] += static_cast<T>(power);
+        const T top = rows.run(isa), top_moved = moved.run(isa);
+        REQUIRE(
+            std::fabs(static_cast<double>(top_moved) - static_cast<double>(top) - power * std::log(2.0)) <=
+            2.0 * u * (std::fabs(static_cast<double>(top)) + std::fabs(static_cast<double>(top_moved))));
+        for (std::size_t i = 0; i < n; ++i) {
+          REQUIRE(rows.scale[i] == moved.scale[i]);
+          REQUIRE(rows.factor[i] == moved.factor[i]);
+        }
+      }
   });
 }
 
@@ -112,7 +156,7 @@ TEMPLATE_TEST_CASE("row_factors of zero rows, zero queries and what is not finit
     rows.largest[3] = T(0);
     rows.exponent[3] = -infinity;
     rows.mean_gap[3] = T(0);
-    rows.log_unit[18] = -infinity;  // a zero query
+    rows.unit_power[18] = -infinity;  // a zero query
     const T top = rows.run(isa);
     REQUIRE(std::isfinite(top));
     for (const std::size_t i : {3, 18}) {

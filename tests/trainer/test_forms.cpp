@@ -72,8 +72,11 @@ double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weig
   options.n_steps = 1;
   options.trace_rows_per_decade = 0;
   train(model, state, options);
-  return std::min(direction_distance(expand(batch, form, state.span.coefficients, true), unit),
-                  direction_distance(expand(batch, form, state.span.coefficients, false), unit));
+  // In float32 the last steps are apart.
+  std::vector<T> coefficients = state.span.coefficients;
+  for (std::size_t k = 0; k < state.span.recent.size(); ++k) coefficients[k] += state.span.recent[k];
+  return std::min(direction_distance(expand(batch, form, coefficients, true), unit),
+                  direction_distance(expand(batch, form, coefficients, false), unit));
 }
 
 }  // namespace

@@ -70,8 +70,10 @@ struct SOFTSTEP_EXPORT BatchView {
 /// where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error summed along,
 /// count as equal: gap 0.
 struct TokenScores {
-  std::vector<std::size_t> first;       ///< [n+1] first entry of sample i in `gaps`
-  std::vector<double> gaps;             ///< gamma_i,opt - gamma_it >= 0, 0 at the optimal token
+  std::vector<std::size_t> first;  ///< [n+1] first entry of sample i in `gaps`
+  std::vector<double> gaps;        ///< gamma_i,opt - gamma_it >= 0, 0 at the optimal token
+  std::vector<int>
+      gap_power;  ///< empty, or [n]: gaps of sample i are times 2^gap_power[i], too small for double
   std::vector<double> optimal_score;    ///< [n] gamma_i,opt
   std::vector<std::size_t> optimal;     ///< [n] opt_i, the first of equals
   std::vector<std::size_t> not_unique;  ///< samples with more than one best-scoring token

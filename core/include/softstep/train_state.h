@@ -14,7 +14,7 @@ struct TrainerOptions;
 
 /// How float32 weights take steps smaller than their rounding unit.
 enum class MasterWeights {
-  working,  ///< in the working type
+  working,  ///< in the working type. float32 keeps what is rounded off beside it: steps down to 2^-48 of W count
   float64   ///< kept in double, rounded to the working type for the kernels
 };
 
@@ -38,11 +38,17 @@ struct SOFTSTEP_EXPORT TrainState {
   std::vector<std::vector<double>> masters =
       {};  ///< the same in double, with MasterWeights::float64; else empty vectors
   std::vector<RuleState> rule_states = {};  ///< one per block
-  /// What a span form goes on from, beside W: empty after dense runs, not used if W has been set to another since.
-  /// W = base + sum_k coefficient_k (its token or row) z_i^T; `projected` is V or the scores, in the form's own layout.
+  /// With float32, where there is no master: a block is blocks[k] + remainders[k], a remainder below half a unit in the last
+  /// place. Not used if the block has been set to another since, or where it is empty.
+  std::vector<std::vector<T>> remainders = {};
+  /// What a form goes on from, beside W: empty after most dense runs, not used if W has been set to another since.
+  /// W = base + sum_k (coefficient_k + recent_k) (its token or row) z_i^T, tokens and queries over powers of two; `remainder` is
+  /// that of the coefficients, `recent` what has been added since they were last made whole (float32). `projected` is V or the
+  /// scores, in the form's own layout. A dense run that does not form the gradient has W as it was in `base`, with its `remainder`,
+  /// its rows since in `recent`, and W as the kernels read it in `projected`.
   struct Span {
     Form form = Form::dense;
-    std::vector<T> base = {}, coefficients = {}, projected = {};
+    std::vector<T> base = {}, coefficients = {}, projected = {}, remainder = {}, recent = {};
   } span = {};
   std::int64_t step = 0;
   double seconds = 0.0;

@@ -109,10 +109,14 @@ struct SOFTSTEP_EXPORT TrainSummary {
   TrainStatus status = TrainStatus::not_run;
   Form form = Form::automatic;  ///< the one used
   std::int64_t steps = 0;       ///< steps taken by this call
-  double seconds = 0.0;         ///< time in those steps
-  double setup_seconds = 0.0;   ///< before them, to bring W into its form: Gram matrices, copies
-  int threads_used = 1;         ///< asked for in a step; 1 where the work does not pay for more
-  TraceRecord last = {};        ///< at the final weights
+  /// Of these, how many were shorter than the rounding of adding them to the weights (u |W|, u of what is kept: 2^-48 with
+  /// float32, 2^-53 with float64 or float64 master weights): the weights do not follow such steps. With several blocks: in every block
+  /// that moved.
+  std::int64_t steps_below_rounding = 0;
+  double seconds = 0.0;        ///< time in those steps
+  double setup_seconds = 0.0;  ///< before them, to bring W into its form: Gram matrices, copies
+  int threads_used = 1;        ///< asked for in a step; 1 where the work does not pay for more
+  TraceRecord last = {};       ///< at the final weights
   struct Crossing {
     double threshold;
     std::int64_t step;

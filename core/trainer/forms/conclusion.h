@@ -12,12 +12,14 @@ namespace softstep {
 template <class T>
 class Conclusion {
  public:
-  explicit Conclusion(const AttentionData<T>& data) : losses_(data, *data.given_scoring()), factors_(data) {
+  /// `powers`: of two, that the queries are divided by before rows are multiplied by them; null if they are not.
+  explicit Conclusion(const AttentionData<T>& data, const int* powers = nullptr)
+      : losses_(data, *data.given_scoring()), factors_(data) {
     std::vector<double> largest_query;
     for (std::size_t i = 0; i < data.batch.n_samples; ++i)
       largest_query.push_back(
           static_cast<double>(largest_of(data.queries.data() + i * data.stride, data.batch.dim)));
-    factors_.set_rows({}, *data.given_scoring(), largest_query.data());
+    factors_.set_rows({}, *data.given_scoring(), largest_query.data(), powers);
   }
 
   /// Called by all threads of a team after the pass. Fills in of loss, gap, attention and exponent what is wanted, and says

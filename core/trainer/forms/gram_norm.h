@@ -2,7 +2,6 @@
 
 // ||G'||_F of G' = sum_i g_i z_i^T from inner products alone, without G'.
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <optional>
@@ -10,27 +9,20 @@
 
 #include "core/layer/attention_data.h"
 #include "core/threads/team.h"
+#include "core/trainer/forms/query_units.h"
 
 namespace softstep {
 
-/// ||G'||^2 = sum_ij <g_i, g_j> <z_i, z_j>, two Gram matrices of n x n beside a matrix of d x d.
+/// ||G'||^2 = sum_ij <g_i, g_j> <zu_i, zu_j> with queries z_i = 2^b_i zu_i, two Gram matrices of n x n beside a matrix of d x d.
 template <class T>
 class GramNorm {
  public:
-  explicit GramNorm(const AttentionData<T>& data) : data_(data), queries_(gram_of(data.queries.data())) {}
+  explicit GramNorm(const AttentionData<T>& data)
+      : data_(data), units_(data), queries_(gram_of(units_.rows())) {}
 
-  /// Whether inner products of the queries stay in the number range with all their digits.
-  bool is_usable() const {
-    const double safe = sizeof(T) == 4 ? 1e24 : 1e280;
-    const std::size_t n = data_.batch.n_samples;
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto squared = static_cast<double>(queries_[i * n + i]);
-      if (squared == 0.0 ? !is_zero(i) : !(squared > 1.0 / safe && squared < safe)) return false;
-    }
-    return true;
-  }
+  const QueryUnits<T>& units() const { return units_; }
 
-  /// The norm; nothing where it is lost to cancellation. Each inner product errs by at most
+  /// The norm, of rows that go with the units; nothing where it is lost to cancellation. Each inner product errs by at most
   /// f u |g_i| |g_j| or f u |z_i| |z_j|, f = 2 (d / lanes + lanes + 2) (product_nt.h), their products together by
   /// 2 f u (sum_i |g_i| |z_i|)^2. Of n orthogonal terms of one size the square is 1/n of that sum's; where less than
   /// 1/4096 is left the caller forms G'. So the square is right to 8192 f u at the very worst, and to 2 n f u commonly.
@@ -64,13 +56,9 @@ class GramNorm {
     });
     return gram;
   }
-  bool is_zero(std::size_t i) const {
-    const T* z = data_.queries.data() + i * data_.stride;
-    return std::all_of(z, z + data_.batch.dim, [](T x) { return x == T(0); });
-  }
-
   const AttentionData<T>& data_;
-  std::vector<T> queries_;  // Z Z^T
+  QueryUnits<T> units_;
+  std::vector<T> queries_;  // of the zu_i
 };
 
 }  // namespace softstep

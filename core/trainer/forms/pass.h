@@ -4,6 +4,7 @@
 // sample index last. Everything that depends on which it is, is here.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "core/layer/sample_pass.h"
 #include "core/layer/sharing.h"
 #include "core/layer/transpose.h"
+#include "core/trainer/forms/query_units.h"
 
 namespace softstep {
 
@@ -84,27 +86,29 @@ class Pass {
       multiply(end - begin, d, d, data_.queries.data() + begin * cols, cols, w, ldw, v + begin * cols, cols);
     }
   }
-  /// sum_i g_i z_i^T, dim x dim
+  /// sum_i g_i z_i^T, dim x dim, of the batch's queries or others laid out like them
   void outer_product(const Team& team, const T* g, T* out) const {
+    outer_product(team, g, data_.queries.data(), out);
+  }
+  void outer_product(const Team& team, const T* g, const T* z, T* out) const {
     const std::size_t n = data_.batch.n_samples, d = data_.batch.dim;
     if (lanes_)
-      multiply(team, d, d, n, g, n_cols(), data_.queries.data(), data_.stride, out, d);
+      multiply(team, d, d, n, g, n_cols(), z, data_.stride, out, d);
     else
-      outer_product_by_samples(team, g, out, d, false, T(1));
+      outer_product_by_samples(team, g, z, out, d, false, T(1));
   }
-  void outer_product(const T* g, T* out) const {
+  void outer_product(const T* g, const T* z, T* out) const {
     with_team(data_.threads_for_products(1.0, data_.batch.dim),
-              [&](const Team& team) { outer_product(team, g, out); });
+              [&](const Team& team) { outer_product(team, g, z, out); });
   }
   /// w += scale sum_i g_i z_i^T, w with rows of stride ldw; sample by sample only.
-  void add_outer_product(const Team& team, T scale, const T* g, T* w, std::size_t ldw) const {
-    outer_product_by_samples(team, g, w, ldw, true, scale);
+  void add_outer_product(const Team& team, T scale, const T* g, const T* z, T* w, std::size_t ldw) const {
+    outer_product_by_samples(team, g, z, w, ldw, true, scale);
   }
   /// Z Z^T in the layout that mix() takes.
-  std::vector<T> query_gram() const {
+  std::vector<T> query_gram(const T* z) const {
     const std::size_t n = data_.batch.n_samples, cols = lanes_ ? lanes_->n_lanes : n;
     std::vector<T> gram(n * cols, T(0));
-    const T* z = data_.queries.data();
     for_each_block(n, n, data_.threads_for_products(1.0, n), [&](Block block) {
       data_.kernels.product_nt({block.n_rows, block.n_cols, data_.batch.dim, z + block.row * data_.stride,
                                 data_.stride, z + block.col * data_.stride, data_.stride,
@@ -121,18 +125,37 @@ class Pass {
       multiply(team, n, d, n, gram, n, g, cols, u, cols);
   }
 
+  /// v_i += a 2^b_i u_i for the powers b_i of the units.
+  void add_in_units(const Team& team, double a, const QueryUnits<T>& units, const T* u, T* v) const {
+    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
+    if (units.is_uniform()) {
+      const auto [begin, end] = team.share(size(), band_unit);
+      const T factor = static_cast<T>(std::ldexp(a, n == 0 ? 0 : units.power(0)));
+      data_.kernels.axpy(end - begin, factor, u + begin, v + begin);
+      return;
+    }
+    const auto [begin, end] = team.share(n, band_unit);
+    for (std::size_t i = begin; i < end; ++i) {
+      const T factor = static_cast<T>(std::ldexp(a, units.power(i)));
+      if (!lanes_)
+        data_.kernels.axpy(d, factor, u + i * cols, v + i * cols);
+      else
+        for (std::size_t at = i; at < d * cols; at += cols)
+          data_.kernels.axpy(1, factor, u + at, v + at);  // rounded as everywhere
+    }
+  }
+
  private:
   // Zeros, each row first written by the thread that works on it.
   LargeArray<T> zero_rows() const {
     return zeros<T>(n_rows(), data_.n_threads, [this](std::size_t i) { return i * n_cols(); });
   }
-  void outer_product_by_samples(const Team& team, const T* g, T* out, std::size_t ldout, bool add,
+  void outer_product_by_samples(const Team& team, const T* g, const T* z, T* out, std::size_t ldout, bool add,
                                 T scale) const {
     const std::size_t n = data_.batch.n_samples, d = data_.batch.dim;
     for_each_block(d, d, team, [&](Block block) {
-      data_.kernels.product_tn({block.n_rows, block.n_cols, n, data_.queries.data() + block.row, data_.stride,
-                                g + block.col, data_.stride, out + block.row * ldout + block.col, ldout, add,
-                                scale});
+      data_.kernels.product_tn({block.n_rows, block.n_cols, n, z + block.row, data_.stride, g + block.col,
+                                data_.stride, out + block.row * ldout + block.col, ldout, add, scale});
     });
   }
   // c[m x n] = a[m x k] b[k x n]

@@ -6,12 +6,12 @@
 
 namespace softstep {
 
-/// W = base + sum_i b_i z_i^T with vectors b_i: V = Z W^T, and the Gram matrix of the queries.
+/// W = base + sum_i c_i zu_i^T with vectors c_i and queries z_i = 2^b_i zu_i: V = Z W^T, and the Gram matrix of the zu_i.
 template <class T>
 class QuerySpanTrajectory final : public SpanTrajectory<T> {
  public:
   QuerySpanTrajectory(const AttentionData<T>& data, const TrainState<T>& state)
-      : SpanTrajectory<T>(data), pass_(data, fits_lanes(data)), gram_(pass_.query_gram()) {
+      : SpanTrajectory<T>(data), pass_(data, fits_lanes(data)), gram_(pass_.query_gram(this->units_.rows())) {
     this->start(state, {pass_.projected(), pass_.size()}, {pass_.rows(), pass_.size()});
   }
   Form form() const override { return Form::query_span; }
@@ -29,6 +29,9 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   void apply_gram(const Team& team, const T* g, T* out) const override {
     pass_.mix(team, gram_.data(), g, out);
   }
+  void add_in_units(const Team& team, double a, const T* image, T* projected) const override {
+    pass_.add_in_units(team, a, this->units_, image, projected);
+  }
   double sum_of_sizes(const T*) const override { return this->conclusion_.factors().sum_of_sizes(); }
   std::vector<T> project_base(const T* weights) const override {
     std::vector<T> v(pass_.size(), T(0));
@@ -41,7 +44,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   std::vector<T> expand(const T* coefficients) const override {
     const std::size_t d = this->data_.batch.dim;
     std::vector<T> w(d * d);
-    pass_.outer_product(coefficients, w.data());
+    pass_.outer_product(coefficients, this->units_.rows(), w.data());
     return pass_.laid_out(w);
   }
   Pass<T> pass_;

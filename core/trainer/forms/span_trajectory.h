@@ -6,16 +6,23 @@
 #include <span>
 #include <vector>
 
+#include "core/trainer/compensation.h"
 #include "core/trainer/forms/conclusion.h"
+#include "core/trainer/forms/query_units.h"
 #include "core/trainer/trajectory.h"
+#include "softstep/metrics.h"
 
 namespace softstep {
 
 /// What the two span forms share. Every gradient is in the span of a fixed set of matrices E_k, so that
-/// W = base + sum_k b_k E_k. Kept are the coefficients b and y = (<E_k, W>)_k (query span: with b_k, y_k vectors); a step
-/// changes b by the gradient's coefficients g and y by H g, H the Gram matrix of the E_k, and ||G||^2 = <g, H g>.
+/// W = base + sum_k c_k E_k. Kept are the coefficients c and y = (<2^e_k E_k, W>)_k (query span: with c_k, y_k vectors); a step
+/// changes c by the gradient's coefficients g and y_k by 2^e_k (H g)_k, H the Gram matrix of the E_k, and ||G||^2 = <g, H g>.
+/// The E_k are made of data over powers of two (coarse_power), so that H, g and c are numbers of T whatever the size of the
+/// data: c is of the size of W. The powers e_k bring y to what the data themselves are to W.
 ///
-/// y would drift from b by the rounding of every step; it is computed afresh from b at fixed steps.
+/// y would drift from c by the rounding of every step; it is computed afresh from c at fixed steps. With float32 the steps in
+/// between are summed up by themselves, and added to c with what that rounds off: c takes in steps far below its rounding, for
+/// nothing.
 template <class T>
 class SpanTrajectory : public Trajectory<T> {
  public:
@@ -38,36 +45,47 @@ class SpanTrajectory : public Trajectory<T> {
   }
   void measure(Evaluation<T>& out) override { evaluate(out, want_all, {}); }
 
+  bool admits(std::size_t, const Step<T>& step) const override {
+    return reach_after(step) < static_cast<double>(std::numeric_limits<T>::max());
+  }
+
   void move(std::size_t, const Step<T>& step, std::int64_t iteration) override {
     constexpr std::int64_t refresh_every = 64;
     const auto a = static_cast<T>(-step.coefficient);
     const bool anew = (iteration + 1) % refresh_every == 0;
+    std::vector<T>& sum = is_compensated<T> ? recent_ : coefficients_;
+    reach_ = reach_after(step);
     with_team(this->n_threads(), [&](const Team& team) {
       const auto [begin, end] = team.share(coefficients_.size(), band_unit);
-      data_.kernels.axpy(end - begin, a, step.direction + begin, coefficients_.data() + begin);
-      if (!anew) data_.kernels.axpy(end - begin, a, image_.data() + begin, projected_.data() + begin);
+      data_.kernels.axpy(end - begin, a, step.direction + begin, sum.data() + begin);
+      if (!anew) add_in_units(team, -step.coefficient, image_.data(), projected_.data());
     });
     if (anew) refresh();
   }
 
   void write(TrainState<T>& state) const override {
-    state.blocks[0] = weights_of(base_, coefficients_);
-    state.span = {this->form(), base_, coefficients_, {projected_.begin(), projected_.end()}};
+    state.span = {this->form(), base_,  coefficients_, {projected_.begin(), projected_.end()},
+                  remainder_,   recent_};
+    state.blocks[0] = weights_of(state.span);
+    state.remainders[0].clear();
   }
 
  protected:
-  explicit SpanTrajectory(const AttentionData<T>& data) : data_(data), conclusion_(data) {}
+  explicit SpanTrajectory(const AttentionData<T>& data)
+      : data_(data), units_(data), conclusion_(data, units_.powers()) {}
 
   // From y to g without l', and g times its factors.
   virtual void attend(const Team& team, bool with_rows) = 0;
   virtual const AttentionPass<T>& attention() const = 0;
   virtual void scale(const Team& team, const RowFactors<T>& factors) = 0;
   virtual void apply_gram(const Team& team, const T* g, T* out) const = 0;
+  /// projected_k += a 2^e_k image_k.
+  virtual void add_in_units(const Team& team, double a, const T* image, T* projected) const = 0;
   /// At least sum_k |g_k| |E_k|.
   virtual double sum_of_sizes(const T* g) const = 0;
   /// y of the base, before anything else.
   virtual std::vector<T> project_base(const T* weights) const = 0;
-  /// sum_k b_k E_k, dim x dim
+  /// sum_k c_k E_k, dim x dim
   virtual std::vector<T> expand(const T* coefficients) const = 0;
 
   /// Called last in the constructors: where y and g are kept.
@@ -77,6 +95,7 @@ class SpanTrajectory : public Trajectory<T> {
     rows_ = rows;
     coefficients_.assign(size, T(0));
     image_.assign(size, T(0));
+    if (is_compensated<T>) remainder_ = recent_ = coefficients_;
     const bool goes_on = state.span.form == this->form() && state.span.coefficients.size() == size &&
                          state.span.projected.size() == size && is_its_own(state);
     const std::vector<T>& base = goes_on ? state.span.base : state.blocks[0];
@@ -86,48 +105,72 @@ class SpanTrajectory : public Trajectory<T> {
     base_projected_ = zero ? std::vector<T>(size, T(0)) : project_base(base_.data());
     const std::vector<T>& first = goes_on ? state.span.projected : base_projected_;
     std::copy(first.begin(), first.end(), projected_.begin());
-    if (goes_on) coefficients_ = state.span.coefficients;
+    reach_ = frobenius_norm(state.blocks[0].data(), state.blocks[0].size());
+    if (!goes_on) return;
+    coefficients_ = state.span.coefficients;
+    if (!is_compensated<T>) return;
+    remainder_ = remainder_of(coefficients_, state.span.remainder);
+    if (state.span.recent.size() == size) recent_ = state.span.recent;
   }
 
   const AttentionData<T>& data_;
+  QueryUnits<T> units_;
   Conclusion<T> conclusion_;
   std::vector<T> base_, base_projected_;  // W where the coefficients are 0; empty if that is 0
-  std::vector<T> coefficients_, image_;   // b and H g
+  std::vector<T> coefficients_, image_;   // c and H g
+  std::vector<T> remainder_, recent_;     // float32: of the coefficients; steps since the last refresh()
   std::span<T> projected_, rows_;         // y and g
 
  private:
-  std::vector<T> weights_of(const std::vector<T>& base, const std::vector<T>& coefficients) const {
-    std::vector<T> w = expand(coefficients.data());
-    for (std::size_t k = 0; k < base.size(); ++k) w[k] += base[k];
+  // sum_k |g_k| |E_k| of the gradient, and a bound of sum_k |c_k| |E_k|: while that is a number of T, so is W, term by term.
+  double whole_ = 0.0, reach_ = 0.0;
+  double reach_after(const Step<T>& step) const { return reach_ + std::fabs(step.coefficient) * whole_; }
+
+  std::vector<T> weights_of(const typename TrainState<T>::Span& span) const {
+    std::vector<T> sum = span.coefficients;
+    const bool is_whole = span.recent.size() == sum.size() && span.remainder.size() == sum.size();
+    for (std::size_t k = 0; is_whole && k < sum.size(); ++k) sum[k] += span.recent[k] + span.remainder[k];
+    std::vector<T> w = expand(sum.data());
+    for (std::size_t k = 0; k < span.base.size(); ++k) w[k] += span.base[k];
     return w;
   }
 
   // Whether the state is as write() left it: its weights may have been set to others since.
   bool is_its_own(const TrainState<T>& state) const {
     return (state.span.base.empty() || state.span.base.size() == state.blocks[0].size()) &&
-           weights_of(state.span.base, state.span.coefficients) == state.blocks[0];
+           weights_of(state.span) == state.blocks[0];
   }
 
   void refresh() {
-    with_team(this->n_threads(),
-              [&](const Team& team) { apply_gram(team, coefficients_.data(), projected_.data()); });
-    for (std::size_t k = 0; k < projected_.size(); ++k) projected_[k] += base_projected_[k];
+    std::copy(base_projected_.begin(), base_projected_.end(), projected_.begin());
+    with_team(this->n_threads(), [&](const Team& team) {
+      if (is_compensated<T>) {
+        const auto [begin, end] = team.share(coefficients_.size(), band_unit);
+        data_.kernels.axpy_compensated(end - begin, T(1), recent_.data() + begin,
+                                       coefficients_.data() + begin, remainder_.data() + begin);
+        std::fill(recent_.begin() + static_cast<std::ptrdiff_t>(begin),
+                  recent_.begin() + static_cast<std::ptrdiff_t>(end), T(0));
+        team.wait();
+      }
+      apply_gram(team, coefficients_.data(), image_.data());
+      team.wait();
+      add_in_units(team, 1.0, image_.data(), projected_.data());
+    });
   }
 
   // <g, H g> has lost its digits where the terms of the gradient cancel so far that rounding, relative to
   // (sum |g_k| |E_k|)^2, counts: then the norm is that of the matrix itself. Of g with n terms of one size and no
   // cancellation the quotient is about 1/n, far above; 1/36 n where the sum is estimated from the largest entries of rows of
   // normal numbers.
-  void set_norm(BlockGradient<T>& out) const {
+  void set_norm(BlockGradient<T>& out) {
     const double squared = data_.kernels.dot(image_.size(), rows_.data(), image_.data());
-    const double whole = sum_of_sizes(rows_.data());
+    whole_ = sum_of_sizes(rows_.data());
     constexpr double smallest = 64.0 * std::numeric_limits<T>::epsilon();
-    if (squared > smallest * whole * whole) {
+    if (squared > smallest * whole_ * whole_) {
       out.norm = std::sqrt(squared);
       return;
     }
-    const std::vector<T> matrix = expand(rows_.data());
-    out.norm = std::sqrt(data_.kernels.dot(matrix.size(), matrix.data(), matrix.data()));
+    out.norm = norm_of_matrix(data_.kernels, expand(rows_.data()));
     if (out.norm == 0.0) out.exponent = -std::numeric_limits<double>::infinity();
   }
 };

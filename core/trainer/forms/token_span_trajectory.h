@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/layer/score_pass.h"
@@ -8,7 +9,8 @@
 
 namespace softstep {
 
-/// W = base + sum_it a_it x_it z_i^T: the scores x_it^T W z_i, and the Gram matrix <x_k, x_l> <z_i, z_j> of all tokens.
+/// W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries z_i = 2^b_i zu_i: the scores x_it^T W z_i, and
+/// the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
 template <class T>
 class TokenSpanTrajectory final : public SpanTrajectory<T> {
  public:
@@ -18,7 +20,9 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
         scores_(n_, T(0)),
         weights_(n_, T(0)),
         attention_(data, scores_.data(), weights_.data()),
+        tokens_(unit_tokens()),
         gram_(token_gram()) {
+    if (token_powers_.empty()) tokens_ = {};
     for (std::size_t k = 0; k < n_; ++k) sizes_.push_back(std::sqrt(static_cast<double>(gram_[k * n_ + k])));
     this->start(state, scores_, weights_);
   }
@@ -30,14 +34,48 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   }
 
  private:
-  const T* token(std::size_t i, std::size_t t) const {
+  // The xu_it in batch order; sets token_powers_ and powers_.
+  std::vector<T> unit_tokens() {
     const BatchView<T>& batch = this->data_.batch;
-    return batch.sample(i) + t * batch.row_stride();
+    const std::size_t d = batch.dim;
+    std::vector<T> out(n_ * d);
+    for (std::size_t i = 0; i < batch.n_samples; ++i)
+      for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+        const T* x = batch.sample(i) + t * batch.row_stride();
+        const int power = coarse_power<T>(static_cast<double>(largest_of(x, d)));
+        for (std::size_t j = 0; j < d; ++j)
+          out[token_powers_.size() * d + j] = power == 0 ? x[j] : std::scalbn(x[j], -power);
+        powers_.push_back(power + this->units_.power(i));
+        token_powers_.push_back(power);
+      }
+    const auto all_are_first = [](const std::vector<int>& powers) {
+      return std::all_of(powers.begin(), powers.end(), [&](int p) { return p == powers[0]; });
+    };
+    is_uniform_ = all_are_first(powers_);
+    if (all_are_first(token_powers_) && (n_ == 0 || token_powers_[0] == 0)) token_powers_.clear();
+    return out;
+  }
+  // Row t of sample i at + t * token_stride().
+  const T* unit_tokens_of(std::size_t i) const {
+    return tokens_.empty() ? this->data_.batch.sample(i) : tokens_.data() + first(i) * this->data_.batch.dim;
+  }
+  std::size_t token_stride() const {
+    return tokens_.empty() ? this->data_.batch.row_stride() : this->data_.batch.dim;
   }
   void attend(const Team& team, bool with_rows) override { attention_.attend(team, {}, with_rows); }
   const AttentionPass<T>& attention() const override { return attention_; }
   void scale(const Team& team, const RowFactors<T>& factors) override {
-    factors.scale_weights(team, weights_.data());
+    factors.scale_weights(team, weights_.data(), token_powers_.empty() ? nullptr : token_powers_.data());
+  }
+  void add_in_units(const Team& team, double a, const T* image, T* projected) const override {
+    const auto [begin, end] = team.share(n_, band_unit);
+    if (is_uniform_) {
+      const T factor = static_cast<T>(std::ldexp(a, n_ == 0 ? 0 : powers_[0]));
+      this->data_.kernels.axpy(end - begin, factor, image + begin, projected + begin);
+      return;
+    }
+    for (std::size_t k = begin; k < end; ++k)
+      this->data_.kernels.axpy(1, static_cast<T>(std::ldexp(a, powers_[k])), image + k, projected + k);
   }
   std::size_t first(std::size_t i) const { return this->data_.given_scoring()->first(i); }
   void apply_gram(const Team& team, const T* g, T* out) const override {
@@ -60,10 +98,11 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     const AttentionData<T>& data = this->data_;
     const std::size_t n = data.batch.n_samples, d = data.batch.dim;
     std::vector<T> v(n * d), scores(n_);
-    data.kernels.product_nt({n, d, d, data.queries.data(), data.stride, weights, d, v.data(), d});
+    data.kernels.product_nt({n, d, d, this->units_.rows(), data.stride, weights, d, v.data(), d});
     for (std::size_t i = 0; i < n; ++i)
-      data.kernels.product_nt({1, data.batch.tokens_of(i), d, v.data() + i * d, d, token(i, 0),
-                               data.batch.row_stride(), scores.data() + first(i), n_});
+      data.kernels.product_nt({1, data.batch.tokens_of(i), d, v.data() + i * d, d, unit_tokens_of(i),
+                               token_stride(), scores.data() + first(i), n_});
+    for (std::size_t k = 0; k < n_; ++k) scores[k] = std::scalbn(scores[k], powers_[k]);
     return scores;
   }
   std::vector<T> expand(const T* coefficients) const override {
@@ -72,11 +111,12 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     std::vector<T> rows(n * d, T(0)), w(d * d);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t)
-        data.kernels.axpy(d, coefficients[first(i) + t], token(i, t), rows.data() + i * d);
+        data.kernels.axpy(d, coefficients[first(i) + t], unit_tokens_of(i) + t * token_stride(),
+                          rows.data() + i * d);
     for_each_block(d, d, data.threads_for(static_cast<double>(n * d) * static_cast<double>(d)),
                    [&](Block block) {
                      data.kernels.product_tn({block.n_rows, block.n_cols, n, rows.data() + block.row, d,
-                                              data.queries.data() + block.col, data.stride,
+                                              this->units_.rows() + block.col, data.stride,
                                               w.data() + block.row * d + block.col, d});
                    });
     return w;
@@ -85,16 +125,12 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   LargeArray<T> token_gram() const {
     const AttentionData<T>& data = this->data_;
     const std::size_t n = data.batch.n_samples, d = data.batch.dim;
-    std::vector<T> tokens(n_ * d);
+    const std::vector<T>& tokens = tokens_;
     LargeArray<T> gram(n_ * n_);
     std::vector<std::size_t> sample(n_);
     for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
-        const std::size_t k = first(i) + t;
-        std::copy_n(token(i, t), d, tokens.begin() + static_cast<std::ptrdiff_t>(k * d));
-        sample[k] = i;
-      }
-    const std::vector<T> queries = Pass<T>(data, false).query_gram();
+      std::fill_n(sample.begin() + static_cast<std::ptrdiff_t>(first(i)), data.batch.tokens_of(i), i);
+    const std::vector<T> queries = Pass<T>(data, false).query_gram(this->units_.rows());
     const double work = static_cast<double>(n_) * static_cast<double>(n_) * static_cast<double>(d);
     for_each_block(n_, n_, data.threads_for(work), [&](Block block) {
       data.kernels.product_nt({block.n_rows, block.n_cols, d, tokens.data() + block.row * d, d,
@@ -110,8 +146,11 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   std::size_t n_;                    // tokens of all samples
   std::vector<T> scores_, weights_;  // y and g
   ScorePass<T> attention_;
+  std::vector<int> token_powers_, powers_;  // a_it, empty where all are 0; a_it + b_i
+  bool is_uniform_ = true;                  // powers_
+  std::vector<T> tokens_;                   // xu_it; empty where they are the batch's
   LargeArray<T> gram_;
-  std::vector<double> sizes_;  // |x_it| |z_i|
+  std::vector<double> sizes_;  // |xu_it| |zu_i|
 };
 
 }  // namespace softstep

@@ -1,0 +1,258 @@
+// Data of any size: tokens times 2^a, queries times 2^b and the decoder times 2^-a leave the token scores, hence the loss, as they
+// are, and multiply gradients by 2^(a + b). W goes with 2^-(a + b), which leaves the scores x^T W z as they are, if
+//   ngd, sign, adam    the step size goes with 2^-(a + b): a step is of that length whatever the gradient
+//   polyak             always: (L - L*) / |G|^2 G goes with 2^-(a + b)
+//   gd                 the step size goes with 2^-2(a + b)
+// A power of two commutes with every rounding as long as no number leaves the range of normal ones, and the first group sees no
+// logarithm of the gradient's size: equal bits. The others multiply by e^C, whose exponent is rounded.
+//
+// Where token scores are below the rounding unit the slope of the loss is that of a zero margin to the bit: then the decoder may
+// have any size, and ngd takes the same steps.
+
+#include <algorithm>
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "support/unit_roundoff.h"
+#include "trainer/layouts.h"
+#include "trainer/runs.h"
+
+using namespace softstep;
+using softstep::test::data_of;
+using softstep::test::Powers;
+using softstep::test::same_bits;
+using softstep::test::Shape;
+using softstep::test::shapes;
+
+namespace {
+
+template <class T>
+struct Result {
+  TrainSummary summary;
+  std::vector<T> weights;
+};
+
+template <class T>
+Result<T> steps_of(const Shape& shape, const Powers& powers, const std::string& rule, double step_size,
+                   std::int64_t n_steps, Form form) {
+  const Dataset<T> data = data_of<T>(shape, powers);
+  const AttentionModel<T> model(data.view());
+  auto state = initial_state(model);
+  TrainerOptions options;
+  options.rules[0].rule = rule;
+  if (step_size > 0.0) options.rules[0].options["step-size"] = step_size;
+  options.n_steps = n_steps;
+  options.form = form;
+  Result<T> out;
+  out.summary = train(model, state, options);
+  out.weights = state.blocks[0];
+  return out;
+}
+
+template <class T>
+std::vector<T> scaled(std::vector<T> w, int power) {
+  for (T& x : w) x = std::scalbn(x, power);
+  return w;
+}
+
+double log10_power(int power) { return power * std::log10(2.0); }
+
+// Powers of tokens and queries. W itself, 2^-(a + b), stays well inside of the type.
+template <class T>
+std::vector<Powers> all_powers() {
+  const int most = sizeof(T) == 4 ? 60 : 500, most_of_weights = sizeof(T) == 4 ? 84 : 900;
+  std::vector<Powers> out;
+  for (const int a : {-most, -most / 3, -1, 0, most / 2, most})
+    for (const int b : {-most, -7, 0, most / 4, most})
+      if (std::abs(a + b) <= most_of_weights) out.push_back({a, b, -a});
+  return out;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("powers of two in tokens, queries and decoder change no bit of a normalised run",
+                   "[trainer]", float, double) {
+  using T = TestType;
+  constexpr std::int64_t n_steps = 70;  // past the refreshes of the span forms
+  for (const Shape& shape : shapes) {
+    const auto expected = steps_of<T>(shape, {0, 0, 0}, "ngd", 1.0, n_steps, shape.form);
+    REQUIRE(expected.summary.steps == n_steps);
+    for (const Powers& powers : all_powers<T>()) {
+      const int shift = powers.tokens + powers.queries;
+      INFO(shape.name << ": tokens 2^" << powers.tokens << ", queries 2^" << powers.queries);
+      const auto got = steps_of<T>(shape, powers, "ngd", std::ldexp(1.0, -shift), n_steps, shape.form);
+      CHECK(got.summary.status == expected.summary.status);
+      CHECK(same_bits(scaled(got.weights, shift), expected.weights));
+      CHECK(got.summary.last.loss == expected.summary.last.loss);
+      CHECK(got.summary.last.log10_gap == expected.summary.last.log10_gap);
+      // The logarithm of |G| is rounded at its own size, and so is the power's: four roundings in all.
+      const double log10_norm = expected.summary.last.log10_gradient_norm + log10_power(shift);
+      CHECK(std::fabs(got.summary.last.log10_gradient_norm - log10_norm) <=
+            8.0 * 0x1p-53 *
+                (std::fabs(expected.summary.last.log10_gradient_norm) + std::fabs(log10_power(shift)) + 1.0));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE(
+    "powers of two in the data change the steps of rules that use the gradient's size by rounding alone",
+    "[trainer]", float, double) {
+  using T = TestType;
+  for (const Shape& shape : shapes)
+    for (const char* rule : {"polyak", "gd"}) {
+      const bool is_gd = std::string(rule) == "gd";
+      // Polyak's steps grow without bound where a sample is saturated at another token than its best.
+      const std::int64_t n_steps = is_gd ? 70 : 8;
+      const auto expected = steps_of<T>(shape, {0, 0, 0}, rule, is_gd ? 0.25 : 0.0, n_steps, shape.form);
+      REQUIRE(expected.summary.steps == n_steps);
+      const double largest_token =
+          3.0 * static_cast<double>(shape.dim);  // |x| |z| of normal numbers: about d
+      for (const Powers& powers : all_powers<T>()) {
+        const int shift = powers.tokens + powers.queries;
+        if (is_gd && std::abs(shift) > 400) continue;  // a step size is a double
+        INFO(shape.name << ' ' << rule << ": tokens 2^" << powers.tokens << ", queries 2^" << powers.queries);
+        const auto got =
+            steps_of<T>(shape, powers, rule, is_gd ? std::ldexp(0.25, -2 * shift) : 0.0, n_steps, shape.form);
+        REQUIRE(got.summary.status == expected.summary.status);
+        // A coefficient errs by eps = u_T, and by the rounding of its exponent, at most 8 |C| 2^-53. Each step then moves W by
+        // another eps of itself, all of them by eps |W|; a change of W by that changes scores by eps |W| |x| |z| and turns the
+        // next gradient by twice as much, so that the steps after it differ by that much of themselves.
+        const double exponent = std::log(10.0) * std::fabs(got.summary.last.log10_gradient_norm) + 10.0;
+        const double eps = 2.0 * softstep::test::unit_roundoff<T> + 8.0 * exponent * 0x1p-53;
+        const double norm = expected.summary.last.weight_norm;
+        const double bound = eps * (1.0 + 2.0 * norm * largest_token);
+        const std::vector<T> w = scaled(got.weights, shift);
+        double error = 0.0;
+        for (std::size_t k = 0; k < w.size(); ++k)
+          error = std::hypot(error, static_cast<double>(w[k]) - static_cast<double>(expected.weights[k]));
+        CHECK(error <= bound * norm);
+      }
+    }
+}
+
+TEMPLATE_TEST_CASE("token scores of any size below rounding give the same normalised steps", "[trainer]",
+                   float, double) {
+  using T = TestType;
+  constexpr std::int64_t n_steps = 20;
+  const int most = sizeof(T) == 4 ? 60 : 500, smallest = sizeof(T) == 4 ? -100 : -900;
+  for (const Shape& shape : shapes) {
+    const auto expected = steps_of<T>(shape, {0, 0, -70}, "ngd", 1.0, n_steps, shape.form);
+    REQUIRE(expected.summary.steps == n_steps);
+    for (const int a : {-most, 0, most})
+      for (const int decoder : {smallest, smallest / 2, -70}) {
+        if (a + decoder > -70) continue;
+        INFO(shape.name << ": tokens 2^" << a << ", decoder 2^" << decoder);
+        const auto got = steps_of<T>(shape, {a, 0, decoder}, "ngd", std::ldexp(1.0, -a), n_steps, shape.form);
+        CHECK(got.summary.status == expected.summary.status);
+        CHECK(same_bits(scaled(got.weights, a), expected.weights));
+        // Gap and gradient go with the token scores' size.
+        const double power = log10_power(a + decoder + 70);
+        CHECK(std::fabs(got.summary.last.log10_gap - expected.summary.last.log10_gap - power) <=
+              8.0 * 0x1p-53 * (std::fabs(got.summary.last.log10_gap) + std::fabs(power)));
+      }
+  }
+}
+
+// Tokens times a factor, the first of a sample its query; as public reports have them.
+namespace {
+
+template <class T>
+Dataset<T> normal_tokens(std::size_t n, std::size_t n_tokens, std::size_t dim, double factor) {
+  std::mt19937_64 random(2);
+  std::normal_distribution<double> normal;
+  DatasetParts<T> parts;
+  parts.n_samples = n;
+  parts.n_tokens = n_tokens;
+  parts.dim = dim;
+  for (std::size_t k = 0; k < n * n_tokens * dim; ++k)
+    parts.tokens.push_back(static_cast<T>(normal(random) * factor));
+  for (std::size_t j = 0; j < dim; ++j) parts.decoder.push_back(static_cast<T>(normal(random)));
+  for (std::size_t i = 0; i < n; ++i) parts.labels.push_back(random() % 2 == 0 ? 1 : -1);
+  return make_dataset(std::move(parts));
+}
+
+}  // namespace
+
+TEST_CASE("a span form of float32 keeps what the dense form keeps, whatever the size of the tokens",
+          "[trainer]") {
+  struct Case {
+    std::size_t dim;
+    double factor;
+    const char* rule;
+    Form span;
+  };
+  for (const Case& c : {Case{300, 1e-11, "polyak", Form::token_span}, Case{300, 3e8, "ngd", Form::token_span},
+                        Case{7, 1e-40, "ngd", Form::query_span}, Case{7, 1e15, "polyak", Form::query_span}}) {
+    INFO("dim " << c.dim << ", tokens times " << c.factor << ", " << c.rule);
+    const Dataset<float> data = normal_tokens<float>(4, 5, c.dim, c.factor);
+    TrainerOptions options;
+    options.form = Form::dense;
+    const auto dense = softstep::test::run(data.view(), c.rule, 20, {}, {}, options);
+    REQUIRE(dense.summary.steps == 20);
+    for (const Form form : {c.span, Form::automatic}) {
+      options.form = form;
+      const auto span = softstep::test::run(data.view(), c.rule, 20, {}, {}, options);
+      CHECK(span.summary.form == c.span);
+      CHECK(span.summary.status == TrainStatus::max_iterations);
+      double norm = 0.0, distance = 0.0;
+      for (std::size_t k = 0; k < span.state.blocks[0].size(); ++k) {
+        norm = std::hypot(norm, static_cast<double>(dense.state.blocks[0][k]));
+        distance = std::hypot(distance, static_cast<double>(span.state.blocks[0][k]) -
+                                            static_cast<double>(dense.state.blocks[0][k]));
+      }
+      // Scores err by (2 d + 2) u |s| in either form, and are at most of the order of 20 where they matter (they are 0 for
+      // 1e-40; for 3e8 each sample has one token and G is the one of the least exponent, whatever the rounding): 20 steps,
+      // each turned by that much.
+      CHECK(distance <= 20.0 * 20.0 * (2.0 * static_cast<double>(c.dim) + 2.0) * 0x1p-24 * norm);
+      CHECK(norm > 0.0);
+    }
+  }
+}
+
+TEST_CASE("samples and tokens of very different sizes keep their part in every form", "[trainer]") {
+  // Tokens from 1 to 2^-100, queries from 1 to 2^100 in one batch of float32. The samples of small tokens have small token
+  // scores: each comes in when those before it are saturated.
+  for (const bool by_sample : {false, true}) {
+    const std::size_t n = 6, n_tokens = 5, d = by_sample ? 420 : 11;
+    DatasetParts<float> parts;
+    parts.n_samples = n;
+    parts.n_tokens = n_tokens;
+    parts.dim = d;
+    std::mt19937_64 random(3);
+    std::normal_distribution<double> normal;
+    for (std::size_t i = 0; i < n; ++i) {
+      const int power = static_cast<int>(20 * i);
+      for (std::size_t k = 0; k < n_tokens * d; ++k)
+        parts.tokens.push_back(static_cast<float>(std::ldexp(normal(random), -power)));
+      for (std::size_t k = 0; k < d; ++k)
+        parts.queries.push_back(static_cast<float>(std::ldexp(normal(random), power)));
+      parts.labels.push_back(i % 2 == 0 ? 1 : -1);
+    }
+    parts.decoder.assign(d, 1.0f);
+    const Dataset<float> data = make_dataset(std::move(parts));
+    const Dataset<double> exact = convert<double>(data);
+    TrainerOptions options;
+    options.form = Form::dense;
+    const auto expected = softstep::test::run(exact.view(), "ngd:step-size=0.3", 30, {}, {}, options);
+    for (const Form form : {Form::dense, Form::query_span, Form::token_span}) {
+      INFO(to_string(form) << " d = " << d);
+      options.form = form;
+      const auto got = softstep::test::run(data.view(), "ngd:step-size=0.3", 30, {}, {}, options);
+      CHECK(got.summary.steps == 30);
+      double norm = 0.0, distance = 0.0;
+      for (std::size_t k = 0; k < got.state.blocks[0].size(); ++k) {
+        norm = std::hypot(norm, expected.state.blocks[0][k]);
+        distance =
+            std::hypot(distance, static_cast<double>(got.state.blocks[0][k]) - expected.state.blocks[0][k]);
+      }
+      // As above, with scores of at most |W| |x| |z|, |x| |z| below 2 d.
+      CHECK(distance <= 30.0 * 2.0 * (2.0 * static_cast<double>(d) + 2.0) * 0x1p-24 * norm * 2.0 *
+                            static_cast<double>(d) * norm);
+    }
+  }
+}
