@@ -35,7 +35,7 @@ void check_exp(const simd::Isa& isa, std::vector<CheckRow>& rows) {
 template <class T>
 void check_vectors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   const double u = unit_roundoff<T>;
-  Worst dot, axpy;
+  Worst dot, axpy, compensated;
   for (const std::size_t n : {1, 7, 64, 1000, 5003}) {
     Stream stream(n);
     const std::vector<T> x = stream.numbers<T>(n), y = stream.numbers<T>(n);
@@ -53,12 +53,27 @@ void check_vectors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
                u * (std::fabs(static_cast<double>(a) * static_cast<double>(x[i])) +
                     std::fabs(static_cast<double>(truth))));
     }
+    // `low` as large beside y as a rounding leaves it.
+    std::vector<T> low(n);
+    for (std::size_t i = 0; i < n; ++i) low[i] = x[n - 1 - i] * y[i] * static_cast<T>(u);
+    const std::vector<T> low_before = low;
+    z = y;
+    isa.kernels<T>().axpy_compensated(n, a, x.data(), z.data(), low.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      const Number truth = reference::axpy_compensated<Number>(a, x[i], y[i], low_before[i]),
+                   step = Number(a) * Number(x[i]);
+      compensated.add(static_cast<double>(std::fabs(Number(z[i]) + Number(low[i]) - truth)),
+                      u * static_cast<double>(std::fabs(step + Number(low_before[i])) + std::fabs(step)) +
+                          0x1p-62 * static_cast<double>(std::fabs(truth)));
+    }
   }
   // One lane: at most 256 additions in a chain of a block of 1024, and few more to join; see
   // simd/kernels/dot.h.
   add_row<T>(rows, isa, "dot [u sum|xy|]", dot.value(), 2.0 * (256.0 + 8.0));
   // The product and the sum are rounded once each, or both at once.
   add_row<T>(rows, isa, "axpy [u (|ax| + |y|)]", axpy.value(), 1.01);
+  // a x + low is rounded once or twice, its sum with y not at all; `truth` itself has 64 digits.
+  add_row<T>(rows, isa, "axpy_compensated [u (|ax + low| + |ax|)]", compensated.value(), 1.01);
 }
 
 // What has two roundings: (x a) b, in rows and in lanes.

@@ -96,9 +96,10 @@ T row_factors(const RowFactorsArgs<T>& in) {
   const V natural = V::all(naturals[k]), binary = V::all(binaries[k]);
   for (std::size_t i = 0; i < in.n; i += w) {
     const std::size_t count = in.n - i < w ? in.n - i : w;
-    const auto load = [&](const T* p) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, T(0)); };
-    const V y = fma(load(in.binary) - binary, log_2, load(in.natural) - natural);
-    store_count(load(in.row_factor) * exp_nonpositive(y), in.row_factor + i, count);
+    const auto load = [&](const T* p, T fill)
+                          SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
+    const V y = fma(load(in.binary, T(0)) - binary, log_2, load(in.natural, -infinity) - natural);
+    store_count(load(in.row_factor, T(0)) * exp_nonpositive(y), in.row_factor + i, count);
   }
   return largest;
 }

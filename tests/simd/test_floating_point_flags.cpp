@@ -126,22 +126,22 @@ TEMPLATE_TEST_CASE("row_factors raises no flag on clean data, zero rows among it
         for (const double spread : {0.0, 1.0, 1e3, 1e6, 1e30})
           for (const bool zero_rows : {false, true}) {
             std::vector<T> exponent(n), mean_gap = numbers<T>(n, 2), pivot_gap(n), largest(n, T(1.5)),
-                                        unit(n, T(1)), optimal = numbers<T>(n, 3), log_unit(n),
-                                        inverse(n, T(1)), scale(n), factor(n), size(n);
+                                        unit(n, T(1)), optimal = numbers<T>(n, 3), unit_power(n),
+                                        inverse(n, T(1)), scale(n), factor(n), natural(n), binary(n);
             for (std::size_t i = 0; i < n; ++i) {
               exponent[i] = -std::fabs(numbers<T>(n, spread)[i]);
               pivot_gap[i] = static_cast<T>(i % 3);
               if (zero_rows && i % 2 == 0) {
-                exponent[i] = log_unit[i] = -infinity;
+                exponent[i] = unit_power[i] = -infinity;
                 largest[i] = mean_gap[i] = T(0);
               }
             }
             INFO(isa.name << " n = " << n << " exponents to " << spread << (zero_rows ? ", zero rows" : ""));
             REQUIRE(flags_raised_by([&] {
-                      (void)isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(),
-                                                          pivot_gap.data(), largest.data(), unit.data(),
-                                                          optimal.data(), log_unit.data(), inverse.data(),
-                                                          scale.data(), factor.data(), size.data()});
+                      (void)isa.kernels<T>().row_factors(
+                          {n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(), largest.data(),
+                           unit.data(), optimal.data(), unit_power.data(), inverse.data(), scale.data(),
+                           factor.data(), natural.data(), binary.data()});
                     }) == "");
           }
   });
