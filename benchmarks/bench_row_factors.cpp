@@ -12,21 +12,11 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   const auto n = static_cast<std::size_t>(state.range(0));
   const std::vector<T> exponent = uniform<T>(n, -20, 0, 1), mean_gap = uniform<T>(n, -1, 0, 2), zero(n, T(0)),
                        ones(n, T(1)), score = uniform<T>(n, 0, 5, 3), inverse(n, T(1) / static_cast<T>(n));
-  std::vector<T> scale(n), factor(n), natural(n), binary(n);
-  const simd::RowFactorsArgs<T> args{n,
-                                     true,
-                                     exponent.data(),
-                                     mean_gap.data(),
-                                     zero.data(),
-                                     ones.data(),
-                                     ones.data(),
-                                     score.data(),
-                                     zero.data(),
-                                     inverse.data(),
-                                     scale.data(),
-                                     factor.data(),
-                                     natural.data(),
-                                     binary.data()};
+  std::vector<T> scale(n), factor(n), size(n);
+  const simd::RowFactorsArgs<T> args{n,           true,           exponent.data(), mean_gap.data(),
+                                     zero.data(), ones.data(),    ones.data(),     score.data(),
+                                     zero.data(), inverse.data(), scale.data(),    factor.data(),
+                                     size.data()};
   const auto& kernels = isa.kernels<T>();
   const long double top = kernels.row_factors(args);
   double worst = 0.0;

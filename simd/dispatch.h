@@ -83,19 +83,19 @@ constexpr std::size_t round_up_to_lanes(std::size_t n) {
 template <class T>
 struct RowFactorsArgs {
   std::size_t n;
-  bool logistic;              ///< the loss: logistic, else exponential
-  const T* exponent;          ///< c_i
-  const T* mean_gap;          ///< mu_i in units of gap_unit
-  const T* pivot_gap;         ///< gamma_opt - gamma_a
-  const T* largest;           ///< max_j |g_ij| of the row without l'; 0 for a zero row
-  const T* gap_unit;          ///< a power of two
-  const T* optimal_score;     ///< gamma_opt
+  bool logistic;           ///< the loss: logistic, else exponential
+  const T* exponent;       ///< c_i
+  const T* mean_gap;       ///< mu_i in units of gap_unit
+  const T* pivot_gap;      ///< gamma_opt - gamma_a
+  const T* largest;        ///< max_j |g_ij| of the row without l'; 0 for a zero row
+  const T* gap_unit;       ///< a power of two
+  const T* optimal_score;  ///< gamma_opt
   /// Binary exponent of gap_unit times query_unit, less any whole number that is common to all; -infinity where the query is
   /// zero.
   const T* unit_power;
   const T* inverse_query;     ///< 1 / (n query_unit)
   T *row_scale, *row_factor;  ///< out: the row is to be multiplied by both, one after the other
-  T *natural, *binary;  ///< work space: the size of g_i z_i^T is e^natural 2^binary, up to a factor of 4 d
+  T* size;                    ///< work space: the logarithm of the size of g_i z_i^T, up to a factor of 4 d
 };
 
 /// Gradient rows with the sample index last, times what row_factors gives them; see

@@ -90,11 +90,10 @@ void kernels(const simd::Isa& isa, const std::string& type) {
                        s + 5 * lanes, s + 6 * lanes, s + 7 * lanes});
   });
   const std::vector<T> ones(lanes, T(1)), zeros(lanes, T(0));
-  std::vector<T> scale(lanes), factor(lanes), natural(lanes), binary(lanes);
+  std::vector<T> scale(lanes), factor(lanes), size(lanes);
   record("row_factors/" + type, [&] {
     k.row_factors({lanes, true, s + lanes, s + 3 * lanes, zeros.data(), s + 7 * lanes, ones.data(),
-                   ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), natural.data(),
-                   binary.data()});
+                   ones.data(), zeros.data(), ones.data(), scale.data(), factor.data(), size.data()});
   });
   record("scale_row/" + type, [&] { k.scale_row(d * d, T(2), T(0.5), g.data()); });
   const std::vector<double> twice(lanes, 2.0), half(lanes, 0.5);

@@ -19,8 +19,8 @@ template <class T>
 RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
   // The factors of what is no row, up to whole vectors, are never anything but 0.
   const std::size_t padded = simd::round_up_to_lanes<T>(data.batch.n_samples);
-  for (auto* values : {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &natural_,
-                       &binary_, &target_})
+  for (auto* values :
+       {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &size_, &target_})
     values->assign(padded, 0.0);
   gap_unit_.assign(padded, 1.0);
   for (std::size_t i = 0; i < data.batch.n_samples; ++i)
@@ -94,8 +94,7 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
                                                  .inverse_query = inverse_factor_.data(),
                                                  .row_scale = row_scale_.data(),
                                                  .row_factor = row_factor_.data(),
-                                                 .natural = natural_.data(),
-                                                 .binary = binary_.data()});
+                                                 .size = size_.data()});
   return top + common_power_ * std::log(2.0);
 }
 
@@ -103,30 +102,22 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
 template <class T>
 double RowFactors<T>::set_from_loss(const Outcomes<T>& outcomes, const double* largest) {
   double top = -infinity, poison = 0.0;
-  std::size_t largest_row = 0;
   for (std::size_t row = 0; row < n_rows_; ++row) {
     const RowTerms terms = terms_of(outcomes, row, *scoring_, samples_[row]);
-    const Scaled slope = data_.loss.slope(terms.margin(), target_[row]);
+    const Scaled slope = terms.slope(data_.loss, target_[row]);
     const int power = unit_power<T>(largest[row]);
-    natural_[row] = -infinity;
-    binary_[row] = unit_power_[row] + power;
+    double& size = size_[row] = -infinity;
     if (largest[row] != 0.0 && slope.mantissa != 0.0)
-      natural_[row] =
-          terms.exponent + slope.exponent + std::log(std::fabs(slope.mantissa)) + largest[row] * 0.0;
-    const double size = natural_[row] + binary_[row] * std::log(2.0);
+      size = terms.exponent + slope.exponent + std::log(std::fabs(slope.mantissa)) + largest[row] * 0.0 +
+             (unit_power_[row] + power) * std::log(2.0);
     row_scale_[row] = std::ldexp(1.0, -power);
     row_factor_[row] = -std::copysign(inverse_factor_[row], slope.mantissa);
-    if (size > top) {
-      top = size;
-      largest_row = row;
-    }
+    top = std::max(top, size);
     if (std::isnan(size)) poison = size;
   }
   top += poison;
   if (!(top > -infinity)) return top;
-  const double natural = natural_[largest_row], binary = binary_[largest_row];
-  for (std::size_t row = 0; row < n_rows_; ++row)
-    row_factor_[row] *= std::exp((binary_[row] - binary) * std::log(2.0) + (natural_[row] - natural));
+  for (std::size_t row = 0; row < n_rows_; ++row) row_factor_[row] *= std::exp(size_[row] - top);
   return top + common_power_ * std::log(2.0);
 }
 

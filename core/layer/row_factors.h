@@ -48,7 +48,7 @@ class RowFactors {
   int common_power_ = 0;  // of gaps, queries and tokens; unit_power_ is without it
   std::vector<double> optimal_score_, target_, gap_unit_, unit_power_, inverse_factor_;
   std::vector<double> query_norms_;  // |z_i|, divided as the queries are
-  std::vector<double> row_scale_, row_factor_, natural_, binary_;
+  std::vector<double> row_scale_, row_factor_, size_;
 };
 
 }  // namespace softstep

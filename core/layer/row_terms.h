@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/layer/outcomes.h"
+#include "core/losses/loss_of.h"
 #include "simd/dispatch.h"
 #include "softstep/scaled.h"
 
@@ -34,6 +35,11 @@ struct RowTerms {
   /// gamma_a - m = -e^c mu, of either sign.
   Scaled gap_to_pivot() const { return pair(-mean_gap, exponent); }
 
+  /// -l'(m), from the score of the pivot: right also where l' is zero there and m rounds to it.
+  Scaled slope(const LossOf& loss, double target) const {
+    return loss.slope_near(pivot_score(), pair(mean_gap, exponent), target);
+  }
+
   // A gap in units of 2^gap_power as a plain number, and as a pair with a factor of its own.
   double plain(double gap) const { return gap_power == 0 ? gap : std::ldexp(gap, gap_power); }
   Scaled pair(double gap, double log_factor) const {
@@ -42,8 +48,8 @@ struct RowTerms {
 };
 
 template <class T>
-RowTerms terms_of(const Outcomes<T>& outcomes, std::size_t row, const Scoring<T>& scoring,
-                  std::size_t sample) {
+[[gnu::always_inline]] inline RowTerms terms_of(const Outcomes<T>& outcomes, std::size_t row,
+                                                const Scoring<T>& scoring, std::size_t sample) {
   const int power = scoring.gap_power(sample);
   if (is_far(power))
     return {outcomes.exponent[row], outcomes.mean_gap[row], outcomes.pivot_gap_in_units[row],

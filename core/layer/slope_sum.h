@@ -7,23 +7,22 @@
 #include <vector>
 
 #include "core/layer/gradient_size.h"
-#include "core/losses/loss_of.h"
 #include "softstep/model.h"
 
 namespace softstep {
 
-/// (1/n) sum_i l'(m_i) y_i v_i over n samples, l' as mantissa and exponent: the gradient of a linear part. margin(i), target(i),
-/// sign(i) and vector(i), of `dim` entries, are the sample's. `sum`: work space of dim numbers.
-template <class T, class Margin, class Target, class Sign, class Vector>
-void sum_slopes(const LossOf& loss, std::size_t n, std::size_t dim, Margin margin, Target target, Sign sign,
-                Vector vector, const simd::Kernels<T>& kernels, std::vector<double>& sum,
-                BlockGradient<T>& out) {
+/// (1/n) sum_i l'(m_i) y_i v_i over n samples: the gradient of a linear part. slope(i), which is -l'(m_i), sign(i) and vector(i),
+/// of `dim` entries, are the sample's. `sum`: work space of dim numbers.
+template <class T, class Slope, class Sign, class Vector>
+void sum_slopes(std::size_t n, std::size_t dim, Slope slope, Sign sign, Vector vector,
+                const simd::Kernels<T>& kernels, std::vector<double>& sum, BlockGradient<T>& out) {
   double top = -std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < n; ++i) top = std::max(top, loss.slope(margin(i), target(i)).exponent);
+  for (std::size_t i = 0; i < n; ++i) top = std::max(top, slope(i).exponent);
   sum.assign(dim, 0.0);
   for (std::size_t i = 0; i < n; ++i) {
-    const Scaled slope = loss.slope(margin(i), target(i));  // of -l'
-    const double factor = -sign(i) * slope.mantissa * std::exp(slope.exponent - top) / static_cast<double>(n);
+    const Scaled of_sample = slope(i);
+    const double factor =
+        -sign(i) * of_sample.mantissa * std::exp(of_sample.exponent - top) / static_cast<double>(n);
     const T* v = vector(i);
     for (std::size_t j = 0; j < dim; ++j) sum[j] += factor * static_cast<double>(v[j]);
   }

@@ -63,6 +63,10 @@ inline Scaled log_one_plus(Scaled x) {
   return {std::log1p(x.value()), 0.0};
 }
 
+// log1p(s expm1(d)) for the slope s = sigma(-gamma) and a large d < 0: 1 + x may be near 0, so it is measured from the other end,
+// where x is positive.
+inline Scaled logistic_rise(double gamma, double d);
+
 /// l(gamma - delta) - l(gamma) for delta = mantissa * e^exponent, without cancellation and without underflow:
 ///   exponential  e^-gamma expm1(delta)        logistic  log1p(sigma(-gamma) expm1(delta))
 /// `slope`: loss_slope(loss, gamma).
@@ -71,15 +75,17 @@ inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delt
   const double d = delta.value();
   // Below 4e-18 the first-order term is the value to beyond double precision.
   if (std::fabs(d) < 4e-18) return {slope.mantissa * delta.mantissa, slope.exponent + delta.exponent};
+  if (loss == Loss::logistic && d < -0.5) return logistic_rise(gamma, d);
   // expm1(d) as a pair: large d stays finite
   const Scaled growth = d > 1.0 ? Scaled{-std::expm1(-d), d} : Scaled{std::expm1(d), 0.0};
-  if (loss == Loss::exponential) return {slope.mantissa * growth.mantissa, slope.exponent + growth.exponent};
-  // Downwards 1 + x may be near 0: measured from the other end x is positive.
-  if (d < -0.5) {
-    const Scaled back = loss_difference(loss, gamma - d, loss_slope(loss, gamma - d), {-d, 0.0});
-    return {-back.mantissa, back.exponent};
-  }
-  return log_one_plus({slope.mantissa * growth.mantissa, slope.exponent + growth.exponent});
+  const Scaled x = {slope.mantissa * growth.mantissa, slope.exponent + growth.exponent};
+  return loss == Loss::exponential ? x : log_one_plus(x);
+}
+
+inline Scaled logistic_rise(double gamma, double d) {
+  const Scaled back =
+      loss_difference(Loss::logistic, gamma - d, loss_slope(Loss::logistic, gamma - d), {-d, 0.0});
+  return {-back.mantissa, back.exponent};
 }
 
 inline Scaled loss_difference(Loss loss, double gamma, Scaled delta) {

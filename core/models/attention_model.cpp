@@ -80,11 +80,11 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
   const AttentionData<T>& data = layer.data;
   const auto sample = [&](std::size_t row) { return layer.samples()[row]; };
   sum_slopes(
-      data.loss, layer.n_rows(), data.batch.dim,
+      layer.n_rows(), data.batch.dim,
       [&](std::size_t row) {
-        return terms_of(layer.pass.outcomes(), row, layer.scoring, sample(row)).margin();
+        return terms_of(layer.pass.outcomes(), row, layer.scoring, sample(row))
+            .slope(data.loss, data.batch.target(sample(row)));
       },
-      [&](std::size_t row) { return data.batch.target(sample(row)); },
       [&](std::size_t row) { return data.batch.sign(sample(row)); },
       [&](std::size_t row) { return layer.means.data() + row * data.stride; }, data.kernels,
       space.decoder_sum, out);

@@ -71,8 +71,8 @@ class LinearModel final : public Model<T> {
 
     out.gradients.resize(1);
     sum_slopes(
-        loss_, m, batch_.dim, [&](std::size_t row) { return space.margins[row]; },
-        [&](std::size_t row) { return batch_.target(samples[row]); },
+        m, batch_.dim,
+        [&](std::size_t row) { return loss_.slope(space.margins[row], batch_.target(samples[row])); },
         [&](std::size_t row) { return batch_.sign(samples[row]); },
         [&](std::size_t row) { return batch_.sample(samples[row]); }, kernels_, space.sum, out.gradients[0]);
   }

@@ -167,17 +167,17 @@ class BlockCourse final : public Course {
       if (n_stationary == n) return {TrainStatus::stationary};
     }
     double length = 0.0;
-    for (std::size_t k = 0; k < n; ++k) {
-      if (steps_[k].outcome != Step<T>::Outcome::moved) continue;
-      trajectory_->move(k, steps_[k], iteration);
-      take(k);
-      length = n == 1 ? steps_[k].length : std::hypot(length, steps_[k].length);
-    }
-    has_moved_ = true;
     bool is_below = true;
-    for (std::size_t k = 0; k < n; ++k)
-      if (steps_[k].outcome == Step<T>::Outcome::moved && !is_below_rounding(k, steps_[k].length))
-        is_below = false;
+    has_moved_ = true;
+    for (std::size_t k = 0; k < n; ++k) {
+      const Step<T>& step = steps_[k];
+      if (step.outcome != Step<T>::Outcome::moved) continue;
+      trajectory_->move(k, step, iteration);
+      remember(k);
+      bounds_[k] = proposed_bounds_[k];
+      length = n == 1 ? step.length : std::hypot(length, step.length);
+      if (!is_below_rounding(k, step.length)) is_below = false;
+    }
     return {{}, length, is_below};
   }
 
@@ -208,7 +208,7 @@ class BlockCourse final : public Course {
       trajectory_->move(k, own, iteration);
       if (!is_below_rounding(k, own.coefficient * gradient.norm)) is_below = false;
     }
-    std::swap(memory_[0], next_[0]);
+    remember(0);
     return {{}, step.length, is_below};
   }
 
@@ -221,9 +221,11 @@ class BlockCourse final : public Course {
     });
   }
 
-  void take(std::size_t k) {
-    std::swap(memory_[k], next_[k]);
-    bounds_[k] = proposed_bounds_[k];
+  // What the rule proposed to remember; most rules remember nothing.
+  void remember(std::size_t k) {
+    RuleState &now = memory_[k], &next = next_[k];
+    if (!now.values.empty() || !next.values.empty()) now.values.swap(next.values);
+    if (!now.direction.empty() || !next.direction.empty()) now.direction.swap(next.direction);
   }
 
   const Model<T>& model_;

@@ -127,7 +127,7 @@ TEMPLATE_TEST_CASE("row_factors raises no flag on clean data, zero rows among it
           for (const bool zero_rows : {false, true}) {
             std::vector<T> exponent(n), mean_gap = numbers<T>(n, 2), pivot_gap(n), largest(n, T(1.5)),
                                         unit(n, T(1)), optimal = numbers<T>(n, 3), unit_power(n),
-                                        inverse(n, T(1)), scale(n), factor(n), natural(n), binary(n);
+                                        inverse(n, T(1)), scale(n), factor(n), size(n);
             for (std::size_t i = 0; i < n; ++i) {
               exponent[i] = -std::fabs(numbers<T>(n, spread)[i]);
               pivot_gap[i] = static_cast<T>(i % 3);
@@ -138,10 +138,10 @@ TEMPLATE_TEST_CASE("row_factors raises no flag on clean data, zero rows among it
             }
             INFO(isa.name << " n = " << n << " exponents to " << spread << (zero_rows ? ", zero rows" : ""));
             REQUIRE(flags_raised_by([&] {
-                      (void)isa.kernels<T>().row_factors(
-                          {n, logistic, exponent.data(), mean_gap.data(), pivot_gap.data(), largest.data(),
-                           unit.data(), optimal.data(), unit_power.data(), inverse.data(), scale.data(),
-                           factor.data(), natural.data(), binary.data()});
+                      (void)isa.kernels<T>().row_factors({n, logistic, exponent.data(), mean_gap.data(),
+                                                          pivot_gap.data(), largest.data(), unit.data(),
+                                                          optimal.data(), unit_power.data(), inverse.data(),
+                                                          scale.data(), factor.data(), size.data()});
                     }) == "");
           }
   });

@@ -130,7 +130,8 @@ class Pass {
     const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
     if (units.is_uniform()) {
       const auto [begin, end] = team.share(size(), band_unit);
-      const T factor = static_cast<T>(std::ldexp(a, n == 0 ? 0 : units.power(0)));
+      const int power = n == 0 ? 0 : units.power(0);
+      const T factor = static_cast<T>(power == 0 ? a : std::ldexp(a, power));
       data_.kernels.axpy(end - begin, factor, u + begin, v + begin);
       return;
     }
