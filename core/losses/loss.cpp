@@ -8,6 +8,12 @@
 
 namespace softstep {
 
+Scaled logistic_rise(double gamma, double d) {
+  const Scaled back =
+      loss_difference(Loss::logistic, gamma - d, loss_slope(Loss::logistic, gamma - d), {-d, 0.0});
+  return {-back.mantissa, back.exponent};
+}
+
 const char* to_string(Loss loss) {
   switch (loss) {
     case Loss::logistic:

@@ -58,8 +58,9 @@ class LossOf {
     return own_ != nullptr ? own_->difference(gamma, delta, target)
                            : squared_difference(gamma - target, delta);
   }
-  /// The same where the slope at gamma is known.
-  Scaled difference(double gamma, Scaled slope_at_gamma, Scaled delta, double target) const {
+  /// The same where the slope at gamma is known; in every step, for every sample.
+  [[gnu::always_inline]] Scaled difference(double gamma, Scaled slope_at_gamma, Scaled delta,
+                                           double target) const {
     return plain() ? loss_difference(kind_, gamma, slope_at_gamma, delta) : difference(gamma, delta, target);
   }
 

@@ -52,7 +52,7 @@ inline Scaled squared_difference(double residual, Scaled delta) {
 }
 
 /// log(1 + x) for x > -1/2 given as a pair, as a pair.
-inline Scaled log_one_plus(Scaled x) {
+[[gnu::always_inline]] inline Scaled log_one_plus(Scaled x) {
   constexpr double small = 1e-13, large = 1e13;  // about e^-exponent_margin and e^exponent_margin
   const double size = std::fabs(x.mantissa);
   // The usual case, without a logarithm to find out that it is.
@@ -65,12 +65,12 @@ inline Scaled log_one_plus(Scaled x) {
 
 // log1p(s expm1(d)) for the slope s = sigma(-gamma) and a large d < 0: 1 + x may be near 0, so it is measured from the other end,
 // where x is positive.
-inline Scaled logistic_rise(double gamma, double d);
+Scaled logistic_rise(double gamma, double d);
 
 /// l(gamma - delta) - l(gamma) for delta = mantissa * e^exponent, without cancellation and without underflow:
 ///   exponential  e^-gamma expm1(delta)        logistic  log1p(sigma(-gamma) expm1(delta))
 /// `slope`: loss_slope(loss, gamma).
-inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delta) {
+[[gnu::always_inline]] inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delta) {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
   const double d = delta.value();
   // Below 4e-18 the first-order term is the value to beyond double precision.
@@ -80,12 +80,6 @@ inline Scaled loss_difference(Loss loss, double gamma, Scaled slope, Scaled delt
   const Scaled growth = d > 1.0 ? Scaled{-std::expm1(-d), d} : Scaled{std::expm1(d), 0.0};
   const Scaled x = {slope.mantissa * growth.mantissa, slope.exponent + growth.exponent};
   return loss == Loss::exponential ? x : log_one_plus(x);
-}
-
-inline Scaled logistic_rise(double gamma, double d) {
-  const Scaled back =
-      loss_difference(Loss::logistic, gamma - d, loss_slope(Loss::logistic, gamma - d), {-d, 0.0});
-  return {-back.mantissa, back.exponent};
 }
 
 inline Scaled loss_difference(Loss loss, double gamma, Scaled delta) {
