@@ -65,9 +65,8 @@ Command add_generate(CLI::App& program) {
   add_generator(*app, options->generator, "What to generate:");
   add_generator_options(*app, options->generator);
   add_seed(*app, options->seed, "Seed; the same seed gives the same bytes everywhere");
-  app->add_option("--dtype", options->dtype, "Number type of the tokens in the file")
-      ->type_name("f64|f32|f16|bf16")
-      ->default_str(options->dtype);
+  add_word(*app, "--dtype", options->dtype, {"f64", "f32", "f16", "bf16"},
+           "Number type of the tokens in the file");
   add_path(*app, "--out", options->out, "File to write")->required();
   add_json(*app, options->json);
   app->footer(

@@ -25,7 +25,6 @@ const struct {
     {"seed", "--seed"},
     {"signal", "--signal"},
     {"noise", "--noise"},
-    {"dtype", "--dtype"},
     {"loss", "--loss"},
     {"optimal_loss", "--lstar"},
     {"optimal_loss_value", "--lstar-value"},

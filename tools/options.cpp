@@ -235,8 +235,8 @@ AttentionOptions RunOptions::layer(int n_threads) const {
   options.optimal_loss_value = lstar_value;
   options.n_threads = n_threads;
   force_isa(isa);
-  options.token_storage = parse_token_storage(token_storage);
-  if (options.token_storage != TokenStorage::working && precision != "f32")
+  options.token_storage = parse_stored_type(token_storage);
+  if (options.token_storage != StoredType::working && precision != "f32")
     throw InvalidArgument("--token-storage", token_storage + " goes with --precision f32 only");
   options.isa = active_isa();
   options.validate();

@@ -225,9 +225,11 @@ Dataset<T> load_dataset(const std::string& path) {
 }
 
 template <NumberType T>
-void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType type) {
+void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
   const BatchView<T>& view = dataset.view();
   view.validate();
+  const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
+  const StoredType type = wanted == StoredType::working ? exact : wanted;
   const std::size_t n = view.n_samples, dim = view.dim;
   // Row r of the file: tokens of all samples one after another.
   std::size_t sample = 0, before = 0;  // rows are asked for in order
@@ -246,7 +248,6 @@ void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType
     tensors.push_back(rows<T>(path, "tokens", {n, view.n_tokens, dim}, type, n_rows, token));
   }
   tensors.push_back(integers("labels", std::vector<std::int8_t>(view.labels, view.labels + n)));
-  const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
   if (view.decoder)
     tensors.push_back(
         rows<T>(path, "decoder", {dim}, exact, 1, [&view](std::size_t) { return view.decoder; }));

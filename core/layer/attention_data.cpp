@@ -22,12 +22,6 @@ std::size_t longest_of(const BatchView<T>& batch) {
   return longest;
 }
 
-simd::TokenStorage storage_of(TokenStorage type) {
-  return type == TokenStorage::f16    ? simd::TokenStorage::f16
-         : type == TokenStorage::bf16 ? simd::TokenStorage::bf16
-                                      : simd::TokenStorage::working;
-}
-
 }  // namespace
 
 template <class T>
@@ -41,7 +35,7 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       stride(padded_stride<T>(view.dim)),
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),
-      storage_(storage_of(wanted.token_storage)) {
+      storage_(in_16_bits(wanted.token_storage) ? wanted.token_storage : StoredType::working) {
   if (!wanted.train_decoder) scoring_ = std::make_unique<const Scoring<T>>(Scoring<T>::given(batch));
   queries = zero_rows();
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -58,7 +52,7 @@ AttentionData<T>::~AttentionData() = default;
 // The tokens once more in 16 bits, for the kernel alone: scores of tokens, queries and W_mm are those of the batch.
 template <class T>
 void AttentionData<T>::store_tokens() {
-  if (storage_ == simd::TokenStorage::working) return;
+  if (!in_16_bits(storage_)) return;
   constexpr std::size_t line = 64 / sizeof(std::uint16_t);
   half_stride_ = (batch.dim + line - 1) / line * line;
   half_first_.push_back(0);
@@ -66,14 +60,14 @@ void AttentionData<T>::store_tokens() {
     half_first_.push_back(half_first_.back() + batch.tokens_of(i));
   half_tokens_ = zeros<std::uint16_t>(batch.n_samples, n_threads,
                                       [this](std::size_t i) { return half_first_[i] * half_stride_; });
-  const auto narrow = storage_ == simd::TokenStorage::f16 ? data::encode_f16 : data::encode_bf16;
+  const auto narrow = storage_ == StoredType::f16 ? data::encode_f16 : data::encode_bf16;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       const T* x = batch.sample(i) + t * batch.row_stride();
       std::uint16_t* stored = half_tokens_.data() + (half_first_[i] + t) * half_stride_;
       for (std::size_t j = 0; j < batch.dim; ++j) {
         stored[j] = narrow(static_cast<double>(x[j]));
-        if (storage_ == simd::TokenStorage::f16 && !std::isfinite(data::decode_f16(stored[j])))
+        if (storage_ == StoredType::f16 && !std::isfinite(data::decode_f16(stored[j])))
           throw InvalidArgument("token_storage",
                                 "f16 does not hold " + data::number_text(static_cast<double>(x[j])) +
                                     ", in token " + std::to_string(t) + " of sample " + std::to_string(i));

@@ -43,7 +43,7 @@ class AttentionData {
   /// The scores of the batch's decoder; null where the decoder is trained.
   const Scoring<T>* given_scoring() const { return scoring_.get(); }
   /// Tokens in 16 bits where the options ask for them: row t of sample i at half_sample(i) + t * half_stride().
-  simd::TokenStorage storage() const { return storage_; }
+  StoredType storage() const { return storage_; }
   const std::uint16_t* half_sample(std::size_t i) const {
     return half_tokens_.data() + half_first_[i] * half_stride_;
   }
@@ -68,7 +68,7 @@ class AttentionData {
   void store_tokens();
 
   std::unique_ptr<const Scoring<T>> scoring_;
-  simd::TokenStorage storage_ = simd::TokenStorage::working;
+  StoredType storage_ = StoredType::working;
   LargeArray<std::uint16_t> half_tokens_;
   std::vector<std::size_t> half_first_;  // place of a sample's first token
   std::size_t half_stride_ = 0;

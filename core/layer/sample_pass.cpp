@@ -40,7 +40,7 @@ simd::AttentionArgs<T> SamplePass<T>::args_of(std::size_t row, std::size_t sampl
   args.gradient = with_row ? rows_ + row * data.stride : nullptr;
   args.scores = space;
   args.weights = space + data.longest;
-  if (data.storage() != simd::TokenStorage::working) {
+  if (data.storage() != StoredType::working) {
     args.storage = data.storage();
     args.half_tokens = data.half_sample(sample);
     args.token_stride = data.half_stride();

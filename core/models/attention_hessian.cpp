@@ -135,13 +135,13 @@ bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& la
   const double sign = data_.batch.sign(i);
   const T* tokens = data_.batch.sample(i);
   std::size_t stride = data_.batch.row_stride();
-  if (data_.storage() != simd::TokenStorage::working) {
+  if (data_.storage() != StoredType::working) {
     decoded.resize(n_tokens * d_);
     for (std::size_t t = 0; t < n_tokens; ++t)
       for (std::size_t j = 0; j < d_; ++j) {
         const std::uint16_t bits = data_.half_sample(i)[t * data_.half_stride() + j];
         decoded[t * d_ + j] = static_cast<T>(
-            data_.storage() == simd::TokenStorage::f16 ? data::decode_f16(bits) : data::decode_bf16(bits));
+            data_.storage() == StoredType::f16 ? data::decode_f16(bits) : data::decode_bf16(bits));
       }
     tokens = decoded.data();
     stride = d_;

@@ -15,16 +15,6 @@
 
 namespace softstep {
 
-const char* to_string(TokenStorage type) {
-  return type == TokenStorage::f16 ? "f16" : type == TokenStorage::bf16 ? "bf16" : "working";
-}
-
-TokenStorage parse_token_storage(const std::string& name) {
-  for (const TokenStorage type : {TokenStorage::working, TokenStorage::f16, TokenStorage::bf16})
-    if (name == to_string(type)) return type;
-  throw InvalidArgument("token_storage", "\"" + name + "\" is not known (known: working, f16, bf16)");
-}
-
 void AttentionOptions::validate() const {
   require_finite_optimal_loss(optimal_loss_value);
   check_thread_count(n_threads);
@@ -39,7 +29,10 @@ void check(const BatchView<T>& batch, const AttentionOptions& options) {
   if (options.key_query == KeyQuery::factored && (options.rank < 1 || options.rank > batch.dim))
     throw InvalidArgument(
         "rank", std::to_string(options.rank) + " (need 1 to dim = " + std::to_string(batch.dim) + ")");
-  if (options.token_storage != TokenStorage::working) {
+  if (options.token_storage == (sizeof(T) == sizeof(float) ? StoredType::f64 : StoredType::f32))
+    throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
+                                               " (need the type that is computed with, or 16 bits)");
+  if (in_16_bits(options.token_storage)) {
     if (sizeof(T) != sizeof(float)) throw InvalidArgument("token_storage", "16 bits go with float32 only");
     if (options.key_query != KeyQuery::combined || options.train_decoder)
       throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
@@ -244,7 +237,7 @@ std::string AttentionModel<T>::identity() const {
   return std::string("attention of ") + trained + (o.train_decoder ? " and u" : "") + ", loss " +
          parts_->data.loss.name() + ", L* " + to_string(o.optimal_loss) +
          (o.optimal_loss == OptimalLoss::value ? " " + data::exact_text(o.optimal_loss_value) : "") +
-         ", tokens as " + to_string(o.token_storage) + ", data " + std::to_string(view.n_samples) + " x " +
+         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(view.n_samples) + " x " +
          std::to_string(view.dim) + " " + digest.text();
 }
 

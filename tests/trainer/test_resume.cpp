@@ -126,7 +126,7 @@ TEST_CASE("a token-span run is not resumed with tokens in 16 bits", "[trainer]")
   auto state = initial_state(working);
   train(working, state, options);
   save_state(file.path, working, state, options);
-  for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+  for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
     AttentionOptions stored;
     stored.token_storage = storage;
     AttentionModel<float> model(data.view(), stored);

@@ -10,17 +10,9 @@
 #include "softstep/export.h"
 #include "softstep/loss.h"
 #include "softstep/model.h"
+#include "softstep/stored_type.h"
 
 namespace softstep {
-
-/// How the kernels read tokens, with float32: as they are, or in 16 bits, converted in registers and computed with in float32.
-/// Half the memory traffic; tokens rounded once, by 2^-11 (f16) or 2^-8 (bf16) of themselves, not at all where they came from
-/// such a file. Token scores, queries and W_mm are those of the batch.
-enum class TokenStorage { working, f16, bf16 };
-
-SOFTSTEP_EXPORT const char* to_string(TokenStorage type);
-SOFTSTEP_EXPORT TokenStorage parse_token_storage(
-    const std::string& name);  ///< throws InvalidArgument listing the known names
 
 /// What stands for the key-query matrix.
 enum class KeyQuery {
@@ -38,8 +30,11 @@ struct SOFTSTEP_EXPORT AttentionOptions {
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
   int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
-  /// 16 bits for float32, W combined and a fixed decoder; f16 must hold every token.
-  TokenStorage token_storage = TokenStorage::working;
+  /// How the kernels read tokens: as they are (`working`), or f16 or bf16, a copy that is converted in registers and computed with
+  /// in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16, which must hold every token) or 2^-8 (bf16) of
+  /// themselves, not at all where they came from such a file. Token scores, queries and W_mm are those of the batch. 16 bits go
+  /// with float32, W combined and a fixed decoder.
+  StoredType token_storage = StoredType::working;
   std::string isa = {};   ///< instruction set; empty means active_isa()
   void validate() const;  ///< throws InvalidArgument naming the field
 };

@@ -7,6 +7,7 @@
 
 #include "softstep/batch.h"
 #include "softstep/export.h"
+#include "softstep/stored_type.h"
 
 namespace softstep {
 
@@ -72,9 +73,7 @@ SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
 
 // ---- safetensors files
 
-/// Number type of a stored tensor of tokens.
-enum class StoredType { f64, f32, f16, bf16 };
-/// "f64", "f32", "f16" or "bf16"; throws InvalidArgument otherwise.
+/// A StoredType by its name; throws InvalidArgument listing the known names.
 SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
@@ -87,17 +86,18 @@ SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 /// What a file stores its tokens as.
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
-/// Writes a data set (beside, then renamed: never half a file). Throws IoError if it cannot be
-/// written.
+/// Writes a data set (beside, then renamed: never half a file), its tokens and queries in `type`; `working` is T. Throws IoError
+/// if it cannot be written.
 template <NumberType T>
-SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
+SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data,
+                                  StoredType type = StoredType::working);
 
 /// A named dense tensor in host memory; values held as double whatever the file stores.
 struct NamedTensor {
   std::string name = {};
   std::vector<std::size_t> shape = {};
   std::vector<double> values = {};
-  StoredType type = StoredType::f64;  ///< number type in the file
+  StoredType type = StoredType::f64;  ///< number type in the file; `working` is f64
 };
 
 /// Writes tensors and string metadata to one safetensors file (beside, then renamed).
