@@ -11,6 +11,7 @@
 #include <string>
 #include <type_traits>
 
+#include "core/data/half_rows.h"
 #include "softstep/batch.h"
 
 namespace softstep {
@@ -57,11 +58,9 @@ inline double difference(const Score& a, const Score& b) {
   return sum + (error + (a.lo - b.lo));
 }
 
-}  // namespace
-
-template <NumberType T>
-TokenScores score_tokens(const BatchView<T>& batch) {
-  batch.validate();
+// `token(i, t)` is where token t of sample i can be read.
+template <class T, class Token>
+TokenScores score_each(const BatchView<T>& batch, Token token) {
   if (batch.decoder == nullptr) throw InvalidArgument("decoder", "missing (token scores need one)");
   const auto resolution = [](const Score& a, const Score& b) { return a.error + b.error; };
 
@@ -77,7 +76,7 @@ TokenScores score_tokens(const BatchView<T>& batch) {
     scores.resize(n_tokens);
     std::size_t best = 0;
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      scores[t] = score(batch.decoder, batch.sample(i) + t * batch.row_stride(), batch.dim, batch.sign(i));
+      scores[t] = score(batch.decoder, token(i, t), batch.dim, batch.sign(i));
       if (!std::isfinite(scores[t].hi))
         throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
                                             ": its score, the product with the decoder, overflows");
@@ -101,6 +100,21 @@ TokenScores score_tokens(const BatchView<T>& batch) {
     out.first.push_back(out.gaps.size());
   }
   return out;
+}
+
+}  // namespace
+
+template <NumberType T>
+TokenScores score_tokens(const BatchView<T>& batch) {
+  batch.validate();
+  return score_each(
+      batch, [&](std::size_t i, std::size_t t) { return batch.sample(i) + t * batch.row_stride(); });
+}
+
+TokenScores score_tokens(const HalfBatchView& batch) {
+  batch.validate();
+  data::HalfRows rows(batch);
+  return score_each(batch.rest, [&](std::size_t i, std::size_t t) { return rows.token(i, t); });
 }
 
 template TokenScores score_tokens(const BatchView<float>&);

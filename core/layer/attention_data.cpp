@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "core/data/half.h"
+#include "core/data/half_rows.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/layer/lane_batch.h"
@@ -25,7 +25,8 @@ std::size_t longest_of(const BatchView<T>& batch) {
 }  // namespace
 
 template <class T>
-AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions& wanted)
+AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions& wanted,
+                                const HalfBatchView* halves)
     : batch(view),
       options(wanted),
       loss(options.loss, options.own_loss.get()),
@@ -36,14 +37,31 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),
       storage_(in_16_bits(wanted.token_storage) ? wanted.token_storage : StoredType::working) {
-  if (!wanted.train_decoder) scoring_ = std::make_unique<const Scoring<T>>(Scoring<T>::given(batch));
+  if (halves != nullptr) {
+    halves_ = *halves;
+    storage_ = halves_.storage;
+    half_stride_ = batch.row_stride();
+  }
+  if (!wanted.train_decoder)
+    scoring_ = std::make_unique<const Scoring<T>>(
+        Scoring<T>::given(batch, halves == nullptr ? score_tokens(batch) : score_tokens(*halves)));
+  copy_queries();
+  if constexpr (sizeof(T) == sizeof(float))
+    if (halves == nullptr) store_tokens();
+}
+
+template <class T>
+void AttentionData<T>::copy_queries() {
   queries = zero_rows();
+  data::HalfRows rows(halves_);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     T* z = queries.data() + i * stride;
-    std::copy_n(batch.query(i), batch.dim, z);
+    if (halves_.tokens.empty())
+      std::copy_n(batch.query(i), batch.dim, z);
+    else
+      std::copy_n(rows.query(i), batch.dim, z);
     query_norms.push_back(frobenius_norm(z, batch.dim));
   }
-  if constexpr (sizeof(T) == sizeof(float)) store_tokens();
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/data/digest.h"
+#include "core/data/half_rows.h"
 #include "core/layer/slope_sum.h"
 #include "core/models/attention_hessian.h"
 #include "core/models/attention_parts.h"
@@ -24,7 +25,6 @@ namespace {
 
 template <class T>
 void check(const BatchView<T>& batch, const AttentionOptions& options) {
-  batch.validate();
   options.validate();
   if (options.key_query == KeyQuery::factored && (options.rank < 1 || options.rank > batch.dim))
     throw InvalidArgument(
@@ -89,9 +89,28 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
 
 template <NumberType T>
 AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOptions& options) {
+  batch.validate();
   check(batch, options);
+  build(batch, options, nullptr);
+}
+template <NumberType T>
+AttentionModel<T>::AttentionModel(const HalfBatchView& batch, const AttentionOptions& options)
+  requires std::same_as<T, float>
+{
+  batch.validate();
+  AttentionOptions as_stored = options;
+  if (options.token_storage == StoredType::working) as_stored.token_storage = batch.storage;
+  check(batch.rest, as_stored);
+  if (as_stored.token_storage != batch.storage)
+    throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
+                                               " (the tokens are " + to_string(batch.storage) + ")");
+  build(batch.rest, as_stored, &batch);
+}
+template <NumberType T>
+void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions& options,
+                              const HalfBatchView* halves) {
   parts_ = std::unique_ptr<Parts>(
-      new Parts{{batch, options}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
+      new Parts{{batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
   parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
   parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
   const double n = static_cast<double>(batch.n_samples);
@@ -221,11 +240,19 @@ template <NumberType T>
 std::string AttentionModel<T>::identity() const {
   const BatchView<T>& view = batch();
   data::Digest digest;
+  data::HalfRows halves(parts_->data.halves());
+  const bool in_halves = view.tokens == nullptr;
   for (std::size_t i = 0; i < view.n_samples; ++i) {
     digest.add(view.tokens_of(i));
     for (std::size_t t = 0; t < view.tokens_of(i); ++t)
-      digest.add(view.sample(i) + t * view.row_stride(), view.dim);
-    digest.add(view.query(i), view.dim);
+      if (in_halves)
+        digest.add(halves.token(i, t), view.dim);
+      else
+        digest.add(view.sample(i) + t * view.row_stride(), view.dim);
+    if (in_halves)
+      digest.add(halves.query(i), view.dim);
+    else
+      digest.add(view.query(i), view.dim);
     digest.add(view.sign(i));
     digest.add(view.target(i));
   }

@@ -60,6 +60,11 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must have a decoder unless
   /// it is trained.
   explicit AttentionModel(const BatchView<T>& batch, const AttentionOptions& options = {});
+  /// A model of tokens in 16 bits where they lie: the same bits as that of the same tokens in float32 with `token_storage` set to
+  /// their type, without a copy or a float32 form of them. `token_storage` is the batch's, or working, which means it here. W is
+  /// combined and the decoder given.
+  explicit AttentionModel(const HalfBatchView& batch, const AttentionOptions& options = {})
+    requires std::same_as<T, float>;
   ~AttentionModel() override;
   AttentionModel(AttentionModel&&) noexcept;
   AttentionModel& operator=(AttentionModel&&) noexcept;
@@ -78,6 +83,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   std::vector<double> attention(Point<T> at) const;
   std::vector<double> attention(std::span<const T> block) const;  ///< of a model of one block
 
+  /// Its tokens are null if the model was made of a HalfBatchView.
   const BatchView<T>& batch() const;
   const AttentionOptions& options() const;
   /// Of the batch's decoder. Throws InvalidArgument if the decoder is trained.
@@ -93,6 +99,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
                           Workspace& space, SampleSet samples) const override;
 
  private:
+  void build(const BatchView<T>& batch, const AttentionOptions& options, const HalfBatchView* halves);
   std::unique_ptr<Parts> parts_;
 };
 
@@ -100,6 +107,11 @@ template <NumberType T>
 std::unique_ptr<AttentionModel<T>> make_attention_model(const BatchView<T>& batch,
                                                         const AttentionOptions& options = {}) {
   return std::make_unique<AttentionModel<T>>(batch, options);
+}
+
+inline std::unique_ptr<AttentionModel<float>> make_attention_model(const HalfBatchView& batch,
+                                                                   const AttentionOptions& options = {}) {
+  return std::make_unique<AttentionModel<float>>(batch, options);
 }
 
 extern template class AttentionModel<float>;

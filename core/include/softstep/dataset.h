@@ -26,6 +26,19 @@ class Dataset {
   std::shared_ptr<const void> storage_;
 };
 
+/// Tokens in 16 bits together with whatever keeps their memory alive.
+class HalfDataset {
+ public:
+  HalfDataset() = default;
+  HalfDataset(const HalfBatchView& view, std::shared_ptr<const void> storage)
+      : view_(view), storage_(std::move(storage)) {}
+  const HalfBatchView& view() const { return view_; }
+
+ private:
+  HalfBatchView view_;
+  std::shared_ptr<const void> storage_;
+};
+
 /// Plain vectors from which a Dataset is made; empty vectors mean "absent" (as null pointers do in
 /// BatchView).
 template <NumberType T>
@@ -82,6 +95,10 @@ SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 /// naming the file and what is wrong with it; the data are validated.
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
+
+/// The same of a file whose tokens are F16 or BF16, which are used in place from the mapped file; all else is as float32. Throws
+/// BadFile for tokens of another type.
+SOFTSTEP_EXPORT HalfDataset load_half_dataset(const std::string& path);
 
 /// What a file stores its tokens as.
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
