@@ -21,7 +21,7 @@ const struct {
     {"n_samples", "--samples"},
     {"n_tokens", "--tokens"},
     {"dim", "--dim"},
-    {"model", "--generator"},
+    {"generator", "--generator"},
     {"seed", "--seed"},
     {"signal", "--signal"},
     {"noise", "--noise"},

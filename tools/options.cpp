@@ -43,11 +43,11 @@ GeneratorOptions GeneratorFlags::with_seed(std::uint64_t seed) const {
 
 CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::string& help) {
   std::string text = help;
-  for (const GeneratorInfo& generator : generator_models())
+  for (const GeneratorInfo& generator : generators())
     text += fmt::format("\n{} ({})", generator.name, generator.summary);
-  return app.add_option("--generator", flags.options.model, text)
+  return app.add_option("--generator", flags.options.generator, text)
       ->type_name("NAME")
-      ->default_str(flags.options.model);
+      ->default_str(flags.options.generator);
 }
 
 std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags) {

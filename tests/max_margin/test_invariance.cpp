@@ -39,7 +39,7 @@ void require_same(const MaxMarginResult& a, const MaxMarginResult& b, double fac
 
 TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", float, double) {
   GeneratorOptions options;
-  options.model = "orthogonal";
+  options.generator = "orthogonal";
   for (const auto& [n, n_tokens, dim] :
        {std::array<std::size_t, 3>{1, 2, 2}, {3, 4, 12}, {5, 6, 40}, {10, 3, 70}})
     for (const double length : {1.0, 0.25, 8.0}) {

@@ -20,10 +20,10 @@ using namespace softstep::test;
 
 namespace {
 
-Dataset<double> generated(const char* model, std::size_t n, std::size_t n_tokens, std::size_t dim,
+Dataset<double> generated(const char* generator, std::size_t n, std::size_t n_tokens, std::size_t dim,
                           std::uint64_t seed) {
   GeneratorOptions options;
-  options.model = model;
+  options.generator = generator;
   options.n_samples = n;
   options.n_tokens = n_tokens;
   options.dim = dim;

@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("logistic regression on separable points obeys the laws of th
   using T = TestType;
   for (const std::uint64_t seed : {1, 2}) {
     GeneratorOptions generator;
-    generator.model = "separable";
+    generator.generator = "separable";
     generator.n_samples = 20;
     generator.dim = 8;
     generator.seed = seed;

@@ -62,14 +62,14 @@ TEST_CASE("info names version, instruction sets and threads", "[tools]") {
 
 TEST_CASE("every generator writes every type, and it is read as it was written", "[tools]") {
   const Workplace place;
-  for (const GeneratorInfo& generator : generator_models())
+  for (const GeneratorInfo& generator : generators())
     for (const char* type : {"f64", "f32", "f16", "bf16"}) {
       const Json json =
           place.results({"generate", "--generator", generator.name, "--samples", "3", "--tokens", "4",
                          "--dim", "20", "--seed", "9", "--dtype", type, "--out", "data.safetensors"});
       CHECK(json["bytes"] == std::filesystem::file_size(place.path("data.safetensors")));
       GeneratorOptions options;
-      options.model = generator.name;
+      options.generator = generator.name;
       options.n_samples = 3;
       options.n_tokens = 4;
       options.dim = 20;

@@ -17,7 +17,7 @@ constexpr double a = 1.5;
 
 Dataset<double> orthogonal() {
   GeneratorOptions options;
-  options.model = "orthogonal";
+  options.generator = "orthogonal";
   options.n_samples = n;
   options.n_tokens = n_tokens;
   options.dim = dim;

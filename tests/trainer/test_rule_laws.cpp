@@ -146,7 +146,7 @@ TEST_CASE("the Polyak step sizes for mini-batches, on the whole batch", "[traine
 
 TEST_CASE("prgd's radius grows by its factor, and with phases long enough it overtakes NGD", "[trainer]") {
   GeneratorOptions options;
-  options.model = "planar";
+  options.generator = "planar";
   const Dataset<double> data = generate(options);
   const MaxMarginResult limit = solve_max_margin(data.view());
   REQUIRE(limit.status == MaxMarginStatus::optimal);

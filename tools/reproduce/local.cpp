@@ -83,7 +83,7 @@ double share_at(const std::vector<std::size_t>& tokens, const std::vector<std::s
 
 Outcome examine(std::uint64_t seed, bool broken) {
   GeneratorOptions generator;
-  generator.model = "random_unit";
+  generator.generator = "random_unit";
   generator.n_samples = 6;
   generator.n_tokens = 8;
   generator.dim = dim;

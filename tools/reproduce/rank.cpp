@@ -85,7 +85,7 @@ Result run(const Context& context) {
   parallel_for(frobenius.size(), context.n_threads, [&](std::size_t k) {
     const Shape& shape = shapes[k / n_seeds];
     GeneratorOptions generator;
-    generator.model = "random_unit";
+    generator.generator = "random_unit";
     generator.n_samples = shape.n;
     generator.n_tokens = shape.n_tokens;
     generator.dim = shape.dim;

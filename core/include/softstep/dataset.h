@@ -62,9 +62,9 @@ SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 
 // ---- generators: the same seed gives the same bytes on every platform
 
-/// Settings of a data model. Fields that a model does not use are ignored.
+/// Settings of a data generator. Fields that it does not use are ignored.
 struct GeneratorOptions {
-  std::string model = "signal_noise";  ///< one of generator_models()
+  std::string generator = "signal_noise";  ///< one of generators()
   std::size_t n_samples = 10;
   std::size_t n_tokens = 6;
   std::size_t dim = 60;
@@ -79,7 +79,7 @@ struct GeneratorInfo {
   const char* name;
   const char* summary;
 };
-SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generator_models();
+SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generators();
 
 /// Makes a data set. Throws InvalidArgument naming the field (unknown model: lists the known ones).
 SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
