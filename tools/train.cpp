@@ -59,7 +59,7 @@ Reference find_reference(const Options& options, const BatchView<T>& batch, int 
     }
   } else {
     reference.weights = load_weights(options.reference, batch.dim);
-    const double norm = frobenius_norm(reference.weights.data(), reference.weights.size());
+    const double norm = frobenius_norm(reference.weights);
     if (!(norm > 0.0))
       throw InvalidArgument("--reference", options.reference + " is zero: it has no direction");
     reference.json = Json{{"status", "file"}, {"file", options.reference}, {"norm", number(norm)}};
@@ -115,7 +115,7 @@ int train_as(const Options& options, const RuleSettings& rule, const AttentionOp
 
   const std::vector<double> weights = state.values(0);
   const TokenScores& scores = model.token_scores();
-  const double margin = normalized_margin(data.view(), scores, weights.data());
+  const double margin = normalized_margin(data.view(), scores, weights);
   const bool wide = sizeof(T) == sizeof(double) || state.has_masters();
   trace.finish();
   if (!options.out.empty())

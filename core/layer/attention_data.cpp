@@ -60,7 +60,7 @@ void AttentionData<T>::copy_queries() {
       std::copy_n(batch.query(i), batch.dim, z);
     else
       std::copy_n(rows.query(i), batch.dim, z);
-    query_norms.push_back(frobenius_norm(z, batch.dim));
+    query_norms.push_back(frobenius_norm({z, batch.dim}));
   }
 }
 

@@ -31,7 +31,7 @@ void require_same(const MaxMarginResult& a, const MaxMarginResult& b, double fac
   REQUIRE(a.status == MaxMarginStatus::optimal);
   REQUIRE(b.status == MaxMarginStatus::optimal);
   CHECK(std::fabs(b.norm / a.norm / factor - 1.0) <= tolerance + 1e-14);
-  CHECK(compare_direction(a.weights.data(), b.weights.data(), a.weights.size()).one_minus_cos <=
+  CHECK(compare_direction(a.weights, b.weights).one_minus_cos <=
         2 * tolerance);
 }
 
@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", flo
                              (static_cast<double>(n_tokens) * std::pow(length, 4));
       const double bound = 1e-10 + 32.0 * unit * static_cast<double>(n * n_tokens);
       CHECK(std::fabs(result.norm * result.norm / squared - 1.0) <= bound);
-      CHECK(compare_direction(result.weights.data(), expected.data(), expected.size()).one_minus_cos <=
+      CHECK(compare_direction(result.weights, expected).one_minus_cos <=
             2 * bound);
     }
 }

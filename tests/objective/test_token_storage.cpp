@@ -72,7 +72,7 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
   for (const auto& [storage, r] :
        {std::pair{StoredType::f16, 0x1p-11}, std::pair{StoredType::bf16, 0x1p-8}}) {
     const auto stored = train_with(storage);
-    const Direction turned = compare_direction(working.data(), stored.data(), stored.size());
+    const Direction turned = compare_direction(working, stored);
     CHECK(turned.angle <= 10.0 * 2.0 * r);
     CHECK(turned.angle > 0.0);  // they are different tokens
   }

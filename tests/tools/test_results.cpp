@@ -102,7 +102,7 @@ TEST_CASE("solve writes the max-margin weights with their certificate", "[tools]
   CHECK(json["kkt_residual"].get<double>() <= 1e-10);
   const std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
   const Dataset<double> data = load_dataset<double>(place.path("data.safetensors"));
-  const double margin = normalized_margin(data.view(), score_tokens(data.view()), w.data());
+  const double margin = normalized_margin(data.view(), score_tokens(data.view()), w);
   CHECK(std::fabs(margin / json["margin"].get<double>() - 1.0) <= 1e-12);
   CHECK(std::fabs(margin * json["norm"].get<double>() - 1.0) <= 1e-9);
 }
@@ -135,7 +135,7 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       CHECK(fields(rows.back())[0] == "200");
       CHECK(std::stod(fields(rows.back())[2]) == json["log10_gap"].get<double>());
       const std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
-      CHECK(frobenius_norm(w.data(), w.size()) == json["weight_norm"].get<double>());
+      CHECK(frobenius_norm(w) == json["weight_norm"].get<double>());
     }
 }
 

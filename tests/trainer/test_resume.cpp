@@ -70,7 +70,7 @@ TEST_CASE("what a rule remembers of a matrix is saved as the weights are, whatev
     Evaluation<double> at_start;
     model.evaluate(std::vector<double>(mean.size(), 0.0), at_start, want_gradient);
     // The mean of one gradient is along it: but for sums of gradients in another order, far below 1e-12.
-    CHECK(compare_direction(mean.data(), at_start.gradients[0].values.data(), mean.size()).one_minus_cos <
+    CHECK(compare_direction(mean, at_start.gradients[0].values).one_minus_cos <
           1e-12);
   }
 }

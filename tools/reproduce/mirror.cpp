@@ -21,8 +21,8 @@ std::string name_of(double p) { return "p = " + shortest(p); }
 
 // D(a, b) of |W|_p^p / p between the directions a / |a|_p and b / |b|_p.
 double bregman(const std::vector<double>& a, const std::vector<double>& b, double p) {
-  const double norm_a = matrix_norm(a.data(), 1, a.size(), MatrixNorm::l_p, p);
-  const double norm_b = matrix_norm(b.data(), 1, b.size(), MatrixNorm::l_p, p);
+  const double norm_a = matrix_norm(a, 1, a.size(), MatrixNorm::l_p, p);
+  const double norm_b = matrix_norm(b, 1, b.size(), MatrixNorm::l_p, p);
   double sum = 0.0;
   for (std::size_t k = 0; k < a.size(); ++k) {
     const double x = a[k] / norm_a, y = b[k] / norm_b;

@@ -86,7 +86,7 @@ Result run(const Context& context) {
     const std::vector<double> w = trained(rules[context.broken ? (rule + 1) % n_norms : rule], batch, seed);
     const TokenScores scores = score_tokens(batch);
     for (std::size_t norm = 0; norm < n_norms; ++norm)
-      margin(rule, norm, seed) = margin_in_norm(batch, scores, w.data(), norms[norm].norm, norms[norm].p);
+      margin(rule, norm, seed) = margin_in_norm(batch, scores, w, norms[norm].norm, norms[norm].p);
   });
 
   Result result;

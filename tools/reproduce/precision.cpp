@@ -54,15 +54,15 @@ class Observer {
   void look(std::int64_t step, const std::vector<T>& w, const std::vector<T>& gradient) {
     const std::vector<double> weights(w.begin(), w.end());
     curve_.steps.push_back(static_cast<double>(step));
-    curve_.distance.push_back(compare_direction(w.data(), limit_.data(), w.size()).one_minus_cos);
+    curve_.distance.push_back(compare_direction(w, limit_).one_minus_cos);
     model_.evaluate(std::span<const double>(weights), truth_, want_gradient);
     curve_.error.push_back(
-        compare_direction(gradient.data(), truth_.gradients[0].values.data(), w.size()).one_minus_cos);
+        compare_direction(gradient, truth_.gradients[0].values).one_minus_cos);
     if (step <= early) early_ = weights;
     std::vector<double> change = weights;
     for (std::size_t k = 0; k < change.size(); ++k) change[k] -= early_[k];
     curve_.moved =
-        frobenius_norm(change.data(), change.size()) / frobenius_norm(weights.data(), weights.size());
+        frobenius_norm(change) / frobenius_norm(weights);
   }
   Curve curve() const { return curve_; }
 
