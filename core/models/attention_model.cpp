@@ -170,7 +170,7 @@ std::vector<Observable> AttentionModel<T>::observables() const {
 }
 
 template <NumberType T>
-std::vector<double> AttentionModel<T>::observe(Point<double> at, std::size_t k) const {
+std::vector<double> AttentionModel<T>::observe_at(Point<double> at, std::size_t k) const {
   if (k == 0) return make_map<T>(options(), batch().dim)->matrix(at);
   return {at.back().begin(), at.back().end()};
 }

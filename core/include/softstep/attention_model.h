@@ -72,7 +72,6 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   const std::vector<BlockShape>& blocks() const override;
   std::size_t n_samples() const override;
   std::vector<Observable> observables() const override;
-  std::vector<double> observe(Point<double> at, std::size_t k) const override;
   double optimal_loss() const override;
   std::string isa() const override;
   int threads_used() const override;
@@ -95,6 +94,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
  protected:
   void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
                    SampleSet samples) const override;
+  std::vector<double> observe_at(Point<double> at, std::size_t k) const override;
   void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                           Workspace& space, SampleSet samples) const override;
 
