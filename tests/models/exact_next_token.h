@@ -10,7 +10,7 @@
 
 #include "core/reference/next_token.h"
 #include "max_margin/oracle.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "softstep/metrics.h"
 #include "softstep/next_token.h"
 #include "support/exact.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "models/model_runs.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "trainer/runs.h"
 

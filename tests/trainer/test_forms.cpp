@@ -10,7 +10,7 @@
 #include <random>
 
 #include "core/reference/error_bounds.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
 #include "trainer/runs.h"

@@ -58,7 +58,7 @@ std::vector<T> with_singular_values(const std::vector<double>& values, std::size
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[metrics]", float, double) {
   using T = TestType;
   const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
   std::uint64_t seed = 0;
@@ -86,7 +86,7 @@ TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[obj
     }
 }
 
-TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[metrics]", float, double) {
   const auto a = with_singular_values<TestType>({5.0, 1.0, 1e-2}, 9, 6, 3);
   const std::vector<double> values = singular_values(a, 9, 6);
   CHECK(numerical_rank(values) == 3);
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[objective]",
   require_refused("relative_tolerance", {"1"}, [&] { numerical_rank(values, 1.0); });
 }
 
-TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[metrics]", float, double) {
   using T = TestType;
   std::mt19937_64 random(7);
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
@@ -123,7 +123,7 @@ TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[objec
   }
 }
 
-TEST_CASE("norms of zero, NaN and infinity; norms have names", "[objective]") {
+TEST_CASE("norms of zero, NaN and infinity; norms have names", "[metrics]") {
   for (const MatrixNorm norm :
        {MatrixNorm::frobenius, MatrixNorm::spectral, MatrixNorm::max, MatrixNorm::nuclear, MatrixNorm::l_p}) {
     CAPTURE(to_string(norm));

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "softstep/softstep.h"
 #include "support/batches.h"
 #include "support/isas.h"
@@ -19,7 +19,7 @@ using softstep::test::Exact;
 using softstep::test::TestBatch;
 using softstep::test::Toward;
 
-TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float32", "[objective]") {
+TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float32", "[layer]") {
   softstep::test::for_each_isa([&](const simd::Isa& isa) {
     std::uint64_t seed = 50;
     for (const StoredType storage : {StoredType::f16, StoredType::bf16})
@@ -51,7 +51,7 @@ TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float3
   });
 }
 
-TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objective]") {
+TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[layer]") {
   GeneratorOptions generator;
   generator.n_tokens = 20;
   const Dataset<float> data = convert<float>(generate(generator));
@@ -78,7 +78,7 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
   }
 }
 
-TEST_CASE("a storage that cannot be is refused by name", "[objective]") {
+TEST_CASE("a storage that cannot be is refused by name", "[layer]") {
   TestBatch<float> batch({{2, 2}, 3}, 1);
   batch.tokens[4] = 1e5f;
   AttentionOptions options;
@@ -94,8 +94,8 @@ TEST_CASE("a storage that cannot be is refused by name", "[objective]") {
     options.token_storage = other;
     const auto make_narrow = [&] { AttentionModel<float>(batch.view, options).identity(); };
     const auto make_wide = [&] { AttentionModel<double>(wide.view, options).identity(); };
-    const auto of_other_width = MessageMatches(ContainsSubstring("token_storage: ") &&
-                                               ContainsSubstring(to_string(other)));
+    const auto of_other_width =
+        MessageMatches(ContainsSubstring("token_storage: ") && ContainsSubstring(to_string(other)));
     if (other == StoredType::f64) {
       CHECK_THROWS_MATCHES(make_narrow(), InvalidArgument, of_other_width);
       CHECK_NOTHROW(make_wide());

@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include "exact_objective.h"
 #include "data/refused.h"
+#include "layer/exact_objective.h"
 #include "softstep/metrics.h"
 #include "support/batches.h"
 
@@ -34,7 +34,7 @@ double norm_bound(std::size_t n) { return (static_cast<double>(n) / 8.0 + 8.0) *
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the norm neither overflows nor underflows", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("the norm neither overflows nor underflows", "[metrics]", float, double) {
   using T = TestType;
   const double largest = static_cast<double>(std::numeric_limits<T>::max());
   const double smallest = static_cast<double>(std::numeric_limits<T>::denorm_min());
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("the norm neither overflows nor underflows", "[objective]", f
   }
 }
 
-TEMPLATE_TEST_CASE("1 - cos and the angle are right however near two directions are", "[objective]", float,
+TEMPLATE_TEST_CASE("1 - cos and the angle are right however near two directions are", "[metrics]", float,
                    double) {
   using T = TestType;
   const std::size_t n = 50;
@@ -87,7 +87,7 @@ TEMPLATE_TEST_CASE("1 - cos and the angle are right however near two directions 
     }
 }
 
-TEST_CASE("directions that are opposite, perpendicular, zero or no numbers", "[objective]") {
+TEST_CASE("directions that are opposite, perpendicular, zero or no numbers", "[metrics]") {
   const auto a = random_numbers<double>(20, 1);
   std::vector<double> minus;
   for (const double x : a) minus.push_back(-3.0 * x);
@@ -108,8 +108,7 @@ TEST_CASE("directions that are opposite, perpendicular, zero or no numbers", "[o
   require_refused("b", {"3", "2"}, [&] { compare_direction(x, std::vector<float>(3, 1.0f)); });
 }
 
-TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", "[objective]", float,
-                   double) {
+TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", "[metrics]", float, double) {
   using T = TestType;
   const TestBatch<T> batch({{1, 5, 2, 3}, 4, 2, false, true, true}, 4);
   const TokenScores scores = score_tokens(batch.view);
@@ -163,12 +162,10 @@ TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", 
   const std::vector<T> zero(9, T(0));
   CHECK(std::isnan(normalized_margin(several.view, several_scores, zero)));
   const TestBatch<T> single({{1, 1}, 3}, 5);
-  CHECK(normalized_margin(single.view, score_tokens(single.view), std::vector<T>(9, T(1))) ==
-        INFINITY);
+  CHECK(normalized_margin(single.view, score_tokens(single.view), std::vector<T>(9, T(1))) == INFINITY);
 }
 
-TEMPLATE_TEST_CASE("the entropy of attention is right when it all but vanishes", "[objective]", float,
-                   double) {
+TEMPLATE_TEST_CASE("the entropy of attention is right when it all but vanishes", "[metrics]", float, double) {
   using T = TestType;
   const TestBatch<T> batch({{1, 5, 2, 3}, 4, 2, false, true, true}, 4);
   const auto problem = reference::problem_of<Exact>(batch.view);

@@ -39,7 +39,7 @@ std::vector<double> weights_of(const BatchView<T>& batch, double size) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[metrics]", float, double) {
   const TestBatch<TestType> data(layout, 4);
   const std::vector<std::size_t> chosen = {0, 3, 1, 2};
   const std::vector<double> w = weights_of(data.view, 2.0);
@@ -81,16 +81,11 @@ TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[o
   bad[5] = NAN;
   CHECK(std::isnan(margin_in_norm(data.view, chosen, bad, MatrixNorm::nuclear)));
   CHECK(std::isnan(sample_margins(data.view, chosen, bad)[1]));
-  CHECK(std::isnan(
-      margin_in_norm(data.view, chosen, std::vector<double>(16, 0.0), MatrixNorm::spectral)));
+  CHECK(std::isnan(margin_in_norm(data.view, chosen, std::vector<double>(16, 0.0), MatrixNorm::spectral)));
   const TestBatch<TestType> single({{1, 1}, 3}, 5);
   CHECK(margin_in_norm(single.view, {0, 0}, std::vector<double>(9, 1.0), MatrixNorm::max) == INFINITY);
-  require_refused("chosen", {"sample 2", "2", "0 to 1"}, [&] {
-    sample_margins(data.view, {0, 0, 2, 0}, w);
-  });
-  require_refused("chosen", {"3 tokens", "4 samples"}, [&] {
-    sample_margins(data.view, {0, 0, 1}, w);
-  });
+  require_refused("chosen", {"sample 2", "2", "0 to 1"}, [&] { sample_margins(data.view, {0, 0, 2, 0}, w); });
+  require_refused("chosen", {"3 tokens", "4 samples"}, [&] { sample_margins(data.view, {0, 0, 1}, w); });
   // Every size and every index is looked at.
   const std::vector<float> small(15, 1.0f);
   const auto refuses_small = [&](const auto& call) {
@@ -107,14 +102,13 @@ TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[o
   require_refused("chosen", {"sample 1", "99"}, [&] { normalized_margin(data.view, beyond, w); });
 }
 
-TEST_CASE("the support set of W_mm is that of its multipliers", "[objective]") {
+TEST_CASE("the support set of W_mm is that of its multipliers", "[metrics]") {
   // In general position the multipliers of the active constraints are positive.
   const TestBatch<double> data({{4, 4, 4, 4}, 10, 0, true}, 6);
   const MaxMarginResult result = solve_max_margin(data.view);
   REQUIRE(result.status == MaxMarginStatus::optimal);
   const auto optimal = score_tokens(data.view).optimal;
-  const auto of_weights =
-      support_of_values(constraint_values(data.view, optimal, result.weights), 1e-6);
+  const auto of_weights = support_of_values(constraint_values(data.view, optimal, result.weights), 1e-6);
   const auto of_multipliers = support_of_multipliers(result.multipliers);
   CHECK(of_weights == of_multipliers);
   CHECK(of_multipliers.size() == result.n_support);
@@ -123,7 +117,7 @@ TEST_CASE("the support set of W_mm is that of its multipliers", "[objective]") {
   CHECK(overlap.n_common == result.n_support);
 }
 
-TEST_CASE("support sets and their overlap by hand", "[objective]") {
+TEST_CASE("support sets and their overlap by hand", "[metrics]") {
   CHECK(support_of_values({1.0, INFINITY, 1.05, 1.2}, 0.1) == std::vector<std::size_t>{0, 2});
   CHECK(support_of_values({-1.0, -0.95, 2.0}, 0.1) == std::vector<std::size_t>{0, 1});
   CHECK(support_of_values({1.0, 1.0 + 1e-12}, 0.0) == std::vector<std::size_t>{0});
@@ -141,7 +135,7 @@ TEST_CASE("support sets and their overlap by hand", "[objective]") {
   require_refused("threshold", {"1"}, [] { support_of_multipliers({1.0}, 1.0); });
 }
 
-TEMPLATE_TEST_CASE("sparsity of attention, from uniform to saturated", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("sparsity of attention, from uniform to saturated", "[metrics]", float, double) {
   const TestBatch<TestType> data(layout, 4);
   for (const double size : {0.0, 1.0, 30.0, 1e4}) {
     CAPTURE(size);
