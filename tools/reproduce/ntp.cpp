@@ -1,5 +1,7 @@
 // Next-token prediction in linear models: the finite part and the one that diverges along NTP-SVM.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -96,7 +98,7 @@ Result run(const Context& context) {
                    "$1 - \\cos(W_t, W_{\\mathrm{mm}})$"};
   DataFile file{"trace.csv", {}, {}};
   for (std::size_t seed = 0; seed < n_seeds; ++seed) {
-    const std::string label = "data set " + std::to_string(seed + 1);
+    const std::string label = fmt::format("data set {}", seed + 1);
     const Trace& trace = traces[seed];
     gap.series.push_back(
         {label, trace.steps(), trace.column([](const TraceRecord& row) { return row.log10_gap; })});
