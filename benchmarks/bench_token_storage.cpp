@@ -6,21 +6,20 @@
 namespace softstep::bench {
 namespace {
 
-using simd::TokenStorage;
 
 // Random numbers of the type, with magnitudes in [1/4, 1), and what they are in float.
 struct Stored {
   std::vector<std::uint16_t> half;
   std::vector<float> decoded;
 
-  Stored(std::size_t size, TokenStorage storage) {
+  Stored(std::size_t size, StoredType storage) {
     std::mt19937 random(7);
     for (std::size_t k = 0; k < size; ++k) {
       const auto bits = static_cast<std::uint32_t>(random());
       const bool negative = bits & 1u, small = bits & 2u;
-      const int mantissa_bits = storage == TokenStorage::f16 ? 10 : 7;
+      const int mantissa_bits = storage == StoredType::f16 ? 10 : 7;
       const std::uint32_t mantissa = (bits >> 2) & ((1u << mantissa_bits) - 1);
-      const std::uint32_t exponent = (storage == TokenStorage::f16 ? 14u : 126u) - small;
+      const std::uint32_t exponent = (storage == StoredType::f16 ? 14u : 126u) - small;
       half.push_back(static_cast<std::uint16_t>(negative << 15 | exponent << mantissa_bits | mantissa));
       const float value =
           std::ldexp(1.0f + std::ldexp(static_cast<float>(mantissa), -mantissa_bits), -1 - small);
@@ -29,7 +28,7 @@ struct Stored {
   }
 };
 
-void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, TokenStorage storage) {
+void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, StoredType storage) {
   Layer<float>& in = layer<float>(shape);
   const std::size_t size = shape.n_tokens * shape.dim;
   const Stored stored(shape.n_samples * size, storage);
@@ -66,9 +65,9 @@ const bool registered = [] {
   for (const Shape& shape : shapes) {
     if (shape.n_samples * shape.n_tokens * shape.dim < 1000000) continue;  // where memory does not bound it
     for (const simd::Isa* isa : runnable_isas())
-      for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+      for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
         const std::string label = std::string("attention_storage/") +
-                                  (storage == TokenStorage::f16 ? "f16/" : "bf16/") + isa->name + "/" +
+                                  (storage == StoredType::f16 ? "f16/" : "bf16/") + isa->name + "/" +
                                   name(shape);
         enlist(label, [=](benchmark::State& s) { measure(s, *isa, shape, storage); });
       }

@@ -6,17 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace softstep::simd {
+#include "softstep/stored_type.h"
 
-/// How tokens are stored. The 16-bit types (IEEE binary16; bfloat16, the upper half of a float) go with T =
-/// float only and are converted without rounding; arithmetic is in T.
-enum class TokenStorage { working, f16, bf16 };
+namespace softstep::simd {
 
 /// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one
 /// call must not share outputs or work space, and have the same kind of tokens.
 template <class T>
 struct AttentionArgs {
-  /// X_i, row t at tokens + t * token_stride; not read unless storage is working. Null: `scores` are given
+  /// X_i, row t at tokens + t * token_stride; not read if storage is in 16 bits. Null: `scores` are given
   /// and `weights` wanted, without a gradient.
   const T* tokens;
   std::size_t token_stride;  ///< elements of the storage
@@ -28,7 +26,8 @@ struct AttentionArgs {
   T* gradient;               ///< out, [dim]: X_i^T r / e^c without l'; null: not wanted
   T* scores;                 ///< work space and out: s_t, [n_tokens]
   T* weights;                ///< work space and out: r_t / e^c without l', [n_tokens]
-  TokenStorage storage = TokenStorage::working;
+  /// f16 and bf16 go with T = float only; anything else means T. Arithmetic is in T.
+  StoredType storage = StoredType::working;
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
 };
 

@@ -58,7 +58,7 @@ std::string range(std::size_t a, std::size_t b) {
 
 std::string data_text(const CompareSettings& settings, const CompareResult& result) {
   return fmt::format("{}, n={}, T={}, d={}",
-                     settings.from_file ? settings.data.file : settings.generator.options.model,
+                     settings.from_file ? settings.data.file : settings.generator.options.generator,
                      result.n_samples, range(result.min_tokens, result.max_tokens), result.dim);
 }
 
@@ -69,7 +69,7 @@ Json data_json(const CompareSettings& settings, const CompareResult& result) {
     json["file"] = settings.data.file;
   } else {
     const GeneratorOptions generator = settings.generator.with_seed(settings.seed(0));
-    json["generator"] = generator.model;
+    json["generator"] = generator.generator;
     json["signal"] = number(generator.signal);
     json["noise"] = number(generator.noise);
     json["equal_scores"] = generator.equal_scores;

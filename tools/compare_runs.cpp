@@ -128,7 +128,7 @@ class Runs {
     run.summary = train(model, state, options);
     run.finished = run.summary.status != TrainStatus::interrupted;
     const TokenScores& scores = model.token_scores();
-    run.margin = normalized_margin(view, scores, state.values(0).data());
+    run.margin = normalized_margin(view, scores, state.values(0));
     if (r != 0) return;
     seed.unique_optimal_tokens = scores.not_unique.empty();
     seed.reference = reference_json(source.reference);

@@ -87,8 +87,8 @@ class Fits {
             on_train.accuracy,
             on_test.loss,
             on_test.accuracy,
-            frobenius_norm(state.blocks[0].data(), state.blocks[0].size()),
-            frobenius_norm(state.blocks[1].data(), state.blocks[1].size()),
+            frobenius_norm(state.blocks[0]),
+            frobenius_norm(state.blocks[1]),
             state.seconds};
   }
 

@@ -39,7 +39,7 @@ int run_generate(const Options& options) {
   const std::uintmax_t size = std::filesystem::file_size(options.out, no_file);
   const Json n_bytes = no_file ? Json(nullptr) : Json(size);
   Json json;
-  json["generator"] = generator.model;
+  json["generator"] = generator.generator;
   json["samples"] = view.n_samples;
   json["tokens"] = view.n_tokens;
   json["dim"] = view.dim;
@@ -50,7 +50,7 @@ int run_generate(const Options& options) {
   json["dtype"] = options.dtype;
   json["out"] = options.out;
   json["bytes"] = n_bytes;
-  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}{}\n", options.out, generator.model,
+  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}{}\n", options.out, generator.generator,
                       view.n_samples, view.n_tokens, view.dim, generator.seed, options.dtype,
                       no_file ? "" : fmt::format(", {} bytes", size)),
           json, options.json);
@@ -65,9 +65,8 @@ Command add_generate(CLI::App& program) {
   add_generator(*app, options->generator, "What to generate:");
   add_generator_options(*app, options->generator);
   add_seed(*app, options->seed, "Seed; the same seed gives the same bytes everywhere");
-  app->add_option("--dtype", options->dtype, "Number type of the tokens in the file")
-      ->type_name("f64|f32|f16|bf16")
-      ->default_str(options->dtype);
+  add_word(*app, "--dtype", options->dtype, {"f64", "f32", "f16", "bf16"},
+           "Number type of the tokens in the file");
   add_path(*app, "--out", options->out, "File to write")->required();
   add_json(*app, options->json);
   app->footer(

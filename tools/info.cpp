@@ -42,7 +42,7 @@ int run_info(const std::string& json_path) {
     if (isa.runnable) runnable.push_back(isa.name);
   }
   for (const RuleInfo& rule : step_rules()) rules.push_back(rule.name);
-  for (const GeneratorInfo& generator : generator_models()) generators.emplace_back(generator.name);
+  for (const GeneratorInfo& generator : softstep::generators()) generators.emplace_back(generator.name);
 
   Json json;
   json["version"] = version;

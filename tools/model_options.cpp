@@ -1,5 +1,7 @@
 #include "model_options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -113,8 +115,9 @@ ModelReferences solve_references(const ModelFlags& flags, const BatchView<T>& ba
   const auto add = [&](const char* what, MaxMarginResult solved) {
     references.json[what] = reference_json(solved);
     if (!is_direction(solved)) {
-      references.notes.push_back(std::string("no direction to compare the ") + what +
-                                 " with: the max-margin problem is " + to_string(solved.status));
+      references.notes.push_back(
+          fmt::format("no direction to compare the {} with: the max-margin problem is {}", what,
+                      to_string(solved.status)));
       solved.weights.clear();
     }
     references.directions.push_back(std::move(solved.weights));

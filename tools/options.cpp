@@ -43,11 +43,11 @@ GeneratorOptions GeneratorFlags::with_seed(std::uint64_t seed) const {
 
 CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::string& help) {
   std::string text = help;
-  for (const GeneratorInfo& generator : generator_models())
+  for (const GeneratorInfo& generator : generators())
     text += fmt::format("\n{} ({})", generator.name, generator.summary);
-  return app.add_option("--generator", flags.options.model, text)
+  return app.add_option("--generator", flags.options.generator, text)
       ->type_name("NAME")
-      ->default_str(flags.options.model);
+      ->default_str(flags.options.generator);
 }
 
 std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags) {
@@ -237,8 +237,8 @@ AttentionOptions RunOptions::layer(int n_threads) const {
   options.optimal_loss_value = lstar_value;
   options.n_threads = n_threads;
   force_isa(isa);
-  options.token_storage = parse_token_storage(token_storage);
-  if (options.token_storage != TokenStorage::working && precision != "f32")
+  options.token_storage = parse_stored_type(token_storage);
+  if (options.token_storage != StoredType::working && precision != "f32")
     throw InvalidArgument("--token-storage", token_storage + " goes with --precision f32 only");
   options.isa = active_isa();
   options.validate();

@@ -17,7 +17,7 @@ MaxMarginResult solve_points(const BatchView<T>& batch, const std::vector<std::s
     const T* x = batch.sample(i) + (chosen.empty() ? 0 : chosen[i]) * batch.row_stride();
     points.insert(points.end(), x, x + batch.dim);
   }
-  return solve_linear_max_margin(points.data(), batch.labels, batch.n_samples, batch.dim, options);
+  return solve_linear_max_margin(points, std::span(batch.labels, batch.n_samples), batch.dim, options);
 }
 
 }  // namespace softstep::program

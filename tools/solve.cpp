@@ -39,7 +39,7 @@ int exit_code(MaxMarginStatus status) {
 template <class T>
 std::vector<std::size_t> read_selected(const std::string& file, const BatchView<T>& batch) {
   std::vector<std::size_t> selected = load_selected(file);
-  if (selected.empty()) selected = selected_tokens(batch, load_weights(file, batch.dim).data());
+  if (selected.empty()) selected = selected_tokens(batch, load_weights(file, batch.dim));
   return selected;
 }
 

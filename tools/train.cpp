@@ -1,179 +1,154 @@
-// softstep train: one run of one rule on one data set.
+// softstep train: one run of one rule on one data set. W alone with a fixed decoder, or with --joint, --factored, --prompt, --model
+// and --batch-size a model of other trained blocks.
+
+#include <fmt/format.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "interrupt.h"
-#include "max_margin_progress.h"
 #include "options.h"
 #include "output.h"
 #include "run_report.h"
 #include "softstep/error.h"
-#include "softstep/metrics.h"
 #include "trace_rows.h"
 #include "train_options.h"
+#include "train_reference.h"
+#include "train_report.h"
 
 namespace softstep::program {
 
 namespace {
 
-using Options = TrainOptions;
-
-struct Reference {
-  std::vector<double> weights;  ///< empty: no direction to compare with
-  Json json;                    ///< what is said about it
-  std::vector<std::string> notes;
-  bool interrupted = false;
-};
-
 template <class T>
-Reference find_reference(const Options& options, const BatchView<T>& batch, int n_threads) {
-  Reference reference;
-  if (options.reference == "none") {
-    reference.json = nullptr;
-  } else if (options.reference == "solve") {
-    MaxMarginOptions solver;
-    solver.n_threads = n_threads;
-    ProgressLine line;
-    MaxMarginResult solved = solve_with_progress(batch, solver, line);
-    reference.json = reference_json(solved);
-    reference.interrupted = solved.status == MaxMarginStatus::interrupted;
-    if (is_direction(solved)) {
-      if (solved.status == MaxMarginStatus::max_sweeps)
-        reference.notes.push_back(
-            "the max-margin solver ran out of sweeps: its direction has a duality gap of " +
-            rounded(solved.duality_gap, 2));
-      if (solved.status == MaxMarginStatus::at_rounding)
-        reference.notes.push_back(
-            "rounding keeps the max-margin solver from its tolerance: its direction has a duality gap of " +
-            rounded(solved.duality_gap, 2));
-      reference.weights = std::move(solved.weights);
-    } else {
-      reference.notes.push_back(std::string("no direction to compare with: the max-margin problem is ") +
-                                to_string(solved.status));
-    }
-  } else {
-    reference.weights = load_weights(options.reference, batch.dim);
-    const double norm = frobenius_norm(reference.weights.data(), reference.weights.size());
-    if (!(norm > 0.0))
-      throw InvalidArgument("--reference", options.reference + " is zero: it has no direction");
-    reference.json = Json{{"status", "file"}, {"file", options.reference}, {"norm", number(norm)}};
+Dataset<T> training_data(const TrainOptions& options) {
+  if (!options.model.needs_no_decoder() || !options.data.decoder.empty()) return load_data<T>(options.data);
+  return load_dataset<T>(options.data.file);
+}
+
+TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
+                               std::size_t n_samples) {
+  TrainerOptions trainer;
+  trainer.rules = {rule};
+  if (!options.model.decoder_rule.empty()) {
+    trainer.rules.assign(n_blocks, rule);
+    trainer.rules.back() = parse_rule(options.model.decoder_rule);
   }
-  return reference;
+  trainer.normalization = parse_normalization(options.model.normalization);
+  trainer.batch_size = static_cast<std::size_t>(options.model.batch_size);
+  if (trainer.batch_size > n_samples)
+    throw InvalidArgument("--batch-size",
+                          fmt::format("{} (need a whole number from 1 to {}, the samples of the data)",
+                                      trainer.batch_size, n_samples));
+  trainer.batch_seed = options.run.seed;
+  trainer.n_steps = options.run.n_steps;
+  if (!options.model.any()) trainer.form = parse_form(options.run.form);
+  trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
+  return trainer;
 }
 
 template <class T>
-TrainState<T> first_state(const Options& options, const AttentionModel<T>& model,
-                          const TrainerOptions& trainer) {
-  if (options.resume.empty())
-    return initial_state(model, {parse_init(options.run.init).weights(model.batch().dim, options.run.seed)},
-                         options.run.master_weights());
+TrainState<T> resumed_state(const TrainOptions& options, const Model<T>& model,
+                            const TrainerOptions& trainer) {
   TrainState<T> state = load_state<T>(options.resume, model, trainer);
   const std::string saved = state.has_masters() ? "float64" : "working";
   if (options.master->count() != 0 && sizeof(T) < sizeof(double) && options.run.master != saved)
-    throw InvalidArgument(
-        "--master", options.run.master + ", but the state in " + options.resume + " was saved with " + saved);
+    throw InvalidArgument("--master", fmt::format("{}, but the state in {} was saved with {}",
+                                                  options.run.master, options.resume, saved));
   return state;
 }
 
 template <class T>
-int train_as(const Options& options, const RuleSettings& rule, const AttentionOptions& layer) {
-  const Dataset<T> data = load_data<T>(options.data);
-  const std::size_t dim = data.view().dim;
-  const AttentionModel<T> model(data.view(), layer);
-  TrainerOptions trainer;
-  trainer.rules = {rule};
-  trainer.n_steps = options.run.n_steps;
-  trainer.form = parse_form(options.run.form);
-  trainer.trace_rows_per_decade = static_cast<int>(options.run.trace_rows_per_decade);
-  TrainState<T> state = first_state<T>(options, model, trainer);
+TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, std::size_t dim) {
+  const Init init = parse_init(options.run.init);
+  if (!options.model.any())
+    return initial_state(model, {init.weights(dim, options.run.seed)}, options.run.master_weights());
+  if (init.kind == Init::Kind::file)
+    throw InvalidArgument("--init",
+                          fmt::format("{} is a file of W; models of several blocks start from zero or "
+                                      "normal:STD, or go on with --resume",
+                                      init.file));
+  if (options.model.rank_option->count() != 0 && init.std == 0.0)
+    throw InvalidArgument("--init",
+                          fmt::format("{}: K = Q = 0 is a stationary point of the factored form "
+                                      "(normal:STD leaves it)",
+                                      options.run.init));
+  return normal_state(model, init.std, options.run.seed, options.run.master_weights());
+}
+
+template <class T>
+void save_observables(const TrainOptions& options, const Model<T>& model, const TrainState<T>& state) {
+  std::vector<NamedTensor> tensors;
+  const StoredType type = sizeof(T) == 4 && !state.has_masters() ? StoredType::f32 : StoredType::f64;
+  for (std::size_t k = 0; k < model.observables().size(); ++k) {
+    const Observable observable = model.observables()[k];
+    std::vector<std::size_t> shape = {observable.n_rows};
+    if (observable.n_cols != 1 || !options.model.any()) shape.push_back(observable.n_cols);
+    tensors.push_back({observable.name, shape, observe(model, state, k), type});
+  }
+  for (std::size_t k = 0; k < state.blocks.size(); ++k) {
+    const BlockShape& shape = model.blocks()[k];
+    if (shape.name == "keys" || shape.name == "queries")
+      tensors.push_back({shape.name, {shape.n_rows, shape.n_cols}, state.values(k), type});
+  }
+  save_tensors(options.out, tensors);
+}
+
+template <class T>
+int train_as(const TrainOptions& options, const RuleSettings& rule, const AttentionOptions& layer) {
+  const Dataset<T> data = training_data<T>(options);
+  const BatchView<T>& batch = data.view();
+  const auto model = make_model<T>(options.model, batch, layer);
+  TrainerOptions trainer = trainer_options(options, rule, model->blocks().size(), batch.n_samples);
+  TrainState<T> state = options.resume.empty() ? first_state<T>(options, *model, batch.dim)
+                                               : resumed_state<T>(options, *model, trainer);
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
-  Reference reference = find_reference<T>(options, data.view(), layer.n_threads);
-  if (reference.interrupted) {
+  const ModelReferences references = find_references(options, batch, layer.n_threads);
+  if (interrupted()) {
     note("interrupted before the first step; nothing was written");
     return interrupt_exit_code();
   }
+  trainer.references = references.directions;
+  const bool has_direction = !trainer.references.empty() && !trainer.references[0].empty();
+  trainer.stop_one_minus_cos = has_direction ? options.stop_one_minus_cos : 0.0;
 
-  trainer.references = {reference.weights};
-  trainer.stop_one_minus_cos = reference.weights.empty() ? 0.0 : options.stop_one_minus_cos;
   TrainProgress progress(state.step, trainer.n_steps);
-  TraceRows trace(options.trace, trace_columns);
+  TraceRows trace(options.trace, train_columns(options.model, model->observables()));
   trainer.trace = [&](const TraceRecord& record) {
-    trace.add(trace_row(record));
+    trace.add(train_row(options.model, record));
     return progress.at_row(record);
   };
   trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
-  const TrainSummary summary = train(model, state, trainer);
+  const TrainSummary summary = train(*model, state, trainer);
   progress.clear();
 
-  const std::vector<double> weights = state.values(0);
-  const TokenScores& scores = model.token_scores();
-  const double margin = normalized_margin(data.view(), scores, weights.data());
-  const bool wide = sizeof(T) == sizeof(double) || state.has_masters();
   trace.finish();
-  if (!options.out.empty())
-    try_output([&] { save_weights(options.out, weights, dim, wide ? StoredType::f64 : StoredType::f32); });
-  if (!options.save_state.empty()) try_output([&] { save_state(options.save_state, model, state, trainer); });
-
-  const std::string master = state.has_masters() ? "float64" : "working";
-  Json json;
-  json["status"] = to_string(summary.status);
-  json["rule"] = rule.rule;
-  json["rule_options"] = rule_values(rule);
-  json["precision"] = options.run.precision;
-  json["master"] = master;
-  json["form"] = to_string(summary.form);
-  json["token_storage"] = options.run.token_storage;
-  json["isa"] = model.isa();
-  json["threads"] = layer.n_threads;
-  json["threads_used"] = summary.threads_used;
-  add_run(json, summary, margin);
-  json["optimal_loss"] = number(summary.last.optimal_loss);
-  json["loss_function"] = options.run.loss;
-  json["lstar"] = options.run.lstar;
-  json["reference"] = reference.json;
-  json["unique_optimal_tokens"] = scores.not_unique.empty();
-  json["data"] = options.data.file;
-
-  const TraceRecord& last = summary.last;
-  std::vector<std::pair<std::string, std::string>> rows = {
-      {"status", to_string(summary.status)},
-      {"rule", rule_label(rule)},
-      {"on", options.run.precision + ", master weights " + master + ", " + to_string(summary.form) + ", " +
-                 model.isa() + ", threads " + std::to_string(layer.n_threads)},
-      {"steps", std::to_string(summary.steps) + " in " + rounded(summary.seconds, 4) + " s (" +
-                    rounded(steps_per_second(summary), 4) + " steps/s)" +
-                    (last.step != summary.steps ? ", now at step " + std::to_string(last.step) : "")},
-      {"loss", rounded(last.loss, 6)},
-      {"log10(L - L*)", rounded(last.log10_gap, 6)},
-      {"norm of W", rounded(last.weight_norm, 6)},
-      {"log10 norm of G", rounded(last.log10_gradient_norm, 6)},
-      {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)},
-      {"angle", rounded(last.angle, 4) + (std::isnan(last.angle) ? "" : " rad")},
-      {"margin of W", rounded(margin, 6)},
-      {"optimal attention", "at least " + rounded(last.min_optimal_attention, 6) + ", log10(1 - it) " +
-                                rounded(last.log10_one_minus_optimal_attention, 6)}};
-  publish(TraceRows::is_printed(options.trace) ? "" : listing(rows), json, options.json);
-
-  for (const std::string& text : reference.notes) note(text);
-  if (summary.steps_below_rounding > 0)
-    note(std::to_string(summary.steps_below_rounding) + " of " + std::to_string(summary.steps) +
-         " steps were shorter than the rounding of the weights, which do not follow them");
-  if (!scores.not_unique.empty())
-    note("the optimal tokens are not unique: " + std::to_string(scores.not_unique.size()) +
-         " samples have two tokens of the same best score");
+  if (!options.out.empty()) try_output([&] { save_observables(options, *model, state); });
+  if (!options.save_state.empty())
+    try_output([&] { save_state(options.save_state, *model, state, trainer); });
+  report_run<T>({options, layer, batch, *model, state, trainer, summary, references});
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();
   return ended_well(summary.status) ? exit_success : exit_ending;
 }
 
-int run_train(const Options& options) {
+// What a model that is not W alone asks of the options.
+void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
+  const Form form = parse_form(options.run.form);
+  if (form != Form::automatic && form != Form::dense)
+    throw InvalidArgument("--form",
+                          options.run.form + " does not go with models of several blocks (dense does)");
+  // Where the loss falls to 0, unless told otherwise.
+  if (options.model.needs_no_decoder() && options.lstar->count() == 0)
+    layer.optimal_loss = OptimalLoss::zero;
+}
+
+int run_train(const TrainOptions& options) {
   const RuleSettings rule = options.rule.settings();
   AttentionOptions layer = options.run.layer(resolved_threads(options.threads));
   if (!options.resume.empty() && options.init->count() != 0)
@@ -198,7 +173,7 @@ int run_train(const Options& options) {
   // A state may be continued in place.
   outputs.add("--save-state", options.save_state);
   if (options.json != "-") outputs.add("--json", options.json);
-  if (options.model.any()) return run_train_model(options, rule, layer);
+  if (options.model.any()) adapt_to_model(options, layer);
   return options.run.precision == "f64" ? train_as<double>(options, rule, layer)
                                         : train_as<float>(options, rule, layer);
 }

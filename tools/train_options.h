@@ -1,6 +1,6 @@
 #pragma once
 
-// What is shared by the two kinds of `softstep train`: of the attention layer alone, and of models of several blocks.
+// The options of `softstep train`, and its progress line.
 
 #include <fmt/format.h>
 
@@ -25,9 +25,6 @@ struct TrainOptions {
   std::int64_t threads = 1;
   CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr;
 };
-
-/// A run of a model that is not the attention layer alone (train_model.cpp). Inputs and outputs have been looked at.
-int run_train_model(const TrainOptions& options, const RuleSettings& rule, AttentionOptions objective);
 
 // Steps done, speed and direction on the progress line.
 class TrainProgress {

@@ -5,6 +5,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/finite.h"
+#include "core/data/half_rows.h"
 #include "core/data/text.h"
 
 namespace softstep {
@@ -81,6 +82,48 @@ void require_finite_tokens(const BatchView<T>& b) {
   }
 }
 
+// Everything but the tokens themselves.
+template <class T>
+void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
+  if (b.n_samples == 0) throw InvalidArgument("n_samples", at_least(0, 1));
+  if (b.dim == 0) throw InvalidArgument("dim", at_least(0, 1));
+  if (b.offsets == nullptr && b.n_tokens == 0) throw InvalidArgument("n_tokens", at_least(0, 1));
+  std::size_t weights_size = 0;
+  if (!multiply(b.dim, b.dim, data::max_bytes / sizeof(double), weights_size))
+    throw InvalidArgument("dim", std::to_string(b.dim) + " (dim x dim weights cannot be addressed)");
+  if (!has_tokens) throw InvalidArgument("tokens", "null pointer");
+  if (b.labels == nullptr && b.targets == nullptr) throw InvalidArgument("labels", "null pointer");
+  require_stride("token_stride", b.token_stride, b.dim);
+  require_stride("query_stride", b.query_stride, b.dim);
+  if (b.offsets)
+    require_offsets(b);
+  else
+    require_uniform(b);
+  if (b.queries) require_extent<T>("queries", b.n_samples, b.query_stride ? b.query_stride : b.dim, b.dim);
+
+  for (std::size_t i = 0; i < b.n_samples; ++i) {
+    if (b.targets != nullptr) {
+      if (!std::isfinite(b.targets[i]))
+        throw InvalidArgument("targets", "sample " + std::to_string(i) + " has one that is not finite");
+      continue;
+    }
+    if (b.labels[i] != 1 && b.labels[i] != -1)
+      throw InvalidArgument(
+          "labels", "sample " + std::to_string(i) + ": " + std::to_string(b.labels[i]) + " (need -1 or 1)");
+  }
+  if (b.query_index && !b.queries)
+    for (std::size_t i = 0; i < b.n_samples; ++i)
+      if (b.query_index[i] < 0 || static_cast<std::size_t>(b.query_index[i]) >= b.tokens_of(i))
+        throw InvalidArgument("query_index", "sample " + std::to_string(i) + ": " +
+                                                 std::to_string(b.query_index[i]) + " (need 0 to " +
+                                                 std::to_string(b.tokens_of(i) - 1) + ")");
+
+  if (b.decoder) require_finite("decoder", b.decoder, b.dim, [] { return std::string(); });
+  if (b.queries)
+    for (std::size_t i = 0; i < b.n_samples; ++i)
+      require_finite("queries", b.query(i), b.dim, [&] { return "sample " + std::to_string(i) + ", "; });
+}
+
 }  // namespace
 
 template <NumberType T>
@@ -90,44 +133,34 @@ std::size_t BatchView<T>::total_tokens() const {
 
 template <NumberType T>
 void BatchView<T>::validate() const {
-  if (n_samples == 0) throw InvalidArgument("n_samples", at_least(0, 1));
-  if (dim == 0) throw InvalidArgument("dim", at_least(0, 1));
-  if (offsets == nullptr && n_tokens == 0) throw InvalidArgument("n_tokens", at_least(0, 1));
-  std::size_t weights_size = 0;
-  if (!multiply(dim, dim, data::max_bytes / sizeof(double), weights_size))
-    throw InvalidArgument("dim", std::to_string(dim) + " (dim x dim weights cannot be addressed)");
-  if (tokens == nullptr) throw InvalidArgument("tokens", "null pointer");
-  if (labels == nullptr && targets == nullptr) throw InvalidArgument("labels", "null pointer");
-  require_stride("token_stride", token_stride, dim);
-  require_stride("query_stride", query_stride, dim);
-  if (offsets)
-    require_offsets(*this);
-  else
-    require_uniform(*this);
-  if (queries) require_extent<T>("queries", n_samples, query_stride ? query_stride : dim, dim);
-
-  for (std::size_t i = 0; i < n_samples; ++i) {
-    if (targets != nullptr) {
-      if (!std::isfinite(targets[i]))
-        throw InvalidArgument("targets", "sample " + std::to_string(i) + " has one that is not finite");
-      continue;
-    }
-    if (labels[i] != 1 && labels[i] != -1)
-      throw InvalidArgument(
-          "labels", "sample " + std::to_string(i) + ": " + std::to_string(labels[i]) + " (need -1 or 1)");
-  }
-  if (query_index && !queries)
-    for (std::size_t i = 0; i < n_samples; ++i)
-      if (query_index[i] < 0 || static_cast<std::size_t>(query_index[i]) >= tokens_of(i))
-        throw InvalidArgument("query_index", "sample " + std::to_string(i) + ": " +
-                                                 std::to_string(query_index[i]) + " (need 0 to " +
-                                                 std::to_string(tokens_of(i) - 1) + ")");
-
-  if (decoder) require_finite("decoder", decoder, dim, [] { return std::string(); });
-  if (queries)
-    for (std::size_t i = 0; i < n_samples; ++i)
-      require_finite("queries", query(i), dim, [&] { return "sample " + std::to_string(i) + ", "; });
+  require_all_but_tokens(*this, tokens != nullptr);
   require_finite_tokens(*this);
+}
+
+void HalfBatchView::validate() const {
+  if (!in_16_bits(storage))
+    throw InvalidArgument("storage", std::string(to_string(storage)) + " (need f16 or bf16)");
+  if (rest.tokens != nullptr)
+    throw InvalidArgument("rest.tokens", "set (need null: the tokens are those in 16 bits)");
+  require_all_but_tokens(rest, tokens.data() != nullptr);
+  const auto last = place(rest.n_samples - 1) + (rest.tokens_of(rest.n_samples - 1) - 1) * rest.row_stride() + rest.dim;
+  if (tokens.size() < last)
+    throw InvalidArgument("tokens", std::to_string(tokens.size()) + " elements (need at least " +
+                                        std::to_string(last) + ")");
+  const unsigned infinity = storage == StoredType::f16 ? 0x7c00u : 0x7f80u;
+  for (std::size_t i = 0; i < rest.n_samples; ++i)
+    for (std::size_t t = 0; t < rest.tokens_of(i); ++t) {
+      const std::uint16_t* bits = sample(i) + t * rest.row_stride();
+      unsigned found = 0;  // without a branch, so that any compiler vectorises it
+      for (std::size_t j = 0; j < rest.dim; ++j) found |= (bits[j] & infinity) == infinity ? 1u : 0u;
+      if (found != 0)
+        for (std::size_t j = 0; j < rest.dim; ++j)
+          if ((bits[j] & infinity) == infinity)
+            throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
+                                                ", element " + std::to_string(j) + ": " +
+                                                number_text(static_cast<double>(data::decode(bits[j], storage))) +
+                                                " (need finite numbers)");
+    }
 }
 
 template struct BatchView<float>;

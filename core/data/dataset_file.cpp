@@ -22,6 +22,7 @@ template <class T>
 struct LoadedStorage {
   std::shared_ptr<const data::MappedFile> map;
   std::vector<T> tokens, decoder, queries;
+  std::vector<std::uint16_t> halves;  // tokens in 16 bits that are not aligned
   std::vector<std::int8_t> labels;
   std::vector<std::int64_t> offsets, query_index;
 };
@@ -191,43 +192,81 @@ StoredType stored_type(const std::string& path) {
   return data::stored_type_of(tokens.dtype);
 }
 
-template <NumberType T>
-Dataset<T> load_dataset(const std::string& path) {
-  const TensorFile file = data::open_tensor_file(path);
-  const auto storage = std::make_shared<LoadedStorage<T>>();
-  storage->map = file.map;
-  BatchView<T> view;
-  read_shape(path, file, *storage, view);
+namespace {
+
+// All but the tokens themselves.
+template <class T>
+void read_all_but_tokens(const std::string& path, const TensorFile& file, LoadedStorage<T>& storage,
+                         BatchView<T>& view) {
+  storage.map = file.map;
+  read_shape(path, file, storage, view);
   const std::size_t n = view.n_samples, dim = view.dim;
-  view.tokens = floats(path, *file.find("tokens"), storage->tokens);
   const TensorEntry& label_tensor = required(path, file, "labels");
   require_shape(path, label_tensor, {n});
-  view.labels = labels(path, label_tensor, storage->labels);
+  view.labels = labels(path, label_tensor, storage.labels);
   if (const TensorEntry* decoder = file.find("decoder")) {
     require_shape(path, *decoder, {dim});
-    view.decoder = floats(path, *decoder, storage->decoder);
+    view.decoder = floats(path, *decoder, storage.decoder);
   }
   if (const TensorEntry* queries = file.find("queries")) {
     if (is_integer(*queries)) {
       require_shape(path, *queries, {n});
-      view.query_index = indices(path, *queries, storage->query_index);
+      view.query_index = indices(path, *queries, storage.query_index);
     } else {
       require_shape(path, *queries, {n, dim});
-      view.queries = floats(path, *queries, storage->queries);
+      view.queries = floats(path, *queries, storage.queries);
     }
   }
+}
+
+template <class View>
+void validate_contents(const std::string& path, const View& view) {
   try {
     view.validate();
   } catch (const InvalidArgument& error) {
     throw BadFile(path, error.what());
   }
+}
+
+}  // namespace
+
+template <NumberType T>
+Dataset<T> load_dataset(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const auto storage = std::make_shared<LoadedStorage<T>>();
+  BatchView<T> view;
+  read_all_but_tokens(path, file, *storage, view);
+  view.tokens = floats(path, *file.find("tokens"), storage->tokens);
+  validate_contents(path, view);
   return Dataset<T>(view, storage);
 }
 
+HalfDataset load_half_dataset(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const auto storage = std::make_shared<LoadedStorage<float>>();
+  HalfBatchView view;
+  read_all_but_tokens(path, file, *storage, view.rest);
+  const TensorEntry& tokens = *file.find("tokens");
+  if (tokens.dtype != "F16" && tokens.dtype != "BF16")
+    refuse(path, tokens, "has dtype " + name_text(tokens.dtype) + " (need F16 or BF16)");
+  view.storage = data::stored_type_of(tokens.dtype);
+  if (!aligned<std::uint16_t>(tokens)) {
+    storage->halves.resize(tokens.count);
+    std::memcpy(storage->halves.data(), tokens.bytes, tokens.count * sizeof(std::uint16_t));
+    view.tokens = storage->halves;
+  } else {
+    view.tokens = {reinterpret_cast<const std::uint16_t*>(tokens.bytes), tokens.count};
+  }
+  validate_contents(path, view);
+  return HalfDataset(view, storage);
+}
+
 template <NumberType T>
-void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType type) {
+void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
   const BatchView<T>& view = dataset.view();
   view.validate();
+  const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
+  const StoredType type = wanted == StoredType::working ? exact : wanted;
   const std::size_t n = view.n_samples, dim = view.dim;
   // Row r of the file: tokens of all samples one after another.
   std::size_t sample = 0, before = 0;  // rows are asked for in order
@@ -246,7 +285,6 @@ void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType
     tensors.push_back(rows<T>(path, "tokens", {n, view.n_tokens, dim}, type, n_rows, token));
   }
   tensors.push_back(integers("labels", std::vector<std::int8_t>(view.labels, view.labels + n)));
-  const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
   if (view.decoder)
     tensors.push_back(
         rows<T>(path, "decoder", {dim}, exact, 1, [&view](std::size_t) { return view.decoder; }));

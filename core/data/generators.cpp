@@ -180,7 +180,7 @@ struct Generator {
   DatasetParts<double> (*make)(const GeneratorOptions&, RandomStream&);
 };
 
-constexpr Generator generators[] = {
+constexpr Generator rows[] = {
     {{"signal_noise", "one signal token per sample, the others Gaussian noise; the query is token 0"},
      signal_noise},
     {{"random_unit", "decoder, tokens and separate queries of unit norm, random labels"}, random_unit},
@@ -195,10 +195,10 @@ constexpr Generator generators[] = {
 
 }  // namespace
 
-const std::vector<GeneratorInfo>& generator_models() {
+const std::vector<GeneratorInfo>& generators() {
   static const std::vector<GeneratorInfo> infos = [] {
     std::vector<GeneratorInfo> out;
-    for (const Generator& generator : generators) out.push_back(generator.info);
+    for (const Generator& generator : rows) out.push_back(generator.info);
     return out;
   }();
   return infos;
@@ -206,9 +206,9 @@ const std::vector<GeneratorInfo>& generator_models() {
 
 Dataset<double> generate(const GeneratorOptions& options) {
   std::string known;
-  for (const Generator& generator : generators) {
+  for (const Generator& generator : rows) {
     known += (known.empty() ? "" : ", ") + std::string(generator.info.name);
-    if (options.model != generator.info.name) continue;
+    if (options.generator != generator.info.name) continue;
     RandomStream stream(options.seed);
     try {
       return make_dataset(generator.make(options, stream));
@@ -218,7 +218,7 @@ Dataset<double> generate(const GeneratorOptions& options) {
                                            std::to_string(options.n_tokens) + " tokens of dimension " +
                                            std::to_string(options.dim) + " do not fit in memory");
   }
-  throw InvalidArgument("model", data::name_text(options.model) + " (known: " + known + ")");
+  throw InvalidArgument("generator", data::name_text(options.generator) + " (known: " + known + ")");
 }
 
 namespace {

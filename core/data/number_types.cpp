@@ -11,12 +11,27 @@
 
 namespace softstep {
 
+const char* to_string(StoredType type) {
+  switch (type) {
+    case StoredType::working:
+      return "working";
+    case StoredType::f64:
+      return "f64";
+    case StoredType::f32:
+      return "f32";
+    case StoredType::f16:
+      return "f16";
+    case StoredType::bf16:
+      return "bf16";
+  }
+  throw InvalidArgument("stored_type", std::to_string(static_cast<int>(type)) + " (not a StoredType)");
+}
+
 StoredType parse_stored_type(const std::string& name) {
-  if (name == "f64") return StoredType::f64;
-  if (name == "f32") return StoredType::f32;
-  if (name == "f16") return StoredType::f16;
-  if (name == "bf16") return StoredType::bf16;
-  throw InvalidArgument("dtype", data::name_text(name) + " (known: f64, f32, f16, bf16)");
+  for (const StoredType type :
+       {StoredType::working, StoredType::f64, StoredType::f32, StoredType::f16, StoredType::bf16})
+    if (name == to_string(type)) return type;
+  throw InvalidArgument("stored_type", data::name_text(name) + " (known: working, f64, f32, f16, bf16)");
 }
 
 namespace data {
@@ -70,6 +85,7 @@ bool is_float(const std::string& dtype) {
 
 const char* dtype_of(StoredType type) {
   switch (type) {
+    case StoredType::working:  // files are written from doubles
     case StoredType::f64:
       return "F64";
     case StoredType::f32:
@@ -79,7 +95,7 @@ const char* dtype_of(StoredType type) {
     case StoredType::bf16:
       return "BF16";
   }
-  throw InvalidArgument("dtype", std::to_string(static_cast<int>(type)) + " (not a StoredType)");
+  throw InvalidArgument("stored_type", std::to_string(static_cast<int>(type)) + " (not a StoredType)");
 }
 
 StoredType stored_type_of(const std::string& float_dtype) {
@@ -91,7 +107,7 @@ StoredType stored_type_of(const std::string& float_dtype) {
 void write_number(OutputFile& file, const std::string& path, const std::string& tensor, double value,
                   StoredType type) {
   bool fits = true;
-  if (type == StoredType::f64) {
+  if (type == StoredType::f64 || type == StoredType::working) {
     file.write_value(value);
   } else if (type == StoredType::f32) {
     fits = !overflows_float(value);

@@ -14,6 +14,7 @@
 #include <string>
 #include <type_traits>
 
+#include "core/data/half_rows.h"
 #include "softstep/batch.h"
 
 namespace softstep {
@@ -68,13 +69,13 @@ void products_in_units(const T* u, const T* x, std::size_t dim, int power, std::
 }
 
 // The binary exponent of the largest |u_j x_tj| of a sample where double arithmetic would lose digits of its scores, else 0.
-template <class T>
-int power_of_products(const BatchView<T>& batch, std::size_t i) {
+template <class T, class Token>
+int power_of_products(const BatchView<T>& batch, std::size_t i, Token token) {
   if constexpr (std::is_same_v<T, float>) return 0;
   double largest = 0.0;
   const auto each = [&](auto body) {
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      const T* x = batch.sample(i) + t * batch.row_stride();
+      const T* x = token(i, t);
       for (std::size_t j = 0; j < batch.dim; ++j) body(batch.decoder[j], x[j]);
     }
   };
@@ -102,11 +103,9 @@ inline double difference(const Score& a, const Score& b) {
   return sum + (error + (a.lo - b.lo));
 }
 
-}  // namespace
-
-template <NumberType T>
-TokenScores score_tokens(const BatchView<T>& batch) {
-  batch.validate();
+// `token(i, t)` is where token t of sample i can be read.
+template <class T, class Token>
+TokenScores score_each(const BatchView<T>& batch, Token token) {
   if (batch.decoder == nullptr) throw InvalidArgument("decoder", "missing (token scores need one)");
   const auto resolution = [](const Score& a, const Score& b) { return a.error + b.error; };
 
@@ -121,10 +120,10 @@ TokenScores score_tokens(const BatchView<T>& batch) {
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const std::size_t n_tokens = batch.tokens_of(i);
     scores.resize(n_tokens);
-    const int power = power_of_products(batch, i);
+    const int power = power_of_products(batch, i, token);
     std::size_t best = 0;
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      const T* x = batch.sample(i) + t * batch.row_stride();
+      const T* x = token(i, t);
       if (power == 0) {
         scores[t] = score(batch.decoder, x, batch.dim, batch.sign(i));
       } else {
@@ -158,6 +157,21 @@ TokenScores score_tokens(const BatchView<T>& batch) {
     out.first.push_back(out.gaps.size());
   }
   return out;
+}
+
+}  // namespace
+
+template <NumberType T>
+TokenScores score_tokens(const BatchView<T>& batch) {
+  batch.validate();
+  return score_each(
+      batch, [&](std::size_t i, std::size_t t) { return batch.sample(i) + t * batch.row_stride(); });
+}
+
+TokenScores score_tokens(const HalfBatchView& batch) {
+  batch.validate();
+  data::HalfRows rows(batch);
+  return score_each(batch.rest, [&](std::size_t i, std::size_t t) { return rows.token(i, t); });
 }
 
 template TokenScores score_tokens(const BatchView<float>&);

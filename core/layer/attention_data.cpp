@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "core/data/half.h"
+#include "core/data/half_rows.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/layer/lane_batch.h"
@@ -22,16 +22,11 @@ std::size_t longest_of(const BatchView<T>& batch) {
   return longest;
 }
 
-simd::TokenStorage storage_of(TokenStorage type) {
-  return type == TokenStorage::f16    ? simd::TokenStorage::f16
-         : type == TokenStorage::bf16 ? simd::TokenStorage::bf16
-                                      : simd::TokenStorage::working;
-}
-
 }  // namespace
 
 template <class T>
-AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions& wanted)
+AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions& wanted,
+                                const HalfBatchView* halves)
     : batch(view),
       options(wanted),
       loss(options.loss, options.own_loss.get()),
@@ -41,15 +36,32 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       stride(padded_stride<T>(view.dim)),
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),
-      storage_(storage_of(wanted.token_storage)) {
-  if (!wanted.train_decoder) scoring_ = std::make_unique<const Scoring<T>>(Scoring<T>::given(batch));
+      storage_(in_16_bits(wanted.token_storage) ? wanted.token_storage : StoredType::working) {
+  if (halves != nullptr) {
+    halves_ = *halves;
+    storage_ = halves_.storage;
+    half_stride_ = batch.row_stride();
+  }
+  if (!wanted.train_decoder)
+    scoring_ = std::make_unique<const Scoring<T>>(
+        Scoring<T>::given(batch, halves == nullptr ? score_tokens(batch) : score_tokens(*halves)));
+  copy_queries();
+  if constexpr (sizeof(T) == sizeof(float))
+    if (halves == nullptr) store_tokens();
+}
+
+template <class T>
+void AttentionData<T>::copy_queries() {
   queries = zero_rows();
+  data::HalfRows rows(halves_);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     T* z = queries.data() + i * stride;
-    std::copy_n(batch.query(i), batch.dim, z);
-    query_norms.push_back(frobenius_norm(z, batch.dim));
+    if (halves_.tokens.empty())
+      std::copy_n(batch.query(i), batch.dim, z);
+    else
+      std::copy_n(rows.query(i), batch.dim, z);
+    query_norms.push_back(frobenius_norm({z, batch.dim}));
   }
-  if constexpr (sizeof(T) == sizeof(float)) store_tokens();
 }
 
 template <class T>
@@ -58,7 +70,7 @@ AttentionData<T>::~AttentionData() = default;
 // The tokens once more in 16 bits, for the kernel alone: scores of tokens, queries and W_mm are those of the batch.
 template <class T>
 void AttentionData<T>::store_tokens() {
-  if (storage_ == simd::TokenStorage::working) return;
+  if (!in_16_bits(storage_)) return;
   constexpr std::size_t line = 64 / sizeof(std::uint16_t);
   half_stride_ = (batch.dim + line - 1) / line * line;
   half_first_.push_back(0);
@@ -66,14 +78,14 @@ void AttentionData<T>::store_tokens() {
     half_first_.push_back(half_first_.back() + batch.tokens_of(i));
   half_tokens_ = zeros<std::uint16_t>(batch.n_samples, n_threads,
                                       [this](std::size_t i) { return half_first_[i] * half_stride_; });
-  const auto narrow = storage_ == simd::TokenStorage::f16 ? data::encode_f16 : data::encode_bf16;
+  const auto narrow = storage_ == StoredType::f16 ? data::encode_f16 : data::encode_bf16;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       const T* x = batch.sample(i) + t * batch.row_stride();
       std::uint16_t* stored = half_tokens_.data() + (half_first_[i] + t) * half_stride_;
       for (std::size_t j = 0; j < batch.dim; ++j) {
         stored[j] = narrow(static_cast<double>(x[j]));
-        if (storage_ == simd::TokenStorage::f16 && !std::isfinite(data::decode_f16(stored[j])))
+        if (storage_ == StoredType::f16 && !std::isfinite(data::decode_f16(stored[j])))
           throw InvalidArgument("token_storage",
                                 "f16 does not hold " + data::number_text(static_cast<double>(x[j])) +
                                     ", in token " + std::to_string(t) + " of sample " + std::to_string(i));

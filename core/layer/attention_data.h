@@ -24,11 +24,12 @@ class LaneBatch;
 template <class T>
 class AttentionData {
  public:
-  /// Batch and options have been validated.
-  AttentionData(const BatchView<T>& batch, const AttentionOptions& options);
+  /// Batch and options have been validated. With tokens in 16 bits where they lie, `batch` is the rest of `halves`.
+  AttentionData(const BatchView<T>& batch, const AttentionOptions& options,
+                const HalfBatchView* halves = nullptr);
   ~AttentionData();
 
-  const BatchView<T> batch;
+  const BatchView<T> batch;  ///< its tokens are null where they are looked at in 16 bits alone
   const AttentionOptions options;
   const LossOf loss;
   const simd::Isa& isa;
@@ -42,12 +43,14 @@ class AttentionData {
 
   /// The scores of the batch's decoder; null where the decoder is trained.
   const Scoring<T>* given_scoring() const { return scoring_.get(); }
-  /// Tokens in 16 bits where the options ask for them: row t of sample i at half_sample(i) + t * half_stride().
-  simd::TokenStorage storage() const { return storage_; }
+  /// Tokens in 16 bits, the caller's or a copy where the options ask for it: row t of sample i at half_sample(i) + t * half_stride().
+  StoredType storage() const { return storage_; }
   const std::uint16_t* half_sample(std::size_t i) const {
-    return half_tokens_.data() + half_first_[i] * half_stride_;
+    return halves_.tokens.empty() ? half_tokens_.data() + half_first_[i] * half_stride_ : halves_.sample(i);
   }
   std::size_t half_stride() const { return half_stride_; }
+  /// The caller's tokens in 16 bits; none where the batch has its own.
+  const HalfBatchView& halves() const { return halves_; }
   /// The batch with the sample index last, made when it is asked for first. Needs given scores.
   const LaneBatch<T>& lanes() const;
 
@@ -65,11 +68,13 @@ class AttentionData {
   }
 
  private:
+  void copy_queries();
   void store_tokens();
 
   std::unique_ptr<const Scoring<T>> scoring_;
-  simd::TokenStorage storage_ = simd::TokenStorage::working;
-  LargeArray<std::uint16_t> half_tokens_;
+  StoredType storage_ = StoredType::working;
+  HalfBatchView halves_;                   // the caller's; without tokens where there are none
+  LargeArray<std::uint16_t> half_tokens_;  // the copy
   std::vector<std::size_t> half_first_;  // place of a sample's first token
   std::size_t half_stride_ = 0;
   mutable std::once_flag lanes_made_;

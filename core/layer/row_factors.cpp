@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
+#include "core/data/half_rows.h"
 #include "core/layer/mantissa.h"
 #include "core/layer/row_terms.h"
 #include "core/layer/sharing.h"
@@ -12,6 +14,27 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// The largest entry of the first token that has one; 0 where all are zero.
+template <class T>
+double first_token_size(const AttentionData<T>& data) {
+  const auto find = [&](auto token) {
+    for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+      for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
+        const auto largest = static_cast<double>(largest_of(token(i, t), data.batch.dim));
+        if (largest > 0.0) return largest;
+      }
+    return 0.0;
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    if (data.batch.tokens == nullptr) {
+      data::HalfRows rows(data.halves());
+      return find([&](std::size_t i, std::size_t t) { return rows.token(i, t); });
+    }
+  }
+  return find(
+      [&](std::size_t i, std::size_t t) { return data.batch.sample(i) + t * data.batch.row_stride(); });
+}
 
 }  // namespace
 
@@ -23,14 +46,8 @@ RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
        {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &size_, &target_})
     values->assign(padded, 0.0);
   gap_unit_.assign(padded, 1.0);
-  for (std::size_t i = 0; i < data.batch.n_samples; ++i)
-    for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
-      const auto largest =
-          static_cast<double>(largest_of(data.batch.sample(i) + t * data.batch.row_stride(), data.batch.dim));
-      if (!(largest > 0.0)) continue;
-      token_power_ = unit_power<T>(largest);
-      return;
-    }
+  const double largest = first_token_size(data);
+  if (largest > 0.0) token_power_ = unit_power<T>(largest);
 }
 
 // The powers of the first gaps, the first factor and the first token that have one. Data times a power of two have the same

@@ -30,8 +30,6 @@ simd::AttentionArgs<T> SamplePass<T>::args_of(std::size_t row, std::size_t sampl
                                               T* space) const {
   const AttentionData<T>& data = this->data_;
   simd::AttentionArgs<T> args{};
-  args.tokens = data.batch.sample(sample);
-  args.token_stride = data.batch.row_stride();
   args.n_tokens = data.batch.tokens_of(sample);
   args.dim = data.batch.dim;
   args.projected_query = projected_ + row * data.stride;
@@ -40,7 +38,10 @@ simd::AttentionArgs<T> SamplePass<T>::args_of(std::size_t row, std::size_t sampl
   args.gradient = with_row ? rows_ + row * data.stride : nullptr;
   args.scores = space;
   args.weights = space + data.longest;
-  if (data.storage() != simd::TokenStorage::working) {
+  if (data.storage() == StoredType::working) {
+    args.tokens = data.batch.sample(sample);
+    args.token_stride = data.batch.row_stride();
+  } else {
     args.storage = data.storage();
     args.half_tokens = data.half_sample(sample);
     args.token_stride = data.half_stride();

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "core/layer/units.h"
@@ -16,10 +17,10 @@ template <class T>
 class Scoring {
  public:
   /// Scores of the batch's own decoder, in twice the working precision.
-  static Scoring given(const BatchView<T>& batch) {
+  static Scoring given(const BatchView<T>& batch, TokenScores scores) {
     Scoring out;
     out.is_given_ = true;
-    out.tokens_ = score_tokens(batch);
+    out.tokens_ = std::move(scores);
     out.allocate(batch);
     for (std::size_t i = 0; i < batch.n_samples; ++i) out.set_gaps(i);
     return out;

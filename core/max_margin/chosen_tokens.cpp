@@ -31,9 +31,12 @@ TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size
   return out;
 }
 
-template <NumberType T, NumberType W>
-std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights) {
+namespace {
+
+template <class T, class W>
+std::vector<std::size_t> best_tokens(const BatchView<T>& batch, std::span<const W> weights) {
   batch.validate();
+  require_weights(batch, weights);
   std::vector<std::size_t> out;
   std::vector<double> v(batch.dim), s;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -51,11 +54,22 @@ std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* wei
   return out;
 }
 
+}  // namespace
+
+template <NumberType T>
+std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, std::span<const float> weights) {
+  return best_tokens(batch, weights);
+}
+template <NumberType T>
+std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, std::span<const double> weights) {
+  return best_tokens(batch, weights);
+}
+
 template TokenScores chosen_tokens(const BatchView<float>&, const std::vector<std::size_t>&);
 template TokenScores chosen_tokens(const BatchView<double>&, const std::vector<std::size_t>&);
-template std::vector<std::size_t> selected_tokens(const BatchView<float>&, const float*);
-template std::vector<std::size_t> selected_tokens(const BatchView<float>&, const double*);
-template std::vector<std::size_t> selected_tokens(const BatchView<double>&, const float*);
-template std::vector<std::size_t> selected_tokens(const BatchView<double>&, const double*);
+template std::vector<std::size_t> selected_tokens(const BatchView<float>&, std::span<const float>);
+template std::vector<std::size_t> selected_tokens(const BatchView<float>&, std::span<const double>);
+template std::vector<std::size_t> selected_tokens(const BatchView<double>&, std::span<const float>);
+template std::vector<std::size_t> selected_tokens(const BatchView<double>&, std::span<const double>);
 
 }  // namespace softstep

@@ -41,7 +41,7 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
       if (t == scores.optimal[i]) continue;
       const std::size_t k = scores.first[i] + t;
       const int scale = choose_scale(i, t, scratch_.data());
-      const double norm = frobenius_norm(scratch_.data(), d);
+      const double norm = frobenius_norm({scratch_.data(), d});
       inverse_norms_[k] = 1.0 / norm;
       if (!(norm > 0.0) || !(query.norm > 0.0)) {
         if (zero_row_ == n_tokens) zero_row_ = k;
@@ -66,7 +66,7 @@ typename ConstraintRows<T>::ScaledNorm ConstraintRows<T>::unit_query(std::size_t
   const std::size_t d = batch_.dim;
   std::copy_n(batch_.query(i), d, z);
   const int scale = scale_towards_one(z, d);
-  const double norm = frobenius_norm(z, d);
+  const double norm = frobenius_norm({z, d});
   if (!(norm > 0.0)) return {0.0, 0};
   for (std::size_t j = 0; j < d; ++j) z[j] /= norm;
   const int exponent = std::ilogb(norm);

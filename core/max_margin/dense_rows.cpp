@@ -16,7 +16,7 @@ DenseRows::DenseRows(std::vector<double> rows, std::size_t n_rows, std::size_t s
   for (std::size_t k = 0; k < n_rows; ++k) {
     double* row = rows_.data() + k * size;
     const int scale = scale_towards_one(row, size);
-    const double norm = frobenius_norm(row, size);
+    const double norm = frobenius_norm({row, size});
     if (!(norm > 0.0)) {
       if (zero_row_ == n_rows) zero_row_ = k;
       continue;

@@ -16,7 +16,7 @@ EqualityProjection::EqualityProjection(std::vector<double> equalities, std::size
   std::vector<double> rest(size), along;
   for (std::size_t e = 0; e < sizes_.size(); ++e) {
     double* row = rows_.data() + e * size;
-    sizes_[e] = frobenius_norm(row, size);
+    sizes_[e] = frobenius_norm({row, size});
     if (!(sizes_[e] > 0.0)) continue;
     for (std::size_t j = 0; j < size; ++j) row[j] /= sizes_[e];
     rest.assign(row, row + size);
@@ -28,11 +28,11 @@ EqualityProjection::EqualityProjection(std::vector<double> equalities, std::size
         along[c] += part;
         kernels_.axpy(size, -part, direction, rest.data());
       }
-    const double length = frobenius_norm(rest.data(), size);
+    const double length = frobenius_norm({rest.data(), size});
     if (!(length > noise)) continue;
     for (double& x : rest) x /= length;
     project(rest.data());  // a short remainder is orthogonal to unit accuracy only once it has been stretched
-    const double unit = frobenius_norm(rest.data(), size);
+    const double unit = frobenius_norm({rest.data(), size});
     for (double& x : rest) x /= unit;
     along.back() = kernels_.dot(size, rest.data(), row);
     basis_.insert(basis_.end(), rest.begin(), rest.end());

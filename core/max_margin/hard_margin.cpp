@@ -236,7 +236,7 @@ Certificate Solver::write(const DualState& state) {
   std::vector<double> weights = rows_.matrix(state.span.data());
   values_.resize(rows_.n_rows());
   rows_.apply_matrix(weights.data(), values_.data());
-  const double norm = frobenius_norm(weights.data(), weights.size());
+  const double norm = frobenius_norm(weights);
   const Certificate certificate =
       measure(state.multipliers, sizes, values_, norm * norm, state.combination_squared);
   if (has_weights_ && !(certificate.error() < std::max(result_.duality_gap, result_.kkt_residual)))

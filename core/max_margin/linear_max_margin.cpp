@@ -14,21 +14,25 @@
 #include "softstep/metrics.h"
 
 namespace softstep {
+namespace {
 
-template <NumberType T>
-MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels, std::size_t n,
-                                        std::size_t dim, const MaxMarginOptions& options) {
+template <class T>
+MaxMarginResult solve_points(std::span<const T> points, std::span<const std::int8_t> labels, std::size_t dim,
+                             const MaxMarginOptions& options) {
+  const std::size_t n = labels.size();
   options.validate();
   if (!options.selected.empty())
     throw InvalidArgument("selected", "points have no tokens to select from (need it empty)");
-  if (n == 0) throw InvalidArgument("n", "0 (need at least 1)");
+  if (n == 0) throw InvalidArgument("labels", "0 entries (need at least 1)");
   if (dim == 0) throw InvalidArgument("dim", "0 (need at least 1)");
   std::size_t size = 0;
   if (!data::multiply(n, dim, data::max_bytes / sizeof(double), size))
     throw InvalidArgument(
-        "n", std::to_string(n) + " points of dimension " + std::to_string(dim) + " cannot be addressed");
-  if (points == nullptr) throw InvalidArgument("points", "null pointer");
-  if (labels == nullptr) throw InvalidArgument("labels", "null pointer");
+        "dim", std::to_string(n) + " points of dimension " + std::to_string(dim) + " cannot be addressed");
+  if (points.size() != size)
+    throw InvalidArgument("points", std::to_string(points.size()) + " entries (need a row of dim = " +
+                                        std::to_string(dim) + " for each of the " + std::to_string(n) +
+                                        " labels)");
   std::vector<double> rows(size);
   for (std::size_t i = 0; i < n; ++i) {
     if (labels[i] != 1 && labels[i] != -1)
@@ -41,16 +45,22 @@ MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labe
                                             ": " + data::number_text(x) + " (need finite numbers)");
       rows[i * dim + j] = labels[i] * x;
     }
-    if (!std::isfinite(frobenius_norm(rows.data() + i * dim, dim)))
+    if (!std::isfinite(frobenius_norm(std::span(rows).subspan(i * dim, dim))))
       throw InvalidArgument("points", "the length of point " + std::to_string(i) + " overflows");
   }
   DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
   return solve_hard_margin(map, n, options, thread_count(options.n_threads));
 }
 
-template MaxMarginResult solve_linear_max_margin(const float*, const std::int8_t*, std::size_t, std::size_t,
-                                                 const MaxMarginOptions&);
-template MaxMarginResult solve_linear_max_margin(const double*, const std::int8_t*, std::size_t, std::size_t,
-                                                 const MaxMarginOptions&);
+}  // namespace
+
+MaxMarginResult solve_linear_max_margin(std::span<const float> points, std::span<const std::int8_t> labels,
+                                        std::size_t dim, const MaxMarginOptions& options) {
+  return solve_points(points, labels, dim, options);
+}
+MaxMarginResult solve_linear_max_margin(std::span<const double> points, std::span<const std::int8_t> labels,
+                                        std::size_t dim, const MaxMarginOptions& options) {
+  return solve_points(points, labels, dim, options);
+}
 
 }  // namespace softstep

@@ -24,11 +24,11 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 double dual_norm(const std::vector<double>& c, std::size_t d, const NormMaxMarginOptions& options) {
   switch (options.norm) {
     case MatrixNorm::nuclear:
-      return matrix_norm(c.data(), d, d, MatrixNorm::spectral);
+      return matrix_norm(c, d, d, MatrixNorm::spectral);
     case MatrixNorm::l_p:
-      return matrix_norm(c.data(), d, d, MatrixNorm::l_p, options.p / (options.p - 1.0));
+      return matrix_norm(c, d, d, MatrixNorm::l_p, options.p / (options.p - 1.0));
     default:
-      return frobenius_norm(c.data(), c.size());
+      return frobenius_norm(c);
   }
 }
 
@@ -55,7 +55,7 @@ double NormSolver::certify(const Barrier::Pair& pair) {
   const std::size_t d = given_.dim;
   const std::vector<double> values = given_.values(pair.weights);
   const double smallest = *std::min_element(values.begin(), values.end());
-  const double norm = matrix_norm(pair.weights.data(), d, d, options_.norm, options_.p);
+  const double norm = matrix_norm(pair.weights, d, d, options_.norm, options_.p);
   const std::vector<double> combination = given_.combination(pair.multipliers);
   const double length = dual_norm(combination, d, options_);
   double sum = 0.0, largest = 0.0, product = 0.0;

@@ -40,7 +40,7 @@ struct Written {
     std::vector<double>& to = equality ? equalities : rows;
     for (const double d : difference)
       for (const double z : query) to.push_back(d * z);
-    if (!std::isfinite(frobenius_norm(to.data() + to.size() - size, size)))
+    if (!std::isfinite(frobenius_norm({to.data() + to.size() - size, size})))
       throw InvalidArgument("tokens",
                             "the size of a constraint overflows (token " + std::to_string(slot) + ")");
     (equality ? equality_slots : row_slots).push_back(slot);
@@ -108,11 +108,11 @@ void TiedSolver::certify(const MaxMarginResult& projected) {
   equalities_.project(w.data());
   std::vector<double> sizes(n_rows_), unit_multipliers(n_rows_), values(n_rows_);
   for (std::size_t k = 0; k < n_rows_; ++k) {
-    sizes[k] = frobenius_norm(row(k), given_.size);
+    sizes[k] = frobenius_norm({row(k), given_.size});
     unit_multipliers[k] = projected.multipliers[k] * sizes[k];
     values[k] = kernels_.dot(given_.size, row(k), w.data()) / sizes[k];
   }
-  const double norm = frobenius_norm(w.data(), w.size()), length = frobenius_norm(sum.data(), sum.size());
+  const double norm = frobenius_norm(w), length = frobenius_norm(sum);
   const Certificate certificate = measure(unit_multipliers, sizes, values, norm * norm, length * length);
   // So that the smallest margin is 1, by the same numbers.
   double smallest = infinity;
@@ -147,10 +147,10 @@ void TiedSolver::write_ray(const std::vector<double>& multipliers) {
   double largest = 0.0, total = 0.0;
   for (std::size_t k = 0; k < n_rows_; ++k) {
     total += multipliers[k];
-    largest = std::max(largest, frobenius_norm(row(k), given_.size));
+    largest = std::max(largest, frobenius_norm({row(k), given_.size}));
     out_.solution.multipliers[given_.row_slots[k]] = multipliers[k];
   }
-  const double length = frobenius_norm(sum.data(), sum.size());
+  const double length = frobenius_norm(sum);
   out_.solution.certificate = length == 0.0 ? 0.0 : length / total / largest;
   out_.solution.norm = out_.solution.duality_gap = out_.solution.kkt_residual = infinity;
 }
@@ -172,8 +172,8 @@ TiedMaxMarginResult TiedSolver::run() {
   for (std::size_t k = 0; k < n_rows_; ++k) {
     double* b = projected.data() + k * given_.size;
     equalities_.project(b);
-    const double before = frobenius_norm(row(k), given_.size);
-    if (frobenius_norm(b, given_.size) > consistent_from * before) continue;
+    const double before = frobenius_norm({row(k), given_.size});
+    if (frobenius_norm({b, given_.size}) > consistent_from * before) continue;
     // This row alone proves that there is no solution: the equalities force its margin to 0. A row that is
     // zero itself proves it without the equalities.
     result.status = before > 0.0 ? MaxMarginStatus::inconsistent_equalities : MaxMarginStatus::not_separable;
@@ -285,24 +285,29 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
-template <NumberType T>
-TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n, std::size_t dim,
-                                                std::size_t n_vocabulary,
-                                                const std::vector<std::vector<std::size_t>>& supports,
-                                                const MaxMarginOptions& options) {
+namespace {
+
+template <class T>
+TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t dim, std::size_t n_vocabulary,
+                                     const std::vector<std::vector<std::size_t>>& supports,
+                                     const MaxMarginOptions& options) {
   require_no_selection(options);
-  if (n == 0) throw InvalidArgument("n", "0 (need at least 1)");
+  const std::size_t n = supports.size();
+  if (n == 0) throw InvalidArgument("supports", "0 entries (need at least 1)");
   if (dim == 0) throw InvalidArgument("dim", "0 (need at least 1)");
   if (n_vocabulary == 0) throw InvalidArgument("n_vocabulary", "0 (need at least 1)");
-  if (contexts == nullptr) throw InvalidArgument("contexts", "null pointer");
+  if (contexts.size() % dim != 0 || contexts.size() / dim != n)
+    throw InvalidArgument("contexts", std::to_string(contexts.size()) + " entries (need a row of dim = " +
+                                          std::to_string(dim) + " for each of the " + std::to_string(n) +
+                                          " supports)");
   require_tied(supports, n, std::vector<std::size_t>(n, n_vocabulary));
   std::size_t slots = 0;
   if (!data::multiply(n, n_vocabulary, data::max_bytes / sizeof(double), slots))
-    throw InvalidArgument("n", std::to_string(n) + " contexts are too many");
+    throw InvalidArgument("supports", std::to_string(n) + " contexts are too many");
   require_writable(slots, n_vocabulary, dim);
   Written given;
   given.size = n_vocabulary * dim;
-  given.exponent = exponent_towards_one(largest_of(contexts, n * dim));
+  given.exponent = exponent_towards_one(largest_of(contexts.data(), n * dim));
   std::vector<double> query(dim);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < dim; ++j) {
@@ -325,14 +330,26 @@ TiedMaxMarginResult solve_next_token_max_margin(const T* contexts, std::size_t n
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
-#define SOFTSTEP_TIED(T)                                                                                    \
-  template TiedMaxMarginResult solve_max_margin_with_ties(                                                  \
-      const BatchView<T>&, const std::vector<std::vector<std::size_t>>&, const MaxMarginOptions&);          \
-  template TiedMaxMarginResult solve_next_token_max_margin(const T*, std::size_t, std::size_t, std::size_t, \
-                                                           const std::vector<std::vector<std::size_t>>&,    \
-                                                           const MaxMarginOptions&);
-SOFTSTEP_TIED(float)
-SOFTSTEP_TIED(double)
-#undef SOFTSTEP_TIED
+}  // namespace
+
+TiedMaxMarginResult solve_next_token_max_margin(std::span<const float> contexts, std::size_t dim,
+                                                std::size_t n_vocabulary,
+                                                const std::vector<std::vector<std::size_t>>& supports,
+                                                const MaxMarginOptions& options) {
+  return solve_next_token(contexts, dim, n_vocabulary, supports, options);
+}
+TiedMaxMarginResult solve_next_token_max_margin(std::span<const double> contexts, std::size_t dim,
+                                                std::size_t n_vocabulary,
+                                                const std::vector<std::vector<std::size_t>>& supports,
+                                                const MaxMarginOptions& options) {
+  return solve_next_token(contexts, dim, n_vocabulary, supports, options);
+}
+
+template TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<float>&,
+                                                        const std::vector<std::vector<std::size_t>>&,
+                                                        const MaxMarginOptions&);
+template TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<double>&,
+                                                        const std::vector<std::vector<std::size_t>>&,
+                                                        const MaxMarginOptions&);
 
 }  // namespace softstep

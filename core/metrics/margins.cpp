@@ -15,26 +15,14 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-template <class T>
-void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
-  if (chosen.size() != batch.n_samples)
-    throw InvalidArgument("chosen", std::to_string(chosen.size()) + " tokens (need one for each of the " +
-                                        std::to_string(batch.n_samples) + " samples)");
-  for (std::size_t i = 0; i < chosen.size(); ++i)
-    if (chosen[i] >= batch.tokens_of(i))
-      throw InvalidArgument("chosen", "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
-                                          " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
-}
-
 // NaN wins: std::min keeps whichever comes first.
 double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
 
-}  // namespace
-
-template <NumberType T, NumberType W>
-std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                                      const W* weights) {
+template <class T, class W>
+std::vector<double> values_of(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                              std::span<const W> weights) {
   require_choice(batch, chosen);
+  require_weights(batch, weights);
   std::vector<double> out, v(batch.dim);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     project(batch, i, weights, v);
@@ -49,10 +37,10 @@ std::vector<double> constraint_values(const BatchView<T>& batch, const std::vect
   return out;
 }
 
-template <NumberType T, NumberType W>
-std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                                   const W* weights) {
-  const std::vector<double> values = constraint_values(batch, chosen, weights);
+template <class T, class W>
+std::vector<double> margins_of(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                               std::span<const W> weights) {
+  const std::vector<double> values = values_of(batch, chosen, weights);
   std::vector<double> out;
   std::size_t k = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -63,19 +51,43 @@ std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<
   return out;
 }
 
-template <NumberType T, NumberType W>
-double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen, const W* weights,
-                      MatrixNorm norm, double p) {
+template <class T, class W>
+double smallest_margin(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                       std::span<const W> weights, MatrixNorm norm, double p) {
   double smallest = infinity;
-  for (const double margin : sample_margins(batch, chosen, weights)) smallest = smaller(smallest, margin);
+  for (const double margin : margins_of(batch, chosen, weights)) smallest = smaller(smallest, margin);
   return smallest / matrix_norm(weights, batch.dim, batch.dim, norm, p);
 }
 
-template <NumberType T, NumberType W>
-double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights, MatrixNorm norm,
-                      double p) {
-  return margin_in_norm(batch, scores.optimal, weights, norm, p);
+template <class T, class W>
+AttentionSparsity sparsity_of(const BatchView<T>& batch, std::span<const W> weights, double level) {
+  require_weights(batch, weights);
+  if (!(level > 0.0) || !(level < 1.0))
+    throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");
+  AttentionSparsity out;
+  std::vector<double> v(batch.dim), s;
+  std::size_t n_below = 0, n_tokens = 0;
+  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+    project(batch, i, weights, v);
+    score_sample(batch, i, v, s);
+    const double entropy = attention_entropy(s);
+    const double pivot = *std::max_element(s.begin(), s.end());
+    double sum = 0.0;
+    for (const double score : s) sum += std::exp(score - pivot);
+    for (const double score : s) n_below += std::exp(score - pivot) < level * sum;
+    n_tokens += s.size();
+    out.mean_entropy += entropy;
+    out.mean_effective_tokens += std::exp(entropy);
+  }
+  out.mean_entropy /= static_cast<double>(batch.n_samples);
+  out.mean_effective_tokens /= static_cast<double>(batch.n_samples);
+  out.fraction_below = std::isnan(out.mean_entropy)
+                           ? out.mean_entropy
+                           : static_cast<double>(n_below) / static_cast<double>(n_tokens);
+  return out;
 }
+
+}  // namespace
 
 std::vector<std::size_t> support_of_values(const std::vector<double>& values, double relative_tolerance) {
   if (!(relative_tolerance >= 0.0) || !std::isfinite(relative_tolerance))
@@ -110,46 +122,47 @@ SupportOverlap compare_support(const std::vector<std::size_t>& first,
   return out;
 }
 
-template <NumberType T, NumberType W>
-AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights, double level) {
-  if (!(level > 0.0) || !(level < 1.0))
-    throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");
-  AttentionSparsity out;
-  std::vector<double> v(batch.dim), s;
-  std::size_t n_below = 0, n_tokens = 0;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    project(batch, i, weights, v);
-    score_sample(batch, i, v, s);
-    const double entropy = attention_entropy(s);
-    const double pivot = *std::max_element(s.begin(), s.end());
-    double sum = 0.0;
-    for (const double score : s) sum += std::exp(score - pivot);
-    for (const double score : s) n_below += std::exp(score - pivot) < level * sum;
-    n_tokens += s.size();
-    out.mean_entropy += entropy;
-    out.mean_effective_tokens += std::exp(entropy);
-  }
-  out.mean_entropy /= static_cast<double>(batch.n_samples);
-  out.mean_effective_tokens /= static_cast<double>(batch.n_samples);
-  out.fraction_below = std::isnan(out.mean_entropy)
-                           ? out.mean_entropy
-                           : static_cast<double>(n_below) / static_cast<double>(n_tokens);
-  return out;
-}
-
-#define SOFTSTEP_DIAGNOSTICS(T, W)                                                                           \
-  template std::vector<double> constraint_values(const BatchView<T>&, const std::vector<std::size_t>&,       \
-                                                 const W*);                                                  \
-  template std::vector<double> sample_margins(const BatchView<T>&, const std::vector<std::size_t>&,          \
-                                              const W*);                                                     \
-  template double margin_in_norm(const BatchView<T>&, const std::vector<std::size_t>&, const W*, MatrixNorm, \
-                                 double);                                                                    \
-  template double margin_in_norm(const BatchView<T>&, const TokenScores&, const W*, MatrixNorm, double);     \
-  template AttentionSparsity attention_sparsity(const BatchView<T>&, const W*, double);
-SOFTSTEP_DIAGNOSTICS(float, float)
-SOFTSTEP_DIAGNOSTICS(float, double)
-SOFTSTEP_DIAGNOSTICS(double, float)
-SOFTSTEP_DIAGNOSTICS(double, double)
-#undef SOFTSTEP_DIAGNOSTICS
+#define SOFTSTEP_INSTANTIATE(T, W)                                                                          \
+  template std::vector<double> constraint_values(const BatchView<T>&, const std::vector<std::size_t>&,      \
+                                                 std::span<const W>);                                       \
+  template std::vector<double> sample_margins(const BatchView<T>&, const std::vector<std::size_t>&,         \
+                                              std::span<const W>);                                          \
+  template double margin_in_norm(const BatchView<T>&, const std::vector<std::size_t>&, std::span<const W>,  \
+                                 MatrixNorm, double);                                                       \
+  template double margin_in_norm(const BatchView<T>&, const TokenScores&, std::span<const W>, MatrixNorm,   \
+                                 double);                                                                   \
+  template AttentionSparsity attention_sparsity(const BatchView<T>&, std::span<const W>, double);
+#define SOFTSTEP_MARGINS(W)                                                                                 \
+  template <NumberType T>                                                                                   \
+  std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,  \
+                                        std::span<const W> weights) {                                       \
+    return values_of(batch, chosen, weights);                                                               \
+  }                                                                                                         \
+  template <NumberType T>                                                                                   \
+  std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,     \
+                                     std::span<const W> weights) {                                          \
+    return margins_of(batch, chosen, weights);                                                              \
+  }                                                                                                         \
+  template <NumberType T>                                                                                   \
+  double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,                  \
+                        std::span<const W> weights, MatrixNorm norm, double p) {                            \
+    return smallest_margin(batch, chosen, weights, norm, p);                                                \
+  }                                                                                                         \
+  template <NumberType T>                                                                                   \
+  double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights,   \
+                        MatrixNorm norm, double p) {                                                        \
+    return smallest_margin(batch, scores.optimal, weights, norm, p);                                        \
+  }                                                                                                         \
+  template <NumberType T>                                                                                   \
+  AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const W> weights,               \
+                                       double level) {                                                      \
+    return sparsity_of(batch, weights, level);                                                              \
+  }                                                                                                         \
+  SOFTSTEP_INSTANTIATE(float, W)                                                                            \
+  SOFTSTEP_INSTANTIATE(double, W)
+SOFTSTEP_MARGINS(float)
+SOFTSTEP_MARGINS(double)
+#undef SOFTSTEP_MARGINS
+#undef SOFTSTEP_INSTANTIATE
 
 }  // namespace softstep

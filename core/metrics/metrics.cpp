@@ -7,8 +7,11 @@
 #include "core/metrics/token_products.h"
 
 namespace softstep {
-template <NumberType T>
-double frobenius_norm(const T* a, std::size_t size) {
+namespace {
+
+template <class T>
+double norm_of(std::span<const T> a) {
+  const std::size_t size = a.size();
   const double squared =
       sum_over(size, [&](std::size_t k) { return static_cast<double>(a[k]) * static_cast<double>(a[k]); });
   if ((squared > 1e-280 && squared < 1e280) || std::isnan(squared)) return std::sqrt(squared);
@@ -25,9 +28,11 @@ double frobenius_norm(const T* a, std::size_t size) {
                     exponent);
 }
 
-template <NumberType A, NumberType B>
-Direction compare_direction(const A* a, const B* b, std::size_t size) {
-  const double norm_a = frobenius_norm(a, size), norm_b = frobenius_norm(b, size);
+template <class A, class B>
+Direction direction_of(std::span<const A> a, std::span<const B> b) {
+  const std::size_t size = a.size();
+  require_size("b", b.size(), size, "the size of a");
+  const double norm_a = norm_of(a), norm_b = norm_of(b);
   if (norm_a == 0.0 || norm_b == 0.0) return {1.0, std::acos(0.0)};
   double squared_difference = 0.0, squared_sum = 0.0;
   squared_difference = sum_over(size, [&](std::size_t k) {
@@ -44,9 +49,11 @@ Direction compare_direction(const A* a, const B* b, std::size_t size) {
           2.0 * std::atan2(std::sqrt(squared_difference), std::sqrt(squared_sum))};
 }
 
-template <NumberType T, NumberType W>
-double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, const W* weights) {
-  const double norm = frobenius_norm(weights, batch.dim * batch.dim);
+template <class T, class W>
+double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights) {
+  require_weights(batch, weights);
+  require_choice(batch, scores.optimal);
+  const double norm = norm_of(weights);
   double smallest = std::numeric_limits<double>::infinity();
   std::vector<double> v(batch.dim);
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -65,8 +72,9 @@ double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, c
   return smallest / norm;
 }
 
-template <NumberType T, NumberType W>
-double mean_attention_entropy(const BatchView<T>& batch, const W* weights) {
+template <class T, class W>
+double entropy_of(const BatchView<T>& batch, std::span<const W> weights) {
+  require_weights(batch, weights);
   std::vector<double> v(batch.dim), s;
   double total = 0.0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -77,19 +85,37 @@ double mean_attention_entropy(const BatchView<T>& batch, const W* weights) {
   return total / static_cast<double>(batch.n_samples);
 }
 
-template double frobenius_norm(const float*, std::size_t);
-template double frobenius_norm(const double*, std::size_t);
-template Direction compare_direction(const float*, const float*, std::size_t);
-template Direction compare_direction(const float*, const double*, std::size_t);
-template Direction compare_direction(const double*, const float*, std::size_t);
-template Direction compare_direction(const double*, const double*, std::size_t);
-template double normalized_margin(const BatchView<float>&, const TokenScores&, const float*);
-template double normalized_margin(const BatchView<float>&, const TokenScores&, const double*);
-template double normalized_margin(const BatchView<double>&, const TokenScores&, const float*);
-template double normalized_margin(const BatchView<double>&, const TokenScores&, const double*);
-template double mean_attention_entropy(const BatchView<float>&, const float*);
-template double mean_attention_entropy(const BatchView<float>&, const double*);
-template double mean_attention_entropy(const BatchView<double>&, const float*);
-template double mean_attention_entropy(const BatchView<double>&, const double*);
+}  // namespace
+
+double frobenius_norm(std::span<const float> a) { return norm_of(a); }
+double frobenius_norm(std::span<const double> a) { return norm_of(a); }
+
+Direction compare_direction(std::span<const float> a, std::span<const float> b) { return direction_of(a, b); }
+Direction compare_direction(std::span<const float> a, std::span<const double> b) {
+  return direction_of(a, b);
+}
+Direction compare_direction(std::span<const double> a, std::span<const float> b) {
+  return direction_of(a, b);
+}
+Direction compare_direction(std::span<const double> a, std::span<const double> b) {
+  return direction_of(a, b);
+}
+
+#define SOFTSTEP_METRICS(W)                                                                               \
+  template <NumberType T>                                                                                 \
+  double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> w) {  \
+    return margin_of(batch, scores, w);                                                                   \
+  }                                                                                                       \
+  template <NumberType T>                                                                                 \
+  double mean_attention_entropy(const BatchView<T>& batch, std::span<const W> w) {                        \
+    return entropy_of(batch, w);                                                                          \
+  }                                                                                                       \
+  template double normalized_margin(const BatchView<float>&, const TokenScores&, std::span<const W>);     \
+  template double normalized_margin(const BatchView<double>&, const TokenScores&, std::span<const W>);    \
+  template double mean_attention_entropy(const BatchView<float>&, std::span<const W>);                    \
+  template double mean_attention_entropy(const BatchView<double>&, std::span<const W>);
+SOFTSTEP_METRICS(float)
+SOFTSTEP_METRICS(double)
+#undef SOFTSTEP_METRICS
 
 }  // namespace softstep

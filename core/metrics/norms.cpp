@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/linalg/svd.h"
 #include "core/metrics/token_products.h"
@@ -17,16 +18,16 @@ constexpr MatrixNorm all_norms[] = {MatrixNorm::frobenius, MatrixNorm::spectral,
 
 // Of doubles or floats as they are, in double.
 template <class T>
-std::vector<double> widened(const T* a, std::size_t size) {
-  return std::vector<double>(a, a + size);
+std::vector<double> widened(std::span<const T> a) {
+  return std::vector<double>(a.begin(), a.end());
 }
 
 // NaN wins over every number.
 template <class T>
-double largest_entry(const T* a, std::size_t size) {
+double largest_entry(std::span<const T> a) {
   double largest = 0.0;
-  for (std::size_t k = 0; k < size; ++k) {
-    const double x = std::fabs(static_cast<double>(a[k]));
+  for (const T entry : a) {
+    const double x = std::fabs(static_cast<double>(entry));
     if (std::isnan(x)) return x;
     largest = std::max(largest, x);
   }
@@ -34,16 +35,56 @@ double largest_entry(const T* a, std::size_t size) {
 }
 
 template <class T>
-double l_p_norm(const T* a, std::size_t size, double p) {
+double l_p_norm(std::span<const T> a, double p) {
   if (!(p >= 1.0) || !std::isfinite(p))
     throw InvalidArgument("p", data::number_text(p) + " (need a finite number of at least 1)");
-  const double largest = largest_entry(a, size);
+  const double largest = largest_entry(a);
   if (largest == 0.0 || !std::isfinite(largest)) return largest;
-  return largest * std::pow(sum_over(size,
+  return largest * std::pow(sum_over(a.size(),
                                      [&](std::size_t k) {
                                        return std::pow(std::fabs(static_cast<double>(a[k])) / largest, p);
                                      }),
                             1.0 / p);
+}
+
+template <class T>
+void require_matrix(std::span<const T> a, std::size_t rows, std::size_t cols) {
+  std::size_t size = 0;
+  if (!data::multiply(rows, cols, data::max_bytes, size))
+    throw InvalidArgument("rows", std::to_string(rows) + " x " + std::to_string(cols) + " cannot be addressed");
+  require_size("a", a.size(), size, "rows * cols");
+}
+
+template <class T>
+std::vector<double> values_of(std::span<const T> a, std::size_t rows, std::size_t cols) {
+  require_matrix(a, rows, cols);
+  const std::vector<double> matrix = widened(a);
+  if (!std::all_of(matrix.begin(), matrix.end(), [](double x) { return std::isfinite(x); }))
+    return std::vector<double>(std::min(rows, cols), std::numeric_limits<double>::quiet_NaN());
+  return singular_values_of(matrix.data(), rows, cols);
+}
+
+template <class T>
+double norm_of(std::span<const T> a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {
+  require_matrix(a, rows, cols);
+  switch (norm) {
+    case MatrixNorm::frobenius:
+      return frobenius_norm(a);
+    case MatrixNorm::max:
+      return largest_entry(a);
+    case MatrixNorm::l_p:
+      return l_p_norm(a, p);
+    case MatrixNorm::spectral:
+    case MatrixNorm::nuclear:
+      break;
+  }
+  // Infinite entries have no singular values, but a norm all the same.
+  const double largest = largest_entry(a);
+  if (!std::isfinite(largest)) return largest;
+  double sum = 0.0;
+  for (const double value : values_of(a, rows, cols))
+    sum = norm == MatrixNorm::spectral ? std::max(sum, value) : sum + value;
+  return sum;
 }
 
 }  // namespace
@@ -73,35 +114,18 @@ MatrixNorm parse_matrix_norm(const std::string& name) {
   throw InvalidArgument("norm", "\"" + name + "\" is not known (known: " + known + ")");
 }
 
-template <NumberType T>
-double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {
-  const std::size_t size = rows * cols;
-  switch (norm) {
-    case MatrixNorm::frobenius:
-      return frobenius_norm(a, size);
-    case MatrixNorm::max:
-      return largest_entry(a, size);
-    case MatrixNorm::l_p:
-      return l_p_norm(a, size, p);
-    case MatrixNorm::spectral:
-    case MatrixNorm::nuclear:
-      break;
-  }
-  // Infinite entries have no singular values, but a norm all the same.
-  const double largest = largest_entry(a, size);
-  if (!std::isfinite(largest)) return largest;
-  double sum = 0.0;
-  for (const double value : singular_values(a, rows, cols))
-    sum = norm == MatrixNorm::spectral ? std::max(sum, value) : sum + value;
-  return sum;
+double matrix_norm(std::span<const float> a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {
+  return norm_of(a, rows, cols, norm, p);
+}
+double matrix_norm(std::span<const double> a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {
+  return norm_of(a, rows, cols, norm, p);
 }
 
-template <NumberType T>
-std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols) {
-  const std::vector<double> matrix = widened(a, rows * cols);
-  if (!std::all_of(matrix.begin(), matrix.end(), [](double x) { return std::isfinite(x); }))
-    return std::vector<double>(std::min(rows, cols), std::numeric_limits<double>::quiet_NaN());
-  return singular_values_of(matrix.data(), rows, cols);
+std::vector<double> singular_values(std::span<const float> a, std::size_t rows, std::size_t cols) {
+  return values_of(a, rows, cols);
+}
+std::vector<double> singular_values(std::span<const double> a, std::size_t rows, std::size_t cols) {
+  return values_of(a, rows, cols);
 }
 
 std::size_t numerical_rank(const std::vector<double>& values, double relative_tolerance) {
@@ -112,10 +136,5 @@ std::size_t numerical_rank(const std::vector<double>& values, double relative_to
   return static_cast<std::size_t>(std::count_if(
       values.begin(), values.end(), [&](double value) { return value > relative_tolerance * largest; }));
 }
-
-template double matrix_norm(const float*, std::size_t, std::size_t, MatrixNorm, double);
-template double matrix_norm(const double*, std::size_t, std::size_t, MatrixNorm, double);
-template std::vector<double> singular_values(const float*, std::size_t, std::size_t);
-template std::vector<double> singular_values(const double*, std::size_t, std::size_t);
 
 }  // namespace softstep

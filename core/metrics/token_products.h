@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "softstep/batch.h"
@@ -26,12 +28,35 @@ double sum_over(std::size_t size, F f) {
   return (s0 + s1) + (s2 + s3);
 }
 
+inline void require_size(const char* name, std::size_t size, std::size_t needed, const char* of) {
+  if (size != needed)
+    throw InvalidArgument(name, std::to_string(size) + " entries (need " + of + " = " + std::to_string(needed) + ")");
+}
+
+/// W must be dim x dim.
+template <class T, class W>
+void require_weights(const BatchView<T>& batch, std::span<const W> weights) {
+  require_size("weights", weights.size(), batch.dim * batch.dim, "dim * dim");
+}
+
+/// One token for each sample.
+template <class T>
+void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
+  if (chosen.size() != batch.n_samples)
+    throw InvalidArgument("chosen", std::to_string(chosen.size()) + " tokens (need one for each of the " +
+                                        std::to_string(batch.n_samples) + " samples)");
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (chosen[i] >= batch.tokens_of(i))
+      throw InvalidArgument("chosen", "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
+                                          " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
+}
+
 /// v = W z_i
 template <class T, class W>
-void project(const BatchView<T>& batch, std::size_t i, const W* weights, std::vector<double>& v) {
+void project(const BatchView<T>& batch, std::size_t i, std::span<const W> weights, std::vector<double>& v) {
   const T* z = batch.query(i);
   for (std::size_t r = 0; r < batch.dim; ++r) {
-    const W* row = weights + r * batch.dim;
+    const W* row = weights.data() + r * batch.dim;
     v[r] = sum_over(batch.dim,
                     [&](std::size_t c) { return static_cast<double>(row[c]) * static_cast<double>(z[c]); });
   }

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/data/half.h"
+#include "core/data/half_rows.h"
 #include "core/layer/gradient_size.h"
 #include "softstep/error.h"
 
@@ -133,19 +133,16 @@ bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& la
   const std::size_t i = layer.samples()[row], n_tokens = data_.batch.tokens_of(i);
   const bool train_decoder = data_.options.train_decoder;
   const double sign = data_.batch.sign(i);
-  const T* tokens = data_.batch.sample(i);
-  std::size_t stride = data_.batch.row_stride();
-  if (data_.storage() != simd::TokenStorage::working) {
+  const bool halves = data_.storage() != StoredType::working;
+  if (halves) {
     decoded.resize(n_tokens * d_);
     for (std::size_t t = 0; t < n_tokens; ++t)
-      for (std::size_t j = 0; j < d_; ++j) {
-        const std::uint16_t bits = data_.half_sample(i)[t * data_.half_stride() + j];
+      for (std::size_t j = 0; j < d_; ++j)
         decoded[t * d_ + j] = static_cast<T>(
-            data_.storage() == simd::TokenStorage::f16 ? data::decode_f16(bits) : data::decode_bf16(bits));
-      }
-    tokens = decoded.data();
-    stride = d_;
+            data::decode(data_.half_sample(i)[t * data_.half_stride() + j], data_.storage()));
   }
+  const T* tokens = halves ? decoded.data() : data_.batch.sample(i);
+  const std::size_t stride = halves ? d_ : data_.batch.row_stride();
   // Powers of two, so that the product with them is exact.
   const double score_unit =
       projected_.exponent[row] == -infinity ? 0.0 : std::round(projected_.exponent[row] / log_two);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/data/digest.h"
+#include "core/data/half_rows.h"
 #include "core/layer/slope_sum.h"
 #include "core/models/attention_hessian.h"
 #include "core/models/attention_parts.h"
@@ -15,16 +16,6 @@
 
 namespace softstep {
 
-const char* to_string(TokenStorage type) {
-  return type == TokenStorage::f16 ? "f16" : type == TokenStorage::bf16 ? "bf16" : "working";
-}
-
-TokenStorage parse_token_storage(const std::string& name) {
-  for (const TokenStorage type : {TokenStorage::working, TokenStorage::f16, TokenStorage::bf16})
-    if (name == to_string(type)) return type;
-  throw InvalidArgument("token_storage", "\"" + name + "\" is not known (known: working, f16, bf16)");
-}
-
 void AttentionOptions::validate() const {
   require_finite_optimal_loss(optimal_loss_value);
   check_thread_count(n_threads);
@@ -34,12 +25,14 @@ namespace {
 
 template <class T>
 void check(const BatchView<T>& batch, const AttentionOptions& options) {
-  batch.validate();
   options.validate();
   if (options.key_query == KeyQuery::factored && (options.rank < 1 || options.rank > batch.dim))
     throw InvalidArgument(
         "rank", std::to_string(options.rank) + " (need 1 to dim = " + std::to_string(batch.dim) + ")");
-  if (options.token_storage != TokenStorage::working) {
+  if (options.token_storage == (sizeof(T) == sizeof(float) ? StoredType::f64 : StoredType::f32))
+    throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
+                                               " (need the type that is computed with, or 16 bits)");
+  if (in_16_bits(options.token_storage)) {
     if (sizeof(T) != sizeof(float)) throw InvalidArgument("token_storage", "16 bits go with float32 only");
     if (options.key_query != KeyQuery::combined || options.train_decoder)
       throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
@@ -94,9 +87,28 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
 
 template <NumberType T>
 AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOptions& options) {
+  batch.validate();
   check(batch, options);
+  build(batch, options, nullptr);
+}
+template <NumberType T>
+AttentionModel<T>::AttentionModel(const HalfBatchView& batch, const AttentionOptions& options)
+  requires std::same_as<T, float>
+{
+  batch.validate();
+  AttentionOptions as_stored = options;
+  if (options.token_storage == StoredType::working) as_stored.token_storage = batch.storage;
+  check(batch.rest, as_stored);
+  if (as_stored.token_storage != batch.storage)
+    throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
+                                               " (the tokens are " + to_string(batch.storage) + ")");
+  build(batch.rest, as_stored, &batch);
+}
+template <NumberType T>
+void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions& options,
+                              const HalfBatchView* halves) {
   parts_ = std::unique_ptr<Parts>(
-      new Parts{{batch, options}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
+      new Parts{{batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
   parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
   parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
   const double n = static_cast<double>(batch.n_samples);
@@ -156,7 +168,7 @@ std::vector<Observable> AttentionModel<T>::observables() const {
 }
 
 template <NumberType T>
-std::vector<double> AttentionModel<T>::observe(Point<double> at, std::size_t k) const {
+std::vector<double> AttentionModel<T>::observe_at(Point<double> at, std::size_t k) const {
   if (k == 0) return make_map<T>(options(), batch().dim)->matrix(at);
   return {at.back().begin(), at.back().end()};
 }
@@ -226,11 +238,19 @@ template <NumberType T>
 std::string AttentionModel<T>::identity() const {
   const BatchView<T>& view = batch();
   data::Digest digest;
+  data::HalfRows halves(parts_->data.halves());
+  const bool in_halves = view.tokens == nullptr;
   for (std::size_t i = 0; i < view.n_samples; ++i) {
     digest.add(view.tokens_of(i));
     for (std::size_t t = 0; t < view.tokens_of(i); ++t)
-      digest.add(view.sample(i) + t * view.row_stride(), view.dim);
-    digest.add(view.query(i), view.dim);
+      if (in_halves)
+        digest.add(halves.token(i, t), view.dim);
+      else
+        digest.add(view.sample(i) + t * view.row_stride(), view.dim);
+    if (in_halves)
+      digest.add(halves.query(i), view.dim);
+    else
+      digest.add(view.query(i), view.dim);
     digest.add(view.sign(i));
     digest.add(view.target(i));
   }
@@ -242,7 +262,7 @@ std::string AttentionModel<T>::identity() const {
   return std::string("attention of ") + trained + (o.train_decoder ? " and u" : "") + ", loss " +
          parts_->data.loss.name() + ", L* " + to_string(o.optimal_loss) +
          (o.optimal_loss == OptimalLoss::value ? " " + data::exact_text(o.optimal_loss_value) : "") +
-         ", tokens as " + to_string(o.token_storage) + ", data " + std::to_string(view.n_samples) + " x " +
+         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(view.n_samples) + " x " +
          std::to_string(view.dim) + " " + digest.text();
 }
 

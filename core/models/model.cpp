@@ -48,7 +48,21 @@ std::vector<Observable> Model<T>::observables() const {
 
 template <NumberType T>
 std::vector<double> Model<T>::observe(Point<double> at, std::size_t k) const {
-  const std::span<const double> block = at[observables()[k].first_block];
+  const std::size_t n = observables().size();
+  if (k >= n)
+    throw InvalidArgument("k", std::to_string(k) + " (the model has " + std::to_string(n) + " observables)");
+  check_blocks(at, "at");
+  return observe_at(at, k);
+}
+
+template <NumberType T>
+std::vector<double> Model<T>::observe_at(Point<double> at, std::size_t k) const {
+  const std::size_t which = observables()[k].first_block;
+  if (which >= at.size())
+    throw InvalidArgument("observables", "number " + std::to_string(k) + " is made of block " +
+                                             std::to_string(which) + " (the model has " +
+                                             std::to_string(at.size()) + ")");
+  const std::span<const double> block = at[which];
   return {block.begin(), block.end()};
 }
 
@@ -59,6 +73,12 @@ std::string Model<T>::isa() const {
 
 template <NumberType T>
 void Model<T>::check(Point<T> at, const char* name) const {
+  check_blocks(at, name);
+}
+
+template <NumberType T>
+template <NumberType U>
+void Model<T>::check_blocks(Point<U> at, const char* name) const {
   const std::vector<BlockShape>& shapes = blocks();
   if (at.size() != shapes.size())
     throw InvalidArgument(name,

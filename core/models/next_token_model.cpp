@@ -47,12 +47,6 @@ class NextTokenModel final : public Model<T> {
   }
   double optimal_loss() const override { return entropy_; }
   std::string isa() const override { return isa_.name; }
-  std::vector<double> observe(Point<double> at, std::size_t k) const override {
-    if (k == 0) return {at[1].begin(), at[1].end()};
-    std::vector<double> w = space_.solution;
-    space_.add(at[0].data(), w.data());
-    return w;
-  }
   std::string identity() const override {
     data::Digest digest;
     digest.add(data_.contexts.data(), data_.contexts.size());
@@ -66,6 +60,12 @@ class NextTokenModel final : public Model<T> {
   std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Space>(); }
 
  protected:
+  std::vector<double> observe_at(Point<double> at, std::size_t k) const override {
+    if (k == 0) return {at[1].begin(), at[1].end()};
+    std::vector<double> w = space_.solution;
+    space_.add(at[0].data(), w.data());
+    return w;
+  }
   void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& workspace, unsigned want,
                    SampleSet samples) const override {
     auto& space = static_cast<Space&>(workspace);

@@ -93,7 +93,7 @@ void for_each_case(Check check) {
 }
 
 template <class T>
-void run_one(const simd::Isa& isa, const Sample<T>& in, simd::TokenStorage storage,
+void run_one(const simd::Isa& isa, const Sample<T>& in, StoredType storage,
              const std::uint16_t* halves, Errors& errors) {
   std::vector<T> gradient(in.d), scores(in.n), weights(in.n);
   const simd::AttentionStats<T> stats = isa.kernels<T>().attention_of(
@@ -107,15 +107,15 @@ template <class T>
 void check_one_sample(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   Errors errors;
   for_each_case([&](std::uint64_t seed, std::size_t n, std::size_t d, double scale) {
-    run_one(isa, Sample<T>(seed, n, d, scale, 0.0), simd::TokenStorage::working, nullptr, errors);
+    run_one(isa, Sample<T>(seed, n, d, scale, 0.0), StoredType::working, nullptr, errors);
   });
   add_row<T>(rows, isa, "attention scores [of bound]", errors.scores.value(), 1.0);
   add_row<T>(rows, isa, "attention row [of bound]", errors.row.value(), 1.0);
 }
 
 // The numbers stored are those the bounds refer to: how far they are from the batch's is the storage's affair.
-void check_storage(const simd::Isa& isa, std::vector<CheckRow>& rows, simd::TokenStorage storage) {
-  const bool f16 = storage == simd::TokenStorage::f16;
+void check_storage(const simd::Isa& isa, std::vector<CheckRow>& rows, StoredType storage) {
+  const bool f16 = storage == StoredType::f16;
   Errors errors;
   for_each_case([&](std::uint64_t seed, std::size_t n, std::size_t d, double scale) {
     Sample<float> in(seed, n, d, scale, 0.0);
@@ -172,7 +172,7 @@ void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   check_one_sample<T>(isa, rows);
   check_lanes<T>(isa, rows);
   if constexpr (sizeof(T) == sizeof(float))
-    for (const auto storage : {simd::TokenStorage::f16, simd::TokenStorage::bf16})
+    for (const auto storage : {StoredType::f16, StoredType::bf16})
       check_storage(isa, rows, storage);
 }
 

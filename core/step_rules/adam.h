@@ -60,7 +60,7 @@ struct Adam {
       next.direction[k] = denominator == 0.0 ? 0.0 : mean[k] / mean_weight / denominator;
     }
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(next.direction.data(), size),
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm({next.direction.data(), size}),
             next.direction.data()};
   }
 

@@ -55,7 +55,7 @@ struct MirrorDescent {
       w[k] = signed_power(theta[k], 1.0 / power);
       change[k] = w[k] - static_cast<double>(at.weights[k]);
     }
-    return {Step<T>::Outcome::moved, 1.0, nullptr, frobenius_norm(change.data(), size), w.data(), true};
+    return {Step<T>::Outcome::moved, 1.0, nullptr, frobenius_norm({change.data(), size}), w.data(), true};
   }
 
  private:

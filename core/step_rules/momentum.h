@@ -37,7 +37,7 @@ struct DualAcceleration {
     };
     next.direction.resize(size);
     for (std::size_t k = 0; k < size; ++k) next.direction[k] = l * (v[k] + q(k)) + q(k);
-    const double length = settings.step_size * frobenius_norm(next.direction.data(), size);
+    const double length = settings.step_size * frobenius_norm({next.direction.data(), size});
     for (std::size_t k = 0; k < size; ++k) v[k] = l * (v[k] + q(k));
     count += 1.0;
     return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, next.direction.data()};

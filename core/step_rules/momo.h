@@ -53,7 +53,7 @@ struct MomentumModel {
     const double gap =
         at.loss_gap.mantissa == 0.0 ? 0.0 : at.loss_gap.mantissa * std::exp(at.loss_gap.exponent - exponent);
     double h = height[0] + (1.0 - keep) * gap;
-    const double norm = frobenius_norm(d.data(), size);
+    const double norm = frobenius_norm({d.data(), size});
     double coefficient = h > 0.0 && norm > 0.0 ? h / norm / norm : 0.0;
     const double largest = settings.cap * std::exp(exponent);
     if (coefficient > largest) {

@@ -45,7 +45,7 @@ struct Muon {
     }
     newton_schulz(direction.data(), at.n_rows, at.n_cols);
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(direction.data(), size),
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm({direction.data(), size}),
             direction.data()};
   }
 };

@@ -50,7 +50,7 @@ struct ProgressiveRescaling {
     std::vector<double>& change = next.direction;
     change.resize(size);
     count += 1.0;
-    const double norm = frobenius_norm(at.weights, size);
+    const double norm = frobenius_norm({at.weights, size});
     if (place == 0.0 && norm > 0.0) {
       radius = std::min(settings.growth * std::max(radius, norm), std::max(settings.largest_radius, norm));
       for (std::size_t k = 0; k < size; ++k)
@@ -64,11 +64,11 @@ struct ProgressiveRescaling {
         change[k] = g == 0.0 ? 0.0 : scale * g;
         moved[k] = static_cast<double>(at.weights[k]) - change[k];
       }
-      const double reached = frobenius_norm(moved.data(), size);
+      const double reached = frobenius_norm({moved.data(), size});
       if (place > 0.0 && reached > radius && std::isfinite(reached))
         for (std::size_t k = 0; k < size; ++k) change[k] += (1.0 - radius / reached) * moved[k];
     }
-    return {Step<T>::Outcome::moved, 1.0, nullptr, frobenius_norm(change.data(), size), change.data()};
+    return {Step<T>::Outcome::moved, 1.0, nullptr, frobenius_norm({change.data(), size}), change.data()};
   }
 };
 

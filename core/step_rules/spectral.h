@@ -43,7 +43,7 @@ struct SpectralDescent {
         direction[r * at.n_cols + c] = sum;
       }
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm(direction.data(), size),
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm({direction.data(), size}),
             direction.data()};
   }
 };

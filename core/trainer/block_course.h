@@ -33,7 +33,7 @@ class BlockCourse final : public Course {
       rules_.push_back(make_step_rule<T>(options.rule(k)));
       along_gradient = along_gradient && rules_[k]->moves_along_gradient();
       if (rules_[k]->needs_loss_gap()) want_ |= want_loss_gap;
-      bounds_.push_back(frobenius_norm(state.blocks[k].data(), state.blocks[k].size()));
+      bounds_.push_back(frobenius_norm(state.blocks[k]));
     }
     state.remainders.resize(n);
     trajectory_ = make_trajectory(model, state, options, along_gradient, order_.is_whole());
@@ -69,12 +69,12 @@ class BlockCourse final : public Course {
     for (std::size_t k = 0; k < observables_.size(); ++k) {
       const std::vector<double> matrix = observe(model_, state_, k);
       TraceRecord::Watched watched;
-      watched.norm = frobenius_norm(matrix.data(), matrix.size());
+      watched.norm = frobenius_norm(matrix);
       watched.log10_gradient_norm =
           norm_of_blocks(measured_, observables_[k].first_block, observables_[k].n_blocks).log10();
       Direction direction{watched.one_minus_cos, row.angle};
       if (k < options_.references.size() && !options_.references[k].empty())
-        direction = compare_direction(matrix.data(), options_.references[k].data(), matrix.size());
+        direction = compare_direction(matrix, options_.references[k]);
       watched.one_minus_cos = direction.one_minus_cos;
       if (k > 0) {
         row.others.push_back(watched);
@@ -217,7 +217,7 @@ class BlockCourse final : public Course {
     return rounding_[k].is_below(length, [&] {
       write_state();
       has_moved_ = true;
-      return frobenius_norm(state_.blocks[k].data(), state_.blocks[k].size());
+      return frobenius_norm(state_.blocks[k]);
     });
   }
 

@@ -27,9 +27,9 @@ class DirectionWatch {
 
   template <class T>
   bool at_most(const std::vector<T>& weights, double threshold) {
-    const Direction now = compare_direction(weights.data(), reference_.data(), reference_.size());
+    const Direction now = compare_direction(weights, reference_);
     angle_ = now.angle;
-    norm_ = frobenius_norm(weights.data(), weights.size());
+    norm_ = frobenius_norm(weights);
     path_ = 0.0;
     return now.one_minus_cos <= threshold;
   }

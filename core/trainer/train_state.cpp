@@ -10,6 +10,9 @@ namespace softstep {
 
 template <NumberType T>
 std::vector<double> TrainState<T>::values(std::size_t k) const {
+  if (k >= blocks.size())
+    throw InvalidArgument(
+        "k", std::to_string(k) + " (the state has " + std::to_string(blocks.size()) + " blocks)");
   if (k < masters.size() && !masters[k].empty()) return masters[k];
   return {blocks[k].begin(), blocks[k].end()};
 }

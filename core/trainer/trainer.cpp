@@ -14,11 +14,19 @@ namespace {
 void check_reference(const std::vector<double>& reference) {
   for (const double x : reference)
     if (!std::isfinite(x)) throw InvalidArgument("references", "one has an entry that is not finite");
-  if (!reference.empty() && frobenius_norm(reference.data(), reference.size()) == 0.0)
+  if (!reference.empty() && frobenius_norm(reference) == 0.0)
     throw InvalidArgument("references", "one is zero and has no direction");
 }
 
 }  // namespace
+
+const RuleSettings& TrainerOptions::rule(std::size_t k) const {
+  if (rules.size() == 1) return rules[0];
+  if (k >= rules.size())
+    throw InvalidArgument("k",
+                          std::to_string(k) + " (there are " + std::to_string(rules.size()) + " rules)");
+  return rules[k];
+}
 
 void TrainerOptions::validate() const {
   if (n_steps < 0) throw InvalidArgument("n_steps", std::to_string(n_steps) + " (need 0 or more)");

@@ -176,9 +176,9 @@ template <class T>
 void attention(const AttentionArgs<T>* samples, std::size_t n, AttentionStats<T>* stats) {
   if constexpr (sizeof(T) == sizeof(float)) {
     const auto halves = [=](std::size_t k) SOFTSTEP_LAMBDA_INLINE { return samples[k].half_tokens; };
-    if (n != 0 && samples[0].storage == TokenStorage::f16)
+    if (n != 0 && samples[0].storage == StoredType::f16)
       return attention_of<F16Tokens>(samples, n, stats, halves);
-    if (n != 0 && samples[0].storage == TokenStorage::bf16)
+    if (n != 0 && samples[0].storage == StoredType::bf16)
       return attention_of<Bf16Tokens>(samples, n, stats, halves);
   }
   attention_of<WorkingTokens<T>>(samples, n, stats,

@@ -87,6 +87,7 @@ TEST_CASE("data sets of every kind and type come back as they were", "[data]") {
     const StoredType type = parse_stored_type(name);
     save_dataset(path, data, type);
     CHECK(stored_type(path) == type);
+    CHECK(std::string(to_string(type)) == name);
     CHECK(place.contents() == std::vector<std::string>{"data.safetensors"});
     require_same(data.view(), load_dataset<double>(path).view());
     require_same(data.view(), load_dataset<float>(path).view());
@@ -96,6 +97,10 @@ TEST_CASE("data sets of every kind and type come back as they were", "[data]") {
     save_dataset(path, convert<float>(data), type);
     require_same(data.view(), load_dataset<float>(path).view());
   }
+  save_dataset(path, data);  // as they are
+  CHECK(stored_type(path) == StoredType::f64);
+  save_dataset(path, convert<float>(data), parse_stored_type("working"));
+  CHECK(stored_type(path) == StoredType::f32);
 }
 
 TEST_CASE("strided and overlapping views are written packed", "[data]") {

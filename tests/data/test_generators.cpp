@@ -17,10 +17,10 @@ using softstep::test::require_refused;
 
 namespace {
 
-GeneratorOptions options_of(const std::string& model, std::size_t n_samples, std::size_t n_tokens,
+GeneratorOptions options_of(const std::string& generator, std::size_t n_samples, std::size_t n_tokens,
                             std::size_t dim, std::uint64_t seed) {
   GeneratorOptions o;
-  o.model = model;
+  o.generator = generator;
   o.n_samples = n_samples;
   o.n_tokens = n_tokens;
   o.dim = dim;
@@ -102,10 +102,10 @@ TEST_CASE("the same seed gives the same bytes as ever", "[data]") {
 }
 
 TEST_CASE("other seeds give other data, and the same seed the same again", "[data]") {
-  for (const GeneratorInfo& model : generator_models()) {
-    INFO(model.name);
+  for (const GeneratorInfo& generator : generators()) {
+    INFO(generator.name);
     const auto h = [&](std::uint64_t seed) {
-      return hash(generate(options_of(model.name, 3, 4, 20, seed)).view());
+      return hash(generate(options_of(generator.name, 3, 4, 20, seed)).view());
     };
     CHECK(h(1) == h(1));
     CHECK(h(1) != h(2));
@@ -290,40 +290,40 @@ TEST_CASE("planar: unique optimal tokens and separable for any seed", "[data]") 
 }
 
 TEST_CASE("one sample and one token are allowed", "[data]") {
-  for (const char* model : {"signal_noise", "random_unit", "orthogonal"}) {
-    const Dataset<double> data = generate(options_of(model, 1, 1, 2, 0));
+  for (const char* generator : {"signal_noise", "random_unit", "orthogonal"}) {
+    const Dataset<double> data = generate(options_of(generator, 1, 1, 2, 0));
     CHECK(score_tokens(data.view()).gaps == std::vector<double>{0.0});
   }
 }
 
 TEST_CASE("bad generator options are named", "[data]") {
-  const auto refused = [](const std::string& model, const char* argument,
+  const auto refused = [](const std::string& generator, const char* argument,
                           const std::vector<std::string>& words, auto spoil) {
-    GeneratorOptions o = options_of(model, 3, 2, 10, 0);
+    GeneratorOptions o = options_of(generator, 3, 2, 10, 0);
     spoil(o);
     require_refused(argument, words, [&] { generate(o); });
   };
   using O = GeneratorOptions;
-  refused("gauss\n", "model", {"gauss", "signal_noise", "random_unit", "orthogonal", "planar", "separable"},
+  refused("gauss\n", "generator", {"gauss", "signal_noise", "random_unit", "orthogonal", "planar", "separable"},
           [](O&) {});
-  for (const char* model : {"signal_noise", "random_unit", "orthogonal"}) {
-    refused(model, "n_samples", {"0"}, [](O& o) { o.n_samples = 0; });
-    refused(model, "n_tokens", {"0"}, [](O& o) { o.n_tokens = 0; });
-    refused(model, "dim", {"0"}, [](O& o) { o.dim = 0; });
-    refused(model, "n_samples", {"memory"},
+  for (const char* generator : {"signal_noise", "random_unit", "orthogonal"}) {
+    refused(generator, "n_samples", {"0"}, [](O& o) { o.n_samples = 0; });
+    refused(generator, "n_tokens", {"0"}, [](O& o) { o.n_tokens = 0; });
+    refused(generator, "dim", {"0"}, [](O& o) { o.dim = 0; });
+    refused(generator, "n_samples", {"memory"},
             [](O& o) { o.n_samples = o.n_tokens = o.dim = std::size_t{1} << 32; });
-    refused(model, "n_samples", {"memory"},
+    refused(generator, "n_samples", {"memory"},
             [](O& o) { o.n_samples = std::numeric_limits<std::size_t>::max(); });
     // Addressable, but more than any machine has.
     if (allocation_can_fail)
-      refused(model, "n_samples", {"memory"}, [](O& o) { o.n_samples = std::size_t{1} << 55; });
+      refused(generator, "n_samples", {"memory"}, [](O& o) { o.n_samples = std::size_t{1} << 55; });
   }
   refused("signal_noise", "dim", {"1", "2"}, [](O& o) { o.dim = 1; });
   refused("orthogonal", "dim", {"5", "6"}, [](O& o) { o.dim = 5; });
   const double inf = std::numeric_limits<double>::infinity();
   for (const double bad : {0.0, -1.0, inf, -inf, std::nan("")})
-    for (const char* model : {"signal_noise", "orthogonal", "separable"})
-      refused(model, "signal", {}, [=](O& o) { o.signal = bad; });
+    for (const char* generator : {"signal_noise", "orthogonal", "separable"})
+      refused(generator, "signal", {}, [=](O& o) { o.signal = bad; });
   for (const double bad : {-0.5, inf, -inf, std::nan("")})
     refused("signal_noise", "noise", {}, [=](O& o) { o.noise = bad; });
 

@@ -68,7 +68,7 @@ TEMPLATE_TEST_CASE("overlapping windows are trained on like copies of them", "[d
       CHECK(same_bits(by_strides.state.blocks[0], by_copies.state.blocks[0]));
     }
     AttentionOptions halves;
-    halves.token_storage = sizeof(TestType) == 4 ? TokenStorage::f16 : TokenStorage::working;
+    halves.token_storage = sizeof(TestType) == 4 ? StoredType::f16 : StoredType::working;
     CHECK(same_bits(run(windows.seen, "ngd", 5, {}, halves).state.blocks[0],
                     run(windows.copies, "ngd", 5, {}, halves).state.blocks[0]));
   }

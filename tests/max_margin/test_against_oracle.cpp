@@ -85,16 +85,16 @@ TEMPLATE_TEST_CASE("duplicated queries share their direction", "[max_margin]", f
 
 TEST_CASE("generated data agree with the exact method", "[max_margin]") {
   int separable = 0;
-  for (const char* model : {"signal_noise", "random_unit", "orthogonal", "planar"})
+  for (const char* generator : {"signal_noise", "random_unit", "orthogonal", "planar"})
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
-      CAPTURE(model, seed);
+      CAPTURE(generator, seed);
       GeneratorOptions options;
-      options.model = model;
+      options.generator = generator;
       options.n_samples = 4;
       options.n_tokens = 5;
       options.dim = 20;
-      if (options.model == "random_unit") options.n_samples = 6, options.n_tokens = 8, options.dim = 10;
-      if (options.model == "planar") options.n_samples = 2, options.n_tokens = 3, options.dim = 2;
+      if (options.generator == "random_unit") options.n_samples = 6, options.n_tokens = 8, options.dim = 10;
+      if (options.generator == "planar") options.n_samples = 2, options.n_tokens = 3, options.dim = 2;
       options.seed = seed;
       const Dataset<double> data = generate(options);
       separable += batch_agrees(data.view());

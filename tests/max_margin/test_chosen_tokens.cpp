@@ -67,7 +67,7 @@ TEMPLATE_TEST_CASE("weights select the tokens that they attend to", "[max_margin
     const TestBatch<TestType> data(ragged_layout(), seed);
     const std::size_t d = data.view.dim;
     const auto weights = weights_toward(data.view, Toward::anywhere, 3.0, seed);
-    const std::vector<std::size_t> selected = selected_tokens(data.view, weights.data());
+    const std::vector<std::size_t> selected = selected_tokens(data.view, weights);
     REQUIRE(selected.size() == data.view.n_samples);
     for (std::size_t i = 0; i < selected.size(); ++i) {
       std::size_t best = 0;
@@ -90,7 +90,7 @@ TEMPLATE_TEST_CASE("weights select the tokens that they attend to", "[max_margin
   // At W = 0 all scores are equal: the first.
   const TestBatch<TestType> data(ragged_layout(), 1);
   const std::vector<double> zero(36, 0.0);
-  CHECK(selected_tokens(data.view, zero.data()) == std::vector<std::size_t>(5, 0));
+  CHECK(selected_tokens(data.view, zero) == std::vector<std::size_t>(5, 0));
 }
 
 TEST_CASE("a bad selection is refused by field and sample", "[max_margin]") {
@@ -105,5 +105,7 @@ TEST_CASE("a bad selection is refused by field and sample", "[max_margin]") {
   std::vector<double> weights(36, 1.0);
   weights[7] = std::numeric_limits<double>::quiet_NaN();
   require_refused("weights", {"sample 0", "token 0", "nan"},
-                  [&] { selected_tokens(data.view, weights.data()); });
+                  [&] { selected_tokens(data.view, weights); });
+  weights.pop_back();
+  require_refused("weights", {"35", "dim * dim = 36"}, [&] { selected_tokens(data.view, weights); });
 }

@@ -31,7 +31,7 @@ void require_same(const MaxMarginResult& a, const MaxMarginResult& b, double fac
   REQUIRE(a.status == MaxMarginStatus::optimal);
   REQUIRE(b.status == MaxMarginStatus::optimal);
   CHECK(std::fabs(b.norm / a.norm / factor - 1.0) <= tolerance + 1e-14);
-  CHECK(compare_direction(a.weights.data(), b.weights.data(), a.weights.size()).one_minus_cos <=
+  CHECK(compare_direction(a.weights, b.weights).one_minus_cos <=
         2 * tolerance);
 }
 
@@ -39,7 +39,7 @@ void require_same(const MaxMarginResult& a, const MaxMarginResult& b, double fac
 
 TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", float, double) {
   GeneratorOptions options;
-  options.model = "orthogonal";
+  options.generator = "orthogonal";
   for (const auto& [n, n_tokens, dim] :
        {std::array<std::size_t, 3>{1, 2, 2}, {3, 4, 12}, {5, 6, 40}, {10, 3, 70}})
     for (const double length : {1.0, 0.25, 8.0}) {
@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", flo
                              (static_cast<double>(n_tokens) * std::pow(length, 4));
       const double bound = 1e-10 + 32.0 * unit * static_cast<double>(n * n_tokens);
       CHECK(std::fabs(result.norm * result.norm / squared - 1.0) <= bound);
-      CHECK(compare_direction(result.weights.data(), expected.data(), expected.size()).one_minus_cos <=
+      CHECK(compare_direction(result.weights, expected).one_minus_cos <=
             2 * bound);
     }
 }

@@ -16,8 +16,8 @@ void check_answer(const BatchView<double>& batch, const MaxMarginResult& result,
   REQUIRE(result.status == MaxMarginStatus::optimal);
   CHECK(result.duality_gap <= tolerance);
   CHECK(result.kkt_residual <= tolerance);
-  const double norm = frobenius_norm(result.weights.data(), result.weights.size());
-  const double margin = normalized_margin(batch, score_tokens(batch), result.weights.data());
+  const double norm = frobenius_norm(result.weights);
+  const double margin = normalized_margin(batch, score_tokens(batch), result.weights);
   double sum = 0.0;
   for (const double l : result.multipliers) sum += l;
   // Sums of 10^5 terms in double.

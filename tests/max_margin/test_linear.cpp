@@ -44,7 +44,7 @@ TEMPLATE_TEST_CASE("labelled points agree with the exact method", "[max_margin]"
       for (int repeat = 0; repeat < 4; ++repeat) {
         const Points<TestType> points(n, dim, ++seed);
         CAPTURE(n, dim, seed);
-        const MaxMarginResult result = solve_linear_max_margin(points.x.data(), points.y.data(), n, dim);
+        const MaxMarginResult result = solve_linear_max_margin(points.x, points.y, dim);
         ++(agrees_with_oracle(points.rows(), dim, dim, result, 1e-10) ? separable : not_separable);
       }
   CHECK(separable >= 30);
@@ -54,10 +54,10 @@ TEMPLATE_TEST_CASE("labelled points agree with the exact method", "[max_margin]"
 TEMPLATE_TEST_CASE("points in other units give u_mm in other units, to the bit", "[max_margin]", float,
                    double) {
   Points<TestType> points(4, 9, 5);
-  const MaxMarginResult one = solve_linear_max_margin(points.x.data(), points.y.data(), 4, 9);
+  const MaxMarginResult one = solve_linear_max_margin(points.x, points.y, 9);
   REQUIRE(one.status == MaxMarginStatus::optimal);
   for (TestType& x : points.x) x *= static_cast<TestType>(0x1p-60);
-  const MaxMarginResult other = solve_linear_max_margin(points.x.data(), points.y.data(), 4, 9);
+  const MaxMarginResult other = solve_linear_max_margin(points.x, points.y, 9);
   for (std::size_t j = 0; j < 9; ++j) CHECK(other.weights[j] == 0x1p60 * one.weights[j]);
   for (std::size_t i = 0; i < 4; ++i) CHECK(other.multipliers[i] == 0x1p120 * one.multipliers[i]);
 }
@@ -66,7 +66,7 @@ TEST_CASE("a point at the origin and a point of both labels cannot be separated"
   const std::vector<double> zero = {1, 2, 0, 0}, twice = {1, 2, 1, 2};
   const std::vector<std::int8_t> labels = {1, -1};
   for (const auto& points : {zero, twice}) {
-    const MaxMarginResult result = solve_linear_max_margin(points.data(), labels.data(), 2, 2);
+    const MaxMarginResult result = solve_linear_max_margin(points, labels, 2);
     CHECK(result.status == MaxMarginStatus::not_separable);
     CHECK(result.certificate <= 1e-13);
   }
@@ -78,7 +78,7 @@ TEST_CASE("bad points are refused by name", "[max_margin]") {
   const std::vector<std::int8_t> labels = {1, -1}, wrong = {1, 0};
   const auto solve = [&](const std::vector<double>& x, const std::vector<std::int8_t>& y,
                          MaxMarginOptions options = {}) {
-    return solve_linear_max_margin(x.data(), y.data(), 2, 2, options);
+    return solve_linear_max_margin(x, y, 2, options);
   };
   CHECK(solve(good, labels).status == MaxMarginStatus::optimal);
   require_refused("points", {"point 1", "element 0", "nan"}, [&] { solve(bad, labels); });
@@ -90,9 +90,12 @@ TEST_CASE("bad points are refused by name", "[max_margin]") {
   options = {};
   options.tolerance = 0.0;
   require_refused("tolerance", {"0"}, [&] { solve(good, labels, options); });
-  require_refused("points", {"null"},
-                  [&] { solve_linear_max_margin(static_cast<const double*>(nullptr), labels.data(), 2, 2); });
-  require_refused("labels", {"null"}, [&] { solve_linear_max_margin(good.data(), nullptr, 2, 2); });
-  require_refused("n", {"0"}, [&] { solve_linear_max_margin(good.data(), labels.data(), 0, 2); });
-  require_refused("dim", {"0"}, [&] { solve_linear_max_margin(good.data(), labels.data(), 2, 0); });
+  const std::vector<std::int8_t> none;
+  require_refused("labels", {"0", "at least 1"}, [&] { solve_linear_max_margin(good, none, 2); });
+  require_refused("points", {"4", "dim = 3", "2 labels"}, [&] { solve_linear_max_margin(good, labels, 3); });
+  require_refused("points", {"0", "dim = 2"},
+                  [&] { solve_linear_max_margin(std::span<const double>(), labels, 2); });
+  require_refused("dim", {"cannot be addressed"},
+                  [&] { solve_linear_max_margin(good, labels, std::size_t{1} << 62); });
+  require_refused("dim", {"0"}, [&] { solve_linear_max_margin(good, labels, 0); });
 }

@@ -20,10 +20,10 @@ using namespace softstep::test;
 
 namespace {
 
-Dataset<double> generated(const char* model, std::size_t n, std::size_t n_tokens, std::size_t dim,
+Dataset<double> generated(const char* generator, std::size_t n, std::size_t n_tokens, std::size_t dim,
                           std::uint64_t seed) {
   GeneratorOptions options;
-  options.model = model;
+  options.generator = generator;
   options.n_samples = n;
   options.n_tokens = n_tokens;
   options.dim = dim;
@@ -57,13 +57,13 @@ TEMPLATE_TEST_CASE("nuclear solutions carry their certificate", "[max_margin]", 
     const auto result = solve_max_margin_in_norm(data.view(), asked(MatrixNorm::nuclear));
     check_norm_certificate(data.view(), MatrixNorm::nuclear, 0.0, result, 1e-8);
     // Lower rank than the Frobenius solution, whose rank is that of the queries.
-    const std::size_t rank = numerical_rank(singular_values(result.weights.data(), 10, 10), 1e-4);
+    const std::size_t rank = numerical_rank(singular_values(result.weights, 10, 10), 1e-4);
     CHECK(rank < 6);
     // Its nuclear margin beats that of the Frobenius solution, whose own is better in its own norm.
     const MaxMarginResult frobenius = solve_max_margin(data.view());
     const TokenScores scores = score_tokens(data.view());
     const auto margin = [&](const std::vector<double>& w, MatrixNorm norm) {
-      return margin_in_norm(data.view(), scores, w.data(), norm);
+      return margin_in_norm(data.view(), scores, w, norm);
     };
     CHECK(margin(result.weights, MatrixNorm::nuclear) >
           1.01 * margin(frobenius.weights, MatrixNorm::nuclear));
@@ -83,7 +83,7 @@ TEST_CASE("p = 2 is the Frobenius problem, and so is frobenius", "[max_margin]")
       CHECK(std::fabs(result.norm / usual.norm - 1.0) <= 2e-8);
       // ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= 2 gap ||W||^2
       CHECK(std::sqrt(2.0 *
-                      compare_direction(result.weights.data(), usual.weights.data(), 144).one_minus_cos) <=
+                      compare_direction(result.weights, usual.weights).one_minus_cos) <=
             3e-4);
     }
   }
@@ -121,15 +121,15 @@ TEST_CASE("one constraint has the solution of duality, in every norm", "[max_mar
   for (const double p : {1.25, 2.0, 3.0, 5.0}) {
     const double q = p / (p - 1.0);
     const auto dual = [&](const std::vector<double>& x) {
-      return matrix_norm(x.data(), 1, 4, MatrixNorm::l_p, q);
+      return matrix_norm(x, 1, 4, MatrixNorm::l_p, q);
     };
     const auto result = solve_max_margin_in_norm(data.view, asked(MatrixNorm::l_p, p));
     CHECK(std::fabs(result.margin - dual(difference) * dual(query)) <= 2e-8 * result.margin);
   }
   const auto result = solve_max_margin_in_norm(data.view, asked(MatrixNorm::nuclear));
-  const double exact = frobenius_norm(difference.data(), 4) * frobenius_norm(query.data(), 4);
+  const double exact = frobenius_norm({difference.data(), 4}) * frobenius_norm({query.data(), 4});
   CHECK(std::fabs(result.margin - exact) <= 2e-8 * exact);
-  CHECK(numerical_rank(singular_values(result.weights.data(), 4, 4)) == 1);
+  CHECK(numerical_rank(singular_values(result.weights, 4, 4)) == 1);
 }
 
 TEST_CASE("many nuclear problems all reach the tolerance", "[max_margin][long]") {

@@ -91,7 +91,7 @@ TEST_CASE("more random constraints than the matrices can hold", "[max_margin]") 
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {
       CAPTURE(n, seed);
       GeneratorOptions options;
-      options.model = "random_unit";
+      options.generator = "random_unit";
       options.n_samples = n;
       options.n_tokens = 8;
       options.dim = 5;

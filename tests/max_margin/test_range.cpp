@@ -122,7 +122,7 @@ TEST_CASE("points at the ends of the range", "[max_margin]") {
   const std::vector<std::int8_t> labels = {1, -1};
   for (const double scale : {1e-150, 1e-140, 1e140}) {
     const std::vector<double> points = {2 * scale, 0, 0, -scale};
-    const MaxMarginResult result = solve_linear_max_margin(points.data(), labels.data(), 2, 2);
+    const MaxMarginResult result = solve_linear_max_margin(points, labels, 2);
     REQUIRE(result.status == MaxMarginStatus::optimal);
     CHECK(std::fabs(result.norm * scale / std::sqrt(1.25) - 1.0) <= 1e-10);
   }

@@ -16,7 +16,7 @@ using namespace softstep::test;
 TEMPLATE_TEST_CASE("orthogonal samples from 1e-6 to 1e6", "[max_margin]", float, double) {
   // Samples that share no direction are solved one by one: ||W_mm||^2 = sum_i (T-1) / (T a_i^2 |z_i|^2).
   GeneratorOptions options;
-  options.model = "orthogonal";
+  options.generator = "orthogonal";
   options.n_samples = 7;
   options.n_tokens = 3;
   options.dim = 21;

@@ -215,7 +215,7 @@ TEMPLATE_TEST_CASE("next-token prediction: tokens are the unit vectors", "[max_m
   batch.labels = labels.data();
   batch.queries = padded.data();
   const TiedMaxMarginResult square_one = solve_max_margin_with_ties(batch, supports);
-  const TiedMaxMarginResult result = solve_next_token_max_margin(contexts.data(), n, dim, v, supports);
+  const TiedMaxMarginResult result = solve_next_token_max_margin(contexts, dim, v, supports);
   REQUIRE(result.solution.status == MaxMarginStatus::optimal);
   check_tied(Problem(batch, supports), square_one, 1e-10);
   CHECK(std::fabs(result.solution.norm / square_one.solution.norm - 1.0) <= 1e-10);
@@ -229,9 +229,9 @@ TEMPLATE_TEST_CASE("next-token prediction: tokens are the unit vectors", "[max_m
   // The same context twice with other supports: what it asks for cannot be had.
   std::vector<TestType> twice(contexts.begin(), contexts.begin() + dim);
   twice.insert(twice.end(), contexts.begin(), contexts.begin() + dim);
-  CHECK(solve_next_token_max_margin(twice.data(), 2, dim, v, {{0, 1}, {1, 2}}).solution.status ==
+  CHECK(solve_next_token_max_margin(twice, dim, v, {{0, 1}, {1, 2}}).solution.status ==
         MaxMarginStatus::inconsistent_equalities);
-  CHECK(solve_next_token_max_margin(twice.data(), 2, dim, v, {{0}, {1}}).solution.status ==
+  CHECK(solve_next_token_max_margin(twice, dim, v, {{0}, {1}}).solution.status ==
         MaxMarginStatus::not_separable);
 }
 
@@ -252,9 +252,12 @@ TEST_CASE("bad ties are refused by field and sample", "[max_margin]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<double> contexts = {1.0, nan};
   require_refused("contexts", {"context 0", "element 1", "nan"},
-                  [&] { solve_next_token_max_margin(contexts.data(), 1, 2, 3, {{0}}); });
+                  [&] { solve_next_token_max_margin(contexts, 2, 3, {{0}}); });
   require_refused("n_vocabulary", {"0"},
-                  [&] { solve_next_token_max_margin(contexts.data(), 1, 1, 0, {{0}}); });
+                  [&] { solve_next_token_max_margin(contexts, 1, 0, {{0}}); });
   require_refused("tied", {"3", "0 to 2"},
-                  [&] { solve_next_token_max_margin(contexts.data(), 1, 1, 3, {{3}}); });
+                  [&] { solve_next_token_max_margin(contexts, 1, 3, {{3}, {0}}); });
+  require_refused("contexts", {"2", "dim = 2", "2 supports"},
+                  [&] { solve_next_token_max_margin(contexts, 2, 3, {{0}, {1}}); });
+  require_refused("supports", {"0"}, [&] { solve_next_token_max_margin(contexts, 2, 3, {}); });
 }

@@ -8,7 +8,7 @@
 
 #include "core/reference/model_bounds.h"
 #include "core/reference/models.h"
-#include "objective/exact_gap.h"
+#include "layer/exact_gap.h"
 #include "softstep/model.h"
 #include "support/exact.h"
 

@@ -10,7 +10,7 @@
 
 #include "core/reference/next_token.h"
 #include "max_margin/oracle.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "softstep/metrics.h"
 #include "softstep/next_token.h"
 #include "support/exact.h"
@@ -80,7 +80,7 @@ inline OracleAnswer ntp_svm(const NextTokenData& data) {
   return least_distance(rows);
 }
 
-inline double size_of(const std::vector<double>& x) { return frobenius_norm(x.data(), x.size()); }
+inline double size_of(const std::vector<double>& x) { return frobenius_norm(x); }
 
 template <class T>
 std::vector<double> observe_at(const Model<T>& model, const std::vector<std::vector<double>>& blocks,

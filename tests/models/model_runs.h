@@ -19,14 +19,14 @@ class Disguised : public Model<T> {
   const std::vector<BlockShape>& blocks() const override { return inner_.blocks(); }
   std::size_t n_samples() const override { return inner_.n_samples(); }
   std::vector<Observable> observables() const override { return inner_.observables(); }
-  std::vector<double> observe(Point<double> at, std::size_t k) const override {
-    return inner_.observe(at, k);
-  }
   double optimal_loss() const override { return inner_.optimal_loss(); }
   std::string isa() const override { return inner_.isa(); }
   std::unique_ptr<Workspace> make_workspace() const override { return inner_.make_workspace(); }
 
  protected:
+  std::vector<double> observe_at(Point<double> at, std::size_t k) const override {
+    return inner_.observe(at, k);
+  }
   void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
                    SampleSet samples) const override {
     inner_.evaluate(at, out, space, want, samples);

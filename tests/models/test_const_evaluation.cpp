@@ -1,50 +1,15 @@
 // Evaluation is const: several threads at once get what one gets, and nothing is allocated once all is set up.
 
 #include <algorithm>
-#include <atomic>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
 #include "softstep/softstep.h"
+#include "support/allocations.h"
 #include "support/batches.h"
-
-namespace {
-
-std::atomic<long> n_allocations{0};
-
-}  // namespace
-
-// Every allocation of this program that goes through operator new is counted; the aligned forms too. Sanitizers have operators of
-// their own, which must not meet half of these. None is inlined: g++ warns of `free` after `operator new` where it sees into one
-// of them alone.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTS_ALLOCATIONS 1
-#define NOT_INLINED [[gnu::noinline]]
-NOT_INLINED void* operator new(std::size_t size) {
-  ++n_allocations;
-  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
-  throw std::bad_alloc();
-}
-NOT_INLINED void* operator new(std::size_t size, std::align_val_t alignment) {
-  ++n_allocations;
-  const auto unit = static_cast<std::size_t>(alignment);
-  if (void* memory = std::aligned_alloc(unit, (std::max<std::size_t>(size, 1) + unit - 1) / unit * unit))
-    return memory;
-  throw std::bad_alloc();
-}
-NOT_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
-NOT_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-NOT_INLINED void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-NOT_INLINED void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-#undef NOT_INLINED
-#else
-#define COUNTS_ALLOCATIONS 0
-#endif
 
 using namespace softstep;
 using namespace softstep::test;
@@ -100,7 +65,7 @@ TEMPLATE_TEST_CASE("threads that evaluate one model at once get what one thread 
 }
 
 TEMPLATE_TEST_CASE("an evaluation allocates nothing after the first", "[models]", float, double) {
-  if (!COUNTS_ALLOCATIONS) SKIP("sanitizers have allocators of their own");
+  if (!counts_allocations) SKIP("sanitizers have allocators of their own");
   using T = TestType;
   const TestBatch<T> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
   const std::vector<std::size_t> some = {2, 0, 3};
@@ -126,7 +91,7 @@ TEMPLATE_TEST_CASE("an evaluation allocates nothing after the first", "[models]"
 }
 
 TEST_CASE("the flat objectives allocate nothing after the first call", "[models]") {
-  if (!COUNTS_ALLOCATIONS) SKIP("sanitizers have allocators of their own");
+  if (!counts_allocations) SKIP("sanitizers have allocators of their own");
   const TestBatch<double> batch({{4, 4, 4, 4}, 6, 0, true}, 5);
   const AttentionModel<double> model(batch.view);
   const std::vector<double> at(flat_size(model), 0.25);

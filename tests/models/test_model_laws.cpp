@@ -18,7 +18,7 @@ template <class T>
 std::vector<double> decoder_limit(const BatchView<T>& batch) {
   const std::vector<T> points = optimal_tokens(batch);
   const MaxMarginResult limit =
-      solve_linear_max_margin(points.data(), batch.labels, batch.n_samples, batch.dim);
+      solve_linear_max_margin(points, std::span(batch.labels, batch.n_samples), batch.dim);
   REQUIRE(limit.status == MaxMarginStatus::optimal);
   return limit.weights;
 }
@@ -120,14 +120,14 @@ TEMPLATE_TEST_CASE("logistic regression on separable points obeys the laws of th
   using T = TestType;
   for (const std::uint64_t seed : {1, 2}) {
     GeneratorOptions generator;
-    generator.model = "separable";
+    generator.generator = "separable";
     generator.n_samples = 20;
     generator.dim = 8;
     generator.seed = seed;
     generator.noise = 1.0;
     generator.signal = 0.5;
     const Dataset<double> made = generate(generator);
-    const MaxMarginResult limit = solve_linear_max_margin(made.view().tokens, made.view().labels, 20, 8);
+    const MaxMarginResult limit = solve_linear_max_margin(std::span(made.view().tokens, 20 * 8), std::span(made.view().labels, 20), 8);
     REQUIRE(limit.status == MaxMarginStatus::optimal);
     const Dataset<T> data = convert<T>(made);
     const auto model = make_linear_model(data.view());
@@ -175,7 +175,7 @@ TEMPLATE_TEST_CASE("a trained prompt tends to the max-margin prompt", "[models]"
                               batch.sample(i)[t * batch.dim + j]);
   const std::size_t n = differences.size() / batch.dim;
   const std::vector<std::int8_t> labels(n, 1);
-  const MaxMarginResult limit = solve_linear_max_margin(differences.data(), labels.data(), n, batch.dim);
+  const MaxMarginResult limit = solve_linear_max_margin(differences, labels, batch.dim);
   REQUIRE(limit.status == MaxMarginStatus::optimal);
   const Dataset<T> data = convert<T>(made);
   AttentionOptions kind;

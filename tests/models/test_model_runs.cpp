@@ -161,7 +161,7 @@ TEST_CASE("models and their trainer refuse what does not fit, by name", "[models
   factored_alone.key_query = KeyQuery::factored;
   factored_alone.rank = 2;
   for (AttentionOptions stored : {joint_options(), prompt, factored_alone}) {
-    stored.token_storage = TokenStorage::bf16;
+    stored.token_storage = StoredType::bf16;
     refuse("token_storage", [&] { make_attention_model(convert<float>(data).view(), stored); });
   }
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "models/model_runs.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "trainer/runs.h"
 
@@ -25,7 +25,7 @@ double distance(const std::vector<T>& before, const std::vector<T>& after, const
 // What rounds weights to T: before a step too, where float32 keeps what was rounded off and adds it with the next step.
 template <class T>
 double addition_error(const std::vector<T>& after) {
-  return unit_roundoff<T> * frobenius_norm(after.data(), after.size());
+  return unit_roundoff<T> * frobenius_norm(after);
 }
 
 }  // namespace
@@ -119,10 +119,10 @@ TEST_CASE("at u = 0 the decoder moves first", "[models]") {
   const auto model = make_attention_model(data.view(), joint_options());
   auto state = normal_state<double>(*model, 0.0, 0);
   train(*model, state, model_options("ngd", 1));
-  CHECK(frobenius_norm(state.blocks[0].data(), state.blocks[0].size()) == 0.0);
-  CHECK(std::fabs(frobenius_norm(state.blocks[1].data(), state.blocks[1].size()) - 1.0) <= 1e-14);
+  CHECK(frobenius_norm(state.blocks[0]) == 0.0);
+  CHECK(std::fabs(frobenius_norm(state.blocks[1]) - 1.0) <= 1e-14);
   train(*model, state, model_options("ngd", 1));
-  CHECK(std::fabs(frobenius_norm(state.blocks[0].data(), state.blocks[0].size()) - 1.0) <= 1e-14);
+  CHECK(std::fabs(frobenius_norm(state.blocks[0]) - 1.0) <= 1e-14);
 }
 
 TEMPLATE_TEST_CASE("joint normalisation divides every block by the norm of the whole gradient", "[models]",
@@ -156,7 +156,7 @@ TEMPLATE_TEST_CASE("joint normalisation divides every block by the norm of the w
             step.push_back(-coefficient * std::exp(at.gradients[k].exponent) * static_cast<double>(g));
           // Coefficient and product are rounded once each.
           REQUIRE(distance(before[k], state.blocks[k], step) <=
-                  4.0 * unit_roundoff<T> * frobenius_norm(step.data(), step.size()) +
+                  4.0 * unit_roundoff<T> * frobenius_norm(step) +
                       addition_error(before[k]) + addition_error(state.blocks[k]));
         }
       }

@@ -18,7 +18,7 @@
 namespace {
 
 using softstep::simd::Isa;
-using softstep::simd::TokenStorage;
+using softstep::StoredType;
 using softstep::test::AttentionCase;
 using softstep::test::flags_raised_by;
 using softstep::test::for_each_isa;
@@ -88,7 +88,7 @@ TEMPLATE_TEST_CASE("attention raises no flag on clean data", "[simd]", float, do
                 halves[k] =
                     static_cast<std::uint16_t>(k % 5 == 4 ? 1 : 0x3e00u | (k % 3 == 0 ? 0x8000u : 0u));
               args.half_tokens = halves.data();
-              for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+              for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
                 args.storage = storage;
                 REQUIRE(flags_raised_by([&] { (void)isa.kernels<T>().attention_of(args); }) == "");
               }

@@ -26,6 +26,7 @@ KINDS = [  # first match wins
     ("fmt", r"fmt/"),
     ("catch", r"catch2/"),
     ("benchmark", r"benchmark/benchmark\.h$"),
+    ("stored", r"softstep/stored_type\.h$"),  # an enumeration alone
     ("public", r"softstep/"),
     ("rows", r"simd/rows/"),
     ("kernels", r"simd/(kernels/|vec\.h|exp\.h|all_kernels\.h)"),
@@ -59,19 +60,19 @@ STD = {"c", "std-header-only", "std", "system"}
 ROOMS = [
     (r"simd/rows/.*", {"c", "std-header-only", "xsimd", "intrinsics", "rows"}),
     (r"simd/(kernels/.*|vec\.h|exp\.h|one_isa\.cpp)", {"c", "std-header-only", "kernels", "dispatch", "def"}),
-    (r"simd/.*", {"c", "std-header-only", "system", "simd", "dispatch", "def"}),
-    (r"core/include/softstep/eigen\.h", STD | {"public", "eigen"}),
-    (r"core/include/.*", STD - {"system"} | {"public"}),
+    (r"simd/.*", {"c", "std-header-only", "system", "simd", "dispatch", "stored", "def"}),
+    (r"core/include/softstep/eigen\.h", STD | {"public", "stored", "eigen"}),
+    (r"core/include/.*", STD - {"system"} | {"public", "stored"}),
     (r"core/reference/.*", {"c", "std-header-only", "std", "reference", "own"}),
-    (r"core/threads/.*", STD | {"public", "threads", "own"}),
-    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
-    (r"core/.*\.cpp", STD | {"public", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
-    (r"core/.*", STD | {"public", "dispatch", "core", "linalg", "threads", "def", "own"}),
-    (r"tools/.*", STD | {"public", "cli", "fmt", "json", "own"}),
+    (r"core/threads/.*", STD | {"public", "stored", "threads", "own"}),
+    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
+    (r"core/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
+    (r"core/.*", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "own"}),
+    (r"tools/.*", STD | {"public", "stored", "cli", "fmt", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
-    (r"benchmarks/.*", STD | {"public", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
-    (r"tests/.*", STD | {"public", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
+    (r"benchmarks/.*", STD | {"public", "stored", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
+    (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]
 
@@ -98,6 +99,7 @@ PLANTED = [
     ("simd/kernels/planted.h", "#include <vector>\n"),
     ("simd/kernels/planted.h", "#include <Eigen/Core>\n"),
     ("simd/planted.h", "#include <xsimd/xsimd.hpp>\n"),
+    ("simd/planted.h", '#include "softstep/batch.h"\n'),
     ("simd/kernels/planted.h", "#include <xsimd/xsimd.hpp>\n"),
     ("simd/kernels/planted.h", "#include <immintrin.h>\n"),
     ("simd/kernels/planted.h", '#include "simd/rows/avx2.h"\n'),

@@ -43,7 +43,7 @@ TEST_CASE("the report of a comparison holds its figures, medians, references and
   for (const char* word : {"Medians over 2 seeds", "max_iterations 2", "Max-margin solution of each seed",
                            "normal:0.1", "token_storage", "signal"}) {
     INFO(word);
-    CHECK(has(page, word) == (std::string(word) != "signal"));  // a setting of the models, not of a file
+    CHECK(has(page, word) == (std::string(word) != "signal"));  // a setting of the generators, not of a file
   }
   for (const char* key : {"isa", "softstep", "compiler"}) CHECK(has(page, summary[key].get<std::string>()));
 

@@ -62,14 +62,14 @@ TEST_CASE("info names version, instruction sets and threads", "[tools]") {
 
 TEST_CASE("every generator writes every type, and it is read as it was written", "[tools]") {
   const Workplace place;
-  for (const GeneratorInfo& generator : generator_models())
+  for (const GeneratorInfo& generator : generators())
     for (const char* type : {"f64", "f32", "f16", "bf16"}) {
       const Json json =
           place.results({"generate", "--generator", generator.name, "--samples", "3", "--tokens", "4",
                          "--dim", "20", "--seed", "9", "--dtype", type, "--out", "data.safetensors"});
       CHECK(json["bytes"] == std::filesystem::file_size(place.path("data.safetensors")));
       GeneratorOptions options;
-      options.model = generator.name;
+      options.generator = generator.name;
       options.n_samples = 3;
       options.n_tokens = 4;
       options.dim = 20;
@@ -102,7 +102,7 @@ TEST_CASE("solve writes the max-margin weights with their certificate", "[tools]
   CHECK(json["kkt_residual"].get<double>() <= 1e-10);
   const std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
   const Dataset<double> data = load_dataset<double>(place.path("data.safetensors"));
-  const double margin = normalized_margin(data.view(), score_tokens(data.view()), w.data());
+  const double margin = normalized_margin(data.view(), score_tokens(data.view()), w);
   CHECK(std::fabs(margin / json["margin"].get<double>() - 1.0) <= 1e-12);
   CHECK(std::fabs(margin * json["norm"].get<double>() - 1.0) <= 1e-9);
 }
@@ -135,7 +135,7 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       CHECK(fields(rows.back())[0] == "200");
       CHECK(std::stod(fields(rows.back())[2]) == json["log10_gap"].get<double>());
       const std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
-      CHECK(frobenius_norm(w.data(), w.size()) == json["weight_norm"].get<double>());
+      CHECK(frobenius_norm(w) == json["weight_norm"].get<double>());
     }
 }
 

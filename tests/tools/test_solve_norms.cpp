@@ -29,7 +29,7 @@ TEST_CASE("solve in the l_p and nuclear norms", "[tools]") {
     CHECK(json["tolerance"] == 1e-8);
     CHECK(json["duality_gap"].get<double>() <= 1e-8);
     const std::vector<double> w = load_weights(place.path("W.safetensors"), 8);
-    const double margin = margin_in_norm(data.view(), score_tokens(data.view()), w.data(), norm, p);
+    const double margin = margin_in_norm(data.view(), score_tokens(data.view()), w, norm, p);
     CHECK(std::fabs(margin / json["margin"].get<double>() - 1.0) <= 1e-12);
   };
   const Json nuclear =
@@ -53,7 +53,7 @@ TEST_CASE("solve for the tokens of a file, or those that weights attend to", "[t
   place.results({"train", "--data", "data.safetensors", "--steps", "300", "--out", "W.safetensors"});
   const std::vector<double> w = load_weights(place.path("W.safetensors"), 8);
   MaxMarginOptions options;
-  options.selected = selected_tokens(data.view(), w.data());
+  options.selected = selected_tokens(data.view(), w);
   const MaxMarginResult expected = solve_max_margin(data.view(), options);
   const Json by_weights =
       place.results({"solve", "--data", "data.safetensors", "--selected", "W.safetensors"});

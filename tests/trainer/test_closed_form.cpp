@@ -17,7 +17,7 @@ constexpr double a = 1.5;
 
 Dataset<double> orthogonal() {
   GeneratorOptions options;
-  options.model = "orthogonal";
+  options.generator = "orthogonal";
   options.n_samples = n;
   options.n_tokens = n_tokens;
   options.dim = dim;
@@ -49,7 +49,7 @@ TEST_CASE("the solver finds the closed form", "[trainer]") {
   CHECK(std::fabs(result.norm * result.norm * n_tokens * std::pow(a, 4) / (n * (n_tokens - 1)) - 1.0) <=
         1e-9);
   // Duality gap 1e-10 means a squared distance of at most about twice that, relative.
-  CHECK(compare_direction(result.weights.data(), expected.data(), dim * dim).one_minus_cos <= 2e-10);
+  CHECK(compare_direction(result.weights, expected).one_minus_cos <= 2e-10);
 }
 
 TEMPLATE_TEST_CASE("every rule stays on the ray of the closed form", "[trainer]", float, double) {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/isas.h"
 #include "trainer/runs.h"
 

@@ -10,7 +10,7 @@
 #include <random>
 
 #include "core/reference/error_bounds.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
 #include "trainer/runs.h"
@@ -34,7 +34,7 @@ constexpr Form forms[] = {Form::dense, Form::query_span, Form::token_span};
 // ||a/|a| - b/|b|||
 template <class A, class B>
 double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
-  return std::sqrt(2.0 * compare_direction(a.data(), b.data(), a.size()).one_minus_cos);
+  return std::sqrt(2.0 * compare_direction(a, b).one_minus_cos);
 }
 
 // sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample index last.

@@ -70,7 +70,7 @@ TEST_CASE("what a rule remembers of a matrix is saved as the weights are, whatev
     Evaluation<double> at_start;
     model.evaluate(std::vector<double>(mean.size(), 0.0), at_start, want_gradient);
     // The mean of one gradient is along it: but for sums of gradients in another order, far below 1e-12.
-    CHECK(compare_direction(mean.data(), at_start.gradients[0].values.data(), mean.size()).one_minus_cos <
+    CHECK(compare_direction(mean, at_start.gradients[0].values).one_minus_cos <
           1e-12);
   }
 }
@@ -132,7 +132,7 @@ TEST_CASE("a token-span run is not resumed with tokens in 16 bits", "[trainer]")
   auto state = initial_state(working);
   train(working, state, options);
   save_state(file.path, working, state, options);
-  for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16}) {
+  for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
     AttentionOptions stored;
     stored.token_storage = storage;
     AttentionModel<float> model(data.view(), stored);

@@ -42,11 +42,11 @@ Margins margins(const Problem& problem, const std::string& rule, std::int64_t n_
   const auto result = problem(rule, n_steps);
   REQUIRE(result.summary.status == TrainStatus::max_iterations);
   const std::vector<double>& w = result.state.blocks[0];
-  const double norm = frobenius_norm(w.data(), w.size());
+  const double norm = frobenius_norm(w);
   const double least =
-      normalized_margin(problem.data.view(), score_tokens(problem.data.view()), w.data()) * norm;
+      normalized_margin(problem.data.view(), score_tokens(problem.data.view()), w) * norm;
   return {least / norm, least / lp_norm(w, std::numeric_limits<double>::infinity()),
-          least / singular_values(w.data(), 60, 60)[0], least / lp_norm(w, 1.75), least / lp_norm(w, 3)};
+          least / singular_values(w, 60, 60)[0], least / lp_norm(w, 1.75), least / lp_norm(w, 3)};
 }
 
 double ratio_error(double value, double expected) { return std::fabs(value / expected - 1.0); }
@@ -89,8 +89,7 @@ TEST_CASE("each rule has the largest margin in its own norm", "[trainer][long]")
 TEST_CASE("mirror with p = 2 is NGD", "[trainer]") {
   const Problem problem(0);
   const auto mirror = problem("mirror:p=2", 1000), ngd = problem("ngd", 1000);
-  const Direction apart = compare_direction(mirror.state.blocks[0].data(), ngd.state.blocks[0].data(),
-                                            mirror.state.blocks[0].size());
+  const Direction apart = compare_direction(mirror.state.blocks[0], ngd.state.blocks[0]);
   CHECK(apart.angle <= 1e-12);
 }
 
@@ -146,7 +145,7 @@ TEST_CASE("the Polyak step sizes for mini-batches, on the whole batch", "[traine
 
 TEST_CASE("prgd's radius grows by its factor, and with phases long enough it overtakes NGD", "[trainer]") {
   GeneratorOptions options;
-  options.model = "planar";
+  options.generator = "planar";
   const Dataset<double> data = generate(options);
   const MaxMarginResult limit = solve_max_margin(data.view());
   REQUIRE(limit.status == MaxMarginStatus::optimal);

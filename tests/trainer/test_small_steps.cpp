@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("steps that the weights cannot take are counted", "[trainer]"
     const AttentionModel<T> model(data.view());
     auto state = initial_state(model);
     CHECK(train(model, state, steps(shape.form, 1e6, 30)).steps_below_rounding == 0);
-    const double norm = frobenius_norm(state.blocks[0].data(), state.blocks[0].size());
+    const double norm = frobenius_norm(state.blocks[0]);
     CHECK(train(model, state, steps(shape.form, 2.0 * unit * norm, 10)).steps_below_rounding == 0);
     CHECK(train(model, state, steps(shape.form, 0.5 * unit * norm, 10)).steps_below_rounding == 10);
     // Plain gradient descent where the gradient is e^-1000 and less.
@@ -198,7 +198,7 @@ TEST_CASE("blocks of a model in float32 keep what they round off", "[trainer]") 
     CHECK(same_bits(loaded.remainders[0], state.remainders[0]));
     state = loaded;
   }
-  const double length = 10.24, norm = frobenius_norm(before.data(), before.size());
+  const double length = 10.24, norm = frobenius_norm(before);
   CHECK(std::fabs(distance(whole(), before) - length) <= length * 4.0 * 6.0 * u + 16.0 * 1024 * u * u * norm);
   options.rules[0].options["step-size"] = 1e-9;
   options.n_steps = 7;
@@ -221,7 +221,7 @@ TEST_CASE("float32 turns to the max-margin direction for a million steps", "[tra
     // 1, and a score of |W| / |W_mm| is a margin of 1: the direction is off by no more than |W_mm| times twice that error, beside
     // the 1 / t of the rule (README: 1 - cos is 5.5e-7 at 1e4 steps and falls with the square of t).
     const double rounding = 2.0 * (2.0 * static_cast<double>(d) + 2.0) * 0x1p-24 *
-                            frobenius_norm(limit.weights.data(), limit.weights.size());
+                            frobenius_norm(limit.weights);
     const double angle = std::sqrt(2.0 * 5.5e-7) * 1e-2 * 2.0;
     CHECK(summary.last.one_minus_cos <= 0.5 * (angle + rounding) * (angle + rounding));
   }

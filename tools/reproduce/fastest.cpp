@@ -1,5 +1,7 @@
 // How soon each rule, and the solver, has the max-margin direction.
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -68,7 +70,7 @@ Result run(const Context& context) {
     table.rows.push_back({rules[k].label, arrived(steps[k], 5, 1.0), arrived(seconds[k], 3, 1e3)});
     if (k > 0 && k < n_ordered)
       result.checks.push_back(
-          {std::string("steps of ") + rules[k].label + " over those of " + rules[k - 1].label, "below 1",
+          {fmt::format("steps of {} over those of {}", rules[k].label, rules[k - 1].label), "below 1",
            median(steps[k]) / median(steps[k - 1]), 0.0, 0.95});
   }
   table.rows.push_back(

@@ -1,5 +1,7 @@
 // Joint normalised gradient descent of W and u.
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
 
@@ -153,14 +155,14 @@ Result run(const Context& context) {
     add_distances(traces, k, label, table);
     if (!schedules[k].judged) continue;
     result.checks.push_back(
-        {label + ": exponent of -log L over 1e3..1e5", "1/3", exponent, 1.0 / 3.0 - 0.03, 1.0 / 3.0 + 0.03});
-    result.checks.push_back({label + ": norm(u) / (3 eta t^(1/3))", "1",
+        {fmt::format("{}: exponent of -log L over 1e3..1e5", label), "1/3", exponent, 1.0 / 3.0 - 0.03, 1.0 / 3.0 + 0.03});
+    result.checks.push_back({fmt::format("{}: norm(u) / (3 eta t^(1/3))", label), "1",
                              median_of(traces, k,
                                        [](const Trace& trace) {
                                          return decoder_norm(trace.last()) / (3.0 * std::cbrt(n_steps));
                                        }),
                              0.95, 1.05});
-    result.checks.push_back({label + ": 1 - cos(u, u_mm) at 1e5 steps over that at 1e3", "goes to 0",
+    result.checks.push_back({fmt::format("{}: 1 - cos(u, u_mm) at 1e5 steps over that at 1e3", label), "goes to 0",
                              median_of(traces, k,
                                        [](const Trace& trace) {
                                          return decoder_distance(trace.last()) /

@@ -61,7 +61,7 @@ double distance_to_svm(const BatchView<double>& batch, const std::vector<std::si
   const MaxMarginResult solved = solve_max_margin_in_norm(batch, options);
   if (solved.status == MaxMarginStatus::not_separable || solved.weights.empty())
     return std::numeric_limits<double>::quiet_NaN();
-  return compare_direction(w.data(), solved.weights.data(), w.size()).one_minus_cos;
+  return compare_direction(w, solved.weights).one_minus_cos;
 }
 
 double rank_of(const std::vector<double>& values) {
@@ -69,7 +69,7 @@ double rank_of(const std::vector<double>& values) {
 }
 
 std::vector<double> relative_singular_values(const std::vector<double>& w) {
-  std::vector<double> values = singular_values(w.data(), dim, dim);
+  std::vector<double> values = singular_values(w, dim, dim);
   const double largest = values[0];
   for (double& value : values) value /= largest;
   return values;
@@ -83,7 +83,7 @@ double share_at(const std::vector<std::size_t>& tokens, const std::vector<std::s
 
 Outcome examine(std::uint64_t seed, bool broken) {
   GeneratorOptions generator;
-  generator.model = "random_unit";
+  generator.generator = "random_unit";
   generator.n_samples = 6;
   generator.n_tokens = 8;
   generator.dim = dim;
@@ -92,16 +92,16 @@ Outcome examine(std::uint64_t seed, bool broken) {
   const BatchView<double>& batch = data.view();
   std::vector<double> w = train_combined(batch), kq = train_factored(batch, seed);
   if (broken) std::swap(w, kq);
-  const std::vector<std::size_t> by_w = selected_tokens(batch, w.data()),
-                                 by_kq = selected_tokens(batch, kq.data());
+  const std::vector<std::size_t> by_w = selected_tokens(batch, w),
+                                 by_kq = selected_tokens(batch, kq);
   const TokenScores scores = score_tokens(batch);
   Outcome out{};
   out.w_to_frobenius = distance_to_svm(batch, by_w, w, MatrixNorm::frobenius);
   out.kq_to_nuclear = distance_to_svm(batch, by_kq, kq, MatrixNorm::nuclear);
   out.kq_to_frobenius = distance_to_svm(batch, by_kq, kq, MatrixNorm::frobenius);
   out.nuclear_gain = by_w != by_kq ? std::numeric_limits<double>::quiet_NaN()
-                                   : margin_in_norm(batch, by_kq, kq.data(), MatrixNorm::nuclear) /
-                                         margin_in_norm(batch, by_w, w.data(), MatrixNorm::nuclear);
+                                   : margin_in_norm(batch, by_kq, kq, MatrixNorm::nuclear) /
+                                         margin_in_norm(batch, by_w, w, MatrixNorm::nuclear);
   out.w_values = relative_singular_values(w);
   out.kq_values = relative_singular_values(kq);
   out.w_rank = rank_of(out.w_values);

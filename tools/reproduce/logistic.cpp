@@ -32,7 +32,7 @@ struct Points {
 // The first tokens of random_unit: 20 points on the sphere in 30 dimensions with random labels, which are separable.
 Points make_points(std::uint64_t seed) {
   GeneratorOptions generator;
-  generator.model = "random_unit";
+  generator.generator = "random_unit";
   generator.n_samples = 20;
   generator.n_tokens = 2;
   generator.dim = 30;

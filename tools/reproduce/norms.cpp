@@ -1,5 +1,7 @@
 // Each rule goes to the largest margin in its own norm.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -86,7 +88,7 @@ Result run(const Context& context) {
     const std::vector<double> w = trained(rules[context.broken ? (rule + 1) % n_norms : rule], batch, seed);
     const TokenScores scores = score_tokens(batch);
     for (std::size_t norm = 0; norm < n_norms; ++norm)
-      margin(rule, norm, seed) = margin_in_norm(batch, scores, w.data(), norms[norm].norm, norms[norm].p);
+      margin(rule, norm, seed) = margin_in_norm(batch, scores, w, norms[norm].norm, norms[norm].p);
   });
 
   Result result;
@@ -122,8 +124,8 @@ Result run(const Context& context) {
         if (other != norm) best = std::fmax(best, margin(other, norm, seed));
       leads.push_back(margin(norm, norm, seed) / best);
     }
-    result.checks.push_back({std::string(rules[norm].label) + ": margin in the " + norms[norm].label +
-                                 " norm over the best of the other rules",
+    result.checks.push_back({fmt::format("{}: margin in the {} norm over the best of the other rules",
+                                         rules[norm].label, norms[norm].label),
                              "above 1", median(leads), 1.0, std::numeric_limits<double>::infinity()});
   }
   result.tables.push_back(table);

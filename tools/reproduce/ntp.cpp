@@ -1,5 +1,7 @@
 // Next-token prediction in linear models: the finite part and the one that diverges along NTP-SVM.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -50,8 +52,7 @@ Result run(const Context& context) {
     const NextTokenData data = next_token_example(6, 8, 10, 3, seed + 1);
     // Broken: the direction of other contexts.
     const NextTokenData of = context.broken ? next_token_example(6, 8, 10, 3, seed + 2) : data;
-    const TiedMaxMarginResult limit = solve_next_token_max_margin(of.contexts.data(), of.n_contexts(), of.dim,
-                                                                  of.vocabulary, supports_of(of));
+    const TiedMaxMarginResult limit = solve_next_token_max_margin(of.contexts, of.dim, of.vocabulary, supports_of(of));
     const auto model = make_next_token_model<double>(data);
     TrainState<double> state = initial_state<double>(*model, next_token_blocks(data));
     TrainerOptions trainer;
@@ -97,7 +98,7 @@ Result run(const Context& context) {
                    "$1 - \\cos(W_t, W_{\\mathrm{mm}})$"};
   DataFile file{"trace.csv", {}, {}};
   for (std::size_t seed = 0; seed < n_seeds; ++seed) {
-    const std::string label = "data set " + std::to_string(seed + 1);
+    const std::string label = fmt::format("data set {}", seed + 1);
     const Trace& trace = traces[seed];
     gap.series.push_back(
         {label, trace.steps(), trace.column([](const TraceRecord& row) { return row.log10_gap; })});

@@ -1,5 +1,7 @@
 // Where float32, float64 and the textbook formula part.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -54,15 +56,15 @@ class Observer {
   void look(std::int64_t step, const std::vector<T>& w, const std::vector<T>& gradient) {
     const std::vector<double> weights(w.begin(), w.end());
     curve_.steps.push_back(static_cast<double>(step));
-    curve_.distance.push_back(compare_direction(w.data(), limit_.data(), w.size()).one_minus_cos);
+    curve_.distance.push_back(compare_direction(w, limit_).one_minus_cos);
     model_.evaluate(std::span<const double>(weights), truth_, want_gradient);
     curve_.error.push_back(
-        compare_direction(gradient.data(), truth_.gradients[0].values.data(), w.size()).one_minus_cos);
+        compare_direction(gradient, truth_.gradients[0].values).one_minus_cos);
     if (step <= early) early_ = weights;
     std::vector<double> change = weights;
     for (std::size_t k = 0; k < change.size(); ++k) change[k] -= early_[k];
     curve_.moved =
-        frobenius_norm(change.data(), change.size()) / frobenius_norm(weights.data(), weights.size());
+        frobenius_norm(change) / frobenius_norm(weights);
   }
   Curve curve() const { return curve_; }
 
@@ -124,10 +126,9 @@ struct Rule {
 };
 
 void add_checks(const Rule& rule, Result& result) {
-  const std::string name = rule.name;
   const auto add = [&](const std::string& law, const char* expected, double measured, double lowest,
                        double highest) {
-    result.checks.push_back({name + ": " + law, expected, measured, lowest, highest});
+    result.checks.push_back({fmt::format("{}: {}", rule.name, law), expected, measured, lowest, highest});
   };
   // Rounding W costs a step of length l up to 2^-24 norm(W) / l of itself: 2e-3 at the end, where the angle to W_mm is 3e-4;
   // rounding errors of changing sign leave a tenth of that.
@@ -142,7 +143,7 @@ void add_checks(const Rule& rule, Result& result) {
   for (const double error : rule.narrow.error) worst = std::isnan(error) ? error : std::max(worst, error);
   add("float32, 1 - cos of the gradient to the true one at the same W, largest", "at most 0.016", worst, 0.0,
       0.016);
-  if (name == "ngd") {
+  if (std::string(rule.name) == "ngd") {
     // After it has parted, before it is NaN. Beyond 60 degrees.
     const auto error_at = [](const Curve& curve, double step) {
       return value_at(curve.steps, curve.error, step);
@@ -176,7 +177,7 @@ void add_rows(const Rule& rule, Table& table, DataFile& file) {
 
 Figure figure_of(const Rule& rule, const char* what, const std::string& title, const char* label,
                  std::vector<double> Curve::*column) {
-  Figure figure{std::string(what) + "_" + rule.name, title + ": " + rule.name,
+  Figure figure{fmt::format("{}_{}", what, rule.name), fmt::format("{}: {}", title, rule.name),
                 "signal_noise, n = 10, T = 6, d = 60. A curve ends where it is not a number.", "step", label};
   for (const auto& [form, curve] :
        {std::pair{"softstep, float64", &rule.wide}, std::pair{"softstep, float32", &rule.narrow},

@@ -50,7 +50,7 @@ std::string csv(const DataFile& file) {
       const bool quoted = cells[k].find_first_of(",\"\n") != std::string::npos;
       std::string cell;
       for (const char c : cells[k]) cell += c == '"' ? std::string("\"\"") : std::string(1, c);
-      text += (k == 0 ? "" : ",") + (quoted ? "\"" + cell + "\"" : cell);
+      text += fmt::format("{0}{1}{2}{1}", k == 0 ? "" : ",", quoted ? "\"" : "", cell);
     }
     text += "\n";
   };
@@ -60,8 +60,8 @@ std::string csv(const DataFile& file) {
 }
 
 std::string interval(const Check& check) {
-  if (std::isinf(check.lowest)) return "at most " + rounded(check.highest, 4);
-  if (std::isinf(check.highest)) return "at least " + rounded(check.lowest, 4);
+  if (std::isinf(check.lowest)) return fmt::format("at most {}", rounded(check.highest, 4));
+  if (std::isinf(check.highest)) return fmt::format("at least {}", rounded(check.lowest, 4));
   return fmt::format("{} to {}", rounded(check.lowest, 4), rounded(check.highest, 4));
 }
 
@@ -108,7 +108,7 @@ std::string write_result(const std::string& directory, const Entry& entry, const
   try_output(inside + "verdict.json", verdict.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (!plots || result.figures.empty()) return "";
   const std::string problem = draw_plots(directory);
-  return problem.empty() ? "" : std::string(entry.name) + ": no plots: " + problem;
+  return problem.empty() ? "" : fmt::format("{}: no plots: {}", entry.name, problem);
 }
 
 std::string result_text(const Entry& entry, const Result& result, double seconds, bool broken) {
@@ -122,7 +122,7 @@ std::string result_text(const Entry& entry, const Result& result, double seconds
   for (const Table& shown : result.tables) {
     rows = {shown.columns};
     rows.insert(rows.end(), shown.rows.begin(), shown.rows.end());
-    text += shown.title + "\n" + table(rows);
+    text += fmt::format("{}\n{}", shown.title, table(rows));
   }
   return text + "\n";
 }

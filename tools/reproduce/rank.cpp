@@ -39,12 +39,12 @@ double outside_queries(const BatchView<double>& batch, const std::vector<double>
     };
     for (int pass = 0; pass < 2; ++pass)  // twice is enough
       for (const std::vector<double>& earlier : basis) remove(q.data(), earlier);
-    const double norm = frobenius_norm(q.data(), d);
+    const double norm = frobenius_norm({q.data(), d});
     for (double& value : q) value /= norm;
     for (std::size_t r = 0; r < d; ++r) remove(rest.data() + r * d, q);
     basis.push_back(q);
   }
-  return frobenius_norm(rest.data(), rest.size()) / frobenius_norm(w.data(), w.size());
+  return frobenius_norm(rest) / frobenius_norm(w);
 }
 
 Solution solve(const BatchView<double>& batch, MatrixNorm norm, std::uint64_t seed, bool broken) {
@@ -57,7 +57,7 @@ Solution solve(const BatchView<double>& batch, MatrixNorm norm, std::uint64_t se
     const std::vector<double> noise = normal_values(w.size(), 0.1, seed);
     for (std::size_t k = 0; k < w.size(); ++k) w[k] += noise[k];
   }
-  return {static_cast<double>(numerical_rank(singular_values(w.data(), batch.dim, batch.dim), 1e-3)),
+  return {static_cast<double>(numerical_rank(singular_values(w, batch.dim, batch.dim), 1e-3)),
           outside_queries(batch, w)};
 }
 
@@ -85,7 +85,7 @@ Result run(const Context& context) {
   parallel_for(frobenius.size(), context.n_threads, [&](std::size_t k) {
     const Shape& shape = shapes[k / n_seeds];
     GeneratorOptions generator;
-    generator.model = "random_unit";
+    generator.generator = "random_unit";
     generator.n_samples = shape.n;
     generator.n_tokens = shape.n_tokens;
     generator.dim = shape.dim;

@@ -58,7 +58,7 @@ Runs make_runs(const Context& context) {
   parallel_for(n_seeds, context.n_threads, [&](std::size_t seed) {
     // Broken: the direction of other data.
     limits[seed] = max_margin_direction(data[context.broken ? (seed + 1) % n_seeds : seed].view());
-    runs.limit_norm[seed] = frobenius_norm(limits[seed].data(), limits[seed].size());
+    runs.limit_norm[seed] = frobenius_norm(limits[seed]);
   });
   parallel_for(runs.traces.size(), context.n_threads, [&](std::size_t k) {
     AttentionRun run;

@@ -10,17 +10,9 @@
 #include "softstep/export.h"
 #include "softstep/loss.h"
 #include "softstep/model.h"
+#include "softstep/stored_type.h"
 
 namespace softstep {
-
-/// How the kernels read tokens, with float32: as they are, or in 16 bits, converted in registers and computed with in float32.
-/// Half the memory traffic; tokens rounded once, by 2^-11 (f16) or 2^-8 (bf16) of themselves, not at all where they came from
-/// such a file. Token scores, queries and W_mm are those of the batch.
-enum class TokenStorage { working, f16, bf16 };
-
-SOFTSTEP_EXPORT const char* to_string(TokenStorage type);
-SOFTSTEP_EXPORT TokenStorage parse_token_storage(
-    const std::string& name);  ///< throws InvalidArgument listing the known names
 
 /// What stands for the key-query matrix.
 enum class KeyQuery {
@@ -38,8 +30,11 @@ struct SOFTSTEP_EXPORT AttentionOptions {
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
   int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
-  /// 16 bits for float32, W combined and a fixed decoder; f16 must hold every token.
-  TokenStorage token_storage = TokenStorage::working;
+  /// How the kernels read tokens: as they are (`working`), or f16 or bf16, a copy that is converted in registers and computed with
+  /// in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16, which must hold every token) or 2^-8 (bf16) of
+  /// themselves, not at all where they came from such a file. Token scores, queries and W_mm are those of the batch. 16 bits go
+  /// with float32, W combined and a fixed decoder.
+  StoredType token_storage = StoredType::working;
   std::string isa = {};   ///< instruction set; empty means active_isa()
   void validate() const;  ///< throws InvalidArgument naming the field
 };
@@ -65,6 +60,11 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must have a decoder unless
   /// it is trained.
   explicit AttentionModel(const BatchView<T>& batch, const AttentionOptions& options = {});
+  /// A model of tokens in 16 bits where they lie: the same bits as that of the same tokens in float32 with `token_storage` set to
+  /// their type, without a copy or a float32 form of them. `token_storage` is the batch's, or working, which means it here. W is
+  /// combined and the decoder given.
+  explicit AttentionModel(const HalfBatchView& batch, const AttentionOptions& options = {})
+    requires std::same_as<T, float>;
   ~AttentionModel() override;
   AttentionModel(AttentionModel&&) noexcept;
   AttentionModel& operator=(AttentionModel&&) noexcept;
@@ -72,7 +72,6 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   const std::vector<BlockShape>& blocks() const override;
   std::size_t n_samples() const override;
   std::vector<Observable> observables() const override;
-  std::vector<double> observe(Point<double> at, std::size_t k) const override;
   double optimal_loss() const override;
   std::string isa() const override;
   int threads_used() const override;
@@ -83,6 +82,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   std::vector<double> attention(Point<T> at) const;
   std::vector<double> attention(std::span<const T> block) const;  ///< of a model of one block
 
+  /// Its tokens are null if the model was made of a HalfBatchView.
   const BatchView<T>& batch() const;
   const AttentionOptions& options() const;
   /// Of the batch's decoder. Throws InvalidArgument if the decoder is trained.
@@ -94,10 +94,12 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
  protected:
   void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
                    SampleSet samples) const override;
+  std::vector<double> observe_at(Point<double> at, std::size_t k) const override;
   void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                           Workspace& space, SampleSet samples) const override;
 
  private:
+  void build(const BatchView<T>& batch, const AttentionOptions& options, const HalfBatchView* halves);
   std::unique_ptr<Parts> parts_;
 };
 
@@ -105,6 +107,11 @@ template <NumberType T>
 std::unique_ptr<AttentionModel<T>> make_attention_model(const BatchView<T>& batch,
                                                         const AttentionOptions& options = {}) {
   return std::make_unique<AttentionModel<T>>(batch, options);
+}
+
+inline std::unique_ptr<AttentionModel<float>> make_attention_model(const HalfBatchView& batch,
+                                                                   const AttentionOptions& options = {}) {
+  return std::make_unique<AttentionModel<float>>(batch, options);
 }
 
 extern template class AttentionModel<float>;

@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "softstep/error.h"
 #include "softstep/export.h"
 #include "softstep/number_type.h"
+#include "softstep/stored_type.h"
 
 namespace softstep {
 
@@ -65,6 +67,25 @@ struct SOFTSTEP_EXPORT BatchView {
   void validate() const;
 };
 
+/// A batch whose tokens are in 16 bits, looked at where they lie, as a BatchView does; an AttentionModel<float> computes with them in
+/// float32 and copies none. The caller keeps the memory alive and unchanged while the view, or a model of it, is in use.
+struct SOFTSTEP_EXPORT HalfBatchView {
+  std::span<const std::uint16_t> tokens = {};  ///< the bits; at least up to the last token that the view reaches
+  StoredType storage = StoredType::f16;        ///< f16 or bf16
+  /// All but the tokens: `rest.tokens` is null, strides and offsets count in elements and rows of `tokens` above. The query of a
+  /// sample is one of its tokens here too, unless `rest.queries` is set.
+  BatchView<float> rest = {};
+
+  /// Where in `tokens` sample i begins; its token t is t * rest.row_stride() elements on.
+  std::size_t place(std::size_t i) const {
+    if (rest.offsets) return static_cast<std::size_t>(rest.offsets[i]) * rest.row_stride();
+    return i * (rest.sample_stride ? rest.sample_stride : rest.n_tokens * rest.row_stride());
+  }
+  const std::uint16_t* sample(std::size_t i) const { return tokens.data() + place(i); }
+  /// As BatchView::validate; also that `tokens` is long enough.
+  void validate() const;
+};
+
 /// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (docs/mathematics.md,
 /// section 1). gamma is accumulated in twice the working precision, so that the gaps are right to rounding even
 /// where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error summed along,
@@ -82,6 +103,7 @@ struct TokenScores {
 /// Scores every token with the batch's decoder. Throws InvalidArgument if the batch has none.
 template <NumberType T>
 SOFTSTEP_EXPORT TokenScores score_tokens(const BatchView<T>& batch);
+SOFTSTEP_EXPORT TokenScores score_tokens(const HalfBatchView& batch);
 
 extern template struct BatchView<float>;
 extern template struct BatchView<double>;

@@ -7,6 +7,7 @@
 
 #include "softstep/batch.h"
 #include "softstep/export.h"
+#include "softstep/stored_type.h"
 
 namespace softstep {
 
@@ -22,6 +23,19 @@ class Dataset {
 
  private:
   BatchView<T> view_;
+  std::shared_ptr<const void> storage_;
+};
+
+/// Tokens in 16 bits together with whatever keeps their memory alive.
+class HalfDataset {
+ public:
+  HalfDataset() = default;
+  HalfDataset(const HalfBatchView& view, std::shared_ptr<const void> storage)
+      : view_(view), storage_(std::move(storage)) {}
+  const HalfBatchView& view() const { return view_; }
+
+ private:
+  HalfBatchView view_;
   std::shared_ptr<const void> storage_;
 };
 
@@ -48,9 +62,9 @@ SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 
 // ---- generators: the same seed gives the same bytes on every platform
 
-/// Settings of a data model. Fields that a model does not use are ignored.
+/// Settings of a data generator. Fields that it does not use are ignored.
 struct GeneratorOptions {
-  std::string model = "signal_noise";  ///< one of generator_models()
+  std::string generator = "signal_noise";  ///< one of generators()
   std::size_t n_samples = 10;
   std::size_t n_tokens = 6;
   std::size_t dim = 60;
@@ -65,16 +79,14 @@ struct GeneratorInfo {
   const char* name;
   const char* summary;
 };
-SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generator_models();
+SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generators();
 
 /// Makes a data set. Throws InvalidArgument naming the field (unknown model: lists the known ones).
 SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
 
 // ---- safetensors files
 
-/// Number type of a stored tensor of tokens.
-enum class StoredType { f64, f32, f16, bf16 };
-/// "f64", "f32", "f16" or "bf16"; throws InvalidArgument otherwise.
+/// A StoredType by its name; throws InvalidArgument listing the known names.
 SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
@@ -84,20 +96,25 @@ SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 
+/// The same of a file whose tokens are F16 or BF16, which are used in place from the mapped file; all else is as float32. Throws
+/// BadFile for tokens of another type.
+SOFTSTEP_EXPORT HalfDataset load_half_dataset(const std::string& path);
+
 /// What a file stores its tokens as.
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
-/// Writes a data set (beside, then renamed: never half a file). Throws IoError if it cannot be
-/// written.
+/// Writes a data set (beside, then renamed: never half a file), its tokens and queries in `type`; `working` is T. Throws IoError
+/// if it cannot be written.
 template <NumberType T>
-SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data, StoredType type);
+SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data,
+                                  StoredType type = StoredType::working);
 
 /// A named dense tensor in host memory; values held as double whatever the file stores.
 struct NamedTensor {
   std::string name = {};
   std::vector<std::size_t> shape = {};
   std::vector<double> values = {};
-  StoredType type = StoredType::f64;  ///< number type in the file
+  StoredType type = StoredType::f64;  ///< number type in the file; `working` is f64
 };
 
 /// Writes tensors and string metadata to one safetensors file (beside, then renamed).

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "softstep/batch.h"
@@ -72,15 +73,21 @@ SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
 
 /// argmax_t x_it^T W z_i, the first of equals: the tokens that weights (dim x dim, row-major) attend to, for
 /// MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a score is not finite.
-template <NumberType T, NumberType W>
-SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch, const W* weights);
+template <NumberType T>
+SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch,
+                                                         std::span<const float> weights);
+template <NumberType T>
+SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch,
+                                                         std::span<const double> weights);
 
-/// Hard-margin problem of n labelled points (rows of `dim`, labels -1 or +1), without intercept:
+/// Hard-margin problem of labelled points (n rows of `dim`, n labels -1 or +1), without intercept:
 ///   u_mm = argmin ||u||  subject to  y_i x_i^T u >= 1.
 /// In the result `weights` is u_mm [dim] and `multipliers` has one entry per point. Throws InvalidArgument naming the argument.
-template <NumberType T>
-SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labels,
-                                                        std::size_t n, std::size_t dim,
+SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(std::span<const float> points,
+                                                        std::span<const std::int8_t> labels, std::size_t dim,
+                                                        const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT MaxMarginResult solve_linear_max_margin(std::span<const double> points,
+                                                        std::span<const std::int8_t> labels, std::size_t dim,
                                                         const MaxMarginOptions& options = {});
 
 /// W_mm under equalities, and their part of the certificate. `solution.duality_gap` is that of
@@ -111,9 +118,11 @@ solve_max_margin_with_ties(const BatchView<T>& batch, const std::vector<std::vec
 /// supports[i], among n_vocabulary. The problem above with the unit vectors e_v as tokens:
 ///   argmin ||W||_F  subject to  (e_v - e_v')^T W z_i = 0 within the support,  >= 1 between the support and the rest.
 /// W is n_vocabulary x dim; multipliers have an entry per context and vocabulary token, n x n_vocabulary.
-template <NumberType T>
 SOFTSTEP_EXPORT TiedMaxMarginResult solve_next_token_max_margin(
-    const T* contexts, std::size_t n, std::size_t dim, std::size_t n_vocabulary,
+    std::span<const float> contexts, std::size_t dim, std::size_t n_vocabulary,
+    const std::vector<std::vector<std::size_t>>& supports, const MaxMarginOptions& options = {});
+SOFTSTEP_EXPORT TiedMaxMarginResult solve_next_token_max_margin(
+    std::span<const double> contexts, std::size_t dim, std::size_t n_vocabulary,
     const std::vector<std::vector<std::size_t>>& supports, const MaxMarginOptions& options = {});
 
 /// Settings of the max-margin solver in other norms.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,12 @@
 
 namespace softstep {
 
-/// ||A||_F without overflow or underflow. `size` elements.
-template <NumberType T>
-SOFTSTEP_EXPORT double frobenius_norm(const T* a, std::size_t size);
+// Arrays of float or double, whatever the batch is in: a std::vector or a std::span. `weights` are W, dim x dim row-major. Another
+// size than the one that is needed is an InvalidArgument.
+
+/// ||A||_F without overflow or underflow.
+SOFTSTEP_EXPORT double frobenius_norm(std::span<const float> a);
+SOFTSTEP_EXPORT double frobenius_norm(std::span<const double> a);
 
 /// Angle between two directions, computed from the unit matrices' difference and never as a subtraction from
 /// 1, so that it is right to rounding for nearly parallel matrices.
@@ -20,18 +24,26 @@ struct Direction {
       1.0;             ///< half the squared distance of the unit matrices, in [0, 2]; 1 if one is zero
   double angle = 0.0;  ///< radians, in [0, pi]; pi/2 if one is zero
 };
-template <NumberType A, NumberType B>
-SOFTSTEP_EXPORT Direction compare_direction(const A* a, const B* b, std::size_t size);
+/// Of two arrays of one size.
+SOFTSTEP_EXPORT Direction compare_direction(std::span<const float> a, std::span<const float> b);
+SOFTSTEP_EXPORT Direction compare_direction(std::span<const float> a, std::span<const double> b);
+SOFTSTEP_EXPORT Direction compare_direction(std::span<const double> a, std::span<const float> b);
+SOFTSTEP_EXPORT Direction compare_direction(std::span<const double> a, std::span<const double> b);
 
 /// min over i and t != opt_i of (x_i,opt - x_it)^T W z_i / ||W||_F; +infinity with no constraint, NaN at W =
 /// 0.
-template <NumberType T, NumberType W>
+template <NumberType T>
 SOFTSTEP_EXPORT double normalized_margin(const BatchView<T>& batch, const TokenScores& scores,
-                                         const W* weights);
+                                         std::span<const float> weights);
+template <NumberType T>
+SOFTSTEP_EXPORT double normalized_margin(const BatchView<T>& batch, const TokenScores& scores,
+                                         std::span<const double> weights);
 
 /// Mean over samples of the attention entropy -sum_t p_it log p_it (natural), right under saturation.
-template <NumberType T, NumberType W>
-SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, const W* weights);
+template <NumberType T>
+SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::span<const float> weights);
+template <NumberType T>
+SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::span<const double> weights);
 
 /// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size; nuclear, the sum of
 /// the singular values; l_p, (sum |a_rc|^p)^(1/p) over the entries, p >= 1.
@@ -42,14 +54,15 @@ parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing
 
 /// Norm of a rows x cols row-major matrix, without overflow or underflow on the way; NaN if an entry is NaN. `p` is used
 /// by l_p only. Throws InvalidArgument for p < 1 or not finite.
-template <NumberType T>
-SOFTSTEP_EXPORT double matrix_norm(const T* a, std::size_t rows, std::size_t cols, MatrixNorm norm,
+SOFTSTEP_EXPORT double matrix_norm(std::span<const float> a, std::size_t rows, std::size_t cols, MatrixNorm norm,
+                                   double p = 2.0);
+SOFTSTEP_EXPORT double matrix_norm(std::span<const double> a, std::size_t rows, std::size_t cols, MatrixNorm norm,
                                    double p = 2.0);
 
 /// Singular values of a rows x cols row-major matrix, decreasing, min(rows, cols) of them; each right to some rounding
 /// units of the largest. NaN if the matrix is not finite.
-template <NumberType T>
-SOFTSTEP_EXPORT std::vector<double> singular_values(const T* a, std::size_t rows, std::size_t cols);
+SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const float> a, std::size_t rows, std::size_t cols);
+SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const double> a, std::size_t rows, std::size_t cols);
 
 /// Number of singular values above relative_tolerance times the largest. The default, 1e-6, is for weights that were
 /// trained or solved to about that: what is smaller cannot be told from zero in them. Throws InvalidArgument unless
@@ -59,23 +72,36 @@ SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_v
 
 /// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i / ||W||. `chosen`
 /// has one token per sample. +infinity with no constraint, NaN at W = 0. Throws InvalidArgument for a bad choice or p.
-template <NumberType T, NumberType W>
+template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                                      const W* weights, MatrixNorm norm, double p = 2.0);
-template <NumberType T, NumberType W>
-SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, const W* weights,
+                                      std::span<const float> weights, MatrixNorm norm, double p = 2.0);
+template <NumberType T>
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                                      std::span<const double> weights, MatrixNorm norm, double p = 2.0);
+template <NumberType T>
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const float> weights,
+                                      MatrixNorm norm, double p = 2.0);
+template <NumberType T>
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const double> weights,
                                       MatrixNorm norm, double p = 2.0);
 
 /// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no constraints.
-template <NumberType T, NumberType W>
+template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
                                                       const std::vector<std::size_t>& chosen,
-                                                      const W* weights);
+                                                      std::span<const float> weights);
+template <NumberType T>
+SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
+                                                      const std::vector<std::size_t>& chosen,
+                                                      std::span<const double> weights);
 
 /// The smallest constraint of each sample, not divided by any norm; +infinity for a sample of one token.
-template <NumberType T, NumberType W>
+template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
-                                                   const std::vector<std::size_t>& chosen, const W* weights);
+                                                   const std::vector<std::size_t>& chosen, std::span<const float> weights);
+template <NumberType T>
+SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
+                                                   const std::vector<std::size_t>& chosen, std::span<const double> weights);
 
 /// Support set of W: the entries k of `constraint_values` within relative_tolerance of the smallest one m,
 /// values_k - m <= relative_tolerance |m|. Throws InvalidArgument for a negative tolerance.
@@ -101,8 +127,11 @@ struct AttentionSparsity {
   double fraction_below = 0.0;  ///< of all tokens, those with p_it < level
 };
 /// Throws InvalidArgument unless 0 < level < 1. A NaN among the scores makes everything NaN.
-template <NumberType T, NumberType W>
-SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, const W* weights,
+template <NumberType T>
+SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const float> weights,
+                                                     double level = 1e-3);
+template <NumberType T>
+SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const double> weights,
                                                      double level = 1e-3);
 
 }  // namespace softstep

@@ -113,8 +113,8 @@ class SOFTSTEP_EXPORT Model {
   virtual std::size_t n_samples() const = 0;
   /// What is watched; the first decides when a run has converged. The default: every block by itself.
   virtual std::vector<Observable> observables() const;
-  /// Observable k of these blocks. The default: its one block.
-  virtual std::vector<double> observe(Point<double> at, std::size_t k) const;
+  /// Observable k of these blocks. Throws InvalidArgument where there is no such observable, or a block has another size.
+  std::vector<double> observe(Point<double> at, std::size_t k) const;
   /// L*; NaN where it depends on the point (Evaluation::optimal_loss).
   virtual double optimal_loss() const { return 0.0; }
   /// Name of the instruction set that the kernels run on.
@@ -149,9 +149,11 @@ class SOFTSTEP_EXPORT Model {
   Model(Model&&) noexcept = default;
   Model& operator=(Model&&) noexcept = default;
 
-  /// What evaluate() and hessian_product() call, with sizes and indices checked.
+  /// What evaluate(), observe() and hessian_product() call, with sizes and indices checked.
   virtual void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want,
                            SampleSet samples) const = 0;
+  /// The default: the observable's one block.
+  virtual std::vector<double> observe_at(Point<double> at, std::size_t k) const;
   virtual void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                                   Workspace& space, SampleSet samples) const;
 
@@ -159,6 +161,8 @@ class SOFTSTEP_EXPORT Model {
   void check(Point<T> at, const char* name) const;
 
  private:
+  template <NumberType U>
+  void check_blocks(Point<U> at, const char* name) const;
   void check(SampleSet samples) const;
   std::unique_ptr<Workspace> own_;
 };

@@ -19,6 +19,7 @@
 #include "softstep/scaled.h"
 #include "softstep/self_check.h"
 #include "softstep/step_rules.h"
+#include "softstep/stored_type.h"
 #include "softstep/threads.h"
 #include "softstep/train_state.h"
 #include "softstep/trainer.h"

@@ -52,7 +52,7 @@ struct SOFTSTEP_EXPORT TrainState {
   } span = {};
   std::int64_t step = 0;
   double seconds = 0.0;
-  /// Block k in double: its master where there is one.
+  /// Block k in double: its master where there is one. Throws InvalidArgument where there is no block k.
   std::vector<double> values(std::size_t k) const;
   bool has_masters() const;
 };

@@ -101,8 +101,8 @@ struct SOFTSTEP_EXPORT TrainerOptions {
 
   /// Throws InvalidArgument naming the field: whatever can be told without a model.
   void validate() const;
-  /// Rule of block k.
-  const RuleSettings& rule(std::size_t k) const { return rules[rules.size() == 1 ? 0 : k]; }
+  /// Rule of block k. Throws InvalidArgument where there is none.
+  const RuleSettings& rule(std::size_t k) const;
 };
 
 struct SOFTSTEP_EXPORT TrainSummary {

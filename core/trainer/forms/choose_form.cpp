@@ -53,7 +53,7 @@ Form cheapest_form(const AttentionData<T>& data) {
       std::max(time_of<T>(2.0 * tokens * tokens, vector_speed), traffic(gram)) +
       (time_of<T>(2.0 * tokens * tokens * d + 2.0 * samples * d * d, product_speed) + traffic(2.0 * gram)) /
           steps;
-  const bool may_take_tokens = data.storage() == simd::TokenStorage::working && gram <= most_gram_bytes;
+  const bool may_take_tokens = data.storage() == StoredType::working && gram <= most_gram_bytes;
   if (may_take_tokens && token < query && token < dense) return Form::token_span;
   return query < dense ? Form::query_span : Form::dense;
 }
@@ -61,7 +61,7 @@ Form cheapest_form(const AttentionData<T>& data) {
 template <class T>
 bool fits_lanes(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
-  if (data.storage() != simd::TokenStorage::working) return false;
+  if (data.storage() != StoredType::working) return false;
   // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away. Measured on one thread, 96
   // and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes gain 2.0 to 1.0 times up to 2000 in float32 and
   // 1200 in float64, and lose up to 1.2 beyond; in shorter ones, which read a line in pieces, they gain 1.6 to 1.0 times at

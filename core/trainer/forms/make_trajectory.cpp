@@ -45,7 +45,7 @@ Form chosen_form(const AttentionData<T>& data, const TrainState<T>& state, const
                     (has_master ? "float64 master weights"
                                 : "rule " + std::string(make_step_rule<T>(options.rules[0])->name())) +
                     " (dense does)");
-  if (form == Form::token_span && data.storage() != simd::TokenStorage::working)
+  if (form == Form::token_span && data.storage() != StoredType::working)
     throw InvalidArgument("form", "token-span does not go with tokens stored as " +
                                       std::string(to_string(data.options.token_storage)));
   return form;

@@ -105,7 +105,7 @@ class SpanTrajectory : public Trajectory<T> {
     base_projected_ = zero ? std::vector<T>(size, T(0)) : project_base(base_.data());
     const std::vector<T>& first = goes_on ? state.span.projected : base_projected_;
     std::copy(first.begin(), first.end(), projected_.begin());
-    reach_ = frobenius_norm(state.blocks[0].data(), state.blocks[0].size());
+    reach_ = frobenius_norm(state.blocks[0]);
     if (!goes_on) return;
     coefficients_ = state.span.coefficients;
     if (!is_compensated<T>) return;

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "exact_gap.h"
-#include "exact_objective.h"
+#include "layer/exact_gap.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
 
@@ -73,7 +73,7 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("loss, gap and attention are right from |W| = 0 to 1e6", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("loss, gap and attention are right from |W| = 0 to 1e6", "[layer]", float, double) {
   const TestBatch<TestType> batch({{4, 4, 4}, 5}, 1);
   for (const double norm : {0.0, 1e-3, 1.0, 10.0, 100.0, 1e3, 1e6})
     for (const Toward toward : {Toward::optimal, Toward::other})
@@ -84,8 +84,7 @@ TEMPLATE_TEST_CASE("loss, gap and attention are right from |W| = 0 to 1e6", "[ob
       }
 }
 
-TEMPLATE_TEST_CASE("loss and gap are right at margins that overflow or underflow", "[objective]", float,
-                   double) {
+TEMPLATE_TEST_CASE("loss and gap are right at margins that overflow or underflow", "[layer]", float, double) {
   for (const double decoder : {30.0, 3000.0})
     for (const std::uint64_t seed : {1, 2, 3}) {
       // Margins of both signs, differences of some tens and some thousands.
@@ -99,8 +98,8 @@ TEMPLATE_TEST_CASE("loss and gap are right at margins that overflow or underflow
     }
 }
 
-TEMPLATE_TEST_CASE("loss, gap and attention are right on ragged batches and with one token", "[objective]",
-                   float, double) {
+TEMPLATE_TEST_CASE("loss, gap and attention are right on ragged batches and with one token", "[layer]", float,
+                   double) {
   const TestBatch<TestType> ragged({{1, 5, 2, 3}, 4, 2, false, true, true}, 4);
   const TestBatch<TestType> single({{1, 1}, 3}, 5);
   for (const double norm : {1.0, 40.0}) {
@@ -109,7 +108,7 @@ TEMPLATE_TEST_CASE("loss, gap and attention are right on ragged batches and with
   }
 }
 
-TEST_CASE("the optimal loss is that of the mode", "[objective]") {
+TEST_CASE("the optimal loss is that of the mode", "[layer]") {
   const TestBatch<double> batch({{4, 4}, 5}, 8);
   const auto problem = reference::problem_of<Exact>(batch.view);
   const auto w = weights_toward(batch.view, Toward::other, 30.0);

@@ -58,7 +58,7 @@ std::vector<T> with_singular_values(const std::vector<double>& values, std::size
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[metrics]", float, double) {
   using T = TestType;
   const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
   std::uint64_t seed = 0;
@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[obj
       for (std::size_t j = 0; j < k; ++j) values.push_back(scale / static_cast<double>(1 + j * j));
       const auto a = with_singular_values<T>(values, rows, cols, ++seed);
       CAPTURE(rows, cols, scale);
-      const std::vector<double> found = singular_values(a.data(), rows, cols);
+      const std::vector<double> found = singular_values(a, rows, cols);
       REQUIRE(found.size() == k);
       // Rounding the entries moves each value by at most u ||A||_F; a backward stable method by p(k) 2^-53 ||A||_2 with
       // p(k) of the order of k.
@@ -79,16 +79,16 @@ TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[obj
       const double bound = u * frobenius + 4.0 * static_cast<double>(rows + cols) * unit * values[0];
       for (std::size_t j = 0; j < k; ++j) CHECK(std::fabs(found[j] - values[j]) <= bound);
       CHECK(std::is_sorted(found.rbegin(), found.rend()));
-      const auto norm = [&](MatrixNorm which) { return matrix_norm(a.data(), rows, cols, which); };
+      const auto norm = [&](MatrixNorm which) { return matrix_norm(a, rows, cols, which); };
       CHECK(std::fabs(norm(MatrixNorm::spectral) - values[0]) <= bound);
       CHECK(std::fabs(norm(MatrixNorm::nuclear) - nuclear) <= static_cast<double>(k) * bound);
       CHECK(std::fabs(norm(MatrixNorm::frobenius) - frobenius) <= bound);
     }
 }
 
-TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[metrics]", float, double) {
   const auto a = with_singular_values<TestType>({5.0, 1.0, 1e-2}, 9, 6, 3);
-  const std::vector<double> values = singular_values(a.data(), 9, 6);
+  const std::vector<double> values = singular_values(a, 9, 6);
   CHECK(numerical_rank(values) == 3);
   CHECK(numerical_rank(values, 1e-3) == 3);
   CHECK(numerical_rank(values, 3e-3) == 2);
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("the rank counts what is above the tolerance", "[objective]",
   require_refused("relative_tolerance", {"1"}, [&] { numerical_rank(values, 1.0); });
 }
 
-TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[metrics]", float, double) {
   using T = TestType;
   std::mt19937_64 random(7);
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
@@ -113,36 +113,41 @@ TEMPLATE_TEST_CASE("entrywise norms are their definitions at any scale", "[objec
       for (const T x : a) sum += std::pow(std::fabs(static_cast<Real>(x)) / largest, static_cast<Real>(p));
       const Real exact = largest * std::pow(sum, 1 / static_cast<Real>(p));
       // pow to 1 unit; x^p of a quotient rounded once is off by p units, the root divides that by p again.
-      const double error = matrix_norm(a.data(), 5, 7, MatrixNorm::l_p, p) - static_cast<double>(exact);
+      const double error = matrix_norm(a, 5, 7, MatrixNorm::l_p, p) - static_cast<double>(exact);
       CHECK(std::fabs(error) <= (4.0 + 35.0 / 4.0 + 4.0) * unit * static_cast<double>(exact));
       if (p == 2.0)
-        CHECK(std::fabs(matrix_norm(a.data(), 5, 7, MatrixNorm::frobenius) - static_cast<double>(exact)) <=
+        CHECK(std::fabs(matrix_norm(a, 5, 7, MatrixNorm::frobenius) - static_cast<double>(exact)) <=
               20.0 * unit * static_cast<double>(exact));
-      if (p == 1.0) CHECK(matrix_norm(a.data(), 5, 7, MatrixNorm::max) == static_cast<double>(largest));
+      if (p == 1.0) CHECK(matrix_norm(a, 5, 7, MatrixNorm::max) == static_cast<double>(largest));
     }
   }
 }
 
-TEST_CASE("norms of zero, NaN and infinity; norms have names", "[objective]") {
+TEST_CASE("norms of zero, NaN and infinity; norms have names", "[metrics]") {
   for (const MatrixNorm norm :
        {MatrixNorm::frobenius, MatrixNorm::spectral, MatrixNorm::max, MatrixNorm::nuclear, MatrixNorm::l_p}) {
     CAPTURE(to_string(norm));
     CHECK(parse_matrix_norm(to_string(norm)) == norm);
     std::vector<double> a(6, 0.0);
-    CHECK(matrix_norm(a.data(), 2, 3, norm, 3.0) == 0.0);
+    CHECK(matrix_norm(a, 2, 3, norm, 3.0) == 0.0);
     a[4] = INFINITY;
-    CHECK(matrix_norm(a.data(), 2, 3, norm, 3.0) == INFINITY);
+    CHECK(matrix_norm(a, 2, 3, norm, 3.0) == INFINITY);
     a[1] = NAN;
-    CHECK(std::isnan(matrix_norm(a.data(), 2, 3, norm, 3.0)));
+    CHECK(std::isnan(matrix_norm(a, 2, 3, norm, 3.0)));
     // Entries whose squares overflow or vanish.
     for (const double size : {1e300, 1e-300}) {
       const std::vector<double> one = {size, 0.0, 0.0, 0.0};
-      CHECK(std::fabs(matrix_norm(one.data(), 2, 2, norm, 3.0) / size - 1.0) <= 8.0 * unit);
+      CHECK(std::fabs(matrix_norm(one, 2, 2, norm, 3.0) / size - 1.0) <= 8.0 * unit);
     }
   }
-  CHECK(std::isnan(singular_values(std::vector<double>{1.0, NAN}.data(), 1, 2)[0]));
+  CHECK(std::isnan(singular_values(std::vector<double>{1.0, NAN}, 1, 2)[0]));
   require_refused("norm", {"schatten", "frobenius", "nuclear"}, [] { parse_matrix_norm("schatten"); });
-  const double one = 1.0;
+  const std::vector<double> one = {1.0};
   for (const double p : {0.5, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)})
-    require_refused("p", {"at least 1"}, [&] { matrix_norm(&one, 1, 1, MatrixNorm::l_p, p); });
+    require_refused("p", {"at least 1"}, [&] { matrix_norm(one, 1, 1, MatrixNorm::l_p, p); });
+  for (const MatrixNorm norm : {MatrixNorm::frobenius, MatrixNorm::nuclear})
+    require_refused("a", {"1", "rows * cols = 6"}, [&] { matrix_norm(one, 2, 3, norm); });
+  require_refused("a", {"1", "0"}, [&] { singular_values(one, 0, 3); });
+  require_refused("rows", {"cannot be addressed"},
+                  [&] { singular_values(one, std::size_t{1} << 33, std::size_t{1} << 33); });
 }

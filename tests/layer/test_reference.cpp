@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/reference/kernels.h"
-#include "exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/textbook.h"
 
@@ -52,8 +52,7 @@ Exact loss_at(const reference::Problem<Exact>& problem, const std::vector<Exact>
 
 }  // namespace
 
-TEST_CASE("the pairwise gradient is the textbook's where 520 digits survive its cancellation",
-          "[objective]") {
+TEST_CASE("the pairwise gradient is the textbook's where 520 digits survive its cancellation", "[layer]") {
   const TestBatch<double> batch({{4, 4, 4}, 3}, 1);
   const auto problem = reference::problem_of<Exact>(batch.view);
   for (const double norm : {0.0, 1.0, 30.0, 300.0})
@@ -69,7 +68,7 @@ TEST_CASE("the pairwise gradient is the textbook's where 520 digits survive its 
     }
 }
 
-TEST_CASE("the reference gradient is the central difference of the reference loss", "[objective]") {
+TEST_CASE("the reference gradient is the central difference of the reference loss", "[layer]") {
   const TestBatch<double> batch({{3, 2}, 2, 0, false, true, true}, 2);
   const auto problem = reference::problem_of<Exact>(batch.view);
   const Exact h = pow(Exact(10), -100);
@@ -88,7 +87,7 @@ TEST_CASE("the reference gradient is the central difference of the reference los
     }
 }
 
-TEST_CASE("the reference's long double agrees with its 520 digits, shifted or not", "[objective]") {
+TEST_CASE("the reference's long double agrees with its 520 digits, shifted or not", "[layer]") {
   const TestBatch<double> batch({{4, 4, 4}, 3}, 3);
   const auto exact_problem = reference::problem_of<Exact>(batch.view);
   const auto problem = reference::problem_of<long double>(batch.view);
@@ -108,7 +107,7 @@ TEST_CASE("the reference's long double agrees with its 520 digits, shifted or no
   }
 }
 
-TEST_CASE("small arguments of the reference's exp and log", "[objective]") {
+TEST_CASE("small arguments of the reference's exp and log", "[layer]") {
   for (const double power : {-1.0, -2.0, -3.0, -30.0, -300.0})
     for (const double sign : {-1.0, 1.0}) {
       const Exact x = sign * pow(Exact(10), Exact(power));
@@ -121,7 +120,7 @@ TEST_CASE("small arguments of the reference's exp and log", "[objective]") {
   CHECK(std::isnan(reference::log_one_plus(std::nan(""))));
 }
 
-TEMPLATE_TEST_CASE("where the textbook formula has lost the gradient, softstep has it", "[objective]", float,
+TEMPLATE_TEST_CASE("where the textbook formula has lost the gradient, softstep has it", "[layer]", float,
                    double) {
   using T = TestType;
   const TestBatch<T> batch({{4, 4, 4}, 5}, 1);

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "exact_gap.h"
-#include "exact_objective.h"
+#include "layer/exact_gap.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 
 using namespace softstep;
@@ -33,7 +33,7 @@ void check_gradient(const BatchView<double>& batch, const std::vector<double>& w
 }  // namespace
 
 TEST_CASE("token scores at both ends of what double holds, and beyond, keep the gradient's bound",
-          "[objective]") {
+          "[layer]") {
   // Scores are of the order of token * decoder, down to 1e-450: then no double holds the gaps.
   for (const double token : {1e-150, 1e-100, 1e-20, 1e70, 1e150})
     for (const double decoder : {1e-300, 1e-284, 1e-204, 1e-154, 1e-150, 1e-100, 1e-70, 1.0})

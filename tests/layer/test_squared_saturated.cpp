@@ -11,7 +11,7 @@
 using namespace softstep;
 using namespace softstep::test;
 
-TEMPLATE_TEST_CASE("a squared loss saturated at its label keeps the size of its gradient", "[objective]",
+TEMPLATE_TEST_CASE("a squared loss saturated at its label keeps the size of its gradient", "[layer]",
                    float, double) {
   using T = TestType;
   // Two tokens (1, 0) and (0, 1) of scores 1 and 0 under the decoder (1, 0), the query (1, 0), label 1, W = [[s, 0], [0, 0]]:

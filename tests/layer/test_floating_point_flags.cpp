@@ -16,7 +16,7 @@ using softstep::test::Layout;
 using softstep::test::TestBatch;
 using softstep::test::Toward;
 
-TEMPLATE_TEST_CASE("evaluate raises no flag on clean data, however far the weights have gone", "[objective]",
+TEMPLATE_TEST_CASE("evaluate raises no flag on clean data, however far the weights have gone", "[layer]",
                    float, double) {
   using T = TestType;
   const std::vector<std::vector<std::size_t>> shapes = {

@@ -48,8 +48,8 @@ bool nothing_is_finite(const Evaluation<T>& out) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and no crash", "[objective]",
-                   float, double) {
+TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and no crash", "[layer]", float,
+                   double) {
   using T = TestType;
   constexpr T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   for (const std::size_t n_tokens : {1, 2, 9}) {
@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("weights that are not finite give results that are not, and n
   }
 }
 
-TEST_CASE("scores that overflow are not taken for a zero gradient", "[objective]") {
+TEST_CASE("scores that overflow are not taken for a zero gradient", "[layer]") {
   const TestBatch<float> batch({{4, 4}, 5}, 1);
   AttentionModel<float> model(batch.view);
   Evaluation<float> out;
@@ -90,7 +90,7 @@ TEST_CASE("scores that overflow are not taken for a zero gradient", "[objective]
   CHECK(truth_or_nan);
 }
 
-TEST_CASE("arguments that cannot be used are refused by name", "[objective]") {
+TEST_CASE("arguments that cannot be used are refused by name", "[layer]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
   AttentionModel<double> model(batch.view);
   Evaluation<double> out;
@@ -131,7 +131,7 @@ TEST_CASE("arguments that cannot be used are refused by name", "[objective]") {
   CHECK(with([](AttentionOptions&) {}) == "accepted");
 }
 
-TEST_CASE("names are read and written alike", "[objective]") {
+TEST_CASE("names are read and written alike", "[layer]") {
   for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared})
     CHECK(parse_loss(to_string(loss)) == loss);
   for (const OptimalLoss mode :
@@ -143,7 +143,7 @@ TEST_CASE("names are read and written alike", "[objective]") {
   CHECK(refusal([] { parse_loss(""); }) != "accepted");
 }
 
-TEST_CASE("what is not wanted is left alone", "[objective]") {
+TEST_CASE("what is not wanted is left alone", "[layer]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
   AttentionModel<double> model(batch.view);
   const auto w = weights_toward(batch.view, Toward::optimal, 2.0);
@@ -166,7 +166,7 @@ TEST_CASE("what is not wanted is left alone", "[objective]") {
   CHECK(gap.gradients[0].norm == -7.0);
 }
 
-TEST_CASE("an attention model can be moved and tells what it was made of", "[objective]") {
+TEST_CASE("an attention model can be moved and tells what it was made of", "[layer]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
   AttentionOptions options;
   options.loss = Loss::exponential;
@@ -179,7 +179,7 @@ TEST_CASE("an attention model can be moved and tells what it was made of", "[obj
   CHECK(second.token_scores().optimal.size() == 2);
 }
 
-TEST_CASE("an instruction set can be forced and given back", "[objective]") {
+TEST_CASE("an instruction set can be forced and given back", "[layer]") {
   const std::string before = active_isa();
   force_isa("scalar");
   CHECK(active_isa() == "scalar");
@@ -191,7 +191,7 @@ TEST_CASE("an instruction set can be forced and given back", "[objective]") {
   CHECK(active_isa() == before);
 }
 
-TEST_CASE("the self check passes, names what it checked, and repeats itself", "[objective]") {
+TEST_CASE("the self check passes, names what it checked, and repeats itself", "[layer]") {
   const auto rows = self_check();
   for (const simd::Isa* isa : runnable_isas()) {
     std::size_t n_rows = 0;

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 #include "softstep/softstep.h"
 #include "support/batches.h"
 #include "support/isas.h"
@@ -19,10 +19,10 @@ using softstep::test::Exact;
 using softstep::test::TestBatch;
 using softstep::test::Toward;
 
-TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float32", "[objective]") {
+TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float32", "[layer]") {
   softstep::test::for_each_isa([&](const simd::Isa& isa) {
     std::uint64_t seed = 50;
-    for (const TokenStorage storage : {TokenStorage::f16, TokenStorage::bf16})
+    for (const StoredType storage : {StoredType::f16, StoredType::bf16})
       for (const double norm : {1.0, 100.0, 1e4}) {
         TestBatch<float> batch({{5, 9, 1, 17}, 21, 3, true, false, true}, ++seed);
         // Multiples of 1/128 below 1 have 7 bits at most.
@@ -51,11 +51,11 @@ TEST_CASE("tokens that 16 bits hold give the gradient within the bound of float3
   });
 }
 
-TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objective]") {
+TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[layer]") {
   GeneratorOptions generator;
   generator.n_tokens = 20;
   const Dataset<float> data = convert<float>(generate(generator));
-  const auto train_with = [&](TokenStorage storage) {
+  const auto train_with = [&](StoredType storage) {
     AttentionOptions how;
     how.token_storage = storage;
     AttentionModel<float> model(data.view(), how);
@@ -66,31 +66,50 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[objec
     train(model, state, options);
     return state.blocks[0];
   };
-  const auto working = train_with(TokenStorage::working);
+  const auto working = train_with(StoredType::working);
   // Tokens rounded by at most r = 2^-11 or 2^-8 of themselves; the constraints A_k of unit tokens turn by 2 r each, and the
   // direction that is fitted to them by a multiple of that, their condition, which is below 10 here.
   for (const auto& [storage, r] :
-       {std::pair{TokenStorage::f16, 0x1p-11}, std::pair{TokenStorage::bf16, 0x1p-8}}) {
+       {std::pair{StoredType::f16, 0x1p-11}, std::pair{StoredType::bf16, 0x1p-8}}) {
     const auto stored = train_with(storage);
-    const Direction turned = compare_direction(working.data(), stored.data(), stored.size());
+    const Direction turned = compare_direction(working, stored);
     CHECK(turned.angle <= 10.0 * 2.0 * r);
     CHECK(turned.angle > 0.0);  // they are different tokens
   }
 }
 
-TEST_CASE("a storage that cannot be is refused by name", "[objective]") {
+TEST_CASE("a storage that cannot be is refused by name", "[layer]") {
   TestBatch<float> batch({{2, 2}, 3}, 1);
   batch.tokens[4] = 1e5f;
   AttentionOptions options;
-  options.token_storage = TokenStorage::f16;
+  options.token_storage = StoredType::f16;
   CHECK_THROWS_MATCHES(AttentionModel<float>(batch.view, options), InvalidArgument,
                        MessageMatches(ContainsSubstring("token_storage") && ContainsSubstring("100000")));
-  options.token_storage = TokenStorage::bf16;
+  options.token_storage = StoredType::bf16;
   CHECK_NOTHROW(AttentionModel<float>(batch.view, options));
   const TestBatch<double> wide({{2, 2}, 3}, 1);
   CHECK_THROWS_MATCHES(AttentionModel<double>(wide.view, options), InvalidArgument,
                        MessageMatches(ContainsSubstring("token_storage")));
-  CHECK_THROWS_MATCHES(parse_token_storage("f8"), InvalidArgument, MessageMatches(ContainsSubstring("bf16")));
+  for (const StoredType other : {StoredType::f64, StoredType::f32}) {
+    options.token_storage = other;
+    const auto make_narrow = [&] { AttentionModel<float>(batch.view, options).identity(); };
+    const auto make_wide = [&] { AttentionModel<double>(wide.view, options).identity(); };
+    const auto of_other_width =
+        MessageMatches(ContainsSubstring("token_storage: ") && ContainsSubstring(to_string(other)));
+    if (other == StoredType::f64) {
+      CHECK_THROWS_MATCHES(make_narrow(), InvalidArgument, of_other_width);
+      CHECK_NOTHROW(make_wide());
+    } else {
+      CHECK_NOTHROW(make_narrow());
+      CHECK_THROWS_MATCHES(make_wide(), InvalidArgument, of_other_width);
+    }
+  }
+  options.token_storage = StoredType::f32;
+  const std::string by_name = AttentionModel<float>(batch.view, options).identity();
+  options.token_storage = StoredType::working;
+  CHECK(AttentionModel<float>(batch.view, options).identity() == by_name);  // the same model
+  options.token_storage = StoredType::bf16;
+  CHECK_THROWS_MATCHES(parse_stored_type("f8"), InvalidArgument, MessageMatches(ContainsSubstring("bf16")));
   AttentionModel<float> model(batch.view, options);
   auto state = initial_state(model);
   TrainerOptions trainer;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/reference/error_bounds.h"
-#include "objective/exact_objective.h"
+#include "layer/exact_objective.h"
 
 namespace softstep::test {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/reference/error_bounds.h"
-#include "exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
 
@@ -46,8 +46,8 @@ double difference(const Evaluation<T>& a, const Evaluation<T>& b, double factor_
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("attention is positive, sums to one, and is the softmax of the scores", "[objective]",
-                   float, double) {
+TEMPLATE_TEST_CASE("attention is positive, sums to one, and is the softmax of the scores", "[layer]", float,
+                   double) {
   using T = TestType;
   const TestBatch<T> batch({{1, 5, 2, 17}, 6, 1, false, true, true}, 1);
   for_each_isa([&](const simd::Isa& isa) {
@@ -79,7 +79,7 @@ TEMPLATE_TEST_CASE("attention is positive, sums to one, and is the softmax of th
 }
 
 TEMPLATE_TEST_CASE("a coordinate in which all tokens of a sample agree has no gradient and no influence",
-                   "[objective]", float, double) {
+                   "[layer]", float, double) {
   // sum_t r_t = 0, and softmax does not see a constant: coordinate 2 is 0.5 in every token and unknown to the decoder.
   using T = TestType;
   TestBatch<T> batch({{6, 6, 6}, 4, 0, true}, 2);
@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("a coordinate in which all tokens of a sample agree has no gr
   });
 }
 
-TEMPLATE_TEST_CASE("the order of samples and of tokens does not matter beyond rounding", "[objective]", float,
+TEMPLATE_TEST_CASE("the order of samples and of tokens does not matter beyond rounding", "[layer]", float,
                    double) {
   using T = TestType;
   const std::size_t n = 5, n_tokens = 7, d = 6;
@@ -134,7 +134,7 @@ TEMPLATE_TEST_CASE("the order of samples and of tokens does not matter beyond ro
 }
 
 TEMPLATE_TEST_CASE("what a scale moves from W to the queries it moves from the gradient to its length",
-                   "[objective]", float, double) {
+                   "[layer]", float, double) {
   // s = X (W/4) (4 z): powers of two, so scores have the same bits, and dL/dW is 4 times as long.
   using T = TestType;
   TestBatch<T> batch({{5, 5, 5}, 6, 0, true}, 4);
@@ -151,7 +151,7 @@ TEMPLATE_TEST_CASE("what a scale moves from W to the queries it moves from the g
 }
 
 TEMPLATE_TEST_CASE("doubling every sample changes nothing, and one more sample of one token only the mean",
-                   "[objective]", float, double) {
+                   "[layer]", float, double) {
   using T = TestType;
   const TestBatch<T> batch({{3, 4}, 5, 0, false, false, true}, 5);
   const auto w = weights_toward(batch.view, Toward::optimal, 3.0);
@@ -171,7 +171,7 @@ TEMPLATE_TEST_CASE("doubling every sample changes nothing, and one more sample o
   CHECK(difference(out, evaluate(more.view, w), 1.5) <= 16.0 * unit_roundoff<T>);
 }
 
-TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("any number of threads gives the same bits", "[layer]", float, double) {
   using T = TestType;
   for (const std::size_t d : {97, 160}) {
     const TestBatch<T> batch({std::vector<std::size_t>(150, 40), d}, d);

@@ -39,12 +39,12 @@ std::vector<double> weights_of(const BatchView<T>& batch, double size) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[metrics]", float, double) {
   const TestBatch<TestType> data(layout, 4);
   const std::vector<std::size_t> chosen = {0, 3, 1, 2};
   const std::vector<double> w = weights_of(data.view, 2.0);
-  const std::vector<double> values = constraint_values(data.view, chosen, w.data());
-  const std::vector<double> margins = sample_margins(data.view, chosen, w.data());
+  const std::vector<double> values = constraint_values(data.view, chosen, w);
+  const std::vector<double> margins = sample_margins(data.view, chosen, w);
   REQUIRE(values.size() == 11);
   REQUIRE(margins.size() == 4);
   // Entries below 1 in size, |W|_F = 2: two sums of d products each, in double.
@@ -70,37 +70,45 @@ TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[o
   }
   for (const MatrixNorm norm :
        {MatrixNorm::frobenius, MatrixNorm::spectral, MatrixNorm::max, MatrixNorm::nuclear, MatrixNorm::l_p}) {
-    const double size = matrix_norm(w.data(), 4, 4, norm, 3.0);
-    const double margin = margin_in_norm(data.view, chosen, w.data(), norm, 3.0);
+    const double size = matrix_norm(w, 4, 4, norm, 3.0);
+    const double margin = margin_in_norm(data.view, chosen, w, norm, 3.0);
     CHECK(std::fabs(margin * size - static_cast<double>(smallest)) <= 2.0 * bound);
   }
   const TokenScores scores = score_tokens(data.view);
-  CHECK(margin_in_norm(data.view, scores, w.data(), MatrixNorm::frobenius) ==
-        normalized_margin(data.view, scores, w.data()));
+  CHECK(margin_in_norm(data.view, scores, w, MatrixNorm::frobenius) ==
+        normalized_margin(data.view, scores, w));
   std::vector<double> bad = w;
   bad[5] = NAN;
-  CHECK(std::isnan(margin_in_norm(data.view, chosen, bad.data(), MatrixNorm::nuclear)));
-  CHECK(std::isnan(sample_margins(data.view, chosen, bad.data())[1]));
-  CHECK(std::isnan(
-      margin_in_norm(data.view, chosen, std::vector<double>(16, 0.0).data(), MatrixNorm::spectral)));
+  CHECK(std::isnan(margin_in_norm(data.view, chosen, bad, MatrixNorm::nuclear)));
+  CHECK(std::isnan(sample_margins(data.view, chosen, bad)[1]));
+  CHECK(std::isnan(margin_in_norm(data.view, chosen, std::vector<double>(16, 0.0), MatrixNorm::spectral)));
   const TestBatch<TestType> single({{1, 1}, 3}, 5);
-  CHECK(margin_in_norm(single.view, {0, 0}, std::vector<double>(9, 1.0).data(), MatrixNorm::max) == INFINITY);
-  require_refused("chosen", {"sample 2", "2", "0 to 1"}, [&] {
-    sample_margins(data.view, {0, 0, 2, 0}, w.data());
-  });
-  require_refused("chosen", {"3 tokens", "4 samples"}, [&] {
-    sample_margins(data.view, {0, 0, 1}, w.data());
-  });
+  CHECK(margin_in_norm(single.view, {0, 0}, std::vector<double>(9, 1.0), MatrixNorm::max) == INFINITY);
+  require_refused("chosen", {"sample 2", "2", "0 to 1"}, [&] { sample_margins(data.view, {0, 0, 2, 0}, w); });
+  require_refused("chosen", {"3 tokens", "4 samples"}, [&] { sample_margins(data.view, {0, 0, 1}, w); });
+  // Every size and every index is looked at.
+  const std::vector<float> small(15, 1.0f);
+  const auto refuses_small = [&](const auto& call) {
+    require_refused("weights", {"15", "dim * dim = 16"}, call);
+  };
+  refuses_small([&] { sample_margins(data.view, chosen, small); });
+  refuses_small([&] { constraint_values(data.view, chosen, small); });
+  refuses_small([&] { margin_in_norm(data.view, scores, small, MatrixNorm::max); });
+  refuses_small([&] { normalized_margin(data.view, scores, small); });
+  refuses_small([&] { mean_attention_entropy(data.view, small); });
+  refuses_small([&] { attention_sparsity(data.view, small); });
+  TokenScores beyond = scores;
+  beyond.optimal[1] = 99;
+  require_refused("chosen", {"sample 1", "99"}, [&] { normalized_margin(data.view, beyond, w); });
 }
 
-TEST_CASE("the support set of W_mm is that of its multipliers", "[objective]") {
+TEST_CASE("the support set of W_mm is that of its multipliers", "[metrics]") {
   // In general position the multipliers of the active constraints are positive.
   const TestBatch<double> data({{4, 4, 4, 4}, 10, 0, true}, 6);
   const MaxMarginResult result = solve_max_margin(data.view);
   REQUIRE(result.status == MaxMarginStatus::optimal);
   const auto optimal = score_tokens(data.view).optimal;
-  const auto of_weights =
-      support_of_values(constraint_values(data.view, optimal, result.weights.data()), 1e-6);
+  const auto of_weights = support_of_values(constraint_values(data.view, optimal, result.weights), 1e-6);
   const auto of_multipliers = support_of_multipliers(result.multipliers);
   CHECK(of_weights == of_multipliers);
   CHECK(of_multipliers.size() == result.n_support);
@@ -109,7 +117,7 @@ TEST_CASE("the support set of W_mm is that of its multipliers", "[objective]") {
   CHECK(overlap.n_common == result.n_support);
 }
 
-TEST_CASE("support sets and their overlap by hand", "[objective]") {
+TEST_CASE("support sets and their overlap by hand", "[metrics]") {
   CHECK(support_of_values({1.0, INFINITY, 1.05, 1.2}, 0.1) == std::vector<std::size_t>{0, 2});
   CHECK(support_of_values({-1.0, -0.95, 2.0}, 0.1) == std::vector<std::size_t>{0, 1});
   CHECK(support_of_values({1.0, 1.0 + 1e-12}, 0.0) == std::vector<std::size_t>{0});
@@ -127,7 +135,7 @@ TEST_CASE("support sets and their overlap by hand", "[objective]") {
   require_refused("threshold", {"1"}, [] { support_of_multipliers({1.0}, 1.0); });
 }
 
-TEMPLATE_TEST_CASE("sparsity of attention, from uniform to saturated", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("sparsity of attention, from uniform to saturated", "[metrics]", float, double) {
   const TestBatch<TestType> data(layout, 4);
   for (const double size : {0.0, 1.0, 30.0, 1e4}) {
     CAPTURE(size);
@@ -149,20 +157,20 @@ TEMPLATE_TEST_CASE("sparsity of attention, from uniform to saturated", "[objecti
       entropy += h / 4;
       effective += std::exp(h) / 4;
     }
-    const AttentionSparsity found = attention_sparsity(data.view, w.data(), level);
+    const AttentionSparsity found = attention_sparsity(data.view, w, level);
     // A score is known to 32 rounding units of its size; the entropy moves by no more than T times as much.
     const double bound = 5.0 * 32.0 * 0x1p-53 * (4.0 * size + 1.0);
     CHECK(std::fabs(found.mean_entropy - static_cast<double>(entropy)) <= bound);
     CHECK(std::fabs(found.mean_effective_tokens - static_cast<double>(effective)) <= 5.0 * bound);
     CHECK(found.fraction_below == static_cast<double>(below) / 11.0);
-    CHECK(found.mean_entropy == mean_attention_entropy(data.view, w.data()));
+    CHECK(found.mean_entropy == mean_attention_entropy(data.view, w));
   }
   std::vector<double> bad(16, 1.0);
   bad[3] = NAN;
-  const AttentionSparsity nan = attention_sparsity(data.view, bad.data());
+  const AttentionSparsity nan = attention_sparsity(data.view, bad);
   CHECK(std::isnan(nan.mean_entropy));
   CHECK(std::isnan(nan.mean_effective_tokens));
   CHECK(std::isnan(nan.fraction_below));
   for (const double level : {0.0, 1.0, -1.0, static_cast<double>(NAN)})
-    require_refused("level", {"between 0 and 1"}, [&] { attention_sparsity(data.view, bad.data(), level); });
+    require_refused("level", {"between 0 and 1"}, [&] { attention_sparsity(data.view, bad, level); });
 }

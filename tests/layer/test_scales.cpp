@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 
 using namespace softstep;
@@ -30,7 +30,7 @@ void check_direction(const BatchView<T>& batch, const std::vector<T>& w) {
 
 }  // namespace
 
-TEST_CASE("tokens and decoders of any size that float holds have a gradient in float", "[objective]") {
+TEST_CASE("tokens and decoders of any size that float holds have a gradient in float", "[layer]") {
   // G is of the order of decoder * token^3: far outside of float at both ends, its parts are not.
   for (const double token : {1e-15, 1e-12, 1.0, 1e6, 1e12})
     for (const double decoder : {1e-30, 1e-6, 1.0}) {
@@ -42,15 +42,14 @@ TEST_CASE("tokens and decoders of any size that float holds have a gradient in f
     }
 }
 
-TEST_CASE("tokens and decoders of any size have a gradient in double", "[objective]") {
+TEST_CASE("tokens and decoders of any size have a gradient in double", "[layer]") {
   for (const double token : {1e-90, 1.0, 1e90}) {
     const TestBatch<double> batch({{4, 4, 4}, 5}, 1, token, 1.0 / token);
     check_direction(batch.view, weights_toward(batch.view, Toward::optimal, 3.0 / (token * token)));
   }
 }
 
-TEMPLATE_TEST_CASE("a sample that cannot contribute does not hide one that does", "[objective]", float,
-                   double) {
+TEMPLATE_TEST_CASE("a sample that cannot contribute does not hide one that does", "[layer]", float, double) {
   // The first sample's query is zero: its scores are all equal and its gradient exactly zero, whatever its
   // row.
   using T = TestType;
@@ -60,7 +59,7 @@ TEMPLATE_TEST_CASE("a sample that cannot contribute does not hide one that does"
     check_direction(batch.view, weights_toward(batch.view, Toward::optimal, norm));
 }
 
-TEMPLATE_TEST_CASE("a sample of tiny queries does not drown one whose exponent is low", "[objective]", float,
+TEMPLATE_TEST_CASE("a sample of tiny queries does not drown one whose exponent is low", "[layer]", float,
                    double) {
   // The first sample is not saturated but its gradient is of the order of its query; the second is saturated.
   using T = TestType;
@@ -77,7 +76,7 @@ TEMPLATE_TEST_CASE("a sample of tiny queries does not drown one whose exponent i
   check_direction(batch.view, w);
 }
 
-TEMPLATE_TEST_CASE("samples that cancel leave what does not cancel, or exactly nothing", "[objective]", float,
+TEMPLATE_TEST_CASE("samples that cancel leave what does not cancel, or exactly nothing", "[layer]", float,
                    double) {
   // At W = 0 two samples of the same tokens have the same rows. Queries (1, tiny) and (-1, 0) leave row * tiny in
   // the second column; the truth and its bound are those of queries (0, tiny) and (0, 0).
@@ -105,7 +104,7 @@ TEMPLATE_TEST_CASE("samples that cancel leave what does not cancel, or exactly n
   CHECK(nothing.gradients[0].exponent == -INFINITY);
 }
 
-TEMPLATE_TEST_CASE("an exactly zero gradient says so", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("an exactly zero gradient says so", "[layer]", float, double) {
   using T = TestType;
   TestBatch<T> zero_queries({{3, 3}, 4, 0, true}, 1);
   for (T& z : zero_queries.queries) z = T(0);

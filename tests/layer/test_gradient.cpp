@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "exact_objective.h"
+#include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
 
@@ -66,12 +66,12 @@ const std::vector<double> all_norms = {0.0, 1e-3, 1.0, 10.0, 100.0, 1e3, 1e4, 1e
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the gradient has its direction and length from |W| = 0 to 1e6", "[objective]", float,
+TEMPLATE_TEST_CASE("the gradient has its direction and length from |W| = 0 to 1e6", "[layer]", float,
                    double) {
   check_norms<TestType>({{4, 4, 4}, 5}, 1, all_norms);
 }
 
-TEMPLATE_TEST_CASE("the gradient is right in every layout of a batch", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("the gradient is right in every layout of a batch", "[layer]", float, double) {
   std::vector<Layout> layouts(8);
   layouts[0].pad = 3;
   layouts[1].query_index = true;
@@ -89,7 +89,7 @@ TEMPLATE_TEST_CASE("the gradient is right in every layout of a batch", "[objecti
   }
 }
 
-TEMPLATE_TEST_CASE("the gradient is right where V is made from the transpose of W", "[objective]", float,
+TEMPLATE_TEST_CASE("the gradient is right where V is made from the transpose of W", "[layer]", float,
                    double) {
   // From 192 samples on in float32, 96 in float64; dimensions around the blocks of the transposition.
   for (const std::size_t n : {95, 96, 193})
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("the gradient is right where V is made from the transpose of 
     }
 }
 
-TEMPLATE_TEST_CASE("the gradient has its direction and length on larger batches", "[objective][long]", float,
+TEMPLATE_TEST_CASE("the gradient has its direction and length on larger batches", "[layer][long]", float,
                    double) {
   check_norms<TestType>({{9, 9, 9, 9, 9, 9}, 33, 1}, 2, all_norms);
   check_norms<TestType>({{1, 17, 2, 33, 8}, 16, 0, true, false, true}, 3, all_norms);
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("the gradient has its direction and length on larger batches"
       check_gradient(batch.view, weights_toward(batch.view, Toward::optimal, norm), loss);
 }
 
-TEMPLATE_TEST_CASE("the slope of the loss has an exponent of its own", "[objective]", float, double) {
+TEMPLATE_TEST_CASE("the slope of the loss has an exponent of its own", "[layer]", float, double) {
   // Margins of either sign, up to some hundreds: e^-m overflows and underflows the working type.
   const TestBatch<TestType> batch({{3, 3, 3}, 4}, 6, 1.0, 300.0);
   for (const Loss loss : {Loss::logistic, Loss::exponential})

@@ -1,0 +1,71 @@
+#include "train_reference.h"
+
+#include <nlohmann/json.hpp>
+
+#include "max_margin_progress.h"
+#include "run_report.h"
+#include "softstep/error.h"
+#include "softstep/metrics.h"
+
+namespace softstep::program {
+
+namespace {
+
+// Of W trained alone, with the solver's progress.
+template <class T>
+ModelReferences solve_alone(const BatchView<T>& batch, int n_threads) {
+  MaxMarginOptions solver;
+  solver.n_threads = n_threads;
+  ProgressLine line;
+  MaxMarginResult solved = solve_with_progress(batch, solver, line);
+  ModelReferences out;
+  out.json = reference_json(solved);
+  if (!is_direction(solved)) {
+    out.notes.push_back(fmt::format("no direction to compare with: the max-margin problem is {}",
+                                    to_string(solved.status)));
+    return out;
+  }
+  const char* problem = solved.status == MaxMarginStatus::max_sweeps ? "the max-margin solver ran out of sweeps"
+                        : solved.status == MaxMarginStatus::at_rounding
+                            ? "rounding keeps the max-margin solver from its tolerance"
+                            : nullptr;
+  if (problem != nullptr)
+    out.notes.push_back(fmt::format("{}: its direction has a duality gap of {}", problem,
+                                    rounded(solved.duality_gap, 2)));
+  out.directions.push_back(std::move(solved.weights));
+  return out;
+}
+
+ModelReferences from_file(const std::string& file, std::size_t dim) {
+  ModelReferences out;
+  out.directions.push_back(load_weights(file, dim));
+  const double norm = frobenius_norm(out.directions[0]);
+  if (!(norm > 0.0))
+    throw InvalidArgument("--reference", fmt::format("{} is zero: it has no direction", file));
+  out.json = Json{{"status", "file"}, {"file", file}, {"norm", number(norm)}};
+  return out;
+}
+
+}  // namespace
+
+template <class T>
+ModelReferences find_references(const TrainOptions& options, const BatchView<T>& batch, int n_threads) {
+  const bool alone = !options.model.any();
+  if (options.reference == "none") {
+    ModelReferences none;
+    if (alone) none.json = nullptr;
+    return none;
+  }
+  if (options.reference == "solve")
+    return alone ? solve_alone(batch, n_threads) : solve_references(options.model, batch, n_threads);
+  if (!alone)
+    throw InvalidArgument(
+        "--reference",
+        fmt::format("{} is a file of W; with models of several blocks solve or none", options.reference));
+  return from_file(options.reference, batch.dim);
+}
+
+template ModelReferences find_references(const TrainOptions&, const BatchView<float>&, int);
+template ModelReferences find_references(const TrainOptions&, const BatchView<double>&, int);
+
+}  // namespace softstep::program

@@ -1,0 +1,172 @@
+#include "train_report.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "run_report.h"
+#include "softstep/metrics.h"
+#include "trace_rows.h"
+
+namespace softstep::program {
+
+std::string train_columns(const ModelFlags& flags, const std::vector<Observable>& observables) {
+  std::string text = trace_columns;
+  if (!flags.any()) return text;
+  text += ",log10_loss,accuracy";
+  for (std::size_t k = 1; k < observables.size(); ++k)
+    text += fmt::format(",{0}_norm,log10_{0}_gradient_norm,{0}_one_minus_cos", observables[k].name);
+  return text;
+}
+
+std::string train_row(const ModelFlags& flags, const TraceRecord& record) {
+  std::string text = trace_row(record);
+  if (!flags.any()) return text;
+  text += fmt::format(",{},{}", shortest(record.log10_loss), shortest(record.accuracy));
+  for (const TraceRecord::Watched& watched : record.others)
+    text += fmt::format(",{},{},{}", shortest(watched.norm), shortest(watched.log10_gradient_norm),
+                        shortest(watched.one_minus_cos));
+  return text;
+}
+
+namespace {
+
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+// What the batch's own decoder says of W, trained alone.
+struct OfDecoder {
+  double margin = std::numeric_limits<double>::quiet_NaN();
+  std::size_t n_not_unique = 0;
+};
+
+template <class T>
+OfDecoder look(const EndedRun<T>& run) {
+  if (run.options.model.any()) return {};
+  const TokenScores& scores = dynamic_cast<const AttentionModel<T>&>(run.model).token_scores();
+  return {normalized_margin(run.batch, scores, run.state.values(0)), scores.not_unique.size()};
+}
+
+template <class T>
+const char* master_of(const EndedRun<T>& run) {
+  return run.state.has_masters() ? "float64" : "working";
+}
+
+template <class T>
+Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
+  const TrainOptions& options = run.options;
+  const ModelFlags& flags = options.model;
+  const TraceRecord& last = run.summary.last;
+  const RuleSettings& rule = run.trainer.rules[0];
+  const bool alone = !flags.any();
+  Json json;
+  json["status"] = to_string(run.summary.status);
+  if (!alone) json["model"] = flags.name();
+  if (flags.rank != 0) json["rank"] = flags.rank;
+  json["rule"] = rule.rule;
+  json["rule_options"] = rule_values(rule);
+  if (flags.joint) json["decoder_rule"] = rule_label(run.trainer.rules.back());
+  if (!alone) {
+    json["normalization"] = flags.normalization;
+    json["batch_size"] = run.trainer.batch_size == 0 ? run.batch.n_samples : run.trainer.batch_size;
+  }
+  json["precision"] = options.run.precision;
+  json["master"] = master_of(run);
+  if (alone) {
+    json["form"] = to_string(run.summary.form);
+    json["token_storage"] = options.run.token_storage;
+  }
+  json["isa"] = run.model.isa();
+  json["threads"] = run.layer.n_threads;
+  if (alone) json["threads_used"] = run.summary.threads_used;
+  add_run(json, run.summary, of_decoder.margin);
+  if (!alone) {
+    json["log10_loss"] = number(last.log10_loss);
+    json["accuracy"] = number(last.accuracy);
+  }
+  for (std::size_t k = 0; k < last.others.size(); ++k) {
+    const std::string& name = run.model.observables()[k + 1].name;
+    json[name + "_norm"] = number(last.others[k].norm);
+    json[fmt::format("log10_{}_gradient_norm", name)] = number(last.others[k].log10_gradient_norm);
+    json[name + "_one_minus_cos"] = number(last.others[k].one_minus_cos);
+  }
+  json["optimal_loss"] = number(last.optimal_loss);
+  json["loss_function"] = options.run.loss;
+  json["lstar"] = to_string(run.layer.optimal_loss);
+  json[alone ? "reference" : "references"] = run.references.json;
+  if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
+  json["data"] = options.data.file;
+  return json;
+}
+
+std::string steps_text(const TrainSummary& summary) {
+  return fmt::format("{} in {} s ({} steps/s)", summary.steps, rounded(summary.seconds, 4),
+                     rounded(steps_per_second(summary), 4));
+}
+
+template <class T>
+Rows rows_of_weights(const EndedRun<T>& run, const OfDecoder& of_decoder) {
+  const TrainSummary& summary = run.summary;
+  const TraceRecord& last = summary.last;
+  return {{"status", to_string(summary.status)},
+          {"rule", rule_label(run.trainer.rules[0])},
+          {"on", fmt::format("{}, master weights {}, {}, {}, threads {}", run.options.run.precision,
+                             master_of(run), to_string(summary.form), run.model.isa(), run.layer.n_threads)},
+          {"steps", steps_text(summary) +
+                        (last.step != summary.steps ? fmt::format(", now at step {}", last.step) : "")},
+          {"loss", rounded(last.loss, 6)},
+          {"log10(L - L*)", rounded(last.log10_gap, 6)},
+          {"norm of W", rounded(last.weight_norm, 6)},
+          {"log10 norm of G", rounded(last.log10_gradient_norm, 6)},
+          {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)},
+          {"angle", rounded(last.angle, 4) + (std::isnan(last.angle) ? "" : " rad")},
+          {"margin of W", rounded(of_decoder.margin, 6)},
+          {"optimal attention",
+           fmt::format("at least {}, log10(1 - it) {}", rounded(last.min_optimal_attention, 6),
+                       rounded(last.log10_one_minus_optimal_attention, 6))}};
+}
+
+template <class T>
+Rows rows_of_blocks(const EndedRun<T>& run) {
+  const ModelFlags& flags = run.options.model;
+  const TraceRecord& last = run.summary.last;
+  Rows rows = {
+      {"status", to_string(run.summary.status)},
+      {"model", flags.name() + (flags.rank != 0 ? fmt::format(", rank {}", flags.rank) : "")},
+      {"rule", rule_label(run.trainer.rules[0]) +
+                   (flags.joint ? fmt::format(", decoder {}", rule_label(run.trainer.rules.back())) : "")},
+      {"steps", steps_text(run.summary)},
+      {"log10(loss)", rounded(last.log10_loss, 6)},
+      {"accuracy", rounded(last.accuracy, 6)},
+      {"norm of W", rounded(last.weight_norm, 6)},
+      {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)}};
+  for (std::size_t k = 0; k < last.others.size(); ++k) {
+    const std::string& name = run.model.observables()[k + 1].name;
+    rows.emplace_back("norm of " + name, rounded(last.others[k].norm, 6));
+    rows.emplace_back("1 - cos of " + name, rounded(last.others[k].one_minus_cos, 4));
+  }
+  return rows;
+}
+
+}  // namespace
+
+template <class T>
+void report_run(const EndedRun<T>& run) {
+  const bool alone = !run.options.model.any();
+  const OfDecoder of_decoder = look(run);
+  const Rows rows = alone ? rows_of_weights(run, of_decoder) : rows_of_blocks(run);
+  publish(TraceRows::is_printed(run.options.trace) ? "" : listing(rows), json_of(run, of_decoder),
+          run.options.json);
+  for (const std::string& text : run.references.notes) note(text);
+  if (run.summary.steps_below_rounding > 0)
+    note(fmt::format("{} of {} steps were shorter than the rounding of the weights, which do not follow them",
+                     run.summary.steps_below_rounding, run.summary.steps));
+  if (of_decoder.n_not_unique != 0)
+    note(fmt::format("the optimal tokens are not unique: {} samples have two tokens of the same best score",
+                     of_decoder.n_not_unique));
+  if (!alone && run.summary.status == TrainStatus::stationary && run.summary.steps == 0)
+    note("the start is a stationary point: nothing moves from there");
+}
+
+template void report_run(const EndedRun<float>&);
+template void report_run(const EndedRun<double>&);
+
+}  // namespace softstep::program
