@@ -137,8 +137,9 @@ struct SOFTSTEP_EXPORT NormMaxMarginOptions {
 /// `multipliers` are scaled so that the bound is their sum. `kkt_residual` is the worst of |min(lambda_k / max lambda,
 /// <A_k, W> - 1)| and 1 - <sum lambda A, W> / (||W|| ||sum lambda A||_*); interior points leave it of the order of the
 /// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance;
-/// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured: below 1e-8 up to
-/// p = 4 and for the nuclear norm, of the order of 1e-7 to 1e-5 from p = 6 to 10, and larger beyond). `n_support` counts multipliers above 1e-6 of the
+/// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured on samples of like
+/// size: below 1e-8 for p from 1.01 to 10 and for the nuclear norm, below 1e-7 up to p = 1000; with samples and queries from
+/// 1e-4 to 1e4 below 1e-6 for the nuclear norm and p up to 3). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
 template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch,
