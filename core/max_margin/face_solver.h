@@ -18,10 +18,10 @@ namespace softstep {
 class FaceSolver {
  public:
   enum class Ending {
-    solved,      ///< no row is violated by more than the tolerance or rounding
-    stalled,     ///< rounding undoes what an exchange gains; the point is as good as it gets
+    solved,   ///< no row is violated by more than the tolerance or rounding
+    stalled,  ///< rounding undoes what an exchange gains; the point is as good as it gets
     infeasible,  ///< multipliers() are a ray: mu >= 0 whose rows depend on each other and sum_k mu_k a_k = 0 to rounding
-    gave_up      ///< beyond the budget
+    gave_up  ///< beyond the budget
   };
 
   explicit FaceSolver(LinearMap& map);

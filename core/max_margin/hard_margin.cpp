@@ -15,9 +15,9 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-// Data whose unit constraint rows have a margin below this cannot be told from data that have none: the
-// length of a convex combination of unit vectors is known to a few times the rounding unit 1e-16 only.
-constexpr double separable_from = 1e-13;
+// A convex combination of unit constraint rows that is as short as this is a few hundred rounding units long: it may be a ray
+// that proves that the data cannot be separated, or bound a margin too small for double. Its judge decides.
+constexpr double ray_from = 1e-13;
 // Multiply-adds of the exact method that nobody notices: some hundredths of a second.
 constexpr double least_budget = 1e8;
 
@@ -59,8 +59,9 @@ class RoundingFloor {
 
 class Solver {
  public:
-  Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads)
-      : options_(options), rows_(rows), ray_(rows_), face_(rows_), n_threads_(n_threads) {
+  Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads,
+         const RayJudge& judge)
+      : options_(options), rows_(rows), judge_(judge), ray_(rows_), face_(rows_), n_threads_(n_threads) {
     result_.n_constraints = n_constraints;
   }
 
@@ -69,7 +70,7 @@ class Solver {
     if (rows_.zero_row() != rows_.n_rows()) return impossible_row();
     DualAscent ascent(rows_, targets(), n_threads_);
     result_.status = ascend(ascent);
-    if (result_.status == MaxMarginStatus::not_separable)
+    if (result_.status == MaxMarginStatus::not_separable || result_.status == MaxMarginStatus::undecided)
       write_ray();
     else if (result_.status != MaxMarginStatus::optimal)
       write_unfinished(ascent);
@@ -83,7 +84,9 @@ class Solver {
   bool near_zero(const DualAscent& ascent) const;
   Certificate write(const DualState& state);
   void write_unfinished(DualAscent& ascent);
-  bool find_ray(const std::vector<double>& multipliers);
+  enum class Ray { none, proven, undecided };
+  Ray find_ray(const std::vector<double>& multipliers);
+  MaxMarginStatus end_with_ray(Ray ray, const DualState& state);
   bool finish(const DualState& state, MaxMarginStatus& status);
   bool explained_by_rounding(double error) const;
   void write_ray();
@@ -92,10 +95,11 @@ class Solver {
 
   const MaxMarginOptions& options_;
   ConstraintMap& rows_;
+  const RayJudge& judge_;
   RaySearch ray_;
   FaceSolver face_;
   int n_threads_;
-  std::vector<double> values_;
+  std::vector<double> values_, ray_multipliers_;
   MaxMarginResult result_;
   bool has_weights_ = false;
   std::size_t next_ray_search_ = 64, next_finish_ = 256;
@@ -130,7 +134,7 @@ Certificate Solver::estimate(const DualState& state) {
 
 bool Solver::near_zero(const DualAscent& ascent) const {
   const DualState& state = ascent.state();
-  return combination_length(state.multipliers, state.squared_norm()) <= separable_from;
+  return combination_length(state.multipliers, state.squared_norm()) <= ray_from;
 }
 
 MaxMarginStatus Solver::ascend(DualAscent& ascent) {
@@ -150,7 +154,8 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     if (!report()) return MaxMarginStatus::interrupted;
     if (!state.feasible()) continue;
     if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
-      if (find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
+      const Ray ray = find_ray(state.multipliers);
+      if (ray != Ray::none) return end_with_ray(ray, state);
       next_ray_search_ = 2 * result_.sweeps;
     }
     MaxMarginStatus finished;
@@ -163,7 +168,8 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     ascent.refresh();
     if (!report()) return MaxMarginStatus::interrupted;
     if (suspect) {
-      if (near_zero(ascent) && find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
+      const Ray ray = near_zero(ascent) ? find_ray(state.multipliers) : Ray::none;
+      if (ray != Ray::none) return end_with_ray(ray, state);
       continue;
     }
     now = write(state);
@@ -195,7 +201,7 @@ bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
     result_.sweeps = std::min(options_.max_sweeps, result_.sweeps + face_.products());
     if (ending == FaceSolver::Ending::gave_up) return false;
     if (ending == FaceSolver::Ending::infeasible) {
-      if (!find_ray(face_.multipliers())) return false;
+      if (find_ray(face_.multipliers()) != Ray::proven) return false;
       status = MaxMarginStatus::not_separable;
       return true;
     }
@@ -224,10 +230,25 @@ bool Solver::explained_by_rounding(double error) const {
 }
 
 // As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
-bool Solver::find_ray(const std::vector<double>& multipliers) {
-  const bool found = ray_.run(multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
+Solver::Ray Solver::find_ray(const std::vector<double>& multipliers) {
+  const bool found = ray_.run(multipliers, ray_from, std::max<std::size_t>(result_.sweeps, 50));
   result_.sweeps += ray_.products();
-  return found;
+  if (!found) return Ray::none;
+  ray_multipliers_ = ray_.multipliers();
+  return judge_(ray_multipliers_) ? Ray::proven : Ray::undecided;
+}
+
+// Where the shortest combination proves nothing, the exact method may still find W. Its multipliers are of no use to the other
+// ending if it does not.
+MaxMarginStatus Solver::end_with_ray(Ray ray, const DualState& state) {
+  if (ray == Ray::proven) return MaxMarginStatus::not_separable;
+  const std::vector<double> shortest = ray_multipliers_;
+  DualState start = state;
+  for (double& l : start.multipliers) l = std::max(0.0, l);
+  MaxMarginStatus finished = MaxMarginStatus::undecided;
+  if (finish(start, finished)) return finished;
+  ray_multipliers_ = shortest;
+  return MaxMarginStatus::undecided;
 }
 
 // The answer with its certificate, computed from the matrix itself; kept if no better one was.
@@ -273,9 +294,11 @@ void Solver::write_unfinished(DualAscent& ascent) {
   write(ascent.state());
 }
 
-// No W: the multipliers, with sum 1, are the proof.
+// No W: the multipliers, with sum 1, are the proof, or bound the margin.
 void Solver::write_ray() {
-  const std::vector<double>& multipliers = ray_.multipliers();
+  const std::vector<double>& multipliers = ray_multipliers_;
+  std::vector<double> span(rows_.span_size());
+  rows_.adjoint(multipliers.data(), span.data());
   double sum = 0.0, largest = 0.0;
   result_.multipliers.assign(multipliers.size(), 0.0);
   for (std::size_t k = 0; k < multipliers.size(); ++k) {
@@ -284,8 +307,9 @@ void Solver::write_ray() {
     sum += result_.multipliers[k];
     largest = std::max(largest, rows_.sizes()[k]);
   }
-  result_.certificate = std::sqrt(rows_.squared_norm(ray_.span().data())) / sum / largest;
+  result_.certificate = std::sqrt(rows_.squared_norm(span.data())) / sum / largest;
   for (double& l : result_.multipliers) l /= sum;
+  result_.weights.clear();  // those of an attempt
   result_.norm = result_.duality_gap = result_.kkt_residual = infinity;
   result_.margin = 0.0;
 }
@@ -309,8 +333,8 @@ MaxMarginResult Solver::impossible_row() {
 }  // namespace
 
 MaxMarginResult solve_hard_margin(ConstraintMap& rows, std::size_t n_constraints,
-                                  const MaxMarginOptions& options, int n_threads) {
-  return Solver(rows, n_constraints, options, n_threads).run();
+                                  const MaxMarginOptions& options, int n_threads, const RayJudge& judge) {
+  return Solver(rows, n_constraints, options, n_threads, judge).run();
 }
 
 }  // namespace softstep

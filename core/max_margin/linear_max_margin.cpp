@@ -10,6 +10,7 @@
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/dense_rows.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/max_margin/ray_proof.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -44,8 +45,14 @@ MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labe
     if (!std::isfinite(frobenius_norm(rows.data() + i * dim, dim)))
       throw InvalidArgument("points", "the length of point " + std::to_string(i) + " overflows");
   }
+  const RayProof proof([&](std::size_t i) {
+    std::vector<double> row(points + i * dim, points + (i + 1) * dim);
+    for (double& x : row) x *= labels[i];
+    return ExactRow{std::move(row), {}, {1.0}, i};
+  });
+  const auto judge = [&](std::vector<double>& multipliers) { return proof.proves(multipliers); };
   DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
-  return solve_hard_margin(map, n, options, thread_count(options.n_threads));
+  return solve_hard_margin(map, n, options, thread_count(options.n_threads), judge);
 }
 
 template MaxMarginResult solve_linear_max_margin(const float*, const std::int8_t*, std::size_t, std::size_t,

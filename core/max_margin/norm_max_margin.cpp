@@ -250,7 +250,8 @@ MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMa
   frobenius.progress = options.progress;
   MaxMarginResult start = solve_max_margin(batch, frobenius);
   start.unique_optimal_tokens = tokens.not_unique.empty();
-  if (start.status == MaxMarginStatus::not_separable || start.status == MaxMarginStatus::no_constraints)
+  if (start.status == MaxMarginStatus::not_separable || start.status == MaxMarginStatus::undecided ||
+      start.status == MaxMarginStatus::no_constraints)
     return start;
   // W_mm and the answer in the units of the constraints as written.
   const RankOneConstraints written = written_constraints(batch, tokens);

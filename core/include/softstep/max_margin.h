@@ -32,12 +32,13 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
 enum class MaxMarginStatus {
   not_run,
   optimal,         ///< duality gap and KKT residual are at most the tolerance
-  not_separable,   ///< no W has a margin above 1e-13 of the constraints' lengths; `multipliers` and `certificate` show it
+  not_separable,   ///< proven: no W satisfies the constraints; `multipliers` and `certificate` show it
   max_sweeps,      ///< out of sweeps before the tolerance was reached
   interrupted,     ///< the callback asked to stop
   no_constraints,  ///< every sample has one token: W = 0
   inconsistent_equalities,  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
-  at_rounding  ///< in double precision nothing improves the answer further, and it does not reach the tolerance
+  at_rounding,  ///< in double precision nothing improves the answer further, and it does not reach the tolerance
+  undecided     ///< no W has a margin above 1e-13 of the constraints' lengths; whether one has any was not decided
 };
 SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
@@ -56,8 +57,9 @@ struct MaxMarginResult {
   std::size_t n_support = 0;      ///< multipliers above 1e-9 of the largest
   std::size_t sweeps = 0;
   bool unique_optimal_tokens = true;  ///< false: some sample has two tokens of the same best score
-  /// not_separable: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), a Farkas certificate. 0 proves that no W
-  /// satisfies the constraints; otherwise it bounds the margin that a W may have.
+  /// not_separable, undecided: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), which bounds the margin that a W may
+  /// have. not_separable is said only where an exact ray, sum mu_k A_k = 0 with mu >= 0, is proven to lie beside the rounded
+  /// multipliers (docs/mathematics.md, section 6.2).
   double certificate = 0.0;
 };
 
