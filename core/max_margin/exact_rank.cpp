@@ -146,7 +146,8 @@ bool rank_modulo_is_at_most(std::vector<Number> a, std::size_t m, std::size_t ra
 
 }  // namespace
 
-bool rank_is_at_most(const std::vector<ExactRow>& rows, std::size_t rank, double budget) {
+bool rank_is_at_most(const std::vector<ExactRow>& rows, std::size_t rank, double budget,
+                     const std::function<bool()>& go_on) {
   if (rank >= rows.size()) return true;
   std::vector<IntegerRow> integers;
   std::vector<double> bits;
@@ -164,7 +165,7 @@ bool rank_is_at_most(const std::vector<ExactRow>& rows, std::size_t rank, double
   const double cost = m * m * (static_cast<double>(rank) + 0.5 * entries);
   Number p = Number{1} << 31;
   for (double covered = 0.0; covered <= room; covered += 30.0) {  // p > 2^30
-    if (covered > 0.0 && cost * room / 30.0 > budget) return false;
+    if ((covered > 0.0 && cost * room / 30.0 > budget) || !go_on()) return false;
     do --p;
     while (!is_prime(p));
     if (!rank_modulo_is_at_most(gram_modulo(integers, p), rows.size(), rank, p)) return false;

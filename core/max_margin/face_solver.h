@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,14 +28,15 @@ class FaceSolver {
   explicit FaceSolver(LinearMap& map);
   ~FaceSolver();
 
+  /// Called after every product (true), and every tenth of a second or so of other work (false); returns false to stop.
+  using GoOn = std::function<bool(bool)>;
   /// Starts at the face where `multipliers` are positive. `tolerance` is of <a_k, W> / target_k - 1. The budget is in
   /// multiply-adds.
   Ending run(const std::vector<double>& multipliers, const std::vector<double>& targets, double tolerance,
-             double budget);
+             double budget, const GoOn& go_on);
 
   const std::vector<double>& multipliers() const { return multipliers_; }
   const std::vector<double>& span() const { return span_; }
-  std::size_t products() const { return products_; }  ///< of the last run
 
  private:
   class Factor;
@@ -55,8 +57,9 @@ class FaceSolver {
   std::vector<std::size_t> face_;
   std::vector<double> face_multipliers_;
   std::vector<char> on_face_;
-  double work_ = 0.0, budget_ = 0.0;
-  std::size_t products_ = 0;
+  GoOn go_on_;
+  double work_ = 0.0, told_ = 0.0, budget_ = 0.0;  // multiply-adds
+  bool stopped_ = false;
 };
 
 }  // namespace softstep

@@ -89,6 +89,8 @@ class Solver {
   MaxMarginStatus end_with_ray(Ray ray, const DualState& state);
   bool finish(const DualState& state, MaxMarginStatus& status);
   bool explained_by_rounding(double error) const;
+  bool ask() const;
+  bool swept();
   void write_ray();
   MaxMarginResult no_constraints();
   MaxMarginResult impossible_row();
@@ -101,7 +103,8 @@ class Solver {
   int n_threads_;
   std::vector<double> values_, ray_multipliers_;
   MaxMarginResult result_;
-  bool has_weights_ = false;
+  Certificate now_;  // what is known of the ascent's point
+  bool has_weights_ = false, interrupted_ = false;
   std::size_t next_ray_search_ = 64, next_finish_ = 256;
   bool exact_is_not_enough_ = false;  // the exact method has ended, and rounding exceeds the tolerance
 };
@@ -142,12 +145,11 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
   const DualState& state = ascent.state();
   double inner = 0.5 * tolerance;
   RoundingFloor rounding;
-  Certificate now;
+  Certificate& now = now_;
   now.duality_gap = now.kkt_residual = infinity;
   const auto report = [&] {
-    ++result_.sweeps;
     if (state.feasible()) now = estimate(state);
-    return !options_.progress || options_.progress(result_.sweeps, now.duality_gap, now.kkt_residual);
+    return swept();
   };
   while (result_.sweeps < options_.max_sweeps) {
     ascent.step();
@@ -155,11 +157,14 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     if (!state.feasible()) continue;
     if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
       const Ray ray = find_ray(state.multipliers);
+      if (interrupted_) return MaxMarginStatus::interrupted;
       if (ray != Ray::none) return end_with_ray(ray, state);
       next_ray_search_ = 2 * result_.sweeps;
     }
     MaxMarginStatus finished;
     if (result_.sweeps >= next_finish_ && finish(state, finished)) return finished;
+    if (interrupted_) return MaxMarginStatus::interrupted;
+    if (result_.sweeps >= options_.max_sweeps) break;
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
@@ -169,6 +174,7 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     if (!report()) return MaxMarginStatus::interrupted;
     if (suspect) {
       const Ray ray = near_zero(ascent) ? find_ray(state.multipliers) : Ray::none;
+      if (interrupted_) return MaxMarginStatus::interrupted;
       if (ray != Ray::none) return end_with_ray(ray, state);
       continue;
     }
@@ -187,6 +193,18 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
   return MaxMarginStatus::max_sweeps;
 }
 
+// What the callback says.
+bool Solver::ask() const {
+  return !options_.progress || options_.progress(result_.sweeps, now_.duality_gap, now_.kkt_residual);
+}
+
+// Counts a sweep and tells of it; false: stop.
+bool Solver::swept() {
+  ++result_.sweeps;
+  interrupted_ = !ask();
+  return !interrupted_;
+}
+
 // An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much work as the
 // ascent has taken; where that does not do, the ascent goes on as if nothing had been, until it has taken twice as much.
 bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
@@ -195,10 +213,14 @@ bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
   RoundingFloor rounding;
   DualState face(rows_, targets());
   face.multipliers = state.multipliers;
+  const auto go_on = [&](bool product) {
+    if (product) return swept() && result_.sweeps < options_.max_sweeps;
+    interrupted_ = !ask();
+    return !interrupted_;
+  };
   for (;;) {
     const FaceSolver::Ending ending =
-        face_.run(face.multipliers, face.targets, 0.1 * options_.tolerance, budget);
-    result_.sweeps = std::min(options_.max_sweeps, result_.sweeps + face_.products());
+        face_.run(face.multipliers, face.targets, 0.1 * options_.tolerance, budget, go_on);
     if (ending == FaceSolver::Ending::gave_up) return false;
     if (ending == FaceSolver::Ending::infeasible) {
       if (find_ray(face_.multipliers()) != Ray::proven) return false;
@@ -231,11 +253,11 @@ bool Solver::explained_by_rounding(double error) const {
 
 // As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
 Solver::Ray Solver::find_ray(const std::vector<double>& multipliers) {
-  const bool found = ray_.run(multipliers, ray_from, std::max<std::size_t>(result_.sweeps, 50));
-  result_.sweeps += ray_.products();
-  if (!found) return Ray::none;
+  const auto go_on = [&] { return swept() && result_.sweeps < options_.max_sweeps; };
+  if (!ray_.run(multipliers, ray_from, std::max<std::size_t>(result_.sweeps, 50), go_on)) return Ray::none;
   ray_multipliers_ = ray_.multipliers();
-  return judge_(ray_multipliers_) ? Ray::proven : Ray::undecided;
+  const bool proven = judge_(ray_multipliers_, [&] { return !(interrupted_ = !ask()); });
+  return proven ? Ray::proven : interrupted_ ? Ray::none : Ray::undecided;
 }
 
 // Where the shortest combination proves nothing, the exact method may still find W. Its multipliers are of no use to the other
@@ -247,6 +269,7 @@ MaxMarginStatus Solver::end_with_ray(Ray ray, const DualState& state) {
   for (double& l : start.multipliers) l = std::max(0.0, l);
   MaxMarginStatus finished = MaxMarginStatus::undecided;
   if (finish(start, finished)) return finished;
+  if (interrupted_) return MaxMarginStatus::interrupted;
   ray_multipliers_ = shortest;
   return MaxMarginStatus::undecided;
 }

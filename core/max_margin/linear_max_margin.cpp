@@ -50,7 +50,9 @@ MaxMarginResult solve_linear_max_margin(const T* points, const std::int8_t* labe
     for (double& x : row) x *= labels[i];
     return ExactRow{std::move(row), {}, {1.0}, i};
   });
-  const auto judge = [&](std::vector<double>& multipliers) { return proof.proves(multipliers); };
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+    return proof.proves(multipliers, go_on);
+  };
   DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
   return solve_hard_margin(map, n, options, thread_count(options.n_threads), judge);
 }

@@ -69,7 +69,9 @@ MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptio
   const int n_threads = thread_count(options.n_threads);
   ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
   const RayProof proof([&](std::size_t k) { return token_row(batch, tokens, k); });
-  const auto judge = [&](std::vector<double>& multipliers) { return proof.proves(multipliers); };
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+    return proof.proves(multipliers, go_on);
+  };
   MaxMarginResult result =
       solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads, judge);
   result.unique_optimal_tokens = tokens.not_unique.empty();

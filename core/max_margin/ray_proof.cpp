@@ -28,8 +28,8 @@ constexpr double rounding_unit = 0.5 * std::numeric_limits<double>::epsilon();
 // A row with a smaller share of the largest multiplier is left out: the others may do without it.
 constexpr double counts_from = 1e-9;
 constexpr Index most_rows = 1200, few_entries = 100,
-                most_entries = 4096;           // decompositions take some ten times their cube
-constexpr double most_multiplications = 2e10;  // of the exact rank: a minute
+                most_entries = 4096;          // decompositions take some ten times their cube
+constexpr double most_multiplications = 2e9;  // of the exact rank: some seconds
 
 // Factors of the unit row, each entry within 4 rounding units of a multiple of the exact one.
 VectorXd unit(std::vector<double> x, const std::vector<double>& minus) {
@@ -173,9 +173,9 @@ void use_few_rows(Support& support, MatrixXd kernel) {
 
 // Rows of full rank, more than W has entries: no exact rank is needed. The Cholesky factor of the covariance less a multiple of
 // the identity shows that no eigenvalue is below that multiple.
-bool proven_by_full_rank(Support& support) {
+bool proven_by_full_rank(Support& support, const std::function<bool()>& go_on) {
   const Index entries = support.rows() * support.cols();
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 10 && go_on(); ++round) {
     support.trim();
     if (support.size() < entries || !support.has_bound()) return false;
     const MatrixXd covariance = support.covariance();
@@ -203,8 +203,8 @@ bool proven_by_full_rank(Support& support) {
   return false;
 }
 
-bool proven_by_gram(Support& support) {
-  for (int round = 0; round < 30; ++round) {
+bool proven_by_gram(Support& support, const std::function<bool()>& go_on) {
+  for (int round = 0; round < 30 && go_on(); ++round) {
     support.trim();
     if (support.size() == 0 || !support.has_bound() || support.size() > most_rows) return false;
     const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(support.gram());
@@ -237,15 +237,15 @@ bool proven_by_gram(Support& support) {
     if (rank >= support.rank_by_shape()) return true;
     std::vector<ExactRow> exact;
     for (const auto& m : support.members) exact.push_back(m.exact);
-    return rank_is_at_most(exact, static_cast<std::size_t>(rank), most_multiplications);
+    return rank_is_at_most(exact, static_cast<std::size_t>(rank), most_multiplications, go_on);
   }
   return false;
 }
 
 // Where there are more rows than the Gram matrix may have, some at a time: what is left of them is independent but for one
 // combination.
-void thin_out(Support& support, Index chunk) {
-  for (Index first = 0; support.size() > chunk && first + chunk <= support.size();) {
+void thin_out(Support& support, Index chunk, const std::function<bool()>& go_on) {
+  for (Index first = 0; support.size() > chunk && first + chunk <= support.size() && go_on();) {
     Support part;
     const auto begin = support.members.begin() + first;
     part.members.assign(begin, begin + chunk);
@@ -263,7 +263,8 @@ void thin_out(Support& support, Index chunk) {
 
 }  // namespace
 
-bool RayProof::proves(std::vector<double>& multipliers, std::vector<double>& free) const {
+bool RayProof::proves(std::vector<double>& multipliers, std::vector<double>& free,
+                      const std::function<bool()>& go_on) const {
   Support support;
   const auto add = [&](const std::vector<double>& from, const ExactRows& rows, bool is_free) {
     double largest = 0.0;
@@ -280,10 +281,10 @@ bool RayProof::proves(std::vector<double>& multipliers, std::vector<double>& fre
   add(free, free_rows_, true);
   if (support.members.empty()) return false;
   const Index entries = support.rows() * support.cols();
-  bool proven = support.size() > entries && entries <= most_entries && proven_by_full_rank(support);
+  bool proven = support.size() > entries && entries <= most_entries && proven_by_full_rank(support, go_on);
   if (!proven && (support.size() <= most_rows || entries <= few_entries)) {
-    if (support.size() > most_rows) thin_out(support, 4 * few_entries);
-    proven = proven_by_gram(support);
+    if (support.size() > most_rows) thin_out(support, 4 * few_entries, go_on);
+    proven = proven_by_gram(support, go_on);
   }
   if (!proven) return false;
   // As large together as before.

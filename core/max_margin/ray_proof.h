@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "core/max_margin/exact_row.h"
@@ -20,11 +21,13 @@ class RayProof {
       : rows_(std::move(rows)), free_rows_(std::move(free_rows)) {}
 
   /// `multipliers` and `free` are those of rows of norm 1. True if there is a ray beside them; they become it, to rounding, with
-  /// few rows and the sum of `multipliers` as it was. Else they are left alone.
-  bool proves(std::vector<double>& multipliers, std::vector<double>& free) const;
-  bool proves(std::vector<double>& multipliers) const {
+  /// few rows and the sum of `multipliers` as it was. Else they are left alone. go_on is asked from time to time and returns
+  /// false to stop, which proves nothing.
+  bool proves(std::vector<double>& multipliers, std::vector<double>& free,
+              const std::function<bool()>& go_on) const;
+  bool proves(std::vector<double>& multipliers, const std::function<bool()>& go_on) const {
     std::vector<double> none;
-    return proves(multipliers, none);
+    return proves(multipliers, none, go_on);
   }
 
  private:

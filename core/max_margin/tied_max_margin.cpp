@@ -84,7 +84,7 @@ class TiedSolver {
  private:
   const double* row(std::size_t k) const { return given_.rows.data() + k * given_.size; }
   void certify(const MaxMarginResult& projected);
-  bool proves(std::vector<double>& multipliers);
+  bool proves(std::vector<double>& multipliers, const std::function<bool()>& go_on);
   void write_ray(const std::vector<double>& multipliers);
   std::vector<double> combination(const std::vector<double>& multipliers);
 
@@ -150,7 +150,7 @@ void TiedSolver::certify(const MaxMarginResult& projected) {
 
 // Whether multipliers of the A_k, with those of the equalities that go best with them, are near a true ray, which takes their
 // place.
-bool TiedSolver::proves(std::vector<double>& multipliers) {
+bool TiedSolver::proves(std::vector<double>& multipliers, const std::function<bool()>& go_on) {
   combination(multipliers);
   std::vector<double> of_units = multipliers, free = equality_multipliers_, lengths(n_rows_);
   for (std::size_t k = 0; k < n_rows_; ++k) {
@@ -158,7 +158,7 @@ bool TiedSolver::proves(std::vector<double>& multipliers) {
     of_units[k] *= lengths[k];
   }
   for (std::size_t e = 0; e < free.size(); ++e) free[e] *= equalities_.sizes()[e];
-  if (!proof_.proves(of_units, free)) return false;
+  if (!proof_.proves(of_units, free, go_on)) return false;
   for (std::size_t k = 0; k < n_rows_; ++k)
     multipliers[k] = lengths[k] > 0.0 ? of_units[k] / lengths[k] : 0.0;
   return true;
@@ -201,7 +201,8 @@ TiedMaxMarginResult TiedSolver::run() {
     std::vector<double> one(n_rows_, 0.0);
     one[k] = 1.0;
     if (before > 0.0)
-      result.status = proves(one) ? MaxMarginStatus::inconsistent_equalities : MaxMarginStatus::undecided;
+      result.status = proves(one, [] { return true; }) ? MaxMarginStatus::inconsistent_equalities
+                                                       : MaxMarginStatus::undecided;
     else
       result.status = MaxMarginStatus::not_separable;
     write_ray(one);
@@ -212,10 +213,10 @@ TiedMaxMarginResult TiedSolver::run() {
   std::vector<double> lengths(n_rows_);
   for (std::size_t k = 0; k < n_rows_; ++k)
     lengths[k] = frobenius_norm(projected.data() + k * given_.size, given_.size);
-  const auto judge = [&](std::vector<double>& multipliers) {
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
     std::vector<double> of_rows = multipliers;
     for (std::size_t k = 0; k < n_rows_; ++k) of_rows[k] /= lengths[k];
-    if (!proves(of_rows)) return false;
+    if (!proves(of_rows, go_on)) return false;
     for (std::size_t k = 0; k < n_rows_; ++k) multipliers[k] = of_rows[k] * lengths[k];
     return true;
   };

@@ -22,8 +22,8 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   std::size_t max_sweeps = 100000;
   /// OpenMP threads; 0 means all available. The result has the same bits for any number.
   int n_threads = 1;
-  /// Called after each sweep with (sweeps, duality_gap, kkt_residual); return false to stop (status
-  /// interrupted).
+  /// Called after each sweep with (sweeps, duality_gap, kkt_residual), and within long work between sweeps; return false to
+  /// stop (status interrupted).
   std::function<bool(std::size_t, double, double)> progress = {};
   /// Throws InvalidArgument naming the field that is out of range.
   void validate() const;
