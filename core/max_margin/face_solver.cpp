@@ -237,9 +237,26 @@ FaceSolver::Entry FaceSolver::enter(std::size_t row) {
   }
 }
 
+// What the map says of W is corrected on the face, where rounding has left some of it.
+void FaceSolver::refine() {
+  const auto n = static_cast<Eigen::Index>(face_.size());
+  Eigen::Map<Eigen::VectorXd> w(span_.data(), static_cast<Eigen::Index>(span_.size()));
+  for (int pass = 0; pass < 2; ++pass) {
+    map_.apply(span_.data(), values_.data());
+    Eigen::VectorXd missing(n), change, multipliers;
+    for (Eigen::Index j = 0; j < n; ++j) {
+      const std::size_t k = face_[static_cast<std::size_t>(j)];
+      missing[j] = targets_[k] - values_[k];
+    }
+    factor_->solve(std::move(missing), change, multipliers);
+    w += change;
+  }
+}
+
 FaceSolver::Ending FaceSolver::finished(Ending ending) {
   multipliers_.assign(map_.n_rows(), 0.0);
   for (std::size_t j = 0; j < face_.size(); ++j) multipliers_[face_[j]] = face_multipliers_[j];
+  refine();
   return ending;
 }
 

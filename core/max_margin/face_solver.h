@@ -45,6 +45,7 @@ class FaceSolver {
   bool start(const std::vector<double>& multipliers);
   void solve_face();
   void drop_negative();
+  void refine();
   std::size_t most_violated(double tolerance);
   Entry enter(std::size_t row);
   bool spend(double work);
