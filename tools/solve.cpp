@@ -107,9 +107,11 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   json["written"] = written ? Json(options.out) : Json(nullptr);
 
   std::vector<std::pair<std::string, std::string>> rows = {{"status", status}};
-  if (result.status == MaxMarginStatus::not_separable) {
+  if (result.status == MaxMarginStatus::not_separable || result.status == MaxMarginStatus::undecided) {
+    const bool proven = result.status == MaxMarginStatus::not_separable;
     rows.emplace_back("certificate",
-                      rounded(result.certificate, 3) + " (0 would be a proof; see docs/command-line.md)");
+                      rounded(result.certificate, 3) + (proven ? " (an exact one is proven to lie beside it)"
+                                                               : " (bounds the margin, and proves no more)"));
   } else {
     const std::string kind = solver.norm == MatrixNorm::l_p ? "l_" + shortest(solver.p) : options.norm;
     rows.emplace_back("norm of W_mm", rounded(result.norm, 10) + " (" + kind + ")");

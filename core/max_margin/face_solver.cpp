@@ -17,6 +17,7 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
 constexpr Eigen::Index most_entries = Eigen::Index{1} << 25;  // of the orthogonal factor: 256 MB
+constexpr double tell_after = 1e8;                            // multiply-adds
 constexpr int most_failures = 40;                             // exchanges in a row that gain nothing
 
 }  // namespace
@@ -109,7 +110,11 @@ double FaceSolver::face_cost() const {
 
 bool FaceSolver::spend(double work) {
   work_ += work;
-  return work_ <= budget_;
+  if (work_ - told_ > tell_after) {
+    told_ = work_;
+    stopped_ = stopped_ || !go_on_(false);
+  }
+  return !stopped_ && work_ <= budget_;
 }
 
 // W and the multipliers of the face, afresh from the factorisation.
@@ -132,7 +137,7 @@ void FaceSolver::drop_negative() {
     factor_->remove(place);
     on_face_[face_[static_cast<std::size_t>(place)]] = 0;
     face_.erase(face_.begin() + place);
-    work_ += 4.0 * face_cost();
+    if (!spend(4.0 * face_cost())) return;
   }
 }
 
@@ -159,13 +164,13 @@ bool FaceSolver::start(const std::vector<double>& multipliers) {
     on_face_[k] = 1;
   }
   drop_negative();
-  return work_ <= budget_;
+  return !stopped_ && work_ <= budget_;
 }
 
 // The row that W violates most, by more than the tolerance of its target and by more than rounding; n_rows() if none.
 std::size_t FaceSolver::most_violated(double tolerance) {
   map_.apply(span_.data(), values_.data());
-  ++products_;
+  stopped_ = stopped_ || !go_on_(true);
   const double rounding = 4.0 * epsilon * std::sqrt(map_.squared_norm(span_.data()));
   std::size_t worst = map_.n_rows();
   double most = 0.0;
@@ -232,18 +237,36 @@ FaceSolver::Entry FaceSolver::enter(std::size_t row) {
   }
 }
 
+// What the map says of W is corrected on the face, where rounding has left some of it.
+void FaceSolver::refine() {
+  const auto n = static_cast<Eigen::Index>(face_.size());
+  Eigen::Map<Eigen::VectorXd> w(span_.data(), static_cast<Eigen::Index>(span_.size()));
+  for (int pass = 0; pass < 2; ++pass) {
+    map_.apply(span_.data(), values_.data());
+    Eigen::VectorXd missing(n), change, multipliers;
+    for (Eigen::Index j = 0; j < n; ++j) {
+      const std::size_t k = face_[static_cast<std::size_t>(j)];
+      missing[j] = targets_[k] - values_[k];
+    }
+    factor_->solve(std::move(missing), change, multipliers);
+    w += change;
+  }
+}
+
 FaceSolver::Ending FaceSolver::finished(Ending ending) {
   multipliers_.assign(map_.n_rows(), 0.0);
   for (std::size_t j = 0; j < face_.size(); ++j) multipliers_[face_[j]] = face_multipliers_[j];
+  refine();
   return ending;
 }
 
 FaceSolver::Ending FaceSolver::run(const std::vector<double>& multipliers, const std::vector<double>& targets,
-                                   double tolerance, double budget) {
+                                   double tolerance, double budget, const GoOn& go_on) {
   targets_ = targets;
   budget_ = budget;
-  work_ = 0.0;
-  products_ = 0;
+  go_on_ = go_on;
+  work_ = told_ = 0.0;
+  stopped_ = false;
   if (!start(multipliers)) return Ending::gave_up;
   double best = 0.0;
   int failures = 0;
@@ -253,6 +276,7 @@ FaceSolver::Ending FaceSolver::run(const std::vector<double>& multipliers, const
     failures = value > best * (1.0 + 2.0 * epsilon) ? 0 : failures + 1;
     best = std::max(best, value);
     const std::size_t row = most_violated(tolerance);
+    if (stopped_) return Ending::gave_up;
     if (row == map_.n_rows()) return finished(Ending::solved);
     if (failures > most_failures) return finished(Ending::stalled);
     if (!spend(map_.product_cost())) return Ending::gave_up;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,23 +19,24 @@ namespace softstep {
 class FaceSolver {
  public:
   enum class Ending {
-    solved,      ///< no row is violated by more than the tolerance or rounding
-    stalled,     ///< rounding undoes what an exchange gains; the point is as good as it gets
+    solved,   ///< no row is violated by more than the tolerance or rounding
+    stalled,  ///< rounding undoes what an exchange gains; the point is as good as it gets
     infeasible,  ///< multipliers() are a ray: mu >= 0 whose rows depend on each other and sum_k mu_k a_k = 0 to rounding
-    gave_up      ///< beyond the budget
+    gave_up  ///< beyond the budget
   };
 
   explicit FaceSolver(LinearMap& map);
   ~FaceSolver();
 
+  /// Called after every product (true), and every tenth of a second or so of other work (false); returns false to stop.
+  using GoOn = std::function<bool(bool)>;
   /// Starts at the face where `multipliers` are positive. `tolerance` is of <a_k, W> / target_k - 1. The budget is in
   /// multiply-adds.
   Ending run(const std::vector<double>& multipliers, const std::vector<double>& targets, double tolerance,
-             double budget);
+             double budget, const GoOn& go_on);
 
   const std::vector<double>& multipliers() const { return multipliers_; }
   const std::vector<double>& span() const { return span_; }
-  std::size_t products() const { return products_; }  ///< of the last run
 
  private:
   class Factor;
@@ -43,6 +45,7 @@ class FaceSolver {
   bool start(const std::vector<double>& multipliers);
   void solve_face();
   void drop_negative();
+  void refine();
   std::size_t most_violated(double tolerance);
   Entry enter(std::size_t row);
   bool spend(double work);
@@ -55,8 +58,9 @@ class FaceSolver {
   std::vector<std::size_t> face_;
   std::vector<double> face_multipliers_;
   std::vector<char> on_face_;
-  double work_ = 0.0, budget_ = 0.0;
-  std::size_t products_ = 0;
+  GoOn go_on_;
+  double work_ = 0.0, told_ = 0.0, budget_ = 0.0;  // multiply-adds
+  bool stopped_ = false;
 };
 
 }  // namespace softstep

@@ -15,9 +15,9 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-// Data whose unit constraint rows have a margin below this cannot be told from data that have none: the
-// length of a convex combination of unit vectors is known to a few times the rounding unit 1e-16 only.
-constexpr double separable_from = 1e-13;
+// A convex combination of unit constraint rows that is as short as this is a few hundred rounding units long: it may be a ray
+// that proves that the data cannot be separated, or bound a margin too small for double. Its judge decides.
+constexpr double ray_from = 1e-13;
 // Multiply-adds of the exact method that nobody notices: some hundredths of a second.
 constexpr double least_budget = 1e8;
 
@@ -59,8 +59,9 @@ class RoundingFloor {
 
 class Solver {
  public:
-  Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads)
-      : options_(options), rows_(rows), ray_(rows_), face_(rows_), n_threads_(n_threads) {
+  Solver(ConstraintMap& rows, std::size_t n_constraints, const MaxMarginOptions& options, int n_threads,
+         const RayJudge& judge)
+      : options_(options), rows_(rows), judge_(judge), ray_(rows_), face_(rows_), n_threads_(n_threads) {
     result_.n_constraints = n_constraints;
   }
 
@@ -69,7 +70,7 @@ class Solver {
     if (rows_.zero_row() != rows_.n_rows()) return impossible_row();
     DualAscent ascent(rows_, targets(), n_threads_);
     result_.status = ascend(ascent);
-    if (result_.status == MaxMarginStatus::not_separable)
+    if (result_.status == MaxMarginStatus::not_separable || result_.status == MaxMarginStatus::undecided)
       write_ray();
     else if (result_.status != MaxMarginStatus::optimal)
       write_unfinished(ascent);
@@ -83,21 +84,27 @@ class Solver {
   bool near_zero(const DualAscent& ascent) const;
   Certificate write(const DualState& state);
   void write_unfinished(DualAscent& ascent);
-  bool find_ray(const std::vector<double>& multipliers);
+  enum class Ray { none, proven, undecided };
+  Ray find_ray(const std::vector<double>& multipliers);
+  MaxMarginStatus end_with_ray(Ray ray, const DualState& state);
   bool finish(const DualState& state, MaxMarginStatus& status);
   bool explained_by_rounding(double error) const;
+  bool ask() const;
+  bool swept();
   void write_ray();
   MaxMarginResult no_constraints();
   MaxMarginResult impossible_row();
 
   const MaxMarginOptions& options_;
   ConstraintMap& rows_;
+  const RayJudge& judge_;
   RaySearch ray_;
   FaceSolver face_;
   int n_threads_;
-  std::vector<double> values_;
+  std::vector<double> values_, ray_multipliers_;
   MaxMarginResult result_;
-  bool has_weights_ = false;
+  Certificate now_;  // what is known of the ascent's point
+  bool has_weights_ = false, interrupted_ = false;
   std::size_t next_ray_search_ = 64, next_finish_ = 256;
   bool exact_is_not_enough_ = false;  // the exact method has ended, and rounding exceeds the tolerance
 };
@@ -130,7 +137,7 @@ Certificate Solver::estimate(const DualState& state) {
 
 bool Solver::near_zero(const DualAscent& ascent) const {
   const DualState& state = ascent.state();
-  return combination_length(state.multipliers, state.squared_norm()) <= separable_from;
+  return combination_length(state.multipliers, state.squared_norm()) <= ray_from;
 }
 
 MaxMarginStatus Solver::ascend(DualAscent& ascent) {
@@ -138,23 +145,26 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
   const DualState& state = ascent.state();
   double inner = 0.5 * tolerance;
   RoundingFloor rounding;
-  Certificate now;
+  Certificate& now = now_;
   now.duality_gap = now.kkt_residual = infinity;
   const auto report = [&] {
-    ++result_.sweeps;
     if (state.feasible()) now = estimate(state);
-    return !options_.progress || options_.progress(result_.sweeps, now.duality_gap, now.kkt_residual);
+    return swept();
   };
   while (result_.sweeps < options_.max_sweeps) {
     ascent.step();
     if (!report()) return MaxMarginStatus::interrupted;
     if (!state.feasible()) continue;
     if (now.duality_gap == infinity && result_.sweeps >= next_ray_search_) {
-      if (find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
+      const Ray ray = find_ray(state.multipliers);
+      if (interrupted_) return MaxMarginStatus::interrupted;
+      if (ray != Ray::none) return end_with_ray(ray, state);
       next_ray_search_ = 2 * result_.sweeps;
     }
     MaxMarginStatus finished;
     if (result_.sweeps >= next_finish_ && finish(state, finished)) return finished;
+    if (interrupted_) return MaxMarginStatus::interrupted;
+    if (result_.sweeps >= options_.max_sweeps) break;
     const bool suspect = ascent.unbounded() || near_zero(ascent);
     const bool stalled = rounding.stalled(now.error());
     if (!suspect && !stalled && !now.within(inner)) continue;
@@ -163,7 +173,9 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
     ascent.refresh();
     if (!report()) return MaxMarginStatus::interrupted;
     if (suspect) {
-      if (near_zero(ascent) && find_ray(state.multipliers)) return MaxMarginStatus::not_separable;
+      const Ray ray = near_zero(ascent) ? find_ray(state.multipliers) : Ray::none;
+      if (interrupted_) return MaxMarginStatus::interrupted;
+      if (ray != Ray::none) return end_with_ray(ray, state);
       continue;
     }
     now = write(state);
@@ -181,6 +193,18 @@ MaxMarginStatus Solver::ascend(DualAscent& ascent) {
   return MaxMarginStatus::max_sweeps;
 }
 
+// What the callback says.
+bool Solver::ask() const {
+  return !options_.progress || options_.progress(result_.sweeps, now_.duality_gap, now_.kkt_residual);
+}
+
+// Counts a sweep and tells of it; false: stop.
+bool Solver::swept() {
+  ++result_.sweeps;
+  interrupted_ = !ask();
+  return !interrupted_;
+}
+
 // An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much work as the
 // ascent has taken; where that does not do, the ascent goes on as if nothing had been, until it has taken twice as much.
 bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
@@ -189,13 +213,17 @@ bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
   RoundingFloor rounding;
   DualState face(rows_, targets());
   face.multipliers = state.multipliers;
+  const auto go_on = [&](bool product) {
+    if (product) return swept() && result_.sweeps < options_.max_sweeps;
+    interrupted_ = !ask();
+    return !interrupted_;
+  };
   for (;;) {
     const FaceSolver::Ending ending =
-        face_.run(face.multipliers, face.targets, 0.1 * options_.tolerance, budget);
-    result_.sweeps = std::min(options_.max_sweeps, result_.sweeps + face_.products());
+        face_.run(face.multipliers, face.targets, 0.1 * options_.tolerance, budget, go_on);
     if (ending == FaceSolver::Ending::gave_up) return false;
     if (ending == FaceSolver::Ending::infeasible) {
-      if (!find_ray(face_.multipliers())) return false;
+      if (find_ray(face_.multipliers()) != Ray::proven) return false;
       status = MaxMarginStatus::not_separable;
       return true;
     }
@@ -224,10 +252,26 @@ bool Solver::explained_by_rounding(double error) const {
 }
 
 // As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
-bool Solver::find_ray(const std::vector<double>& multipliers) {
-  const bool found = ray_.run(multipliers, separable_from, std::max<std::size_t>(result_.sweeps, 50));
-  result_.sweeps += ray_.products();
-  return found;
+Solver::Ray Solver::find_ray(const std::vector<double>& multipliers) {
+  const auto go_on = [&] { return swept() && result_.sweeps < options_.max_sweeps; };
+  if (!ray_.run(multipliers, ray_from, std::max<std::size_t>(result_.sweeps, 50), go_on)) return Ray::none;
+  ray_multipliers_ = ray_.multipliers();
+  const bool proven = judge_(ray_multipliers_, [&] { return !(interrupted_ = !ask()); });
+  return proven ? Ray::proven : interrupted_ ? Ray::none : Ray::undecided;
+}
+
+// Where the shortest combination proves nothing, the exact method may still find W. Its multipliers are of no use to the other
+// ending if it does not.
+MaxMarginStatus Solver::end_with_ray(Ray ray, const DualState& state) {
+  if (ray == Ray::proven) return MaxMarginStatus::not_separable;
+  const std::vector<double> shortest = ray_multipliers_;
+  DualState start = state;
+  for (double& l : start.multipliers) l = std::max(0.0, l);
+  MaxMarginStatus finished = MaxMarginStatus::undecided;
+  if (finish(start, finished)) return finished;
+  if (interrupted_) return MaxMarginStatus::interrupted;
+  ray_multipliers_ = shortest;
+  return MaxMarginStatus::undecided;
 }
 
 // The answer with its certificate, computed from the matrix itself; kept if no better one was.
@@ -273,9 +317,11 @@ void Solver::write_unfinished(DualAscent& ascent) {
   write(ascent.state());
 }
 
-// No W: the multipliers, with sum 1, are the proof.
+// No W: the multipliers, with sum 1, are the proof, or bound the margin.
 void Solver::write_ray() {
-  const std::vector<double>& multipliers = ray_.multipliers();
+  const std::vector<double>& multipliers = ray_multipliers_;
+  std::vector<double> span(rows_.span_size());
+  rows_.adjoint(multipliers.data(), span.data());
   double sum = 0.0, largest = 0.0;
   result_.multipliers.assign(multipliers.size(), 0.0);
   for (std::size_t k = 0; k < multipliers.size(); ++k) {
@@ -284,8 +330,9 @@ void Solver::write_ray() {
     sum += result_.multipliers[k];
     largest = std::max(largest, rows_.sizes()[k]);
   }
-  result_.certificate = std::sqrt(rows_.squared_norm(ray_.span().data())) / sum / largest;
+  result_.certificate = std::sqrt(rows_.squared_norm(span.data())) / sum / largest;
   for (double& l : result_.multipliers) l /= sum;
+  result_.weights.clear();  // those of an attempt
   result_.norm = result_.duality_gap = result_.kkt_residual = infinity;
   result_.margin = 0.0;
 }
@@ -309,8 +356,8 @@ MaxMarginResult Solver::impossible_row() {
 }  // namespace
 
 MaxMarginResult solve_hard_margin(ConstraintMap& rows, std::size_t n_constraints,
-                                  const MaxMarginOptions& options, int n_threads) {
-  return Solver(rows, n_constraints, options, n_threads).run();
+                                  const MaxMarginOptions& options, int n_threads, const RayJudge& judge) {
+  return Solver(rows, n_constraints, options, n_threads, judge).run();
 }
 
 }  // namespace softstep

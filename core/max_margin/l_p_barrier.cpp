@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/linalg/positive_definite.h"
+#include "core/max_margin/smoothed_power.h"
 
 #include "core/linalg/eigen_inside.h"
 
@@ -18,9 +19,27 @@ using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-double power_sum(const std::vector<double>& x, double power) {
+/// phi, its slope and its curvature for every entry.
+struct Powers {
+  double value = 0.0, magnitude = 0.0;  // sums
+  std::vector<double> slope, curvature;
+};
+
+Powers powers_of(const std::vector<double>& x, double power, double tau) {
+  Powers out;
+  for (const double w : x) {
+    const SmoothedPower one = smoothed_power(w, power, tau);
+    out.value += one.value;
+    out.magnitude += one.magnitude;
+    out.slope.push_back(one.slope);
+    out.curvature.push_back(one.curvature);
+  }
+  return out;
+}
+
+double sum_of_values(const std::vector<double>& x, double power, double tau) {
   double sum = 0.0;
-  for (const double value : x) sum += std::pow(std::fabs(value), power);
+  for (const double w : x) sum += smoothed_power(w, power, tau).value;
   return sum;
 }
 
@@ -55,12 +74,6 @@ std::vector<double> weighted_gram(const RankOneConstraints& constraints, const s
 
 }  // namespace
 
-std::vector<double> signed_power(const std::vector<double>& x, double power) {
-  std::vector<double> out;
-  for (const double value : x) out.push_back(std::copysign(std::pow(std::fabs(value), power), value));
-  return out;
-}
-
 // ---- dual
 
 double DualPowerBarrier::value(double tau, const std::vector<double>& x) {
@@ -69,25 +82,23 @@ double DualPowerBarrier::value(double tau, const std::vector<double>& x) {
     if (!(l > 0.0)) return infinity;
     sum -= tau * l + std::log(l);
   }
-  const double value = sum + tau / q_ * power_sum(constraints_.combination(x), q_);
+  const double value = sum + sum_of_values(constraints_.combination(x), q_, tau);
   return std::isnan(value) ? infinity : value;
 }
 
 double DualPowerBarrier::magnitude(double tau, const std::vector<double>& x) {
-  double sum = 1.0;
+  double sum = 1.0 + powers_of(constraints_.combination(x), q_, tau).magnitude;
   for (const double l : x) sum += tau * l + std::fabs(std::log(l));
   return sum;
 }
 
 double DualPowerBarrier::newton(double tau, const std::vector<double>& x, std::vector<double>& direction) {
-  const std::vector<double> c = constraints_.combination(x);
-  std::vector<double> theta;
-  for (const double value : c) theta.push_back(tau * (q_ - 1.0) * std::pow(std::fabs(value), q_ - 2.0));
-  std::vector<double> h = weighted_gram(constraints_, theta);
-  std::vector<double> gradient = constraints_.values(signed_power(c, q_ - 1.0));
+  const Powers powers = powers_of(constraints_.combination(x), q_, tau);
+  std::vector<double> h = weighted_gram(constraints_, powers.curvature);
+  std::vector<double> gradient = constraints_.values(powers.slope);
   for (std::size_t k = 0; k < x.size(); ++k) {
     h[k * x.size() + k] += 1.0 / (x[k] * x[k]);
-    gradient[k] = tau * (gradient[k] - 1.0) - 1.0 / x[k];
+    gradient[k] -= tau + 1.0 / x[k];
   }
   direction = gradient;
   if (!solve_positive_definite(h, direction)) return nan;
@@ -99,14 +110,16 @@ double DualPowerBarrier::newton(double tau, const std::vector<double>& x, std::v
   return decrement;
 }
 
-std::vector<Barrier::Pair> DualPowerBarrier::pairs(double, const std::vector<double>& x) {
-  return {{signed_power(constraints_.combination(x), q_ - 1.0), x}};
+std::vector<Barrier::Pair> DualPowerBarrier::pairs(double tau, const std::vector<double>& x) {
+  std::vector<double> weights = powers_of(constraints_.combination(x), q_, tau).slope;
+  for (double& w : weights) w /= tau;
+  return {{std::move(weights), x}};
 }
 
 // ---- primal
 
 double PrimalPowerBarrier::value(double tau, const std::vector<double>& x) {
-  double sum = tau / p_ * power_sum(x, p_);
+  double sum = sum_of_values(x, p_, tau);
   for (const double value : constraints_.values(x)) {
     if (!(value > 1.0)) return infinity;
     sum -= std::log(value - 1.0);
@@ -115,30 +128,24 @@ double PrimalPowerBarrier::value(double tau, const std::vector<double>& x) {
 }
 
 double PrimalPowerBarrier::magnitude(double tau, const std::vector<double>& x) {
-  double sum = 1.0 + tau / p_ * power_sum(x, p_);
+  double sum = 1.0 + powers_of(x, p_, tau).magnitude;
   for (const double value : constraints_.values(x))
     sum += std::fabs(std::log(value - 1.0)) + 1.0 / (value - 1.0);
   return sum;
 }
 
 double PrimalPowerBarrier::newton(double tau, const std::vector<double>& x, std::vector<double>& direction) {
-  // Entries near 0 have next to no curvature of their own; a floor far below that of the large ones keeps the inverse of
-  // the diagonal finite, and shortens steps that change nothing.
-  double steepest = 0.0;
-  std::vector<double> theta;
-  for (const double w : x) {
-    theta.push_back(tau * (p_ - 1.0) * std::pow(std::fabs(w), p_ - 2.0));
-    steepest = std::max(steepest, theta.back());
-  }
-  for (double& t : theta) t = 1.0 / (t + 1e-10 * steepest);
+  const Powers powers = powers_of(x, p_, tau);
+  std::vector<double> theta;  // inverse of the diagonal
+  for (const double curvature : powers.curvature) theta.push_back(1.0 / curvature);
   std::vector<double> slack = constraints_.values(x), pull(slack.size());
   for (std::size_t k = 0; k < slack.size(); ++k) {
     slack[k] -= 1.0;
     pull[k] = 1.0 / slack[k];
   }
-  std::vector<double> gradient = signed_power(x, p_ - 1.0);
+  std::vector<double> gradient = powers.slope;
   const std::vector<double> barrier = constraints_.combination(pull);
-  for (std::size_t j = 0; j < x.size(); ++j) gradient[j] = tau * gradient[j] - barrier[j];
+  for (std::size_t j = 0; j < x.size(); ++j) gradient[j] -= barrier[j];
   // (T + A^T S^-2 A)^-1 g = T^-1 (g - A^T y),  (S^2 + A T^-1 A^T) y = A T^-1 g
   std::vector<double> scaled = gradient;
   for (std::size_t j = 0; j < x.size(); ++j) scaled[j] *= theta[j];

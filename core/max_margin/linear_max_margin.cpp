@@ -10,6 +10,7 @@
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/dense_rows.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/max_margin/ray_proof.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -48,8 +49,16 @@ MaxMarginResult solve_points(std::span<const T> points, std::span<const std::int
     if (!std::isfinite(frobenius_norm(std::span(rows).subspan(i * dim, dim))))
       throw InvalidArgument("points", "the length of point " + std::to_string(i) + " overflows");
   }
+  const RayProof proof([&](std::size_t i) {
+    std::vector<double> row(points.data() + i * dim, points.data() + (i + 1) * dim);
+    for (double& x : row) x *= labels[i];
+    return ExactRow{std::move(row), {}, {1.0}, i};
+  });
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+    return proof.proves(multipliers, go_on);
+  };
   DenseRows map(std::move(rows), n, dim, resolve_isa("").kernels<double>());
-  return solve_hard_margin(map, n, options, thread_count(options.n_threads));
+  return solve_hard_margin(map, n, options, thread_count(options.n_threads), judge);
 }
 
 }  // namespace

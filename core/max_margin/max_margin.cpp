@@ -1,5 +1,6 @@
 #include "softstep/max_margin.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "core/max_margin/chosen_tokens.h"
 #include "core/max_margin/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
+#include "core/max_margin/ray_proof.h"
 #include "core/threads/start.h"
 
 namespace softstep {
@@ -30,6 +32,8 @@ const char* to_string(MaxMarginStatus status) {
       return "inconsistent_equalities";
     case MaxMarginStatus::at_rounding:
       return "at_rounding";
+    case MaxMarginStatus::undecided:
+      return "undecided";
   }
   return "";
 }
@@ -41,13 +45,35 @@ void MaxMarginOptions::validate() const {
   check_thread_count(n_threads);
 }
 
+namespace {
+
+// The constraint of token k in batch order.
+template <class T>
+ExactRow token_row(const BatchView<T>& batch, const TokenScores& tokens, std::size_t k) {
+  const auto after = std::upper_bound(tokens.first.begin(), tokens.first.end(), k);
+  const auto i = static_cast<std::size_t>(after - tokens.first.begin()) - 1;
+  const auto token = [&](std::size_t t) {
+    const T* x = batch.sample(i) + t * batch.row_stride();
+    return std::vector<double>(x, x + batch.dim);
+  };
+  return {token(tokens.optimal[i]), token(k - tokens.first[i]),
+          std::vector<double>(batch.query(i), batch.query(i) + batch.dim), i};
+}
+
+}  // namespace
+
 template <NumberType T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
   options.validate();
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch
   const int n_threads = thread_count(options.n_threads);
   ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
-  MaxMarginResult result = solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads);
+  const RayProof proof([&](std::size_t k) { return token_row(batch, tokens, k); });
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+    return proof.proves(multipliers, go_on);
+  };
+  MaxMarginResult result =
+      solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads, judge);
   result.unique_optimal_tokens = tokens.not_unique.empty();
   return result;
 }

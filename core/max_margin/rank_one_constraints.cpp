@@ -5,6 +5,7 @@
 
 #include "core/max_margin/range.h"
 #include "core/metrics/token_products.h"
+#include "softstep/metrics.h"
 
 namespace softstep {
 
@@ -21,6 +22,13 @@ std::vector<double> RankOneConstraints::values(const std::vector<double>& weight
       out[k] = sum_over(dim, [&](std::size_t j) { return d[j] * v[j]; });
     }
   }
+  return out;
+}
+
+std::vector<double> RankOneConstraints::lengths() const {
+  std::vector<double> out(size());
+  for (std::size_t k = 0; k < out.size(); ++k)
+    out[k] = frobenius_norm({difference(k), dim}) * frobenius_norm({query(owner[k]), dim});
   return out;
 }
 

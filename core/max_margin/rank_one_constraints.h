@@ -10,7 +10,8 @@ namespace softstep {
 /// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one sample one after the other.
 struct RankOneConstraints {
   std::size_t dim = 0, n_samples = 0, n_slots = 0;
-  int exponent = 0;                 ///< what is written here is A_k 2^exponent; 0 unless entries are near the ends of the range
+  int exponent =
+      0;  ///< what is written here is A_k 2^exponent; 0 unless entries are near the ends of the range
   std::vector<double> differences;  ///< D_k, N x dim
   std::vector<double> queries;      ///< z_i, n_samples x dim
   std::vector<std::size_t> first;   ///< [n_samples + 1] first constraint of each sample
@@ -22,6 +23,8 @@ struct RankOneConstraints {
   const double* query(std::size_t i) const { return queries.data() + i * dim; }
   /// <A_k, W> for all k.
   std::vector<double> values(const std::vector<double>& weights) const;
+  /// ||A_k|| in the Frobenius norm.
+  std::vector<double> lengths() const;
   /// sum_k multipliers_k A_k, dim x dim row-major.
   std::vector<double> combination(const std::vector<double>& multipliers) const;
 };

@@ -10,13 +10,20 @@ namespace softstep {
 
 RaySearch::RaySearch(LinearMap& map) : map_(map) {}
 
-void RaySearch::refresh() {
-  map_.adjoint(multipliers_.data(), span_.data());
-  map_.apply(span_.data(), gradient_.data());
+bool RaySearch::count() {
   ++products_;
+  return go_on_();
 }
 
-bool RaySearch::run(const std::vector<double>& multipliers, double tolerance, std::size_t most_products) {
+bool RaySearch::refresh() {
+  map_.adjoint(multipliers_.data(), span_.data());
+  map_.apply(span_.data(), gradient_.data());
+  return count();
+}
+
+bool RaySearch::run(const std::vector<double>& multipliers, double tolerance, std::size_t most_products,
+                    const std::function<bool()>& go_on) {
+  go_on_ = go_on;
   multipliers_ = multipliers;
   products_ = 0;
   for (auto* image : {&span_, &image_span_}) image->resize(map_.span_size());
@@ -25,13 +32,14 @@ bool RaySearch::run(const std::vector<double>& multipliers, double tolerance, st
   for (const double l : multipliers_) sum += l;
   if (!(sum > 0.0) || !std::isfinite(sum)) return false;
   for (double& l : multipliers_) l /= sum;
-  refresh();
+  if (!refresh()) return false;
   const std::size_t n = multipliers_.size();
   double squared = 0.0;  // of the free gradient
   bool fresh = true;     // no conjugate direction yet
   for (;;) {
     if (combination_length(multipliers_, map_.squared_norm(span_.data())) <= tolerance) {
-      refresh();  // what the recurrence says is believed once it has been computed afresh
+      // What the recurrence says is believed once it has been computed afresh.
+      if (!refresh()) return false;
       if (combination_length(multipliers_, map_.squared_norm(span_.data())) <= tolerance) return true;
       fresh = true;
     }
@@ -46,7 +54,7 @@ bool RaySearch::run(const std::vector<double>& multipliers, double tolerance, st
     squared = now;
     map_.adjoint(direction_.data(), image_span_.data());
     map_.apply(image_span_.data(), image_.data());
-    ++products_;
+    if (!count()) return false;
     const double curvature = map_.squared_norm(image_span_.data());
     if (!(curvature > 0.0)) return false;
     double to_bound = std::numeric_limits<double>::infinity();

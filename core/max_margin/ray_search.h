@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "core/max_margin/linear_map.h"
@@ -16,18 +17,21 @@ namespace softstep {
 class RaySearch {
  public:
   explicit RaySearch(LinearMap& map);
-  /// Starts at `multipliers`; true if ||sum mu a|| <= tolerance * sum mu was reached with at most this many products.
-  bool run(const std::vector<double>& multipliers, double tolerance, std::size_t most_products);
-  std::size_t products() const { return products_; }  ///< of the last run
+  /// Starts at `multipliers`; true if ||sum mu a|| <= tolerance * sum mu was reached with at most this many products, of which
+  /// one more may check the last. go_on is called after each and returns false to stop.
+  bool run(const std::vector<double>& multipliers, double tolerance, std::size_t most_products,
+           const std::function<bool()>& go_on);
   const std::vector<double>& multipliers() const { return multipliers_; }
   const std::vector<double>& span() const { return span_; }
 
  private:
-  void refresh();
+  bool refresh();
+  bool count();
   std::size_t move(double length, double to_bound);
 
   LinearMap& map_;
   std::vector<double> multipliers_, span_, gradient_, direction_, image_span_, image_;
+  std::function<bool()> go_on_;
   std::size_t products_ = 0;
 };
 

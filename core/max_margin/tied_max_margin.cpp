@@ -17,6 +17,7 @@
 #include "core/max_margin/equality_projection.h"
 #include "core/max_margin/hard_margin.h"
 #include "core/max_margin/range.h"
+#include "core/max_margin/ray_proof.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -34,6 +35,7 @@ struct Written {
   int exponent = 0;  // rows and equalities are those given times 2^exponent
   std::vector<double> rows, equalities;
   std::vector<std::size_t> row_slots, equality_slots;
+  ExactRows exact;  // of a slot
 
   void add(bool equality, std::size_t slot, const std::vector<double>& difference,
            const std::vector<double>& query) {
@@ -73,13 +75,16 @@ class TiedSolver {
         options_(options),
         kernels_(resolve_isa("").kernels<double>()),
         equalities_(given.equalities, given.size, kernels_),
-        n_rows_(given.row_slots.size()) {}
+        n_rows_(given.row_slots.size()),
+        proof_([&given](std::size_t k) { return given.exact(given.row_slots[k]); },
+               [&given](std::size_t e) { return given.exact(given.equality_slots[e]); }) {}
 
   TiedMaxMarginResult run();
 
  private:
   const double* row(std::size_t k) const { return given_.rows.data() + k * given_.size; }
   void certify(const MaxMarginResult& projected);
+  bool proves(std::vector<double>& multipliers, const std::function<bool()>& go_on);
   void write_ray(const std::vector<double>& multipliers);
   std::vector<double> combination(const std::vector<double>& multipliers);
 
@@ -88,6 +93,7 @@ class TiedSolver {
   const simd::Kernels<double>& kernels_;
   EqualityProjection equalities_;
   std::size_t n_rows_;
+  RayProof proof_;
   std::vector<double> equality_multipliers_;
   TiedMaxMarginResult out_;
 };
@@ -142,6 +148,22 @@ void TiedSolver::certify(const MaxMarginResult& projected) {
   if (result.status == MaxMarginStatus::optimal && !good) result.status = MaxMarginStatus::at_rounding;
 }
 
+// Whether multipliers of the A_k, with those of the equalities that go best with them, are near a true ray, which takes their
+// place.
+bool TiedSolver::proves(std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+  combination(multipliers);
+  std::vector<double> of_units = multipliers, free = equality_multipliers_, lengths(n_rows_);
+  for (std::size_t k = 0; k < n_rows_; ++k) {
+    lengths[k] = frobenius_norm({row(k), given_.size});
+    of_units[k] *= lengths[k];
+  }
+  for (std::size_t e = 0; e < free.size(); ++e) free[e] *= equalities_.sizes()[e];
+  if (!proof_.proves(of_units, free, go_on)) return false;
+  for (std::size_t k = 0; k < n_rows_; ++k)
+    multipliers[k] = lengths[k] > 0.0 ? of_units[k] / lengths[k] : 0.0;
+  return true;
+}
+
 void TiedSolver::write_ray(const std::vector<double>& multipliers) {
   const std::vector<double> sum = combination(multipliers);
   double largest = 0.0, total = 0.0;
@@ -174,22 +196,36 @@ TiedMaxMarginResult TiedSolver::run() {
     equalities_.project(b);
     const double before = frobenius_norm({row(k), given_.size});
     if (frobenius_norm({b, given_.size}) > consistent_from * before) continue;
-    // This row alone proves that there is no solution: the equalities force its margin to 0. A row that is
+    // This row alone may prove that there is no solution: the equalities force its margin to 0. A row that is
     // zero itself proves it without the equalities.
-    result.status = before > 0.0 ? MaxMarginStatus::inconsistent_equalities : MaxMarginStatus::not_separable;
     std::vector<double> one(n_rows_, 0.0);
     one[k] = 1.0;
+    if (before > 0.0)
+      result.status = proves(one, [] { return true; }) ? MaxMarginStatus::inconsistent_equalities
+                                                       : MaxMarginStatus::undecided;
+    else
+      result.status = MaxMarginStatus::not_separable;
     write_ray(one);
     for (std::size_t e = 0; e < equality_multipliers_.size(); ++e)
       out_.equality_multipliers[given_.equality_slots[e]] = equality_multipliers_[e];
     return std::move(out_);
   }
+  std::vector<double> lengths(n_rows_);
+  for (std::size_t k = 0; k < n_rows_; ++k)
+    lengths[k] = frobenius_norm({projected.data() + k * given_.size, given_.size});
+  const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
+    std::vector<double> of_rows = multipliers;
+    for (std::size_t k = 0; k < n_rows_; ++k) of_rows[k] /= lengths[k];
+    if (!proves(of_rows, go_on)) return false;
+    for (std::size_t k = 0; k < n_rows_; ++k) multipliers[k] = of_rows[k] * lengths[k];
+    return true;
+  };
   DenseRows rows(std::move(projected), n_rows_, given_.size, kernels_);
   const MaxMarginResult plain =
-      solve_hard_margin(rows, n_rows_, options_, thread_count(options_.n_threads));
+      solve_hard_margin(rows, n_rows_, options_, thread_count(options_.n_threads), judge);
   result.status = plain.status;
   result.sweeps = plain.sweeps;
-  if (plain.status == MaxMarginStatus::not_separable)
+  if (plain.status == MaxMarginStatus::not_separable || plain.status == MaxMarginStatus::undecided)
     write_ray(plain.multipliers);
   else
     certify(plain);
@@ -263,9 +299,9 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t t = 0; t < n_tokens[i]; ++t)
       for (std::size_t j = 0; j < d; ++j)
-        largest_difference = std::max(
-            largest_difference, std::fabs(number(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
-                                          number(batch.sample(i)[t * batch.row_stride() + j])));
+        largest_difference = std::max(largest_difference,
+                                      std::fabs(number(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
+                                                number(batch.sample(i)[t * batch.row_stride() + j])));
   const int after = exponent_towards_one(largest_difference);
   const int of_query = exponent_towards_one(largest_query);
   given.exponent = before + after + of_query;
@@ -282,6 +318,21 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
       given.add(equal, given.n_slots, difference, query);
     }
   }
+  std::vector<std::size_t> sample_of, token_of;  // of a slot
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t t = 0; t < n_tokens[i]; ++t) {
+      sample_of.push_back(i);
+      token_of.push_back(t);
+    }
+  given.exact = [&](std::size_t slot) {
+    const std::size_t i = sample_of[slot];
+    const auto token = [&](std::size_t t) {
+      const T* x = batch.sample(i) + t * batch.row_stride();
+      return std::vector<double>(x, x + d);
+    };
+    return ExactRow{token(tied[i][0]), token(token_of[slot]),
+                    std::vector<double>(batch.query(i), batch.query(i) + d), i};
+  };
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 
@@ -327,6 +378,14 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
       given.add(equal, given.n_slots, difference, query);
     }
   }
+  given.exact = [&](std::size_t slot) {
+    const std::size_t i = slot / n_vocabulary;
+    std::vector<double> best(n_vocabulary, 0.0), other(n_vocabulary, 0.0);
+    best[supports[i][0]] = 1.0;
+    other[slot % n_vocabulary] = 1.0;
+    return ExactRow{std::move(best), std::move(other),
+                    std::vector<double>(contexts.data() + i * dim, contexts.data() + (i + 1) * dim), i};
+  };
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
 #include <limits>
 
 #include "data/refused.h"
@@ -108,4 +109,40 @@ TEST_CASE("a bad selection is refused by field and sample", "[max_margin]") {
                   [&] { selected_tokens(data.view, weights); });
   weights.pop_back();
   require_refused("weights", {"35", "dim * dim = 36"}, [&] { selected_tokens(data.view, weights); });
+}
+
+TEST_CASE("powers of two do not change which tokens weights select", "[max_margin]") {
+  struct Powers {
+    int tokens, queries, weights;
+  };
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const TestBatch<double> data(ragged_layout(), seed);
+    const auto weights = weights_toward(data.view, Toward::anywhere, 3.0, seed);
+    const std::vector<std::size_t> one = selected_tokens(data.view, weights.data());
+    for (const Powers powers : {Powers{-532, -532, 0},
+                                {-700, -700, 30},
+                                {-900, 300, -900},
+                                {700, 700, 700},
+                                {900, -900, 0},
+                                {0, -500, -500}}) {
+      CAPTURE(seed, powers.tokens, powers.queries, powers.weights);
+      TestBatch<double> other(ragged_layout(), seed);
+      for (double& x : other.tokens) x = std::ldexp(x, powers.tokens);
+      for (double& x : other.queries) x = std::ldexp(x, powers.queries);
+      std::vector<double> scaled(weights.begin(), weights.end());
+      for (double& x : scaled) x = std::ldexp(x, powers.weights);
+      CHECK(selected_tokens(other.view, scaled.data()) == one);
+    }
+  }
+  // Tokens that differ in their last bit, at 1e-160 each.
+  const std::vector<double> tokens = {1e-160, 1e-160 * (1 + 0x1p-52)}, query = {1e-160}, w = {1.0};
+  const std::vector<std::int8_t> labels = {1};
+  BatchView<double> view;
+  view.tokens = tokens.data();
+  view.n_samples = 1;
+  view.n_tokens = 2;
+  view.dim = 1;
+  view.labels = labels.data();
+  view.queries = query.data();
+  CHECK(selected_tokens(view, w.data()) == std::vector<std::size_t>{1});
 }

@@ -68,6 +68,7 @@ TEST_CASE("statuses have names", "[max_margin]") {
   CHECK(std::string(to_string(MaxMarginStatus::interrupted)) == "interrupted");
   CHECK(std::string(to_string(MaxMarginStatus::no_constraints)) == "no_constraints");
   CHECK(std::string(to_string(MaxMarginStatus::at_rounding)) == "at_rounding");
+  CHECK(std::string(to_string(MaxMarginStatus::undecided)) == "undecided");
   CHECK(MaxMarginResult{}.status == MaxMarginStatus::not_run);
 }
 

@@ -64,3 +64,45 @@ TEST_CASE("near-duplicate samples agree with the exact method", "[max_margin]") 
                                solve_max_margin(data.view()), 1e-10));
     }
 }
+
+TEST_CASE("the callback sees every sweep of the finish and can stop it", "[max_margin]") {
+  const OwnedBatch<double> data = repeated(6, 20, 4, 8, 1e-7, 1);
+  MaxMarginOptions options;
+  std::size_t calls = 0;
+  options.progress = [&](std::size_t sweeps, double, double) {
+    CHECK(sweeps == ++calls);
+    return true;
+  };
+  const MaxMarginResult whole = solve_max_margin(data.view(), options);
+  REQUIRE(whole.status == MaxMarginStatus::optimal);
+  REQUIRE(whole.sweeps > 260);  // the finish begins at 256
+  CHECK(calls == whole.sweeps);
+  for (const std::size_t stop : {std::size_t{258}, whole.sweeps - 1}) {
+    options.progress = [stop](std::size_t sweeps, double, double) { return sweeps < stop; };
+    const MaxMarginResult result = solve_max_margin(data.view(), options);
+    CHECK(result.status == MaxMarginStatus::interrupted);
+    CHECK(result.sweeps == stop);
+    CHECK(result.weights.size() == 64);
+    options.progress = {};
+    options.max_sweeps = stop;
+    const MaxMarginResult out = solve_max_margin(data.view(), options);
+    CHECK(out.status == MaxMarginStatus::max_sweeps);
+    CHECK(out.sweeps == stop);
+    options.max_sweeps = MaxMarginOptions{}.max_sweeps;
+  }
+}
+
+TEST_CASE("a long finish asks the callback between its sweeps", "[max_margin]") {
+  // Some 1000 rows of 48 x 48 numbers are made orthogonal before the first product: two thousand million multiply-adds.
+  const OwnedBatch<double> data = repeated(40, 12, 4, 48, 1e-7, 1);
+  MaxMarginOptions options;
+  std::size_t last = 0, between = 0;
+  options.progress = [&](std::size_t sweeps, double, double) {
+    between += sweeps == last;
+    last = sweeps;
+    return between < 3;
+  };
+  const MaxMarginResult result = solve_max_margin(data.view(), options);
+  CHECK(result.status == MaxMarginStatus::interrupted);
+  CHECK(between == 3);
+}

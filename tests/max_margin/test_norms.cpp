@@ -9,6 +9,7 @@
 #include <string>
 
 #include "data/refused.h"
+#include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "max_margin/norm_certificate.h"
 #include "softstep/dataset.h"
@@ -47,6 +48,56 @@ TEMPLATE_TEST_CASE("l_p solutions carry their certificate", "[max_margin]", floa
       const auto data = convert<TestType>(generated("random_unit", 6, 5, 8, seed));
       const auto result = solve_max_margin_in_norm(data.view(), asked(MatrixNorm::l_p, p));
       check_norm_certificate(data.view(), MatrixNorm::l_p, p, result, 1e-8);
+    }
+}
+
+TEST_CASE("powers near 1 and far above 2 reach 1e-7", "[max_margin]") {
+  // What rounding leaves beyond p = 10 is stated as 1e-7 in softstep/max_margin.h.
+  for (const double p : {1.01, 1.05, 5.5, 6.0, 10.0, 20.5, 50.0, 100.0, 1000.0})
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      CAPTURE(p, seed);
+      const auto data = generated("random_unit", 6, 5, 8, seed);
+      NormMaxMarginOptions options = asked(MatrixNorm::l_p, p);
+      options.tolerance = p <= 10.0 ? 1e-8 : 1e-7;
+      const auto result = solve_max_margin_in_norm(data.view(), options);
+      check_norm_certificate(data.view(), MatrixNorm::l_p, p, result, options.tolerance);
+      CHECK(result.sweeps <= 400);
+    }
+}
+
+TEST_CASE("samples from 1e-4 to 1e4 in other norms", "[max_margin]") {
+  for (const double p : {0.0, 1.5, 3.0})
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      const MatrixNorm norm = p == 0.0 ? MatrixNorm::nuclear : MatrixNorm::l_p;
+      CAPTURE(p, seed);
+      const auto data = generated("signal_noise", 6, 4, 8, seed);
+      OwnedBatch<double> scaled(data.view());
+      for (std::size_t i = 0; i < 6; ++i) {
+        const double a = std::pow(10.0, 4.0 - 1.6 * static_cast<double>(i));
+        for (std::size_t j = 0; j < 4 * 8; ++j) scaled.token(i, 0)[j] *= a;
+        for (std::size_t j = 0; j < 8; ++j) scaled.query(i)[j] *= a;
+      }
+      // Constraints from 1e-8 to 1e8: W, of the size of the inverse of the short ones, meets the long ones to few digits.
+      NormMaxMarginOptions options = asked(norm, p);
+      options.tolerance = 1e-6;
+      const auto result = solve_max_margin_in_norm(scaled.view(), options);
+      REQUIRE(result.status == MaxMarginStatus::optimal);
+      CHECK(result.duality_gap <= 1e-6);
+      // Both bounds from the definitions. <A_k, W> is a sum of 64 terms below ||A_k|| ||W|| in long double.
+      const Rows rows = constraint_matrix(scaled.view(), score_tokens(scaled.view()));
+      const std::vector<Real> w(result.weights.begin(), result.weights.end());
+      std::vector<Real> combination(64, 0);
+      Real sum = 0;
+      for_each_multiplier(rows, result.multipliers, [&](std::size_t k, Real lambda) {
+        sum += lambda;
+        for (std::size_t j = 0; j < 64; ++j) combination[j] += lambda * rows[k][j];
+        REQUIRE(dot(rows[k], w) >= 1 - 0x1p-53L * 64 * norm_of(rows[k]) * norm_of(w));
+      });
+      const Real bound = sum / exact_dual_norm(combination, 8, norm, static_cast<Real>(p));
+      CHECK(std::fabs(exact_norm(w, 8, norm, static_cast<Real>(p)) / static_cast<Real>(result.norm) - 1) <=
+            1e-13L);
+      CHECK(bound <= static_cast<Real>(result.norm));
+      CHECK(bound >= static_cast<Real>(result.norm) * (1 - 1e-6L) * (1 - 1e-12L));
     }
 }
 

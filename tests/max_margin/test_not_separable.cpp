@@ -3,6 +3,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <random>
 
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
@@ -133,5 +134,96 @@ TEST_CASE("a small margin among many constraints is found", "[max_margin]") {
     const MaxMarginResult result = solve_max_margin(data.view, options);
     REQUIRE(result.status == MaxMarginStatus::optimal);
     CHECK(std::fabs(result.norm * e - 1.0) <= options.tolerance);
+  }
+}
+
+TEST_CASE("a margin below rounding is no proof that there is none", "[max_margin]") {
+  // All of these can be separated, by W = (1/e, 0 ...) z^T, as exact numbers.
+  for (const double e : {1e-14, 3e-15, 1e-15, 1e-16, 1e-17, 1e-30, 1e-200}) {
+    CAPTURE(e);
+    const PairBatch<double> two({0.01, 1}, {{e, 1}, {e, -1}}, {{1, 0}, {1, 0}});
+    CHECK(solve_max_margin(two.view).status != MaxMarginStatus::not_separable);
+    std::vector<std::vector<double>> differences, queries;
+    for (int k = 0; k < 40; ++k) {
+      differences.push_back({e, std::cos(0.157 * k + 0.05), std::sin(0.157 * k + 0.05)});
+      queries.push_back({0.6, 0.8, 0});
+    }
+    const PairBatch<double> ring({0.01, 1, 0.3}, differences, queries);
+    const MaxMarginResult result = solve_max_margin(ring.view);
+    CHECK(result.status != MaxMarginStatus::not_separable);
+    // The same as points, and as tokens of one sample that are tied with nothing.
+    std::vector<double> points;
+    for (const auto& x : differences) points.insert(points.end(), x.begin(), x.end());
+    const std::vector<std::int8_t> labels(40, 1);
+    CHECK(solve_linear_max_margin(points.data(), labels.data(), 40, 3).status !=
+          MaxMarginStatus::not_separable);
+    const std::vector<std::vector<std::size_t>> alone(40, {0});
+    CHECK(solve_max_margin_with_ties(ring.view, alone).solution.status != MaxMarginStatus::not_separable);
+  }
+}
+
+TEST_CASE("a margin of the last bit is told from none", "[max_margin]") {
+  // x and -x cannot be separated; with one bit of one number changed they can.
+  Layout layout;
+  layout.dim = 5;
+  layout.n_tokens = {2, 2, 2};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    const TestBatch<double> batch(layout, seed);
+    std::vector<double> points(batch.tokens.begin(), batch.tokens.begin() + 15);
+    for (std::size_t j = 0; j < 5; ++j) points[10 + j] = -points[5 + j];
+    const std::vector<std::int8_t> labels = {1, 1, 1};
+    const MaxMarginResult none = solve_linear_max_margin(points.data(), labels.data(), 3, 5);
+    CHECK(none.status == MaxMarginStatus::not_separable);
+    CHECK(none.multipliers[0] == 0.0);
+    points[12] = std::nextafter(points[12], 1e9);
+    const MaxMarginResult some = solve_linear_max_margin(points.data(), labels.data(), 3, 5);
+    CHECK(some.status == MaxMarginStatus::undecided);
+    CHECK(some.certificate <= 1e-13);
+    CHECK(some.weights.empty());
+  }
+}
+
+TEST_CASE("combinations of small integers prove it, in a subspace too", "[max_margin]") {
+  std::mt19937_64 random(5);
+  std::uniform_int_distribution<int> entry(-9, 9), share(1, 6);
+  for (const std::size_t n : {2, 3, 5, 8})  // of rows that span n - 1 of 12 dimensions, and one row more
+    for (int repeat = 0; repeat < 6; ++repeat) {
+      CAPTURE(n, repeat);
+      constexpr std::size_t dim = 12;
+      std::vector<double> points((n + 3) * dim, 0.0);
+      for (std::size_t k = 0; k + 1 < n; ++k) {
+        const int times = share(random);
+        for (std::size_t j = 0; j < dim; ++j) {
+          points[k * dim + j] = entry(random);
+          points[(n - 1) * dim + j] -= times * points[k * dim + j];
+        }
+      }
+      // Others that can be separated.
+      for (std::size_t k = n; k < n + 3; ++k)
+        for (std::size_t j = 0; j < dim; ++j) points[k * dim + j] = entry(random);
+      const std::vector<std::int8_t> labels(n + 3, 1);
+      const MaxMarginResult result = solve_linear_max_margin(points.data(), labels.data(), n + 3, dim);
+      CHECK(result.status == MaxMarginStatus::not_separable);
+      CHECK(result.certificate <= 1e-14);
+    }
+}
+
+TEST_CASE("equalities that all but contradict a margin prove nothing", "[max_margin]") {
+  // Tokens 0 and 1 are tied, and the others lie on the line through them, or token 0 a little off it.
+  for (const double off : {0.0, 1e-16, 1e-18, 1e-300}) {
+    CAPTURE(off);
+    const std::vector<double> given = {off, 0, 1, 2, 3, 6, -1, -2}, query = {1, 0};
+    BatchView<double> view;
+    const std::vector<std::int8_t> labels = {1};
+    view.tokens = given.data();
+    view.n_samples = 1;
+    view.n_tokens = 4;
+    view.dim = 2;
+    view.labels = labels.data();
+    view.queries = query.data();
+    const auto result = solve_max_margin_with_ties(view, {{0, 1}}).solution;
+    CHECK((result.status == MaxMarginStatus::inconsistent_equalities) == (off == 0.0));
+    if (off != 0.0) CHECK(result.status == MaxMarginStatus::undecided);
   }
 }

@@ -29,7 +29,7 @@ TEST_CASE("an observable that a model has not is refused", "[models]") {
   const TestBatch<double> batch({{3, 3}, 3}, 1);
   const AttentionModel<double> fixed(batch.view);
   const AttentionModel<double> joint(batch.view, joint_options());
-  const auto next_token = make_next_token_model<double>(next_token_example(4, 6, 3, 2, 1));
+  const auto next_token = make_next_token_model<double>(next_token_example(3, 6, 4, 2, 1));
   const auto points = make_linear_model(batch.view);
   const std::vector<const Model<double>*> models = {&fixed, &joint, next_token.get(), points.get()};
   for (const Model<double>* model : models) {
@@ -61,7 +61,7 @@ TEST_CASE("a block that a state has not and a rule that is not set are refused",
   require_refused("k", {"2", "has 2 blocks"}, [&] { state.values(2); });
   TrainerOptions options;
   CHECK(&options.rule(5) == &options.rules[0]);  // one for all blocks
-  options.rules = parse_rules("ngd,gd");
+  options.rules = parse_rules("ngd;gd");
   CHECK(&options.rule(1) == &options.rules[1]);
   require_refused("k", {"2", "2 rules"}, [&] { options.rule(2); });
   options.rules.clear();

@@ -23,8 +23,8 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   std::size_t max_sweeps = 100000;
   /// OpenMP threads; 0 means all available. The result has the same bits for any number.
   int n_threads = 1;
-  /// Called after each sweep with (sweeps, duality_gap, kkt_residual); return false to stop (status
-  /// interrupted).
+  /// Called after each sweep with (sweeps, duality_gap, kkt_residual), and within long work between sweeps; return false to
+  /// stop (status interrupted).
   std::function<bool(std::size_t, double, double)> progress = {};
   /// Throws InvalidArgument naming the field that is out of range.
   void validate() const;
@@ -33,12 +33,13 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
 enum class MaxMarginStatus {
   not_run,
   optimal,         ///< duality gap and KKT residual are at most the tolerance
-  not_separable,   ///< no W has a margin above 1e-13 of the constraints' lengths; `multipliers` and `certificate` show it
+  not_separable,   ///< proven: no W satisfies the constraints; `multipliers` and `certificate` show it
   max_sweeps,      ///< out of sweeps before the tolerance was reached
   interrupted,     ///< the callback asked to stop
   no_constraints,  ///< every sample has one token: W = 0
   inconsistent_equalities,  ///< equal scores force a margin to 0 (ties): `multipliers` and `certificate` show it
-  at_rounding  ///< in double precision nothing improves the answer further, and it does not reach the tolerance
+  at_rounding,  ///< in double precision nothing improves the answer further, and it does not reach the tolerance
+  undecided     ///< no W has a margin above 1e-13 of the constraints' lengths; whether one has any was not decided
 };
 SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
@@ -57,8 +58,9 @@ struct MaxMarginResult {
   std::size_t n_support = 0;      ///< multipliers above 1e-9 of the largest
   std::size_t sweeps = 0;
   bool unique_optimal_tokens = true;  ///< false: some sample has two tokens of the same best score
-  /// not_separable: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), a Farkas certificate. 0 proves that no W
-  /// satisfies the constraints; otherwise it bounds the margin that a W may have.
+  /// not_separable, undecided: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), which bounds the margin that a W may
+  /// have. not_separable is said only where an exact ray, sum mu_k A_k = 0 with mu >= 0, is proven to lie beside the rounded
+  /// multipliers (docs/mathematics.md, section 6.2).
   double certificate = 0.0;
 };
 
@@ -146,8 +148,9 @@ struct SOFTSTEP_EXPORT NormMaxMarginOptions {
 /// `multipliers` are scaled so that the bound is their sum. `kkt_residual` is the worst of |min(lambda_k / max lambda,
 /// <A_k, W> - 1)| and 1 - <sum lambda A, W> / (||W|| ||sum lambda A||_*); interior points leave it of the order of the
 /// root of the gap where a constraint is all but active. Status optimal: the gap is at most the tolerance;
-/// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured: below 1e-8 up to
-/// p = 4 and for the nuclear norm, of the order of 1e-7 to 1e-5 from p = 6 to 10, and larger beyond). `n_support` counts multipliers above 1e-6 of the
+/// at_rounding: the steps lead no further in double precision and leave the gap that is reported (measured on samples of like
+/// size: below 1e-8 for p from 1.01 to 10 and for the nuclear norm, below 1e-7 up to p = 1000; with samples and queries from
+/// 1e-4 to 1e4 below 1e-6 for the nuclear norm and p up to 3). `n_support` counts multipliers above 1e-6 of the
 /// largest. Not separable and no constraints as solve_max_margin. Throws InvalidArgument.
 template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch,
