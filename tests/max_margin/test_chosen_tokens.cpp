@@ -118,7 +118,7 @@ TEST_CASE("powers of two do not change which tokens weights select", "[max_margi
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const TestBatch<double> data(ragged_layout(), seed);
     const auto weights = weights_toward(data.view, Toward::anywhere, 3.0, seed);
-    const std::vector<std::size_t> one = selected_tokens(data.view, weights.data());
+    const std::vector<std::size_t> one = selected_tokens(data.view, weights);
     for (const Powers powers : {Powers{-532, -532, 0},
                                 {-700, -700, 30},
                                 {-900, 300, -900},
@@ -131,7 +131,7 @@ TEST_CASE("powers of two do not change which tokens weights select", "[max_margi
       for (double& x : other.queries) x = std::ldexp(x, powers.queries);
       std::vector<double> scaled(weights.begin(), weights.end());
       for (double& x : scaled) x = std::ldexp(x, powers.weights);
-      CHECK(selected_tokens(other.view, scaled.data()) == one);
+      CHECK(selected_tokens(other.view, scaled) == one);
     }
   }
   // Tokens that differ in their last bit, at 1e-160 each.
@@ -144,5 +144,5 @@ TEST_CASE("powers of two do not change which tokens weights select", "[max_margi
   view.dim = 1;
   view.labels = labels.data();
   view.queries = query.data();
-  CHECK(selected_tokens(view, w.data()) == std::vector<std::size_t>{1});
+  CHECK(selected_tokens(view, w) == std::vector<std::size_t>{1});
 }

@@ -155,7 +155,7 @@ TEST_CASE("a margin below rounding is no proof that there is none", "[max_margin
     std::vector<double> points;
     for (const auto& x : differences) points.insert(points.end(), x.begin(), x.end());
     const std::vector<std::int8_t> labels(40, 1);
-    CHECK(solve_linear_max_margin(points.data(), labels.data(), 40, 3).status !=
+    CHECK(solve_linear_max_margin(points, labels, 3).status !=
           MaxMarginStatus::not_separable);
     const std::vector<std::vector<std::size_t>> alone(40, {0});
     CHECK(solve_max_margin_with_ties(ring.view, alone).solution.status != MaxMarginStatus::not_separable);
@@ -173,11 +173,11 @@ TEST_CASE("a margin of the last bit is told from none", "[max_margin]") {
     std::vector<double> points(batch.tokens.begin(), batch.tokens.begin() + 15);
     for (std::size_t j = 0; j < 5; ++j) points[10 + j] = -points[5 + j];
     const std::vector<std::int8_t> labels = {1, 1, 1};
-    const MaxMarginResult none = solve_linear_max_margin(points.data(), labels.data(), 3, 5);
+    const MaxMarginResult none = solve_linear_max_margin(points, labels, 5);
     CHECK(none.status == MaxMarginStatus::not_separable);
     CHECK(none.multipliers[0] == 0.0);
     points[12] = std::nextafter(points[12], 1e9);
-    const MaxMarginResult some = solve_linear_max_margin(points.data(), labels.data(), 3, 5);
+    const MaxMarginResult some = solve_linear_max_margin(points, labels, 5);
     CHECK(some.status == MaxMarginStatus::undecided);
     CHECK(some.certificate <= 1e-13);
     CHECK(some.weights.empty());
@@ -203,7 +203,7 @@ TEST_CASE("combinations of small integers prove it, in a subspace too", "[max_ma
       for (std::size_t k = n; k < n + 3; ++k)
         for (std::size_t j = 0; j < dim; ++j) points[k * dim + j] = entry(random);
       const std::vector<std::int8_t> labels(n + 3, 1);
-      const MaxMarginResult result = solve_linear_max_margin(points.data(), labels.data(), n + 3, dim);
+      const MaxMarginResult result = solve_linear_max_margin(points, labels, dim);
       CHECK(result.status == MaxMarginStatus::not_separable);
       CHECK(result.certificate <= 1e-14);
     }
