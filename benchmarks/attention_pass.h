@@ -12,8 +12,8 @@ namespace softstep::bench {
 
 // Worst entry of one sample's gradient row, times e^exponent, over its bound. Scores err by at most
 // (d + 1) u sum_j |x_tj v_j| each, so the exponentials of a pair by four times that and a few roundings (and
-// those of the baselines' exponential), and the sums over tokens by T u more; all relative to the sum of the absolute
-// pairs, which in the textbook form are p_t p_k (gap_t + gap_k).
+// those of the baselines' exponential), and the sums over tokens by T u more; all relative to the sum of the
+// absolute pairs, which in the textbook form are p_t p_k (gap_t + gap_k).
 template <class T>
 double worst_over_bound(Layer<T>& layer, std::size_t i, double exponent, bool textbook) {
   const auto in = layer.args(i);
@@ -77,9 +77,9 @@ void measure_attention(benchmark::State& state, const std::string& name, const C
   count(state, {4 * elements, c.peak(), bytes, read_bandwidth(level_of(bytes))});
 }
 
-/// `pass`: samples by a contender, from (contender, samples, their number, stats), of which it sets the exponent that the
-/// gradient row comes without.
-/// `textbook`: kernels whose row is rounded as in the form p (gamma - m).
+/// `pass`: samples by a contender, from (contender, samples, their number, stats), of which it sets the
+/// exponent that the gradient row comes without. `textbook`: kernels whose row is rounded as in the form p
+/// (gamma - m).
 template <class Pass>
 bool register_attention(const std::string& kernel_name, Pass pass, bool textbook = false) {
   for (const Shape& shape : shapes)

@@ -1,5 +1,5 @@
-// The fused attention kernel: scores, pivot softmax, gap and gradient row, X_i from memory once. Beside it the same passes
-// around the textbook softmax: what the pivot form costs is the ratio of the two.
+// The fused attention kernel: scores, pivot softmax, gap and gradient row, X_i from memory once. Beside it
+// the same passes around the textbook softmax: what the pivot form costs is the ratio of the two.
 
 #include "attention_pass.h"
 #include "textbook/attention.h"

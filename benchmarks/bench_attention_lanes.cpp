@@ -66,8 +66,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape) 
   Packed<T> packed(in, shape);
   const auto& kernels = isa.kernels<T>();
   kernels.attention_lanes(packed.args());
-  // Against `attention` in double, which has its own check: two evaluations of one formula whose scores, below 50, err by
-  // (d + 1) u each, so that terms err by e^(4 d u 50) and T + 40 roundings.
+  // Against `attention` in double, which has its own check: two evaluations of one formula whose scores,
+  // below 50, err by (d + 1) u each, so that terms err by e^(4 d u 50) and T + 40 roundings.
   double worst = 0.0;
   for (std::size_t i = 0; i < shape.n_samples; ++i) {
     kernels.attention_of(in.args(i));

@@ -1,5 +1,6 @@
-// Whether `auto` takes the cheapest form: all forms of forms.h on a grid of shapes, one after the other within each
-// repetition, and the time of `auto` beside the best of the others. What core/trainer/forms/choose_form.cpp is fitted to.
+// Whether `auto` takes the cheapest form: all forms of forms.h on a grid of shapes, one after the other
+// within each repetition, and the time of `auto` beside the best of the others. What
+// core/trainer/forms/choose_form.cpp is fitted to.
 
 #include <algorithm>
 #include <limits>
@@ -14,7 +15,8 @@ namespace {
 
 constexpr int rounds = 5;
 constexpr double seconds_per_round = 1e-3;
-// Set-up (Gram matrices, copies) is paid once; the model spreads it over a run of this many steps, and so does this.
+// Set-up (Gram matrices, copies) is paid once; the model spreads it over a run of this many steps, and so
+// does this.
 constexpr double run_length = 1000.0;
 
 template <class T>

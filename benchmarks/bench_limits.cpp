@@ -1,5 +1,5 @@
-// The machine's own limits, again at every repetition: the fractions of the other benchmarks refer to what was
-// measured at the start, and of_peak and of_read here tell how far the machine has drifted since.
+// The machine's own limits, again at every repetition: the fractions of the other benchmarks refer to what
+// was measured at the start, and of_peak and of_read here tell how far the machine has drifted since.
 
 #include "limits/limits.h"
 #include "support.h"

@@ -14,10 +14,11 @@ constexpr Shape problems[] = {
     {200, 32, 256},  // 6200 constraints
 };
 
-// The answer judged from the definition of the problem in long double, without the solver's own certificate: W
-// satisfies every constraint, it is a combination of constraints, and no W is shorter by more than the tolerance
-// allows. With B_i = sum_t lambda_it (x_i,opt - x_it), sum lambda_k A_k = sum_i B_i z_i^T. Each as error over bound;
-// W is a double: its margins, sums of d^2 rounded products, are right to (d + 2) u ||A_k|| ||W||.
+// The answer judged from the definition of the problem in long double, without the solver's own certificate:
+// W satisfies every constraint, it is a combination of constraints, and no W is shorter by more than the
+// tolerance allows. With B_i = sum_t lambda_it (x_i,opt - x_it), sum lambda_k A_k = sum_i B_i z_i^T. Each as
+// error over bound; W is a double: its margins, sums of d^2 rounded products, are right to (d + 2) u ||A_k||
+// ||W||.
 double worst_over_bound(const BatchView<double>& batch, const MaxMarginResult& result) {
   if (result.status != MaxMarginStatus::optimal || result.weights.size() != batch.dim * batch.dim) return 2.0;
   const TokenScores scores = score_tokens(batch);
@@ -54,8 +55,8 @@ double worst_over_bound(const BatchView<double>& batch, const MaxMarginResult& r
   std::vector<long double> difference(d * d);
   for (std::size_t k = 0; k < d * d; ++k)
     difference[k] = result.weights[k] / length - combination[k] / dual_length;
-  // The gap bounds the distance of the directions too: ||W - W_mm||^2 <= 2 gap for feasible W, and likewise for the
-  // dual's.
+  // The gap bounds the distance of the directions too: ||W - W_mm||^2 <= 2 gap for feasible W, and likewise
+  // for the dual's.
   double worst = static_cast<double>(1 - smallest) / rounding;
   worst = worse(worst, static_cast<double>((primal - dual) / primal) / (tolerance + 4 * rounding));
   return worse(worst, static_cast<double>(norm(difference)) / (2 * std::sqrt(2 * tolerance + 8 * rounding)));

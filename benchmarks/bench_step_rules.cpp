@@ -16,10 +16,11 @@
 namespace softstep::bench {
 namespace {
 
-// A rule with a direction of its own is tested against its formula in tests/step_rules; here, that the trainer gives it the
-// right gradient, weights and memory and does what it says: the distance of W from where the rule itself, shown what the
-// objective evaluates, would go, over the length of the step. A wrong gradient, layout or memory makes it about 1; entries and
-// singular values within rounding of zero may turn over, which is what a twentieth is for.
+// A rule with a direction of its own is tested against its formula in tests/step_rules; here, that the
+// trainer gives it the right gradient, weights and memory and does what it says: the distance of W from where
+// the rule itself, shown what the objective evaluates, would go, over the length of the step. A wrong
+// gradient, layout or memory makes it about 1; entries and singular values within rounding of zero may turn
+// over, which is what a twentieth is for.
 template <class T>
 double distance_from_own_step(const BatchView<T>& batch, const std::string& name, const TrainState<T>& start,
                               const std::vector<T>& after) {
@@ -60,8 +61,9 @@ struct RunPlan {
   std::int64_t n_runs = 0, n_steps = 0;
 };
 
-// Enough steps that the clock is exact: 20 ms of them, at least 3, in runs of at most 2000. Polyak's steps grow without
-// end once a sample has settled on another token than the optimal one, and the run ends: then runs are shorter.
+// Enough steps that the clock is exact: 20 ms of them, at least 3, in runs of at most 2000. Polyak's steps
+// grow without end once a sample has settled on another token than the optimal one, and the run ends: then
+// runs are shorter.
 template <class T, class Run>
 RunPlan plan_runs(const TrainState<T>& start, Run run_from) {
   constexpr double seconds = 0.02;
@@ -215,8 +217,9 @@ const bool registered = [] {
       for (const Shape& shape : shapes)
         for (const int threads : thread_counts()) {
           if (!form.fits(shape)) continue;
-          // A direction of the rule's own needs W, and may need its singular values, which take d^3. What the others along the
-          // gradient do beside the paper's rules is arithmetic on a few numbers, and forms and threads are the same for all.
+          // A direction of the rule's own needs W, and may need its singular values, which take d^3. What the
+          // others along the gradient do beside the paper's rules is arithmetic on a few numbers, and forms
+          // and threads are the same for all.
           const bool along_gradient = make_step_rule<double>({rule.name, {}})->moves_along_gradient();
           const bool simplest = form.form == Form::dense && threads == 1;
           if (!(along_gradient ? simplest || of_the_paper(rule.name) : simplest && shape.dim <= 256))

@@ -1,11 +1,11 @@
-// The attention kernel on tokens stored in 16 bits, arithmetic in f32: half the traffic where memory bounds it.
+// The attention kernel on tokens stored in 16 bits, arithmetic in f32: half the traffic where memory bounds
+// it.
 
 #include "data.h"
 #include "limits/limits.h"
 
 namespace softstep::bench {
 namespace {
-
 
 // Random numbers of the type, with magnitudes in [1/4, 1), and what they are in float.
 struct Stored {
@@ -38,8 +38,8 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
     out.half_tokens = stored.half.data() + i * size;
     return out;
   };
-  // The same kernel on the decoded tokens computes with the same numbers; loads may be grouped otherwise, so that scores
-  // below 50 err by (d + 1) u each way, terms by e^(4 d u 50), and sums by T + 40 roundings.
+  // The same kernel on the decoded tokens computes with the same numbers; loads may be grouped otherwise, so
+  // that scores below 50 err by (d + 1) u each way, terms by e^(4 d u 50), and sums by T + 40 roundings.
   double worst = 0.0;
   std::vector<float> row(shape.dim);
   for (std::size_t i = 0; i < std::min<std::size_t>(5, shape.n_samples); ++i) {

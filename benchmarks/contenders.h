@@ -1,7 +1,7 @@
 #pragma once
 
-// Who computes the same thing: the kernel on each instruction set (`scalar` with vectorisation off), and the baselines
-// compiled for this machine (baselines/).
+// Who computes the same thing: the kernel on each instruction set (`scalar` with vectorisation off), and the
+// baselines compiled for this machine (baselines/).
 
 #include <utility>
 

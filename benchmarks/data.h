@@ -1,7 +1,7 @@
 #pragma once
 
-// The data of a shape, made once and kept: repetitions and benchmarks of a shape share it (2.1 GB for all shapes in
-// both types; the biggest single one is 1 GB).
+// The data of a shape, made once and kept: repetitions and benchmarks of a shape share it (2.1 GB for all
+// shapes in both types; the biggest single one is 1 GB).
 
 #include <benchmark/benchmark.h>
 
@@ -18,7 +18,8 @@ namespace softstep::bench {
 template <class T>
 const Dataset<T>& signal_noise(const Shape& shape);
 
-/// One layer in the middle of a run, as the attention kernel sees it: scores of a few units, the gaps of the data.
+/// One layer in the middle of a run, as the attention kernel sees it: scores of a few units, the gaps of the
+/// data.
 template <class T>
 struct Layer {
   const BatchView<T>* batch;

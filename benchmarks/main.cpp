@@ -42,8 +42,8 @@ void add_context() {
 
 }  // namespace
 
-// Like the library's own main, with defaults that give figures to be compared, what they depend on in the context, and
-// a failure if a result was wrong.
+// Like the library's own main, with defaults that give figures to be compared, what they depend on in the
+// context, and a failure if a result was wrong.
 int main(int argc, char** argv) {
   std::vector<std::string> arguments = {
       argv[0], "--benchmark_repetitions=9", "--benchmark_enable_random_interleaving=true",

@@ -1,5 +1,5 @@
-// That a benchmark with a wrong result gets no figure and fails the program: run by tests/structure, without measuring
-// anything.
+// That a benchmark with a wrong result gets no figure and fails the program: run by tests/structure, without
+// measuring anything.
 
 #include <cstdio>
 #include <map>

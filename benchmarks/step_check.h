@@ -42,8 +42,8 @@ std::vector<std::vector<long double>> gradient_rows(const BatchView<T>& batch, c
   return rows;
 }
 
-/// Where a rule is after three steps of the dense form from W = 0, as if it were the start of a run: with steps behind it, `auto`
-/// would go on in their form.
+/// Where a rule is after three steps of the dense form from W = 0, as if it were the start of a run: with
+/// steps behind it, `auto` would go on in their form.
 template <class T>
 TrainState<T> early_state(AttentionModel<T>& objective, const std::string& rule) {
   TrainerOptions options;
@@ -71,8 +71,9 @@ class ExactStep {
     norm_ = now.gradients[0].norm_scaled().value();
   }
 
-  /// A step to `after` must have gone along the gradient: at about 500 entries the worst distance from -length G / |G|, over
-  /// |G|'s rounding bound (8 (d + T) u, softstep/attention_model.h) and that of the addition.
+  /// A step to `after` must have gone along the gradient: at about 500 entries the worst distance from
+  /// -length G / |G|, over |G|'s rounding bound (8 (d + T) u, softstep/attention_model.h) and that of the
+  /// addition.
   double worst_over_bound(const std::vector<T>& after, double length) const {
     const std::size_t d = batch_.dim;
     const double gradient_bound = 8 * static_cast<double>(d + batch_.n_tokens) * length;

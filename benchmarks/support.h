@@ -53,8 +53,8 @@ constexpr double unit_roundoff = std::numeric_limits<T>::epsilon() / 2;
 
 /// Ends the benchmark without a figure, and the program with a failure, unless error <= bound (NaN is wrong).
 bool verified(benchmark::State& state, double error, double bound);
-/// The same for a check that takes long: `worst_over_bound` is asked at the first call for `what` and its answer
-/// holds for the repetitions, which compute the same from the same.
+/// The same for a check that takes long: `worst_over_bound` is asked at the first call for `what` and its
+/// answer holds for the repetitions, which compute the same from the same.
 template <class Check>
 bool verified_once(benchmark::State& state, const std::string& what, Check worst_over_bound);
 /// Whether any benchmark was wrong.
@@ -63,8 +63,8 @@ bool any_wrong();
 /// The larger of two errors; NaN is the largest.
 inline double worse(double a, double b) { return a <= b ? b : (std::isnan(b) ? b : a); }
 
-/// Counters of one iteration: floating-point operations with the fraction of `peak` (per second), bytes with the
-/// fraction of `bandwidth`; 0 is left out.
+/// Counters of one iteration: floating-point operations with the fraction of `peak` (per second), bytes with
+/// the fraction of `bandwidth`; 0 is left out.
 struct Work {
   double flops = 0, peak = 0, bytes = 0, bandwidth = 0;
 };

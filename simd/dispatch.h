@@ -89,8 +89,8 @@ struct RowFactorsArgs {
   const T* largest;        ///< max_j |g_ij| of the row without l'; 0 for a zero row
   const T* gap_unit;       ///< a power of two
   const T* optimal_score;  ///< gamma_opt
-  /// Binary exponent of gap_unit times query_unit, less any whole number that is common to all; -infinity where the query is
-  /// zero.
+  /// Binary exponent of gap_unit times query_unit, less any whole number that is common to all; -infinity
+  /// where the query is zero.
   const T* unit_power;
   const T* inverse_query;     ///< 1 / (n query_unit)
   T *row_scale, *row_factor;  ///< out: the row is to be multiplied by both, one after the other

@@ -6,9 +6,9 @@
 //   the low bits of the rounded sum into the exponent field: no conversion between integers and floats on any
 //   instruction set.
 // Error: at most 1.5 ULP where the result is normal; 0 below the smallest normal number; -inf gives 0, NaN
-// stays NaN, 0 gives 1 exactly (tests/simd/test_exp.cpp holds the bound). Raises no floating-point flag but inexact, unless x is
-// NaN (tests/simd/test_floating_point_flags.cpp). Source of the method: W. J. Cody
-// and W. Waite, Software Manual for the Elementary Functions, 1980.
+// stays NaN, 0 gives 1 exactly (tests/simd/test_exp.cpp holds the bound). Raises no floating-point flag but
+// inexact, unless x is NaN (tests/simd/test_floating_point_flags.cpp). Source of the method: W. J. Cody and
+// W. Waite, Software Manual for the Elementary Functions, 1980.
 
 #include "simd/vec.h"
 
@@ -46,7 +46,8 @@ template <class T>
 SOFTSTEP_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   using C = ExpConstants<T>;
   using V = Vec<T>;
-  // -inf would give inf - inf below, a NaN that is replaced in the end but raises the flag of an invalid operation.
+  // -inf would give inf - inf below, a NaN that is replaced in the end but raises the flag of an invalid
+  // operation.
   const V inside = at_least(V::all(C::smallest), x);
   const V shifted = fma(inside, V::all(C::log2e), V::all(C::shifter));
   const V n = shifted - V::all(C::shifter);
@@ -54,7 +55,8 @@ SOFTSTEP_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   V q = V::all(C::q[0]);
   for (std::size_t i = 1; i < sizeof(C::q) / sizeof(T); ++i) q = fma(q, r, V::all(C::q[i]));
   const V p = V::all(T(1)) + fma(r * r, q, r);
-  // Below `smallest` y is meaningless and replaced. NaN is not less than anything, and NaN times any power of two is NaN.
+  // Below `smallest` y is meaningless and replaced. NaN is not less than anything, and NaN times any power of
+  // two is NaN.
   const V y = p * power_of_two(shifted);
   return select(less(x, V::all(C::smallest)), V::all(T(0)), y);
 }

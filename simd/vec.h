@@ -1,9 +1,10 @@
 #pragma once
 
-// One vector register of T for the row of isas.def that this file is compiled for; kernels are written in terms of it alone.
-// What a row's registers can do is in its own file, simd/rows/<name>.h, chosen by the row's name and never by a macro of the
-// compiler: those say what the flags of the whole build allow, -march=native for one, and not which row this is.
-// CMake gives SOFTSTEP_ISA_NAME, the namespace; SOFTSTEP_ISA_ROW, the row's file; SOFTSTEP_ISA_ARCH, the xsimd architecture.
+// One vector register of T for the row of isas.def that this file is compiled for; kernels are written in
+// terms of it alone. What a row's registers can do is in its own file, simd/rows/<name>.h, chosen by the
+// row's name and never by a macro of the compiler: those say what the flags of the whole build allow,
+// -march=native for one, and not which row this is. CMake gives SOFTSTEP_ISA_NAME, the namespace;
+// SOFTSTEP_ISA_ROW, the row's file; SOFTSTEP_ISA_ARCH, the xsimd architecture.
 //
 // A row defines
 //   Vec<T>            v, width, all, load, store, + - * /
@@ -11,19 +12,23 @@
 //   max(a, b)         which of two is taken is open where one is NaN
 //   at_least(low, x)  the larger; NaN where x is
 //   less, equal       masks, for select(mask, a, b); false where one is NaN. equal raises no flag then
-//   sum, maximum      of the lanes; the sum by pairs, so that no lane passes through more than log2(width) additions
-//   power_of_two(s)   2^n for s = n + bias + 1.5 * 2^mantissa: the low bits of s, moved into the exponent field
-//   binary_exponent   the exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and subnormals, bias + 1 for
-//                     infinity and NaN
+//   sum, maximum      of the lanes; the sum by pairs, so that no lane passes through more than log2(width)
+//                     additions
+//   power_of_two(s)   2^n for s = n + bias + 1.5 * 2^mantissa: the low bits of s, moved into the exponent
+//                     field
+//   binary_exponent   the exponent field as a number: floor(log2 x) for normal x > 0, -bias for 0 and
+//                     subnormals, bias + 1 for infinity and NaN
 //   equal_lanes(a, b) where finds_lanes: bit i is set if lanes i are equal
-//   load_part(p, n, fill), store_part(a, p, n)   the first n lanes, 0 < n < width, the others `fill`; never touch memory
-//                     past p + n
-//   store_part_to_load  store_part for numbers that are loaded again at once: what a masked store has written can only be loaded
-//                     when it has left the store queue. More instructions
-//   gather_sums<n>(s) the sums over lanes of s[0 .. n-1] in one register, n = width or a smaller power of two from 4 on
-//   load_halves, from_f16, from_bf16   as many 16-bit numbers as a Vec<float> has lanes (past n they are 0), and what they are
-//   tile_rows, tile_vectors, row_vectors, nt_columns   how much of the kernels' blocks it holds in registers (product_tiles.h,
-//                     token_passes.h, product_nt.h)
+//   load_part(p, n, fill), store_part(a, p, n)   the first n lanes, 0 < n < width, the others `fill`; never
+//                     touch memory past p + n
+//   store_part_to_load  store_part for numbers that are loaded again at once: what a masked store has written
+//                     can only be loaded when it has left the store queue. More instructions
+//   gather_sums<n>(s) the sums over lanes of s[0 .. n-1] in one register, n = width or a smaller power of two
+//                     from 4 on
+//   load_halves, from_f16, from_bf16   as many 16-bit numbers as a Vec<float> has lanes (past n they are 0),
+//                     and what they are
+//   tile_rows, tile_vectors, row_vectors, nt_columns   how much of the kernels' blocks it holds in registers
+//                     (product_tiles.h, token_passes.h, product_nt.h)
 
 #include SOFTSTEP_ISA_ROW
 
@@ -34,7 +39,8 @@ SOFTSTEP_INLINE Vec<T> absolute(Vec<T> x) {
   return max(x, Vec<T>::all(T(0)) - x);
 }
 
-// The larger of `largest` >= 0 and |x| by lane; a NaN is larger than anything and stays. A row may know a shorter way.
+// The larger of `largest` >= 0 and |x| by lane; a NaN is larger than anything and stays. A row may know a
+// shorter way.
 template <class T>
 SOFTSTEP_INLINE Vec<T> larger_size(Vec<T> largest, Vec<T> x) {
   const Vec<T> size = absolute(x);

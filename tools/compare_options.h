@@ -45,7 +45,8 @@ class OutputDirectory {
   std::vector<std::filesystem::path> made_;
 };
 
-/// Makes the runs. Before the first one it makes the directory and checks that each file of `names` can be written.
+/// Makes the runs. Before the first one it makes the directory and checks that each file of `names` can be
+/// written.
 CompareResult run_into(const CompareOptions& options, const CompareSettings& settings,
                        OutputDirectory& directory, const std::vector<std::string>& names);
 

@@ -24,7 +24,8 @@ double median_of(const CompareResult& result, std::size_t rule, const Value& val
   return median(std::move(values));
 }
 
-// What it took until 1 - cos fell to the level; infinity if it never did, NaN if there was no direction to compare with.
+// What it took until 1 - cos fell to the level; infinity if it never did, NaN if there was no direction to
+// compare with.
 template <class Value>
 double taken_to(const CompareRun& run, double threshold, const Value& value) {
   if (std::isnan(run.summary.last.one_minus_cos)) return std::numeric_limits<double>::quiet_NaN();

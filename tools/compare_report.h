@@ -12,8 +12,8 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
 /// The table for the terminal: medians over the seeds.
 std::string compare_table(const CompareSettings& settings, const CompareResult& result);
 
-/// Median over the seeds of the seconds (or steps) until 1 - cos fell to the level. Infinity: in most seeds it
-/// never did. NaN: there was no direction.
+/// Median over the seeds of the seconds (or steps) until 1 - cos fell to the level. Infinity: in most seeds
+/// it never did. NaN: there was no direction.
 double median_seconds_to(const CompareResult& result, std::size_t rule, double threshold);
 double median_steps_to(const CompareResult& result, std::size_t rule, double threshold);
 
@@ -25,7 +25,8 @@ std::string compare_trace(const CompareSettings& settings, const CompareResult& 
 
 /// For `sweep`: the final values of every run, one row each.
 std::string sweep_rows(const CompareSettings& settings, const CompareResult& result);
-/// For each rule the step size that reaches the smallest level, reached in most seeds by any of its sizes, in the fewest steps.
+/// For each rule the step size that reaches the smallest level, reached in most seeds by any of its sizes, in
+/// the fewest steps.
 Json sweep_best(const CompareSettings& settings, const CompareResult& result);
 std::string sweep_best_text(const Json& best);
 

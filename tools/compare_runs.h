@@ -19,9 +19,9 @@ struct CompareSettings {
   std::vector<RuleSettings> rules;
   RunOptions run;  ///< its seed is the first seed
   Init init;
-  AttentionOptions layer;      ///< one thread
-  DataOptions data;            ///< a file, or else
-  GeneratorFlags generator;    ///< a generator, which makes a data set for each seed
+  AttentionOptions layer;    ///< one thread
+  DataOptions data;          ///< a file, or else
+  GeneratorFlags generator;  ///< a generator, which makes a data set for each seed
   bool from_file = false;
   int n_seeds = 10;
   int n_threads = 1;  ///< runs at a time

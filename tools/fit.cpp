@@ -1,5 +1,5 @@
-// softstep fit: joint mini-batch training of W and u on a training and a test set: loss and accuracy by epoch, for several rules and
-// seeds.
+// softstep fit: joint mini-batch training of W and u on a training and a test set: loss and accuracy by
+// epoch, for several rules and seeds.
 
 #include <fmt/format.h>
 

@@ -49,8 +49,8 @@ struct FitResult {
   }
 };
 
-/// Reads both files, so that bad input shows before anything is written. Then calls start() and makes all runs,
-/// several at a time. Throws InvalidArgument.
+/// Reads both files, so that bad input shows before anything is written. Then calls start() and makes all
+/// runs, several at a time. Throws InvalidArgument.
 FitResult run_fits(const FitSettings& settings, const std::function<void()>& start);
 
 }  // namespace softstep::program

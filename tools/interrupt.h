@@ -5,15 +5,15 @@
 namespace softstep::program {
 
 /// From now on the first Ctrl-C (SIGINT) or SIGTERM only sets a flag, so that the work ends in an orderly way
-/// and its outputs are written. A second signal of the same kind ends the program at once; on a terminal the first one
-/// says so.
+/// and its outputs are written. A second signal of the same kind ends the program at once; on a terminal the
+/// first one says so.
 void catch_interrupts();
 bool interrupted();
 /// 128 + the number of the signal that came.
 int interrupt_exit_code();
 
-/// One line of the standard error, rewritten in place. Silent unless that is a terminal, and once interrupted: then it
-/// would count work that is not done.
+/// One line of the standard error, rewritten in place. Silent unless that is a terminal, and once
+/// interrupted: then it would count work that is not done.
 class ProgressLine {
  public:
   ProgressLine();

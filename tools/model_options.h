@@ -1,6 +1,7 @@
 #pragma once
 
-// What `train` trains beside the key-query matrix of a layer with a fixed decoder: options, model, references.
+// What `train` trains beside the key-query matrix of a layer with a fixed decoder: options, model,
+// references.
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -39,7 +40,8 @@ template <class T>
 std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>& batch,
                                      const AttentionOptions& layer);
 
-/// The max-margin directions of what the model watches, in its order. One is empty if there is none; a note says why.
+/// The max-margin directions of what the model watches, in its order. One is empty if there is none; a note
+/// says why.
 struct ModelReferences {
   std::vector<std::vector<double>> directions;
   Json json = Json::object();  ///< by the name of what is watched, with the keys of `solve`

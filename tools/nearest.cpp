@@ -13,7 +13,8 @@ std::string without_dashes(const std::string& word) {
   return word.substr(std::min(word.find_first_not_of('-'), word.size()));
 }
 
-// How many letters must be left out, put in, replaced or swapped with their neighbour (optimal string alignment).
+// How many letters must be left out, put in, replaced or swapped with their neighbour (optimal string
+// alignment).
 std::size_t distance(const std::string& a, const std::string& b) {
   const std::size_t width = b.size() + 1;
   std::vector<std::size_t> d((a.size() + 1) * width);

@@ -23,7 +23,8 @@ void add_json(CLI::App& app, std::string& path) {
 }
 
 void add_threads(CLI::App& app, std::int64_t& threads, const std::string& what) {
-  add_whole(app, "--threads", threads, 0, most_threads, what + "; 0 means the processors this process may use");
+  add_whole(app, "--threads", threads, 0, most_threads,
+            what + "; 0 means the processors this process may use");
 }
 
 int resolved_threads(std::int64_t threads) {

@@ -32,8 +32,8 @@ std::string join(const std::vector<std::string>& names);
 class Outputs {
  public:
   /// Remembers an output, or nothing if the path is empty. Throws InvalidArgument if it cannot be written: a
-  /// directory, a read-only file, in a directory that is not there or not ours, or a file that is also read or
-  /// written under another option. Devices and pipes may be written under several.
+  /// directory, a read-only file, in a directory that is not there or not ours, or a file that is also read
+  /// or written under another option. Devices and pipes may be written under several.
   void add(const std::string& option, const std::string& path);
   /// Remembers an input, which no output may replace.
   void add_input(const std::string& option, const std::string& path);
@@ -43,8 +43,8 @@ class Outputs {
   std::vector<std::pair<std::string, std::string>> inputs_, outputs_;
 };
 
-/// Calls write(). What it throws becomes a line on the standard error, and the program goes on: one output that cannot be
-/// written, be it for a full disk, does not lose the others.
+/// Calls write(). What it throws becomes a line on the standard error, and the program goes on: one output
+/// that cannot be written, be it for a full disk, does not lose the others.
 void try_output(const std::function<void()>& write);
 /// The same for a whole file; nothing if the path is empty.
 void try_output(const std::string& path, const std::string& contents);

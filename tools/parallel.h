@@ -12,8 +12,8 @@
 
 namespace softstep::program {
 
-/// Calls body(0) ... body(count - 1), up to n_threads at a time, started in that order; fewer where the system starts no more
-/// threads. The first exception stops the rest and is thrown here.
+/// Calls body(0) ... body(count - 1), up to n_threads at a time, started in that order; fewer where the
+/// system starts no more threads. The first exception stops the rest and is thrown here.
 template <class Body>
 void parallel_for(std::size_t count, int n_threads, const Body& body) {
   std::atomic<std::size_t> next{0};

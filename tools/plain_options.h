@@ -2,8 +2,8 @@
 
 // Options that hold one number, one word or the name of one file.
 //
-// CLI11 reads them and calls what is given here to check a value. Its own CLI::Range is not used for numbers: it lets NaN
-// pass, and does not read whole numbers written as 1e6.
+// CLI11 reads them and calls what is given here to check a value. Its own CLI::Range is not used for numbers:
+// it lets NaN pass, and does not read whole numbers written as 1e6.
 
 #include <cstdint>
 #include <limits>
@@ -20,7 +20,8 @@ namespace softstep::program {
 inline constexpr std::int64_t most_whole = std::numeric_limits<std::int64_t>::max();
 inline constexpr std::uint64_t most_seed = std::numeric_limits<std::uint64_t>::max();
 
-/// A whole number in [min, max], written out or as 1e6. Anything else is one line that names option, value and range.
+/// A whole number in [min, max], written out or as 1e6. Anything else is one line that names option, value
+/// and range.
 CLI::Option* add_whole(CLI::App& app, const std::string& name, std::int64_t& value, std::int64_t min,
                        std::int64_t max, const std::string& help);
 
@@ -29,7 +30,8 @@ CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const std::string& hel
 /// Throws InvalidArgument if the seeds from `first` on, `n` of them, run past the largest one.
 void check_seeds(std::uint64_t first, std::int64_t n);
 
-/// A real number in [min, max]. Without bounds NaN and infinity pass: they are refused where their meaning is known.
+/// A real number in [min, max]. Without bounds NaN and infinity pass: they are refused where their meaning is
+/// known.
 CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, const std::string& help);
 CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, double min, double max,
                       const std::string& help);

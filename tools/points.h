@@ -7,8 +7,8 @@
 
 namespace softstep::program {
 
-/// The max-margin direction of the points that a decoder or a regression has to tell apart: token chosen[i] of
-/// sample i, or its first token if none are chosen.
+/// The max-margin direction of the points that a decoder or a regression has to tell apart: token chosen[i]
+/// of sample i, or its first token if none are chosen.
 template <class T>
 MaxMarginResult solve_points(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                              const MaxMarginOptions& options = {}) {

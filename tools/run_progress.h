@@ -10,8 +10,8 @@
 
 namespace softstep::program {
 
-/// "compare: 12 of 30 runs, 41 % of the steps" on the progress line, told by the threads that make the runs. An interrupted
-/// command counts no further.
+/// "compare: 12 of 30 runs, 41 % of the steps" on the progress line, told by the threads that make the runs.
+/// An interrupted command counts no further.
 class RunProgress {
  public:
   /// All runs take `steps_of_a_run` steps, unless they end early.

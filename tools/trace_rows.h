@@ -10,9 +10,9 @@
 
 namespace softstep::program {
 
-/// The trace of `train`: every row goes to the file of --trace, or with --trace - to the standard output, as the run goes, so
-/// that a run that is killed leaves its trace. An older file is replaced when the first row comes. A trace that cannot be
-/// written on ends with a line on the standard error, and the run goes on.
+/// The trace of `train`: every row goes to the file of --trace, or with --trace - to the standard output, as
+/// the run goes, so that a run that is killed leaves its trace. An older file is replaced when the first row
+/// comes. A trace that cannot be written on ends with a line on the standard error, and the run goes on.
 class TraceRows {
  public:
   TraceRows(const std::string& path, std::string columns)

@@ -1,5 +1,5 @@
-// softstep train: one run of one rule on one data set. W alone with a fixed decoder, or with --joint, --factored, --prompt, --model
-// and --batch-size a model of other trained blocks.
+// softstep train: one run of one rule on one data set. W alone with a fixed decoder, or with --joint,
+// --factored, --prompt, --model and --batch-size a model of other trained blocks.
 
 #include <fmt/format.h>
 
@@ -73,10 +73,9 @@ TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, st
                                       "normal:STD, or go on with --resume",
                                       init.file));
   if (options.model.rank_option->count() != 0 && init.std == 0.0)
-    throw InvalidArgument("--init",
-                          fmt::format("{}: K = Q = 0 is a stationary point of the factored form "
-                                      "(normal:STD leaves it)",
-                                      options.run.init));
+    throw InvalidArgument("--init", fmt::format("{}: K = Q = 0 is a stationary point of the factored form "
+                                                "(normal:STD leaves it)",
+                                                options.run.init));
   return normal_state(model, init.std, options.run.seed, options.run.master_weights());
 }
 
@@ -144,8 +143,7 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
     throw InvalidArgument("--form",
                           options.run.form + " does not go with models of several blocks (dense does)");
   // Where the loss falls to 0, unless told otherwise.
-  if (options.model.needs_no_decoder() && options.lstar->count() == 0)
-    layer.optimal_loss = OptimalLoss::zero;
+  if (options.model.needs_no_decoder() && options.lstar->count() == 0) layer.optimal_loss = OptimalLoss::zero;
 }
 
 int run_train(const TrainOptions& options) {

@@ -21,17 +21,18 @@ ModelReferences solve_alone(const BatchView<T>& batch, int n_threads) {
   ModelReferences out;
   out.json = reference_json(solved);
   if (!is_direction(solved)) {
-    out.notes.push_back(fmt::format("no direction to compare with: the max-margin problem is {}",
-                                    to_string(solved.status)));
+    out.notes.push_back(
+        fmt::format("no direction to compare with: the max-margin problem is {}", to_string(solved.status)));
     return out;
   }
-  const char* problem = solved.status == MaxMarginStatus::max_sweeps ? "the max-margin solver ran out of sweeps"
+  const char* problem = solved.status == MaxMarginStatus::max_sweeps
+                            ? "the max-margin solver ran out of sweeps"
                         : solved.status == MaxMarginStatus::at_rounding
                             ? "rounding keeps the max-margin solver from its tolerance"
                             : nullptr;
   if (problem != nullptr)
-    out.notes.push_back(fmt::format("{}: its direction has a duality gap of {}", problem,
-                                    rounded(solved.duality_gap, 2)));
+    out.notes.push_back(
+        fmt::format("{}: its direction has a duality gap of {}", problem, rounded(solved.duality_gap, 2)));
   out.directions.push_back(std::move(solved.weights));
   return out;
 }

@@ -7,8 +7,8 @@
 
 namespace softstep::program {
 
-/// What --reference asks for. With W trained alone `json` is about the one direction, null for none; else it has an entry for
-/// each. Throws InvalidArgument.
+/// What --reference asks for. With W trained alone `json` is about the one direction, null for none; else it
+/// has an entry for each. Throws InvalidArgument.
 template <class T>
 ModelReferences find_references(const TrainOptions& options, const BatchView<T>& batch, int n_threads);
 

@@ -1,8 +1,10 @@
 #pragma once
 
 // What people would write instead of the kernels, compiled for this machine (-march=native):
-//   loops     plain loops as the formulas stand, vectorised as far as the compiler may without changing results
-//   fastmath  the same source with -ffast-math: it may reorder sums and call the vector mathematics of the C library
+//   loops     plain loops as the formulas stand, vectorised as far as the compiler may without changing
+//             results
+//   fastmath  the same source with -ffast-math: it may reorder sums and call the vector mathematics of the
+//             C library
 //   eigen     one Eigen expression each
 // They compute the textbook form, p (gamma - m), without the kernels' care for what is small.
 

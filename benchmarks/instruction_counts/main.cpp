@@ -1,5 +1,5 @@
-// Runs each hot kernel and a whole step of each rule between two requests to callgrind, once and `extra` times more:
-// check.py takes the difference, in which start-up, set-up and the requests themselves cancel.
+// Runs each hot kernel and a whole step of each rule between two requests to callgrind, once and `extra`
+// times more: check.py takes the difference, in which start-up, set-up and the requests themselves cancel.
 //   valgrind --tool=callgrind ... softstep_instruction_counts ISA     (without valgrind it only runs)
 //   softstep_instruction_counts --compiler                            the compiler this was built with
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What one core can do at most, as code: compiled once per row of simd/isas.def, like the kernels it is compared
-// with. Never part of the library.
+// What one core can do at most, as code: compiled once per row of simd/isas.def, like the kernels it is
+// compared with. Never part of the library.
 
 #include <cstddef>
 

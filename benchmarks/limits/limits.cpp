@@ -14,8 +14,8 @@
 #include <tuple>
 
 #include "limits/kernels.h"
-#include "softstep/threads.h"
 #include "simd/families.def"
+#include "softstep/threads.h"
 #include "support.h"
 
 namespace softstep::bench {
@@ -63,7 +63,8 @@ double seconds_together(int threads, Prepare prepare, Body body) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-// What the kernel says first: the C library multiplies the third cache by the sockets or cores of some virtual machines.
+// What the kernel says first: the C library multiplies the third cache by the sockets or cores of some
+// virtual machines.
 std::size_t cache_size(int sysconf_name, int level, std::size_t otherwise) {
   for (int index = 0; index < 8; ++index) {
     const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
@@ -79,8 +80,8 @@ std::size_t cache_size(int sysconf_name, int level, std::size_t otherwise) {
   return size > 0 ? static_cast<std::size_t>(size) : otherwise;
 }
 
-// Half of each cache, so that nothing else that lives there matters; of the third, which other machines of the host
-// may share, no more than a quarter; memory well beyond it.
+// Half of each cache, so that nothing else that lives there matters; of the third, which other machines of
+// the host may share, no more than a quarter; memory well beyond it.
 std::size_t bytes_per_thread(Level level, int threads) {
   const auto n = static_cast<std::size_t>(threads);
   const std::size_t l2 = size_of(Level::l2), l3 = size_of(Level::l3);

@@ -1,6 +1,6 @@
-// Compiled once per row of simd/isas.def with that row's flags, and with contraction: c * a + b is one instruction
-// where the instruction set has it, two where it has not. GCC's and Clang's own vectors of the row's width, so that nothing of the
-// library's is measured here.
+// Compiled once per row of simd/isas.def with that row's flags, and with contraction: c * a + b is one
+// instruction where the instruction set has it, two where it has not. GCC's and Clang's own vectors of the
+// row's width, so that nothing of the library's is measured here.
 
 #include <type_traits>
 

@@ -143,10 +143,11 @@ void HalfBatchView::validate() const {
   if (rest.tokens != nullptr)
     throw InvalidArgument("rest.tokens", "set (need null: the tokens are those in 16 bits)");
   require_all_but_tokens(rest, tokens.data() != nullptr);
-  const auto last = place(rest.n_samples - 1) + (rest.tokens_of(rest.n_samples - 1) - 1) * rest.row_stride() + rest.dim;
+  const auto last =
+      place(rest.n_samples - 1) + (rest.tokens_of(rest.n_samples - 1) - 1) * rest.row_stride() + rest.dim;
   if (tokens.size() < last)
-    throw InvalidArgument("tokens", std::to_string(tokens.size()) + " elements (need at least " +
-                                        std::to_string(last) + ")");
+    throw InvalidArgument(
+        "tokens", std::to_string(tokens.size()) + " elements (need at least " + std::to_string(last) + ")");
   const unsigned infinity = storage == StoredType::f16 ? 0x7c00u : 0x7f80u;
   for (std::size_t i = 0; i < rest.n_samples; ++i)
     for (std::size_t t = 0; t < rest.tokens_of(i); ++t) {
@@ -156,10 +157,11 @@ void HalfBatchView::validate() const {
       if (found != 0)
         for (std::size_t j = 0; j < rest.dim; ++j)
           if ((bits[j] & infinity) == infinity)
-            throw InvalidArgument("tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
-                                                ", element " + std::to_string(j) + ": " +
-                                                number_text(static_cast<double>(data::decode(bits[j], storage))) +
-                                                " (need finite numbers)");
+            throw InvalidArgument(
+                "tokens", "sample " + std::to_string(i) + ", token " + std::to_string(t) + ", element " +
+                              std::to_string(j) + ": " +
+                              number_text(static_cast<double>(data::decode(bits[j], storage))) +
+                              " (need finite numbers)");
     }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// A digest of numbers and text, to tell whether two runs look at the same: 64 bits, the same on every machine of this byte order.
-// It finds accidents, not forgeries.
+// A digest of numbers and text, to tell whether two runs look at the same: 64 bits, the same on every machine
+// of this byte order. It finds accidents, not forgeries.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The data generators of the mathematics, and initial weights. Each generator says in which order it draws from the
-// stream of random_stream.h; tokens are drawn sample by sample, token by token, coordinate by coordinate.
+// The data generators of the mathematics, and initial weights. Each generator says in which order it draws
+// from the stream of random_stream.h; tokens are drawn sample by sample, token by token, coordinate by
+// coordinate.
 
 #include <cmath>
 #include <new>

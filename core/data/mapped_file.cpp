@@ -32,8 +32,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (fstat(file.fd, &info) != 0) throw IoError(path, "cannot be read: " + reason(errno));
   if (S_ISDIR(info.st_mode)) throw IoError(path, "is a directory (need a file)");
   if (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))
-    throw IoError(
-        path, "is a pipe (data are mapped into memory: write them to a file first, and name that)");
+    throw IoError(path, "is a pipe (data are mapped into memory: write them to a file first, and name that)");
   if (!S_ISREG(info.st_mode)) throw IoError(path, "is not a regular file");
   if (info.st_size == 0) throw BadFile(path, "is empty");
   const auto size = static_cast<std::size_t>(info.st_size);

@@ -57,8 +57,8 @@ std::vector<T> decode_each(const std::string& path, const TensorEntry& tensor, V
     const auto value = value_of(stored);
     if constexpr (sizeof(T) < sizeof value)
       if (overflows_float(value))
-        throw BadFile(path, "tensor " + name_text(tensor.name) + ", element " + std::to_string(k) +
-                                        ": " + number_text(value) + " overflows in float");
+        throw BadFile(path, "tensor " + name_text(tensor.name) + ", element " + std::to_string(k) + ": " +
+                                number_text(value) + " overflows in float");
     out[k] = static_cast<T>(value);
   }
   return out;

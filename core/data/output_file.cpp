@@ -25,8 +25,8 @@ using data::refuse_output;
 constexpr std::size_t buffer_size = std::size_t{1} << 20;
 std::atomic<unsigned> serial{0};
 
-// Temporary names are short, whatever the length of the name they stand for. The owner of a temporary file holds a lock
-// on it, which ends with the process, on whichever machine of a shared disk that was.
+// Temporary names are short, whatever the length of the name they stand for. The owner of a temporary file
+// holds a lock on it, which ends with the process, on whichever machine of a shared disk that was.
 constexpr std::string_view temporary_prefix = ".softstep-", temporary_suffix = ".tmp";
 
 bool lock(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0; }

@@ -37,15 +37,15 @@ struct OutputTarget {
 
 [[noreturn]] void refuse_output(const std::string& path, int error);
 
-/// Follows the links and looks at what is there. Throws InvalidArgument(path, ...) for a directory, a read-only file, a
-/// folder that is not there.
+/// Follows the links and looks at what is there. Throws InvalidArgument(path, ...) for a directory, a
+/// read-only file, a folder that is not there.
 OutputTarget find_output(const std::string& path);
 
 /// The stream of a target, open for writing. Opening a pipe waits for its reader, as everywhere.
 Descriptor open_stream(const std::string& path, const OutputTarget& target);
 
-/// Writes all of it. Returns 0, or the error, with the bytes that went out in `written`. A file too large or a pipe without
-/// a reader is an error here, never the end of the process.
+/// Writes all of it. Returns 0, or the error, with the bytes that went out in `written`. A file too large or
+/// a pipe without a reader is an error here, never the end of the process.
 int write_all(int fd, const char* bytes, std::size_t size, std::size_t& written);
 
 }  // namespace softstep::data

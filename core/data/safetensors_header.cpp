@@ -14,8 +14,9 @@ using Json = nlohmann::json;
 constexpr std::size_t most_dimensions = 64;  // what NumPy 2 has; a longer list is no tensor's shape
 constexpr const char* metadata_key = "__metadata__";
 
-// Takes the parser's events. Depth 1 is the header, 2 a tensor or the metadata, 3 a list in a tensor; nothing in a
-// header is nested deeper. Members that the format does not know are passed over, as the reference reader does.
+// Takes the parser's events. Depth 1 is the header, 2 a tensor or the metadata, 3 a list in a tensor; nothing
+// in a header is nested deeper. Members that the format does not know are passed over, as the reference
+// reader does.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderReader(Header& header) : header_(header) {}

@@ -20,9 +20,9 @@ struct Header {
   Metadata metadata;                     ///< sorted by key, no key twice
 };
 
-/// Reads the JSON text of a header in one pass, without building a tree of it: time and memory grow in proportion to its
-/// length, and what is nested too deeply or has too many dimensions ends the reading where it stands. Throws
-/// InvalidArgument(path, ...).
+/// Reads the JSON text of a header in one pass, without building a tree of it: time and memory grow in
+/// proportion to its length, and what is nested too deeply or has too many dimensions ends the reading where
+/// it stands. Throws InvalidArgument(path, ...).
 Header parse_header(const std::string& path, const char* text, std::size_t size);
 
 }  // namespace softstep::data

@@ -11,8 +11,8 @@ namespace {
 constexpr std::size_t length_size = 8;
 constexpr std::size_t longest_header = 100'000'000;  // as in the reference implementation
 
-// What is wrong with the size of a tensor, or nothing. Of types that this library does not know the size is not known
-// either: they are no problem as long as nobody asks for the tensor.
+// What is wrong with the size of a tensor, or nothing. Of types that this library does not know the size is
+// not known either: they are no problem as long as nobody asks for the tensor.
 std::string size_problem(const DescribedTensor& tensor, std::size_t data_size, std::size_t& count) {
   const std::string bytes = std::to_string(tensor.begin) + " to " + std::to_string(tensor.end);
   if (tensor.begin > tensor.end) return "has data_offsets " + bytes + ", the end before the beginning";
@@ -44,36 +44,36 @@ void require_no_gaps(const std::string& path, const std::vector<DescribedTensor>
   for (const DescribedTensor* tensor : order) {
     if (tensor->begin < at)
       throw BadFile(path, "tensor " + name_text(tensor->name) + " begins at byte " +
-                                      std::to_string(tensor->begin) +
-                                      " and overlaps the one before, which ends at " + std::to_string(at));
+                              std::to_string(tensor->begin) + " and overlaps the one before, which ends at " +
+                              std::to_string(at));
     if (tensor->begin > at)
       throw BadFile(path, "bytes " + std::to_string(at) + " to " + std::to_string(tensor->begin) +
-                                      " belong to no tensor (before " + name_text(tensor->name) + ")");
+                              " belong to no tensor (before " + name_text(tensor->name) + ")");
     at = tensor->end;
   }
   if (at != data_size)
     throw BadFile(path, "bytes " + std::to_string(at) + " to " + std::to_string(data_size) +
-                                    " at the end belong to no tensor");
+                            " at the end belong to no tensor");
 }
 
-// The header's length. Most files of another kind are recognised here: their first 8 bytes are no length, or no { follows.
+// The header's length. Most files of another kind are recognised here: their first 8 bytes are no length, or
+// no { follows.
 std::size_t header_length(const std::string& path, const MappedFile& file) {
   const std::size_t size = file.size();
   if (size < length_size)
     throw BadFile(path, "is no safetensors file, or truncated: " + std::to_string(size) +
-                                    " bytes (need 8 for the header length)");
+                            " bytes (need 8 for the header length)");
   std::uint64_t length = 0;
   std::memcpy(&length, file.bytes(), length_size);
   if (length > longest_header)
     throw BadFile(path, "is no safetensors file: its first 8 bytes would be a header length of " +
-                                    std::to_string(length) + " (at most " + std::to_string(longest_header) +
-                                    " is allowed)");
+                            std::to_string(length) + " (at most " + std::to_string(longest_header) +
+                            " is allowed)");
   if (length == 0 || (size > length_size && file.bytes()[length_size] != '{'))
     throw BadFile(path, "is no safetensors file: its header does not begin with {");
   if (length > size - length_size)
-    throw BadFile(path, "is no safetensors file, or truncated: header length " +
-                                    std::to_string(length) + " but only " +
-                                    std::to_string(size - length_size) + " bytes follow");
+    throw BadFile(path, "is no safetensors file, or truncated: header length " + std::to_string(length) +
+                            " but only " + std::to_string(size - length_size) + " bytes follow");
   return length;
 }
 

@@ -56,13 +56,13 @@ std::vector<double> load_weights(const std::string& path, std::size_t dim) {
   const std::vector<std::size_t> shape = {dim, dim};
   if (weights->shape != shape)
     throw BadFile(path, "tensor `weights` has shape " + data::shape_text(weights->shape) + " (need " +
-                                    data::shape_text(shape) + ")");
+                            data::shape_text(shape) + ")");
   std::vector<double> values = data::decode<double>(path, *weights);
   for (std::size_t k = 0; k < values.size(); ++k)
     if (!std::isfinite(values[k]))
       throw BadFile(path, "tensor `weights`, row " + std::to_string(k / dim) + ", column " +
-                                      std::to_string(k % dim) + ": " + data::number_text(values[k]) +
-                                      " (need finite numbers)");
+                              std::to_string(k % dim) + ": " + data::number_text(values[k]) +
+                              " (need finite numbers)");
   return values;
 }
 

@@ -6,7 +6,8 @@ namespace {
 bool continues(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 // Length of the character that begins at `at`, if a terminal would act on it in place of showing it; else 0.
-// Those are ASCII's control characters, C1 (U+0080 to U+009F), and U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069.
+// Those are ASCII's control characters, C1 (U+0080 to U+009F), and U+200E, U+200F, U+2028 to U+202E, U+2066
+// to U+2069.
 std::size_t unprintable(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t k) {
     return at + k < text.size() ? static_cast<unsigned char>(text[at + k]) : 0u;

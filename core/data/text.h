@@ -1,7 +1,7 @@
 #pragma once
 
-// Numbers, names and sizes as text: the same in every locale, and in messages one short line whatever a file holds.
-// (printf and std::to_string(double) write the decimal point of the process's locale.)
+// Numbers, names and sizes as text: the same in every locale, and in messages one short line whatever a file
+// holds. (printf and std::to_string(double) write the decimal point of the process's locale.)
 
 #include <charconv>
 #include <cmath>
@@ -34,8 +34,8 @@ bool read_number(std::string_view text, Number& value) {
   return true;
 }
 
-/// Text from outside in backticks: control characters and the marks that turn the direction of writing become ?, and
-/// long text is cut, not within a character of UTF-8.
+/// Text from outside in backticks: control characters and the marks that turn the direction of writing become
+/// ?, and long text is cut, not within a character of UTF-8.
 std::string name_text(std::string_view name);
 
 /// "[2, 3]"; of many dimensions the first ones.

@@ -5,8 +5,8 @@
 // sum_j |u_j x_j| comes together, gamma_d = d u / (1 - d u), u = 2^-53: as if computed in twice the working
 // precision.) Scores no further apart than their bounds cannot be told apart and count as equal: gap 0,
 // sample listed in `not_unique`. Equal tokens have equal pairs, hence a gap of exactly 0. (The rounding
-// errors of products below 2^-969 cannot be represented: where the largest product of a sample comes near that, its numbers are
-// multiplied as mantissas, with their exponents apart.)
+// errors of products below 2^-969 cannot be represented: where the largest product of a sample comes near
+// that, its numbers are multiplied as mantissas, with their exponents apart.)
 
 #include <algorithm>
 #include <cmath>
@@ -68,7 +68,8 @@ void products_in_units(const T* u, const T* x, std::size_t dim, int power, std::
   }
 }
 
-// The binary exponent of the largest |u_j x_tj| of a sample where double arithmetic would lose digits of its scores, else 0.
+// The binary exponent of the largest |u_j x_tj| of a sample where double arithmetic would lose digits of its
+// scores, else 0.
 template <class T, class Token>
 int power_of_products(const BatchView<T>& batch, std::size_t i, Token token) {
   if constexpr (std::is_same_v<T, float>) return 0;
@@ -164,8 +165,8 @@ TokenScores score_each(const BatchView<T>& batch, Token token) {
 template <NumberType T>
 TokenScores score_tokens(const BatchView<T>& batch) {
   batch.validate();
-  return score_each(
-      batch, [&](std::size_t i, std::size_t t) { return batch.sample(i) + t * batch.row_stride(); });
+  return score_each(batch,
+                    [&](std::size_t i, std::size_t t) { return batch.sample(i) + t * batch.row_stride(); });
 }
 
 TokenScores score_tokens(const HalfBatchView& batch) {

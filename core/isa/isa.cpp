@@ -23,9 +23,9 @@ const simd::Isa& runnable_isa(const std::string& name, const std::string& argume
                                         runnable_names() + ")");
   if (!isa->runnable)
     throw NotSupported(argument, "\"" + name + "\" cannot run here: " +
-                                        (isa->compiled ? "this CPU or operating system lacks it"
-                                                       : "it is not compiled into this build") +
-                                        " (this CPU can run: " + runnable_names() + ")");
+                                     (isa->compiled ? "this CPU or operating system lacks it"
+                                                    : "it is not compiled into this build") +
+                                     " (this CPU can run: " + runnable_names() + ")");
   return *isa;
 }
 

@@ -67,7 +67,8 @@ void AttentionData<T>::copy_queries() {
 template <class T>
 AttentionData<T>::~AttentionData() = default;
 
-// The tokens once more in 16 bits, for the kernel alone: scores of tokens, queries and W_mm are those of the batch.
+// The tokens once more in 16 bits, for the kernel alone: scores of tokens, queries and W_mm are those of the
+// batch.
 template <class T>
 void AttentionData<T>::store_tokens() {
   if (!in_16_bits(storage_)) return;

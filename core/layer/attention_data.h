@@ -1,7 +1,7 @@
 #pragma once
 
-// What an attention layer looks at and does not change: batch, queries, tokens in 16 bits, kernels. Any number of evaluations
-// share it.
+// What an attention layer looks at and does not change: batch, queries, tokens in 16 bits, kernels. Any
+// number of evaluations share it.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +24,8 @@ class LaneBatch;
 template <class T>
 class AttentionData {
  public:
-  /// Batch and options have been validated. With tokens in 16 bits where they lie, `batch` is the rest of `halves`.
+  /// Batch and options have been validated. With tokens in 16 bits where they lie, `batch` is the rest of
+  /// `halves`.
   AttentionData(const BatchView<T>& batch, const AttentionOptions& options,
                 const HalfBatchView* halves = nullptr);
   ~AttentionData();
@@ -43,7 +44,8 @@ class AttentionData {
 
   /// The scores of the batch's decoder; null where the decoder is trained.
   const Scoring<T>* given_scoring() const { return scoring_.get(); }
-  /// Tokens in 16 bits, the caller's or a copy where the options ask for it: row t of sample i at half_sample(i) + t * half_stride().
+  /// Tokens in 16 bits, the caller's or a copy where the options ask for it: row t of sample i at
+  /// half_sample(i) + t * half_stride().
   StoredType storage() const { return storage_; }
   const std::uint16_t* half_sample(std::size_t i) const {
     return halves_.tokens.empty() ? half_tokens_.data() + half_first_[i] * half_stride_ : halves_.sample(i);
@@ -75,7 +77,7 @@ class AttentionData {
   StoredType storage_ = StoredType::working;
   HalfBatchView halves_;                   // the caller's; without tokens where there are none
   LargeArray<std::uint16_t> half_tokens_;  // the copy
-  std::vector<std::size_t> half_first_;  // place of a sample's first token
+  std::vector<std::size_t> half_first_;    // place of a sample's first token
   std::size_t half_stride_ = 0;
   mutable std::once_flag lanes_made_;
   mutable std::unique_ptr<const LaneBatch<T>> lanes_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The way from projected queries V = Z W^T (or scores) to gradient rows g, for some samples of a batch. Passes differ in how their
-// samples lie: sample by sample, one sample to a lane, scores that are given.
+// The way from projected queries V = Z W^T (or scores) to gradient rows g, for some samples of a batch.
+// Passes differ in how their samples lie: sample by sample, one sample to a lane, scores that are given.
 
 #include "core/layer/attention_data.h"
 #include "core/layer/outcomes.h"
@@ -14,8 +14,8 @@ template <class T>
 class AttentionPass {
  public:
   virtual ~AttentionPass() = default;
-  /// Forward, and backward if `with_rows`: g without l'. Called by all threads of a team; ends when all are done. A thread reads
-  /// only its own share of V (core/layer/sharing.h).
+  /// Forward, and backward if `with_rows`: g without l'. Called by all threads of a team; ends when all are
+  /// done. A thread reads only its own share of V (core/layer/sharing.h).
   virtual void attend(const Team& team, SampleSet samples, bool with_rows) = 0;
   /// All that the kernel says of a row.
   virtual simd::AttentionStats<T> stats(std::size_t row) const = 0;

@@ -24,7 +24,8 @@ void fill_without_rows(BlockGradient<T>& out, std::span<T> mantissa) {
   out.norm = zero ? 0.0 : out.exponent;
 }
 
-/// The norm of a gradient whose mantissa, the sum of its squares and the exponent are there; an exact zero has exponent -infinity.
+/// The norm of a gradient whose mantissa, the sum of its squares and the exponent are there; an exact zero
+/// has exponent -infinity.
 template <class T>
 void set_norm(const simd::Kernels<T>& kernels, double squared, std::span<T> mantissa, BlockGradient<T>& out) {
   out.norm = mantissa_norm(kernels, squared, mantissa.data(), mantissa.size(), out.exponent);

@@ -32,8 +32,8 @@ T largest_of(const T* a, std::size_t size) {
   return largest + poison;
 }
 
-/// The sum of squares of a square matrix, by bands of rows that are always the same: those that for_each_block() gives a thread it
-/// adds up itself.
+/// The sum of squares of a square matrix, by bands of rows that are always the same: those that
+/// for_each_block() gives a thread it adds up itself.
 template <class T>
 class SquaredNorm {
  public:
@@ -52,8 +52,8 @@ class SquaredNorm {
   std::vector<double> bands_;
 };
 
-/// ||G'||_F of `size` numbers, the sum of whose squares is `squared`; moves a power of two from the mantissa to the exponent where
-/// their squares would leave the number range.
+/// ||G'||_F of `size` numbers, the sum of whose squares is `squared`; moves a power of two from the mantissa
+/// to the exponent where their squares would leave the number range.
 template <class T>
 double mantissa_norm(const simd::Kernels<T>& kernels, double squared, T* g, std::size_t size,
                      double& exponent) {

@@ -50,8 +50,8 @@ RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
   if (largest > 0.0) token_power_ = unit_power<T>(largest);
 }
 
-// The powers of the first gaps, the first factor and the first token that have one. Data times a power of two have the same
-// unit_power_, to the bit, and the other multiples of log 2 are added to C once, in the end.
+// The powers of the first gaps, the first factor and the first token that have one. Data times a power of two
+// have the same unit_power_, to the bit, and the other multiples of log 2 are added to C once, in the end.
 template <class T>
 int RowFactors<T>::common_power_of(SampleSet samples, const Scoring<T>& scoring,
                                    const double* largest_factor) const {

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the gradient rows of a pass are multiplied by, l' and the exponents of the samples among it, and the exponent C that they
-// then share (docs/mathematics.md, section 2; simd/kernels/row_factors.h).
+// What the gradient rows of a pass are multiplied by, l' and the exponents of the samples among it, and the
+// exponent C that they then share (docs/mathematics.md, section 2; simd/kernels/row_factors.h).
 
 #include <cstddef>
 #include <vector>
@@ -18,22 +18,26 @@ class RowFactors {
  public:
   explicit RowFactors(const AttentionData<T>& data);
 
-  /// Which samples the rows are of. `largest_factor`: by row, the largest entry of what the row will be multiplied by on the way
-  /// to its block (of a query, where the block is W). `powers`: by row, where that is divided by a power of two first; null if not.
+  /// Which samples the rows are of. `largest_factor`: by row, the largest entry of what the row will be
+  /// multiplied by on the way to its block (of a query, where the block is W). `powers`: by row, where that
+  /// is divided by a power of two first; null if not.
   void set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor,
                 const int* powers = nullptr);
-  /// Finds the factors and returns C: -infinity where every row is zero, NaN where one is not a number; then there are no
-  /// factors. `largest`: by row, the largest entry of the row as it is, and
-  /// zeros up to whole vectors (simd::round_up_to_lanes<double>).
+  /// Finds the factors and returns C: -infinity where every row is zero, NaN where one is not a number; then
+  /// there are no factors. `largest`: by row, the largest entry of the row as it is, and zeros up to whole
+  /// vectors (simd::round_up_to_lanes<double>).
   double set(const Outcomes<T>& outcomes, const double* largest);
 
   std::size_t n_rows() const { return n_rows_; }
-  // Rows, or what stands for them, times e^(c_i - C) l'_i / n. Called by all threads of a team; they end when all are done.
+  // Rows, or what stands for them, times e^(c_i - C) l'_i / n. Called by all threads of a team; they end when
+  // all are done.
   void scale_rows(const Team& team, T* rows, std::size_t n_cols, std::size_t stride) const;
   void scale_lanes(const Team& team, T* rows, std::size_t n_lanes) const;  ///< dim x n_lanes
-  /// One per token in batch order. `token_powers`: where tokens are divided by powers of two first; null if not.
+  /// One per token in batch order. `token_powers`: where tokens are divided by powers of two first; null if
+  /// not.
   void scale_weights(const Team& team, T* weights, const int* token_powers = nullptr) const;
-  /// At least sum_i |g_i| |z_i| of the scaled rows, all samples: what the gradient's norm could be if nothing cancelled.
+  /// At least sum_i |g_i| |z_i| of the scaled rows, all samples: what the gradient's norm could be if nothing
+  /// cancelled.
   double sum_of_sizes() const;
 
  private:

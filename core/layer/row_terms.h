@@ -25,8 +25,8 @@ struct RowTerms {
   /// m = gamma_a + e^c mu
   double margin() const { return pivot_score() + plain(shifted_mean_gap()); }
 
-  /// gamma_opt - m = (gamma_opt - gamma_a) - e^c mu; with the exponent c only where the first part is exactly zero. Never
-  /// negative.
+  /// gamma_opt - m = (gamma_opt - gamma_a) - e^c mu; with the exponent c only where the first part is exactly
+  /// zero. Never negative.
   Scaled gap_to_optimal() const {
     if (pivot_gap == 0.0) return pair(-mean_gap, exponent);
     const double gap = pivot_gap - shifted_mean_gap();

@@ -11,8 +11,8 @@ namespace softstep {
 template <class T>
 class SamplePass final : public AttentionPass<T> {
  public:
-  /// V is read from `projected` and g written to `rows`, which stay where they are. `means`: where X_i^T p_i of each row goes, or
-  /// null.
+  /// V is read from `projected` and g written to `rows`, which stay where they are. `means`: where X_i^T p_i
+  /// of each row goes, or null.
   SamplePass(const AttentionData<T>& data, const Scoring<T>& scoring, const T* projected, T* rows,
              T* means = nullptr);
 
@@ -31,7 +31,8 @@ class SamplePass final : public AttentionPass<T> {
   std::vector<T> work_;      // scores and weights of the samples of one call, by thread
   std::size_t work_stride_;  // of a thread: no two share a cache line
   std::vector<simd::AttentionStats<T>> stats_;
-  // What the kernel is handed, by row. It stays the same while all samples are attended to by teams of one size.
+  // What the kernel is handed, by row. It stays the same while all samples are attended to by teams of one
+  // size.
   std::vector<simd::AttentionArgs<T>> args_;
   struct Prepared {
     std::size_t team_size = 0;

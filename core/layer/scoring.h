@@ -1,6 +1,7 @@
 #pragma once
 
-// The batch's tokens scored by a decoder: gamma_it = y_i u^T x_it, by sample, and what the kernels need of them.
+// The batch's tokens scored by a decoder: gamma_it = y_i u^T x_it, by sample, and what the kernels need of
+// them.
 
 #include <cmath>
 #include <cstddef>
@@ -61,7 +62,8 @@ class Scoring {
   }
   double optimal_score(std::size_t sample) const { return tokens_.optimal_score[sample]; }
   std::size_t optimal(std::size_t sample) const { return tokens_.optimal[sample]; }
-  /// Scores a sample with this decoder, with the rounding of u^T x in T. Different samples may be scored at once.
+  /// Scores a sample with this decoder, with the rounding of u^T x in T. Different samples may be scored at
+  /// once.
   void score(const BatchView<T>& batch, const simd::Kernels<T>& kernels, std::size_t i, const T* decoder) {
     const std::size_t n_tokens = batch.tokens_of(i);
     const double sign = batch.sign(i);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which samples of a pass a thread works on: the same in every part of a step, so that what a thread has written it finds in its own
-// cache.
+// Which samples of a pass a thread works on: the same in every part of a step, so that what a thread has
+// written it finds in its own cache.
 
 #include "core/threads/team.h"
 #include "simd/dispatch.h"

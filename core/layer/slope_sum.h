@@ -11,8 +11,8 @@
 
 namespace softstep {
 
-/// (1/n) sum_i l'(m_i) y_i v_i over n samples: the gradient of a linear part. slope(i), which is -l'(m_i), sign(i) and vector(i),
-/// of `dim` entries, are the sample's. `sum`: work space of dim numbers.
+/// (1/n) sum_i l'(m_i) y_i v_i over n samples: the gradient of a linear part. slope(i), which is -l'(m_i),
+/// sign(i) and vector(i), of `dim` entries, are the sample's. `sum`: work space of dim numbers.
 template <class T, class Slope, class Sign, class Vector>
 void sum_slopes(std::size_t n, std::size_t dim, Slope slope, Sign sign, Vector vector,
                 const simd::Kernels<T>& kernels, std::vector<double>& sum, BlockGradient<T>& out) {

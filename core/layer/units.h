@@ -9,8 +9,8 @@
 
 namespace softstep {
 
-/// Score gaps in units of the power of two at or below the largest, whose exponent is returned. They may be far outside the range
-/// of T; only their ratios matter to the kernel.
+/// Score gaps in units of the power of two at or below the largest, whose exponent is returned. They may be
+/// far outside the range of T; only their ratios matter to the kernel.
 template <class T>
 int scale_gaps(const double* gaps, std::size_t n, T* scaled) {
   const double largest = n == 0 ? 0.0 : *std::max_element(gaps, gaps + n);
@@ -19,21 +19,21 @@ int scale_gaps(const double* gaps, std::size_t n, T* scaled) {
   return power;
 }
 
-/// Products with units of this power, and with the numbers that are counted in them, stay normal doubles; beyond, a sample's gaps
-/// are kept in their units.
+/// Products with units of this power, and with the numbers that are counted in them, stay normal doubles;
+/// beyond, a sample's gaps are kept in their units.
 inline bool is_far(int power) { return power < -900 || power > 900; }
 
-/// The exponent of the power of two at or below `largest`. A subnormal one counts as the smallest normal number, so that its
-/// reciprocal is a number.
+/// The exponent of the power of two at or below `largest`. A subnormal one counts as the smallest normal
+/// number, so that its reciprocal is a number.
 template <class T>
 int unit_power(double largest) {
   return std::clamp(largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0,
                     std::numeric_limits<T>::min_exponent - 1, std::numeric_limits<T>::max_exponent - 2);
 }
 
-/// A power of two near `largest`, in leaps: 0 for data of ordinary size, which stay as they are to the bit. Numbers divided by it
-/// are about 2^-(leap / 2) to 2^(leap / 2), so that products of four of them, and sums of many such products, are normal
-/// numbers of T.
+/// A power of two near `largest`, in leaps: 0 for data of ordinary size, which stay as they are to the bit.
+/// Numbers divided by it are about 2^-(leap / 2) to 2^(leap / 2), so that products of four of them, and sums
+/// of many such products, are normal numbers of T.
 template <class T>
 int coarse_power(double largest) {
   constexpr int leap = sizeof(T) == sizeof(float) ? 32 : 256;

@@ -58,8 +58,8 @@ Scaled LossFunction::second_derivative(double, double) const {
   return {std::numeric_limits<double>::quiet_NaN(), 0.0};
 }
 
-// To second order below 1e-8 of m, where the third-order term is below 1e-16 of the first; above it the subtraction of two values
-// loses at most eight digits of sixteen.
+// To second order below 1e-8 of m, where the third-order term is below 1e-16 of the first; above it the
+// subtraction of two values loses at most eight digits of sixteen.
 Scaled LossFunction::difference(double m, Scaled delta, double target) const {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
   const double d = delta.value();

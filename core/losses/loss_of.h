@@ -1,7 +1,7 @@
 #pragma once
 
-// The loss of a run: one of the library's, computed inline, or the caller's. What loss_terms.h says of the library's losses holds
-// of all here; slopes are -l', as there.
+// The loss of a run: one of the library's, computed inline, or the caller's. What loss_terms.h says of the
+// library's losses holds of all here; slopes are -l', as there.
 
 #include <cmath>
 #include <limits>
@@ -32,8 +32,9 @@ class LossOf {
     if (plain()) return loss_slope(kind_, m);
     return own_ != nullptr ? -own_->derivative(m, target) : Scaled{target - m, 0.0};
   }
-  /// -l' at m = gamma + shift, the shift given as a pair. Where l'(gamma) is exactly zero (a squared loss at its label) l' is of
-  /// the shift's size and keeps its digits: exactly so for the squared loss, to first order where m rounds to gamma.
+  /// -l' at m = gamma + shift, the shift given as a pair. Where l'(gamma) is exactly zero (a squared loss at
+  /// its label) l' is of the shift's size and keeps its digits: exactly so for the squared loss, to first
+  /// order where m rounds to gamma.
   Scaled slope_near(double gamma, Scaled shift, double target) const {
     const double m = gamma + shift.value();
     if (plain()) return loss_slope(kind_, m);

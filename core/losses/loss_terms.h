@@ -63,8 +63,8 @@ inline Scaled squared_difference(double residual, Scaled delta) {
   return {std::log1p(x.value()), 0.0};
 }
 
-// log1p(s expm1(d)) for the slope s = sigma(-gamma) and a large d < 0: 1 + x may be near 0, so it is measured from the other end,
-// where x is positive.
+// log1p(s expm1(d)) for the slope s = sigma(-gamma) and a large d < 0: 1 + x may be near 0, so it is measured
+// from the other end, where x is positive.
 Scaled logistic_rise(double gamma, double d);
 
 /// l(gamma - delta) - l(gamma) for delta = mantissa * e^exponent, without cancellation and without underflow:

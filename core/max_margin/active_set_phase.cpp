@@ -6,8 +6,8 @@
 namespace softstep {
 namespace {
 
-// How far the residual of a face falls before the face is looked at again. Measured: 0.3 makes the rounds cycle, 0.01
-// costs more products than better faces save.
+// How far the residual of a face falls before the face is looked at again. Measured: 0.3 makes the rounds
+// cycle, 0.01 costs more products than better faces save.
 constexpr double reduction = 0.05;
 constexpr double keep_from = 0.7;  // smallest <a_k, W> / target_k of a point worth keeping
 constexpr int most_steps_on_face = 100, most_faces = 60, most_falls = 6;

@@ -8,10 +8,11 @@
 
 namespace softstep {
 
-/// The fast way to the set of support vectors: conjugate gradients on a face without regard to bounds, then every
-/// multiplier below 0 is fixed and every violated constraint released at once (primal-dual active sets:
+/// The fast way to the set of support vectors: conjugate gradients on a face without regard to bounds, then
+/// every multiplier below 0 is fixed and every violated constraint released at once (primal-dual active sets:
 /// M. Hintermueller, K. Ito, K. Kunisch 2003, with inexact solves). A few rounds where the problem is well
-/// conditioned; nothing is guaranteed, so the phase watches the dual value and gives up when that stops rising.
+/// conditioned; nothing is guaranteed, so the phase watches the dual value and gives up when that stops
+/// rising.
 class ActiveSetPhase {
  public:
   ActiveSetPhase(DualState& state, FacePreconditioner& preconditioner);

@@ -6,8 +6,8 @@
 
 namespace softstep {
 
-/// A convex problem whose minimisers for growing weight tau lead to the solution of a norm's max-margin problem: its
-/// constraints stand in a logarithmic barrier, whose gap is `barrier_parameter` / tau.
+/// A convex problem whose minimisers for growing weight tau lead to the solution of a norm's max-margin
+/// problem: its constraints stand in a logarithmic barrier, whose gap is `barrier_parameter` / tau.
 class Barrier {
  public:
   virtual ~Barrier() = default;
@@ -26,9 +26,9 @@ class Barrier {
   virtual std::vector<Pair> pairs(double tau, const std::vector<double>& x) = 0;
 };
 
-/// Follows the minimisers from x by Newton's method with a line search. `centred` gets the pairs of each and the
-/// steps taken, and says whether to go on; `stepped` is asked after every step. Ends as well when steps no longer
-/// descend, or at most_steps.
+/// Follows the minimisers from x by Newton's method with a line search. `centred` gets the pairs of each and
+/// the steps taken, and says whether to go on; `stepped` is asked after every step. Ends as well when steps
+/// no longer descend, or at most_steps.
 void follow_path(Barrier& barrier, std::vector<double> x, double tau, std::size_t most_steps,
                  const std::function<bool(const std::vector<Barrier::Pair>&, std::size_t)>& centred,
                  const std::function<bool(std::size_t)>& stepped);

@@ -27,7 +27,8 @@ Certificate measure(const std::vector<double>& multipliers, const std::vector<do
     out.smallest = std::min(out.smallest, margin);
     out.kkt_residual = std::max(out.kkt_residual, std::fabs(std::min(share, margin - 1.0)));
   }
-  // primal 1/2 ||s W / smallest||^2, dual 1/2 ||s sum lambda A||^2: the gap is 1 - smallest^2 (ratio of the squares).
+  // primal 1/2 ||s W / smallest||^2, dual 1/2 ||s sum lambda A||^2: the gap is 1 - smallest^2 (ratio of the
+  // squares).
   const double difference = (squared_norm - combination_squared) / squared_norm;
   const double gap = (1.0 - out.smallest) * (1.0 + out.smallest) + out.smallest * out.smallest * difference;
   out.duality_gap = out.smallest > 0.0 ? std::max(0.0, gap) : infinity;

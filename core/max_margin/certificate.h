@@ -16,7 +16,8 @@ struct Certificate {
   bool within(double tolerance) const { return duality_gap <= tolerance && kkt_residual <= tolerance; }
 };
 
-/// `values` are <a_k, W> of the unit rows a_k = A_k / sizes_k; rows of size 0 are not constraints. squared_norm is
+/// `values` are <a_k, W> of the unit rows a_k = A_k / sizes_k; rows of size 0 are not constraints.
+/// squared_norm is
 /// ||W||^2, combination_squared ||sum lambda_k A_k||^2.
 Certificate measure(const std::vector<double>& multipliers, const std::vector<double>& sizes,
                     const std::vector<double>& values, double squared_norm, double combination_squared);

@@ -35,8 +35,8 @@ TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size
 
 namespace {
 
-// Weights, query, their product and the tokens each times a power of two where they are near the ends of the range of double, in
-// which products of them would lose digits or overflow.
+// Weights, query, their product and the tokens each times a power of two where they are near the ends of the
+// range of double, in which products of them would lose digits or overflow.
 template <class T, class W>
 std::vector<std::size_t> best_tokens(const BatchView<T>& batch, std::span<const W> weights) {
   batch.validate();

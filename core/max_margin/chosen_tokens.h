@@ -7,8 +7,9 @@
 
 namespace softstep {
 
-/// The tokens whose scores are to win, as TokenScores: those of `selected` if it is not empty (then no decoder is
-/// needed, and gaps and scores are 0), else the optimal ones. Validates the batch, and the selection against it.
+/// The tokens whose scores are to win, as TokenScores: those of `selected` if it is not empty (then no
+/// decoder is needed, and gaps and scores are 0), else the optimal ones. Validates the batch, and the
+/// selection against it.
 template <class T>
 TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size_t>& selected);
 

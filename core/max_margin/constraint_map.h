@@ -20,7 +20,8 @@ class ConstraintMap : public LinearMap {
   virtual std::size_t matrix_size() const = 0;
   /// W of these coordinates.
   virtual std::vector<double> matrix(const double* span) const = 0;
-  /// values_k = <a_k, W>, from the constraints as they were given: nothing that the solver derived takes part.
+  /// values_k = <a_k, W>, from the constraints as they were given: nothing that the solver derived takes
+  /// part.
   virtual void apply_matrix(const double* matrix, double* values) = 0;
 };
 

@@ -14,8 +14,9 @@ namespace softstep {
 /// at the optimal tokens), each scaled to unit norm. Products cost 2 (sum_i T_i) d + 2 n d rank multiply-adds
 /// and read the tokens where they lie; beside them are kept two n x d arrays and the queries' coordinates.
 ///
-/// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the ends of the
-/// range of double is taken times a power of two, so that its norm and the inverse keep all digits.
+/// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the
+/// ends of the range of double is taken times a power of two, so that its norm and the inverse keep all
+/// digits.
 template <class T>
 class ConstraintRows final : public ConstraintMap {
  public:

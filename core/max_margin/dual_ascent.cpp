@@ -54,8 +54,8 @@ void DualAscent::step() {
     projected_step();
     return;
   }
-  // Work on the free multipliers while their part of the gradient outweighs that of the fixed ones that want to be
-  // released. The free part counts only as far as its steps are not cut short by a bound.
+  // Work on the free multipliers while their part of the gradient outweighs that of the fixed ones that want
+  // to be released. The free part counts only as far as its steps are not cut short by a bound.
   double free = 0.0, fixed = 0.0;
   for (std::size_t k = 0; k < state_.gradient.size(); ++k) {
     const double g = state_.gradient[k], l = state_.multipliers[k];

@@ -9,11 +9,12 @@
 
 namespace softstep {
 
-/// Solves the problem of DualState. First the active-set phase; where that gives up, conjugate gradients on the free
-/// multipliers with steps that release or fix many at once, which converge whatever the data (MPRGP: Z. Dostal,
-/// J. Schoeberl, "Minimizing quadratic functions subject to bound constraints with the rate of convergence and finite
-/// termination", 2005). These go without the preconditioner: measured, it saves little there, and on data that cannot be
-/// separated it keeps the multipliers from growing along the ray that proves it.
+/// Solves the problem of DualState. First the active-set phase; where that gives up, conjugate gradients on
+/// the free multipliers with steps that release or fix many at once, which converge whatever the data (MPRGP:
+/// Z. Dostal, J. Schoeberl, "Minimizing quadratic functions subject to bound constraints with the rate of
+/// convergence and finite termination", 2005). These go without the preconditioner: measured, it saves little
+/// there, and on data that cannot be separated it keeps the multipliers from growing along the ray that
+/// proves it.
 class DualAscent {
  public:
   DualAscent(LinearMap& map, std::vector<double> targets, int n_threads);
@@ -28,8 +29,8 @@ class DualAscent {
   void set_targets(std::vector<double> targets);
 
   const DualState& state() const { return state_; }
-  /// A direction mu >= 0 was met in which the dual grows without bound to rounding, sum_k mu_k a_k ~ 0; state() holds
-  /// it in place of the multipliers.
+  /// A direction mu >= 0 was met in which the dual grows without bound to rounding, sum_k mu_k a_k ~ 0;
+  /// state() holds it in place of the multipliers.
   bool unbounded() const { return unbounded_; }
 
  private:

@@ -9,8 +9,8 @@ namespace softstep {
 
 /// A point of the dual problem
 ///   minimise 1/2 ||W||^2 - sum_k target_k lambda_k over lambda >= 0, W = sum_k lambda_k a_k
-/// with its W and gradient <a_k, W> - target_k carried along. All step lengths come from norms in W's space, so that
-/// errors grow with the condition of the constraints and not with its square.
+/// with its W and gradient <a_k, W> - target_k carried along. All step lengths come from norms in W's space,
+/// so that errors grow with the condition of the constraints and not with its square.
 class DualState {
  public:
   DualState(LinearMap& map, std::vector<double> targets);
@@ -25,7 +25,8 @@ class DualState {
   /// ||sum_k lambda_k a_k||^2 as of the last refresh().
   double combination_squared = 0.0;
 
-  /// Recomputes the gradient, and W from the multipliers if it has drifted from them. One adjoint, one product.
+  /// Recomputes the gradient, and W from the multipliers if it has drifted from them. One adjoint, one
+  /// product.
   void refresh();
   bool feasible() const;
   double squared_norm() const { return map.squared_norm(span.data()); }

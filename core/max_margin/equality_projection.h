@@ -7,7 +7,8 @@
 
 namespace softstep {
 
-/// Projects onto the matrices W with <E_e, W> = 0 for all of a few equalities E_e written out, `size` numbers each.
+/// Projects onto the matrices W with <E_e, W> = 0 for all of a few equalities E_e written out, `size` numbers
+/// each.
 class EqualityProjection {
  public:
   EqualityProjection(std::vector<double> equalities, std::size_t size, const simd::Kernels<double>& kernels);
@@ -16,8 +17,8 @@ class EqualityProjection {
   const std::vector<double>& sizes() const { return sizes_; }
   /// Linearly independent equalities.
   std::size_t rank() const { return independent_.size(); }
-  /// Takes the part of `x` along the equalities away, twice: what is left is orthogonal to them to rounding of its own
-  /// length, however short it is.
+  /// Takes the part of `x` along the equalities away, twice: what is left is orthogonal to them to rounding
+  /// of its own length, however short it is.
   void project(double* x) const;
   /// mu with x + sum_e mu_e E_e = project(x); zero at dependent equalities.
   std::vector<double> multipliers(const double* x) const;

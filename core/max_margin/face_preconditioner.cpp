@@ -39,8 +39,9 @@ void FacePreconditioner::set_face(const std::vector<char>& free) {
   });
 }
 
-// Cholesky factor of the free rows and columns, m x m row-major, the diagonal inverted. Rows of one block may depend
-// on each other; what is added to their unit diagonal keeps the factor regular and only slows the iteration.
+// Cholesky factor of the free rows and columns, m x m row-major, the diagonal inverted. Rows of one block may
+// depend on each other; what is added to their unit diagonal keeps the factor regular and only slows the
+// iteration.
 void FacePreconditioner::factor(Block& block) {
   constexpr double ridge = 1e-8;
   const std::size_t m = block.free.size();

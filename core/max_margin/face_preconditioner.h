@@ -7,9 +7,9 @@
 
 namespace softstep {
 
-/// Approximates the Gram matrix of the free rows by its diagonal blocks, one per group of rows that belong together
-/// (tokens of one sample share x_i,opt and z_i, which is where most of the ill condition comes from), and
-/// applies the inverse. Blocks are short enough that they never outgrow the tokens themselves.
+/// Approximates the Gram matrix of the free rows by its diagonal blocks, one per group of rows that belong
+/// together (tokens of one sample share x_i,opt and z_i, which is where most of the ill condition comes
+/// from), and applies the inverse. Blocks are short enough that they never outgrow the tokens themselves.
 class FacePreconditioner {
  public:
   FacePreconditioner(LinearMap& map, int n_threads);

@@ -42,7 +42,8 @@ class FaceSolver::Factor {
     return true;
   }
 
-  /// Splits a row into its part along Q and the rest. False: it depends on the face, and the rest is rounding.
+  /// Splits a row into its part along Q and the rest. False: it depends on the face, and the rest is
+  /// rounding.
   bool split(const Eigen::VectorXd& row) {
     rest_ = row;
     along_.setZero(size_);
@@ -167,7 +168,8 @@ bool FaceSolver::start(const std::vector<double>& multipliers) {
   return !stopped_ && work_ <= budget_;
 }
 
-// The row that W violates most, by more than the tolerance of its target and by more than rounding; n_rows() if none.
+// The row that W violates most, by more than the tolerance of its target and by more than rounding; n_rows()
+// if none.
 std::size_t FaceSolver::most_violated(double tolerance) {
   map_.apply(span_.data(), values_.data());
   stopped_ = stopped_ || !go_on_(true);
@@ -185,7 +187,8 @@ std::size_t FaceSolver::most_violated(double tolerance) {
   return worst;
 }
 
-// Raises the multiplier of a violated row until W meets it; rows whose multipliers reach 0 on the way leave the face.
+// Raises the multiplier of a violated row until W meets it; rows whose multipliers reach 0 on the way leave
+// the face.
 FaceSolver::Entry FaceSolver::enter(std::size_t row) {
   Eigen::VectorXd entering(static_cast<Eigen::Index>(map_.span_size()));
   map_.unit_row(row, entering.data());

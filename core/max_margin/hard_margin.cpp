@@ -15,8 +15,9 @@ namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-// A convex combination of unit constraint rows that is as short as this is a few hundred rounding units long: it may be a ray
-// that proves that the data cannot be separated, or bound a margin too small for double. Its judge decides.
+// A convex combination of unit constraint rows that is as short as this is a few hundred rounding units long:
+// it may be a ray that proves that the data cannot be separated, or bound a margin too small for double. Its
+// judge decides.
 constexpr double ray_from = 1e-13;
 // Multiply-adds of the exact method that nobody notices: some hundredths of a second.
 constexpr double least_budget = 1e8;
@@ -205,8 +206,9 @@ bool Solver::swept() {
   return !interrupted_;
 }
 
-// An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much work as the
-// ascent has taken; where that does not do, the ascent goes on as if nothing had been, until it has taken twice as much.
+// An ascent that takes long has met rows that nearly depend on each other. The exact method may take as much
+// work as the ascent has taken; where that does not do, the ascent goes on as if nothing had been, until it
+// has taken twice as much.
 bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
   next_finish_ = 2 * result_.sweeps;
   const double budget = std::max(least_budget, static_cast<double>(result_.sweeps) * rows_.product_cost());
@@ -242,8 +244,8 @@ bool Solver::finish(const DualState& state, MaxMarginStatus& status) {
   }
 }
 
-// <a_k, W> is a sum of products, each known to half a rounding unit of ||W||, and counts by its size. The factor leaves
-// room for the longest sums; an error above it has another cause.
+// <a_k, W> is a sum of products, each known to half a rounding unit of ||W||, and counts by its size. The
+// factor leaves room for the longest sums; an error above it has another cause.
 bool Solver::explained_by_rounding(double error) const {
   double longest = 0.0;
   for (const double size : rows_.sizes()) longest = std::max(longest, size);
@@ -251,7 +253,8 @@ bool Solver::explained_by_rounding(double error) const {
   return error <= 1e3 * std::numeric_limits<double>::epsilon() * longest * norm;
 }
 
-// As many products at most as the ascent itself has made, so that data which can be separated cost no more than twice.
+// As many products at most as the ascent itself has made, so that data which can be separated cost no more
+// than twice.
 Solver::Ray Solver::find_ray(const std::vector<double>& multipliers) {
   const auto go_on = [&] { return swept() && result_.sweeps < options_.max_sweeps; };
   if (!ray_.run(multipliers, ray_from, std::max<std::size_t>(result_.sweeps, 50), go_on)) return Ray::none;
@@ -260,8 +263,8 @@ Solver::Ray Solver::find_ray(const std::vector<double>& multipliers) {
   return proven ? Ray::proven : interrupted_ ? Ray::none : Ray::undecided;
 }
 
-// Where the shortest combination proves nothing, the exact method may still find W. Its multipliers are of no use to the other
-// ending if it does not.
+// Where the shortest combination proves nothing, the exact method may still find W. Its multipliers are of no
+// use to the other ending if it does not.
 MaxMarginStatus Solver::end_with_ray(Ray ray, const DualState& state) {
   if (ray == Ray::proven) return MaxMarginStatus::not_separable;
   const std::vector<double> shortest = ray_multipliers_;

@@ -43,8 +43,8 @@ double sum_of_values(const std::vector<double>& x, double power, double tau) {
   return sum;
 }
 
-// H_kl = sum_rc A_k,rc theta_rc A_l,rc = D_k^T diag(t_ij) D_l, t_ij,r = sum_c theta_rc z_ic z_jc, for k of sample i and l
-// of sample j; N x N.
+// H_kl = sum_rc A_k,rc theta_rc A_l,rc = D_k^T diag(t_ij) D_l, t_ij,r = sum_c theta_rc z_ic z_jc, for k of
+// sample i and l of sample j; N x N.
 std::vector<double> weighted_gram(const RankOneConstraints& constraints, const std::vector<double>& theta) {
   const auto n = static_cast<Eigen::Index>(constraints.size());
   const auto n_samples = static_cast<Eigen::Index>(constraints.n_samples);
@@ -162,8 +162,8 @@ double PrimalPowerBarrier::newton(double tau, const std::vector<double>& x, std:
   return decrement;
 }
 
-// With the multipliers of the slacks, and with those after one more Newton step: the slacks as they are carry the rounding
-// of W, which is large beside a small one.
+// With the multipliers of the slacks, and with those after one more Newton step: the slacks as they are carry
+// the rounding of W, which is large beside a small one.
 std::vector<Barrier::Pair> PrimalPowerBarrier::pairs(double tau, const std::vector<double>& x) {
   Pair plain{x, constraints_.values(x)};
   for (double& l : plain.multipliers) l = 1.0 / (tau * (l - 1.0));

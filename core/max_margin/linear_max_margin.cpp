@@ -1,5 +1,5 @@
-// The hard-margin problem of labelled points: the decoder's u_mm, and the linear model that the paper draws its analogy
-// from.
+// The hard-margin problem of labelled points: the decoder's u_mm, and the linear model that the paper draws
+// its analogy from.
 
 #include <cmath>
 #include <string>
@@ -31,9 +31,9 @@ MaxMarginResult solve_points(std::span<const T> points, std::span<const std::int
     throw InvalidArgument(
         "dim", std::to_string(n) + " points of dimension " + std::to_string(dim) + " cannot be addressed");
   if (points.size() != size)
-    throw InvalidArgument("points", std::to_string(points.size()) + " entries (need a row of dim = " +
-                                        std::to_string(dim) + " for each of the " + std::to_string(n) +
-                                        " labels)");
+    throw InvalidArgument("points", std::to_string(points.size()) +
+                                        " entries (need a row of dim = " + std::to_string(dim) +
+                                        " for each of the " + std::to_string(n) + " labels)");
   std::vector<double> rows(size);
   for (std::size_t i = 0; i < n; ++i) {
     if (labels[i] != 1 && labels[i] != -1)

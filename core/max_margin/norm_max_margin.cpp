@@ -1,5 +1,5 @@
-// The max-margin problem in other norms than Frobenius', by an interior-point method for each, with one certificate for
-// all: by duality
+// The max-margin problem in other norms than Frobenius', by an interior-point method for each, with one
+// certificate for all: by duality
 //   min { ||W|| : <A_k, W> >= 1 } = max { sum lambda : lambda >= 0, ||sum_k lambda_k A_k||_* <= 1 },
 // so that any W with positive margins and any lambda >= 0 bound the answer from both sides.
 
@@ -60,8 +60,8 @@ Bounds bounds_of(const RankOneConstraints& constraints, const Barrier::Pair& pai
   return out;
 }
 
-// Powers beyond this are approached by doubling: the best W of one is near that of the next, while the p-th power of a norm that
-// is off by a factor is off by the p-th power of that.
+// Powers beyond this are approached by doubling: the best W of one is near that of the next, while the p-th
+// power of a norm that is off by a factor is off by the p-th power of that.
 constexpr double first_power = 8.0;
 constexpr double stage_gap = 1e-2;  // at which the next power may begin
 
@@ -84,8 +84,8 @@ class NormSolver {
   MaxMarginResult result_;
 };
 
-// The gap of a pair, from the constraints as they were given. Keeps the pair of the smallest so far, scaled so that the
-// smallest margin and the dual norm are 1.
+// The gap of a pair, from the constraints as they were given. Keeps the pair of the smallest so far, scaled
+// so that the smallest margin and the dual norm are 1.
 double NormSolver::certify(const Barrier::Pair& pair) {
   const std::vector<double> combination = given_.combination(pair.multipliers);
   const Bounds bounds = bounds_of(given_, pair, combination, norm_);
@@ -127,8 +127,8 @@ void NormSolver::follow(const MaxMarginResult& start) {
   follow_stage(best, norm_, true);
 }
 
-// The path of one norm from a pair, which gets the best one found. In units of the pair's W with the smallest margin 1, where
-// its norm is 1, and of rows A_k of norm 1 where the variables are multipliers. False: stop.
+// The path of one norm from a pair, which gets the best one found. In units of the pair's W with the smallest
+// margin 1, where its norm is 1, and of rows A_k of norm 1 where the variables are multipliers. False: stop.
 bool NormSolver::follow_stage(Barrier::Pair& best, const Norm& norm, bool last) {
   const std::size_t n = given_.size();
   const std::vector<double> margins = given_.values(best.weights);
@@ -142,7 +142,8 @@ bool NormSolver::follow_stage(Barrier::Pair& best, const Norm& norm, bool last) 
   std::vector<double> x;
   double size = 0.0;  // of the objective
   if (norm.kind == MatrixNorm::nuclear || norm.p <= 2.0) {
-    // Every constraint gets a share of what they have together, measured by what each adds to the combination.
+    // Every constraint gets a share of what they have together, measured by what each adds to the
+    // combination.
     x = best.multipliers;
     const std::vector<double> lengths = scaled.lengths();
     double sum = 0.0;
@@ -201,7 +202,8 @@ MaxMarginResult NormSolver::run(const MaxMarginResult& start) {
   result_.status = start.status == MaxMarginStatus::max_sweeps ? start.status : MaxMarginStatus::at_rounding;
   result_.duality_gap = result_.kkt_residual = infinity;
   result_.sweeps = start.sweeps;
-  // W_mm itself is a first answer, and for Frobenius the last; without a gap where rounding hides that it is feasible.
+  // W_mm itself is a first answer, and for Frobenius the last; without a gap where rounding hides that it is
+  // feasible.
   result_.weights = start.weights;
   result_.multipliers = start.multipliers;
   result_.norm = norm_.of(start.weights);

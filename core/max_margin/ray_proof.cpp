@@ -36,7 +36,8 @@ VectorXd unit(std::vector<double> x, const std::vector<double>& minus) {
   double largest = 0.0;
   for (const std::vector<double>* side : {&std::as_const(x), &minus})
     for (const double value : *side) largest = std::max(largest, std::fabs(value));
-  // An overflow of the difference is avoided; what underflows beside a number near the largest is below rounding.
+  // An overflow of the difference is avoided; what underflows beside a number near the largest is below
+  // rounding.
   const int before = std::min(0, exponent_towards_one(largest));
   for (std::size_t j = 0; j < x.size(); ++j)
     x[j] = std::ldexp(x[j], before) - (minus.empty() ? 0.0 : std::ldexp(minus[j], before));
@@ -96,8 +97,8 @@ class Support {
     for (const Member& m : members) out.noalias() += (m.multiplier * m.difference) * m.query.transpose();
     return out;
   }
-  // The length of the combination of the exact rows, at most: `size` terms, each with its own few roundings, and the sum of
-  // the multipliers is 1.
+  // The length of the combination of the exact rows, at most: `size` terms, each with its own few roundings,
+  // and the sum of the multipliers is 1.
   double longest() const {
     return combination().norm() * (1.0 + 1e-10) + 2.0 * static_cast<double>(size() + 16) * rounding_unit;
   }
@@ -127,7 +128,8 @@ class Support {
     }
     return out;
   }
-  // Bound of what rounding does to an eigenvalue of the Gram matrix: its entries, of two sums each, and the decomposition.
+  // Bound of what rounding does to an eigenvalue of the Gram matrix: its entries, of two sums each, and the
+  // decomposition.
   double eigenvalue_error(double largest) const {
     const double m = static_cast<double>(size()), terms = static_cast<double>(rows() + cols() + 16);
     return (m * terms + 16.0 * m * largest) * 2.0 * rounding_unit;
@@ -148,7 +150,8 @@ class Support {
   const Member& at(Index k) const { return members[static_cast<std::size_t>(k)]; }
 };
 
-// Moves along kernel vectors of the Gram matrix until all but one of them is used up by rows whose multipliers reach 0.
+// Moves along kernel vectors of the Gram matrix until all but one of them is used up by rows whose
+// multipliers reach 0.
 void use_few_rows(Support& support, MatrixXd kernel) {
   for (Index c = kernel.cols() - 1; c > 0; --c) {
     // The row met first in either direction; free rows meet no bound.
@@ -171,8 +174,8 @@ void use_few_rows(Support& support, MatrixXd kernel) {
   }
 }
 
-// Rows of full rank, more than W has entries: no exact rank is needed. The Cholesky factor of the covariance less a multiple of
-// the identity shows that no eigenvalue is below that multiple.
+// Rows of full rank, more than W has entries: no exact rank is needed. The Cholesky factor of the covariance
+// less a multiple of the identity shows that no eigenvalue is below that multiple.
 bool proven_by_full_rank(Support& support, const std::function<bool()>& go_on) {
   const Index entries = support.rows() * support.cols();
   for (int round = 0; round < 10 && go_on(); ++round) {
@@ -242,8 +245,8 @@ bool proven_by_gram(Support& support, const std::function<bool()>& go_on) {
   return false;
 }
 
-// Where there are more rows than the Gram matrix may have, some at a time: what is left of them is independent but for one
-// combination.
+// Where there are more rows than the Gram matrix may have, some at a time: what is left of them is
+// independent but for one combination.
 void thin_out(Support& support, Index chunk, const std::function<bool()>& go_on) {
   for (Index first = 0; support.size() > chunk && first + chunk <= support.size() && go_on();) {
     Support part;

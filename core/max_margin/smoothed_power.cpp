@@ -7,9 +7,10 @@
 namespace softstep {
 namespace {
 
-// With s = log t = p log |w| + sigma, r = t^(2/p) / (t^(2/p) - w^2) = 1 / (1 - e^(-2 sigma / p)), and the derivative by s is
-// zero where e^(excess + sigma) = 2 r / p + 1 - 1/p, excess = log(tau / p |w|^p). The left side rises from 0 and the right side
-// falls, so that there is one sigma. In y = log sigma the difference of the logarithms is increasing with a slope from 1 on.
+// With s = log t = p log |w| + sigma, r = t^(2/p) / (t^(2/p) - w^2) = 1 / (1 - e^(-2 sigma / p)), and the
+// derivative by s is zero where e^(excess + sigma) = 2 r / p + 1 - 1/p, excess = log(tau / p |w|^p). The left
+// side rises from 0 and the right side falls, so that there is one sigma. In y = log sigma the difference of
+// the logarithms is increasing with a slope from 1 on.
 double minimising_sigma(double excess, double alpha) {
   const auto missing = [&](double sigma) {
     const double r = -1.0 / std::expm1(-2.0 * alpha * sigma);

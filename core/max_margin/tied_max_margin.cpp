@@ -1,7 +1,8 @@
 // Several tokens of a sample that are to share the best score: equalities between them, margins to the rest.
 //
-// The constraints are written out and the equalities projected out of them, B_k = P A_k, which leaves the plain problem
-// min ||W|| s.t. <B_k, W> >= 1. The certificate is then computed from the A_k and E_e themselves.
+// The constraints are written out and the equalities projected out of them, B_k = P A_k, which leaves the
+// plain problem min ||W|| s.t. <B_k, W> >= 1. The certificate is then computed from the A_k and E_e
+// themselves.
 
 #include <algorithm>
 #include <cmath>
@@ -98,7 +99,8 @@ class TiedSolver {
   TiedMaxMarginResult out_;
 };
 
-// sum lambda_k A_k + sum mu_e E_e, with the mu that make it orthogonal to the equalities, from A and E themselves.
+// sum lambda_k A_k + sum mu_e E_e, with the mu that make it orthogonal to the equalities, from A and E
+// themselves.
 std::vector<double> TiedSolver::combination(const std::vector<double>& multipliers) {
   std::vector<double> sum(given_.size, 0.0);
   for (std::size_t k = 0; k < n_rows_; ++k)
@@ -148,8 +150,8 @@ void TiedSolver::certify(const MaxMarginResult& projected) {
   if (result.status == MaxMarginStatus::optimal && !good) result.status = MaxMarginStatus::at_rounding;
 }
 
-// Whether multipliers of the A_k, with those of the equalities that go best with them, are near a true ray, which takes their
-// place.
+// Whether multipliers of the A_k, with those of the equalities that go best with them, are near a true ray,
+// which takes their place.
 bool TiedSolver::proves(std::vector<double>& multipliers, const std::function<bool()>& go_on) {
   combination(multipliers);
   std::vector<double> of_units = multipliers, free = equality_multipliers_, lengths(n_rows_);
@@ -348,9 +350,9 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
   if (dim == 0) throw InvalidArgument("dim", "0 (need at least 1)");
   if (n_vocabulary == 0) throw InvalidArgument("n_vocabulary", "0 (need at least 1)");
   if (contexts.size() % dim != 0 || contexts.size() / dim != n)
-    throw InvalidArgument("contexts", std::to_string(contexts.size()) + " entries (need a row of dim = " +
-                                          std::to_string(dim) + " for each of the " + std::to_string(n) +
-                                          " supports)");
+    throw InvalidArgument("contexts", std::to_string(contexts.size()) +
+                                          " entries (need a row of dim = " + std::to_string(dim) +
+                                          " for each of the " + std::to_string(n) + " supports)");
   require_tied(supports, n, std::vector<std::size_t>(n, n_vocabulary));
   std::size_t slots = 0;
   if (!data::multiply(n, n_vocabulary, data::max_bytes / sizeof(double), slots))

@@ -122,43 +122,43 @@ SupportOverlap compare_support(const std::vector<std::size_t>& first,
   return out;
 }
 
-#define SOFTSTEP_INSTANTIATE(T, W)                                                                          \
-  template std::vector<double> constraint_values(const BatchView<T>&, const std::vector<std::size_t>&,      \
-                                                 std::span<const W>);                                       \
-  template std::vector<double> sample_margins(const BatchView<T>&, const std::vector<std::size_t>&,         \
-                                              std::span<const W>);                                          \
-  template double margin_in_norm(const BatchView<T>&, const std::vector<std::size_t>&, std::span<const W>,  \
-                                 MatrixNorm, double);                                                       \
-  template double margin_in_norm(const BatchView<T>&, const TokenScores&, std::span<const W>, MatrixNorm,   \
-                                 double);                                                                   \
+#define SOFTSTEP_INSTANTIATE(T, W)                                                                         \
+  template std::vector<double> constraint_values(const BatchView<T>&, const std::vector<std::size_t>&,     \
+                                                 std::span<const W>);                                      \
+  template std::vector<double> sample_margins(const BatchView<T>&, const std::vector<std::size_t>&,        \
+                                              std::span<const W>);                                         \
+  template double margin_in_norm(const BatchView<T>&, const std::vector<std::size_t>&, std::span<const W>, \
+                                 MatrixNorm, double);                                                      \
+  template double margin_in_norm(const BatchView<T>&, const TokenScores&, std::span<const W>, MatrixNorm,  \
+                                 double);                                                                  \
   template AttentionSparsity attention_sparsity(const BatchView<T>&, std::span<const W>, double);
-#define SOFTSTEP_MARGINS(W)                                                                                 \
-  template <NumberType T>                                                                                   \
-  std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,  \
-                                        std::span<const W> weights) {                                       \
-    return values_of(batch, chosen, weights);                                                               \
-  }                                                                                                         \
-  template <NumberType T>                                                                                   \
-  std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,     \
-                                     std::span<const W> weights) {                                          \
-    return margins_of(batch, chosen, weights);                                                              \
-  }                                                                                                         \
-  template <NumberType T>                                                                                   \
-  double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,                  \
-                        std::span<const W> weights, MatrixNorm norm, double p) {                            \
-    return smallest_margin(batch, chosen, weights, norm, p);                                                \
-  }                                                                                                         \
-  template <NumberType T>                                                                                   \
-  double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights,   \
-                        MatrixNorm norm, double p) {                                                        \
-    return smallest_margin(batch, scores.optimal, weights, norm, p);                                        \
-  }                                                                                                         \
-  template <NumberType T>                                                                                   \
-  AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const W> weights,               \
-                                       double level) {                                                      \
-    return sparsity_of(batch, weights, level);                                                              \
-  }                                                                                                         \
-  SOFTSTEP_INSTANTIATE(float, W)                                                                            \
+#define SOFTSTEP_MARGINS(W)                                                                                \
+  template <NumberType T>                                                                                  \
+  std::vector<double> constraint_values(const BatchView<T>& batch, const std::vector<std::size_t>& chosen, \
+                                        std::span<const W> weights) {                                      \
+    return values_of(batch, chosen, weights);                                                              \
+  }                                                                                                        \
+  template <NumberType T>                                                                                  \
+  std::vector<double> sample_margins(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,    \
+                                     std::span<const W> weights) {                                         \
+    return margins_of(batch, chosen, weights);                                                             \
+  }                                                                                                        \
+  template <NumberType T>                                                                                  \
+  double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,                 \
+                        std::span<const W> weights, MatrixNorm norm, double p) {                           \
+    return smallest_margin(batch, chosen, weights, norm, p);                                               \
+  }                                                                                                        \
+  template <NumberType T>                                                                                  \
+  double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights,  \
+                        MatrixNorm norm, double p) {                                                       \
+    return smallest_margin(batch, scores.optimal, weights, norm, p);                                       \
+  }                                                                                                        \
+  template <NumberType T>                                                                                  \
+  AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const W> weights,              \
+                                       double level) {                                                     \
+    return sparsity_of(batch, weights, level);                                                             \
+  }                                                                                                        \
+  SOFTSTEP_INSTANTIATE(float, W)                                                                           \
   SOFTSTEP_INSTANTIATE(double, W)
 SOFTSTEP_MARGINS(float)
 SOFTSTEP_MARGINS(double)

@@ -101,18 +101,18 @@ Direction compare_direction(std::span<const double> a, std::span<const double> b
   return direction_of(a, b);
 }
 
-#define SOFTSTEP_METRICS(W)                                                                               \
-  template <NumberType T>                                                                                 \
-  double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> w) {  \
-    return margin_of(batch, scores, w);                                                                   \
-  }                                                                                                       \
-  template <NumberType T>                                                                                 \
-  double mean_attention_entropy(const BatchView<T>& batch, std::span<const W> w) {                        \
-    return entropy_of(batch, w);                                                                          \
-  }                                                                                                       \
-  template double normalized_margin(const BatchView<float>&, const TokenScores&, std::span<const W>);     \
-  template double normalized_margin(const BatchView<double>&, const TokenScores&, std::span<const W>);    \
-  template double mean_attention_entropy(const BatchView<float>&, std::span<const W>);                    \
+#define SOFTSTEP_METRICS(W)                                                                              \
+  template <NumberType T>                                                                                \
+  double normalized_margin(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> w) { \
+    return margin_of(batch, scores, w);                                                                  \
+  }                                                                                                      \
+  template <NumberType T>                                                                                \
+  double mean_attention_entropy(const BatchView<T>& batch, std::span<const W> w) {                       \
+    return entropy_of(batch, w);                                                                         \
+  }                                                                                                      \
+  template double normalized_margin(const BatchView<float>&, const TokenScores&, std::span<const W>);    \
+  template double normalized_margin(const BatchView<double>&, const TokenScores&, std::span<const W>);   \
+  template double mean_attention_entropy(const BatchView<float>&, std::span<const W>);                   \
   template double mean_attention_entropy(const BatchView<double>&, std::span<const W>);
 SOFTSTEP_METRICS(float)
 SOFTSTEP_METRICS(double)

@@ -51,7 +51,8 @@ template <class T>
 void require_matrix(std::span<const T> a, std::size_t rows, std::size_t cols) {
   std::size_t size = 0;
   if (!data::multiply(rows, cols, data::max_bytes, size))
-    throw InvalidArgument("rows", std::to_string(rows) + " x " + std::to_string(cols) + " cannot be addressed");
+    throw InvalidArgument("rows",
+                          std::to_string(rows) + " x " + std::to_string(cols) + " cannot be addressed");
   require_size("a", a.size(), size, "rows * cols");
 }
 

@@ -13,7 +13,8 @@
 
 namespace softstep {
 
-/// sum_k f(k) over four interleaved partial sums in a fixed order: short dependency chains, small error, same bits always.
+/// sum_k f(k) over four interleaved partial sums in a fixed order: short dependency chains, small error, same
+/// bits always.
 template <class F>
 double sum_over(std::size_t size, F f) {
   double s0 = 0.0, s1 = 0.0, s2 = 0.0, s3 = 0.0;
@@ -30,7 +31,8 @@ double sum_over(std::size_t size, F f) {
 
 inline void require_size(const char* name, std::size_t size, std::size_t needed, const char* of) {
   if (size != needed)
-    throw InvalidArgument(name, std::to_string(size) + " entries (need " + of + " = " + std::to_string(needed) + ")");
+    throw InvalidArgument(
+        name, std::to_string(size) + " entries (need " + of + " = " + std::to_string(needed) + ")");
 }
 
 /// W must be dim x dim.
@@ -73,8 +75,8 @@ void score_sample(const BatchView<T>& batch, std::size_t i, const std::vector<do
   }
 }
 
-/// -sum_t p_t log p_t of p = softmax(s) = log Z - sum_t p_t z_t with z_t = s_t - s_a and Z = 1 + sum_{t != a} e^z_t: no
-/// cancellation.
+/// -sum_t p_t log p_t of p = softmax(s) = log Z - sum_t p_t z_t with z_t = s_t - s_a and Z = 1 + sum_{t != a}
+/// e^z_t: no cancellation.
 inline double attention_entropy(const std::vector<double>& s) {
   const auto pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
   double others = 0.0, moment = 0.0;

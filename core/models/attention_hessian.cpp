@@ -138,8 +138,8 @@ bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& la
     decoded.resize(n_tokens * d_);
     for (std::size_t t = 0; t < n_tokens; ++t)
       for (std::size_t j = 0; j < d_; ++j)
-        decoded[t * d_ + j] = static_cast<T>(
-            data::decode(data_.half_sample(i)[t * data_.half_stride() + j], data_.storage()));
+        decoded[t * d_ + j] =
+            static_cast<T>(data::decode(data_.half_sample(i)[t * data_.half_stride() + j], data_.storage()));
   }
   const T* tokens = halves ? decoded.data() : data_.batch.sample(i);
   const std::size_t stride = halves ? d_ : data_.batch.row_stride();

@@ -1,9 +1,11 @@
 #pragma once
 
-// Hessian-vector products of an attention model (docs/mathematics.md, section 10), with the memory that one at a time needs.
+// Hessian-vector products of an attention model (docs/mathematics.md, section 10), with the memory that one
+// at a time needs.
 //
-// Every row and vector of a sample is kept as mantissas near 1 with an exponent of its own. A block is a sum of outer products of
-// such rows, on the exponent of the largest. Tokens and queries are multiplied in T, all else is in double.
+// Every row and vector of a sample is kept as mantissas near 1 with an exponent of its own. A block is a sum
+// of outer products of such rows, on the exponent of the largest. Tokens and queries are multiplied in T, all
+// else is in double.
 
 #include <atomic>
 #include <cstddef>
@@ -19,7 +21,8 @@ template <class T>
 class AttentionHessian {
  public:
   explicit AttentionHessian(const AttentionData<T>& data);
-  /// `layer` has chosen its samples. `shapes`: the model's blocks. Throws NotSupported where the loss has no second derivative.
+  /// `layer` has chosen its samples. `shapes`: the model's blocks. Throws NotSupported where the loss has no
+  /// second derivative.
   void product(AttentionSpace<T>& layer, std::span<const BlockShape> shapes, Point<T> at, Point<T> direction,
                std::vector<BlockGradient<T>>& out, int n_threads);
 

@@ -92,9 +92,8 @@ AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOpti
   build(batch, options, nullptr);
 }
 template <NumberType T>
-AttentionModel<T>::AttentionModel(const HalfBatchView& batch, const AttentionOptions& options)
-  requires std::same_as<T, float>
-{
+AttentionModel<T>::AttentionModel(const HalfBatchView& batch,
+                                  const AttentionOptions& options) requires std::same_as<T, float> {
   batch.validate();
   AttentionOptions as_stored = options;
   if (options.token_storage == StoredType::working) as_stored.token_storage = batch.storage;
@@ -107,8 +106,8 @@ AttentionModel<T>::AttentionModel(const HalfBatchView& batch, const AttentionOpt
 template <NumberType T>
 void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions& options,
                               const HalfBatchView* halves) {
-  parts_ = std::unique_ptr<Parts>(
-      new Parts{{batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
+  parts_ = std::unique_ptr<Parts>(new Parts{
+      {batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
   parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
   parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
   const double n = static_cast<double>(batch.n_samples);
@@ -262,8 +261,8 @@ std::string AttentionModel<T>::identity() const {
   return std::string("attention of ") + trained + (o.train_decoder ? " and u" : "") + ", loss " +
          parts_->data.loss.name() + ", L* " + to_string(o.optimal_loss) +
          (o.optimal_loss == OptimalLoss::value ? " " + data::exact_text(o.optimal_loss_value) : "") +
-         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(view.n_samples) + " x " +
-         std::to_string(view.dim) + " " + digest.text();
+         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(view.n_samples) +
+         " x " + std::to_string(view.dim) + " " + digest.text();
 }
 
 template <NumberType T>

@@ -1,6 +1,7 @@
 #pragma once
 
-// What one evaluation of an attention model at a time needs: the samples chosen, V, g, and what is made of them.
+// What one evaluation of an attention model at a time needs: the samples chosen, V, g, and what is made of
+// them.
 
 #include <memory>
 #include <vector>

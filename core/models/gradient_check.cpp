@@ -279,7 +279,8 @@ class Checker {
     return out;
   }
 
-  /// At which entries of the gradient's usual size change the loss by half of itself; only where the search begins.
+  /// At which entries of the gradient's usual size change the loss by half of itself; only where the search
+  /// begins.
   double sensible_step(const BlockGradient<T>& gradient, std::size_t size) const {
     const Scaled loss = is_positive(here_.loss_gap) ? here_.loss_gap : here_.loss_scaled;
     const double step =

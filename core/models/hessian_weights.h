@@ -1,10 +1,12 @@
 #pragma once
 
-// One sample of a Hessian-vector product, given its scores and how they change along the direction: what each token weighs in
-// the sample's rows. In double, whatever the tokens are. docs/mathematics.md, section 10; the names are those of that page.
+// One sample of a Hessian-vector product, given its scores and how they change along the direction: what each
+// token weighs in the sample's rows. In double, whatever the tokens are. docs/mathematics.md, section 10; the
+// names are those of that page.
 //
-// The changes of the scores are split in two, as the result is linear in them: those of B and those of the pivot's ties. Each part
-// has an exponent of its own, c or c + b with b = max over the ties of s_t - s_a, so that neither underflows beside the other.
+// The changes of the scores are split in two, as the result is linear in them: those of B and those of the
+// pivot's ties. Each part has an exponent of its own, c or c + b with b = max over the ties of s_t - s_a, so
+// that neither underflows beside the other.
 
 #include <cstddef>
 #include <vector>
@@ -63,7 +65,8 @@ class HessianWeights {
   bool set(const Sample& sample, const LossOf& loss);
 
  private:
-  // Numbers x_t against their attention-weighted mean: the parts x^B, in units of 2^power_b, and x^A, in units of 2^power_a e^b.
+  // Numbers x_t against their attention-weighted mean: the parts x^B, in units of 2^power_b, and x^A, in
+  // units of 2^power_a e^b.
   struct Moved {
     std::vector<double> inside;     // delta_t in B, in 2^power_b
     std::vector<double> tied;       // w_t eta_t e^-b in A, in 2^power_a

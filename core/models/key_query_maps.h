@@ -1,11 +1,12 @@
 #pragma once
 
-// What stands for the key-query matrix: how its blocks project the queries, V = Z W^T, and what reaches them of dL/dV.
+// What stands for the key-query matrix: how its blocks project the queries, V = Z W^T, and what reaches them
+// of dL/dV.
 //   combined  V = Z W^T                dW = (dV)^T Z
 //   factored  A = Z Q,  V = A K^T      dK = (dV)^T A,  dQ = Z^T (dV K)
 //   prompt    v_i = p                  dp = sum_i dv_i
-// A block is scaled by the largest sample in it, with an exponent of its own: a sample that drops out of dK (its query
-// orthogonal to Q) must not push the others below the range of numbers.
+// A block is scaled by the largest sample in it, with an exponent of its own: a sample that drops out of dK
+// (its query orthogonal to Q) must not push the others below the range of numbers.
 
 #include <algorithm>
 #include <memory>
@@ -29,8 +30,8 @@ class KeyQueryMap {
   // Called by all threads of a team, after AttentionSpace::choose; they end when all are done.
   /// V from the blocks.
   virtual void project(const Team& team, AttentionSpace<T>& space, Point<T> at) = 0;
-  /// Mantissas and exponents of the blocks' gradients from the rows g, which it scales. An exponent of -infinity or NaN comes
-  /// without a mantissa. `out` has room in `mantissas`.
+  /// Mantissas and exponents of the blocks' gradients from the rows g, which it scales. An exponent of
+  /// -infinity or NaN comes without a mantissa. `out` has room in `mantissas`.
   virtual void backward(const Team& team, AttentionSpace<T>& space, Point<T> at, BlockGradient<T>* out,
                         const std::span<T>* mantissas) = 0;
   /// Fills in norms (and what a gradient without rows is), by one thread.
@@ -101,9 +102,9 @@ class CombinedMap final : public KeyQueryMap<T> {
   std::vector<double> matrix(Point<double> at) const override { return {at[0].begin(), at[0].end()}; }
 
  private:
-  // Rows of V enough to repay a transposition of W, from which the product takes no sums over lanes. Whole evaluations with
-  // AVX-512 on one thread: 1.1 times faster at 100,20,100 in float64, 1.25 at 200,16,100 in float32, slower by as much at
-  // 64,16,2048 in float64.
+  // Rows of V enough to repay a transposition of W, from which the product takes no sums over lanes. Whole
+  // evaluations with AVX-512 on one thread: 1.1 times faster at 100,20,100 in float64, 1.25 at 200,16,100 in
+  // float32, slower by as much at 64,16,2048 in float64.
   static bool transposes(std::size_t n_rows) { return n_rows * sizeof(T) >= 768; }
 
   std::size_t d_;

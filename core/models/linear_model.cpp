@@ -21,7 +21,8 @@ void LinearOptions::validate() const {
 
 namespace {
 
-// m_i = y_i w^T x_i,  L = (1/n) sum_i l(m_i),  dL/dw = (1/n) sum_i l'(m_i) y_i x_i, l' as mantissa and exponent.
+// m_i = y_i w^T x_i,  L = (1/n) sum_i l(m_i),  dL/dw = (1/n) sum_i l'(m_i) y_i x_i, l' as mantissa and
+// exponent.
 template <class T>
 class LinearModel final : public Model<T> {
  public:

@@ -72,7 +72,8 @@ class NextTokenModel final : public Model<T> {
     space.deviation.assign(space_.size, 0.0);
     std::vector<double>& theta = space.theta;
     theta.assign(at[0].begin(), at[0].end());
-    // What is right relative to theta cannot be right for numbers that have lost their digits; they also no longer shrink.
+    // What is right relative to theta cannot be right for numbers that have lost their digits; they also no
+    // longer shrink.
     for (double& x : theta)
       if (std::fabs(x) < static_cast<double>(std::numeric_limits<T>::min())) x = 0.0;
     space_.add(theta.data(), space.deviation.data());

@@ -1,6 +1,7 @@
 #pragma once
 
-// The softmax within the support of one context, from how far its logits are off: right relative to that, however little.
+// The softmax within the support of one context, from how far its logits are off: right relative to that,
+// however little.
 
 #include <algorithm>
 #include <cmath>

@@ -24,8 +24,8 @@ struct SupportSpace {
   void coordinates(const double* m, std::vector<double>& out) const;
   /// m += sum_k theta_k U_k
   void add(const double* theta, double* m) const;
-  /// Takes the part in F out of m, to rounding of what is left: the first pass leaves the rounding of what it takes.
-  /// `work` is memory for that, of any size.
+  /// Takes the part in F out of m, to rounding of what is left: the first pass leaves the rounding of what it
+  /// takes. `work` is memory for that, of any size.
   void remove(double* m, std::vector<double>& work) const;
   void remove(double* m) const {
     std::vector<double> work;

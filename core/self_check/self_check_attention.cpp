@@ -1,6 +1,6 @@
-// The attention kernels against the scalar reference in long double: one sample at a time, with one sample to a lane, and
-// with tokens stored in 16 bits. Scores against u d sum |x v|; what follows from them, c and the gradient row, against
-// u |c| and (16 T + 30) u sum a_t |x_t| (core/reference/error_bounds.h).
+// The attention kernels against the scalar reference in long double: one sample at a time, with one sample to
+// a lane, and with tokens stored in 16 bits. Scores against u d sum |x v|; what follows from them, c and the
+// gradient row, against u |c| and (16 T + 30) u sum a_t |x_t| (core/reference/error_bounds.h).
 
 #include <cmath>
 
@@ -93,8 +93,8 @@ void for_each_case(Check check) {
 }
 
 template <class T>
-void run_one(const simd::Isa& isa, const Sample<T>& in, StoredType storage,
-             const std::uint16_t* halves, Errors& errors) {
+void run_one(const simd::Isa& isa, const Sample<T>& in, StoredType storage, const std::uint16_t* halves,
+             Errors& errors) {
   std::vector<T> gradient(in.d), scores(in.n), weights(in.n);
   const simd::AttentionStats<T> stats = isa.kernels<T>().attention_of(
       {halves == nullptr ? in.x.data() : nullptr, in.d, in.n, in.d, in.v.data(), in.gaps.data(), in.optimal,
@@ -113,7 +113,8 @@ void check_one_sample(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   add_row<T>(rows, isa, "attention row [of bound]", errors.row.value(), 1.0);
 }
 
-// The numbers stored are those the bounds refer to: how far they are from the batch's is the storage's affair.
+// The numbers stored are those the bounds refer to: how far they are from the batch's is the storage's
+// affair.
 void check_storage(const simd::Isa& isa, std::vector<CheckRow>& rows, StoredType storage) {
   const bool f16 = storage == StoredType::f16;
   Errors errors;
@@ -131,8 +132,8 @@ void check_storage(const simd::Isa& isa, std::vector<CheckRow>& rows, StoredType
   add_row<float>(rows, isa, name + "row [of bound]", errors.row.value(), 1.0);
 }
 
-// The kernel keeps its scores to itself. Tokens and queries are small multiples of powers of two, so that they are exact in
-// any order of summation.
+// The kernel keeps its scores to itself. Tokens and queries are small multiples of powers of two, so that
+// they are exact in any order of summation.
 template <class T>
 void check_lanes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   constexpr std::size_t multiple = simd::lane_multiple<T>, count = multiple + 3, n_lanes = 2 * multiple;
@@ -172,8 +173,7 @@ void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   check_one_sample<T>(isa, rows);
   check_lanes<T>(isa, rows);
   if constexpr (sizeof(T) == sizeof(float))
-    for (const auto storage : {StoredType::f16, StoredType::bf16})
-      check_storage(isa, rows, storage);
+    for (const auto storage : {StoredType::f16, StoredType::bf16}) check_storage(isa, rows, storage);
 }
 
 template void check_attention<float>(const simd::Isa&, std::vector<CheckRow>&);

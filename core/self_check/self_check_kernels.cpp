@@ -1,5 +1,6 @@
-// The kernels of simd/kernels.def but attention (self_check_attention.cpp) against the scalar reference in long double. Errors are in units that make
-// the bound a plain number: ULP, or multiples of the unit roundoff u times the sum of the terms' sizes.
+// The kernels of simd/kernels.def but attention (self_check_attention.cpp) against the scalar reference in
+// long double. Errors are in units that make the bound a plain number: ULP, or multiples of the unit roundoff
+// u times the sum of the terms' sizes.
 
 #include <algorithm>
 #include <cmath>
@@ -145,8 +146,9 @@ void check_products(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   add_row<T>(rows, isa, "product_tn [u sum|ab|]", tn.value(), 1.01 * static_cast<double>(largest_k));
 }
 
-// What gradient rows are multiplied by: the product of both factors against l'(m) e^c gap_unit, relative to that of the largest
-// row. It errs by 12 u and by the rounding of margins and exponents (simd/kernels/row_factors.h).
+// What gradient rows are multiplied by: the product of both factors against l'(m) e^c gap_unit, relative to
+// that of the largest row. It errs by 12 u and by the rounding of margins and exponents
+// (simd/kernels/row_factors.h).
 template <class T>
 void check_row_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   Worst worst;

@@ -6,10 +6,10 @@
 
 namespace softstep::rules {
 
-/// Adam: means m of G and v of G^2, entry by entry, corrected for their start; W -= eta_t m / (sqrt(v) + eps), 0/0 := 0.
-/// m and sqrt(v) share one exponent, so that with eps = 0 nothing underflows and steps go on at any size of the gradient;
-/// sqrt(v) is kept in place of v, whose exponents are twice as far apart. eps > 0 is compared with the true size.
-/// Source: D. P. Kingma, J. Ba, Adam, ICLR 2015.
+/// Adam: means m of G and v of G^2, entry by entry, corrected for their start; W -= eta_t m / (sqrt(v) +
+/// eps), 0/0 := 0. m and sqrt(v) share one exponent, so that with eps = 0 nothing underflows and steps go on
+/// at any size of the gradient; sqrt(v) is kept in place of v, whose exponents are twice as far apart. eps >
+/// 0 is compared with the true size. Source: D. P. Kingma, J. Ba, Adam, ICLR 2015.
 struct Adam {
   struct Settings {
     /// eta > 0: about the largest change of an entry.

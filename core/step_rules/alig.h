@@ -7,12 +7,13 @@
 
 namespace softstep::rules {
 
-/// ALI-G: W -= min(L/(|G|^2 + delta), cap) G with the loss of a mini-batch measured from zero. delta is compared with the
-/// true size of |G|^2 and is 0 unless given. Source: L. Berrada, A. Zisserman, M. P. Kumar, Training Neural Networks for
-/// and by Interpolation, ICML 2020.
+/// ALI-G: W -= min(L/(|G|^2 + delta), cap) G with the loss of a mini-batch measured from zero. delta is
+/// compared with the true size of |G|^2 and is 0 unless given. Source: L. Berrada, A. Zisserman, M. P. Kumar,
+/// Training Neural Networks for and by Interpolation, ICML 2020.
 struct AliG {
   struct Settings {
-    /// The source's eta; any finite cap, and any positive delta, turns the rule into gradient descent in the end.
+    /// The source's eta; any finite cap, and any positive delta, turns the rule into gradient descent in the
+    /// end.
     double cap = std::numeric_limits<double>::infinity();
     double delta = 0.0;
   };

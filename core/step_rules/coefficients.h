@@ -8,7 +8,8 @@
 
 namespace softstep::rules {
 
-/// (L - L*) / (c |G|^2) on the mantissa G': (gap' e^(E - C)) / (c ||G'||^2), divided twice so that ||G'||^2 is never formed.
+/// (L - L*) / (c |G|^2) on the mantissa G': (gap' e^(E - C)) / (c ||G'||^2), divided twice so that ||G'||^2
+/// is never formed.
 template <class T>
 double polyak_coefficient(const StepContext<T>& at, double factor) {
   return at.loss_gap.mantissa / at.gradient_norm / at.gradient_norm / factor *

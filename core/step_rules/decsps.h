@@ -8,9 +8,10 @@
 
 namespace softstep::rules {
 
-/// DecSPS: step sizes g_t = min((L - L*)/|G|^2, c_{t-1} g_{t-1}) / c_t, c_t = c sqrt(t+1), on a mini-batch; c_{-1} = c,
-/// g_{-1} = cap (infinite: none). c_t g_t never grows, so the rule ends as gradient descent with eta_t ~ t^-1/2.
-/// Source: A. Orvieto, S. Lacoste-Julien, N. Loizou, Dynamics of SGD with Stochastic Polyak Stepsizes, NeurIPS 2022.
+/// DecSPS: step sizes g_t = min((L - L*)/|G|^2, c_{t-1} g_{t-1}) / c_t, c_t = c sqrt(t+1), on a mini-batch;
+/// c_{-1} = c, g_{-1} = cap (infinite: none). c_t g_t never grows, so the rule ends as gradient descent with
+/// eta_t ~ t^-1/2. Source: A. Orvieto, S. Lacoste-Julien, N. Loizou, Dynamics of SGD with Stochastic Polyak
+/// Stepsizes, NeurIPS 2022.
 struct DecreasingPolyakStep {
   struct Settings {
     /// c > 0.
@@ -29,7 +30,8 @@ struct DecreasingPolyakStep {
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = true;
 
-  // b_t is remembered as {mantissa, exponent}, the exponent that of the gradient it was made of, with the sign turned.
+  // b_t is remembered as {mantissa, exponent}, the exponent that of the gradient it was made of, with the
+  // sign turned.
   template <class T>
   static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
                          RuleState& next) {

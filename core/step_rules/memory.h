@@ -14,8 +14,8 @@
 
 namespace softstep::rules {
 
-/// What was remembered under a name, copied to `next` to be brought up to date there; `size` zeros at first. Throws
-/// InvalidArgument if the memory has another size.
+/// What was remembered under a name, copied to `next` to be brought up to date there; `size` zeros at first.
+/// Throws InvalidArgument if the memory has another size.
 inline std::vector<double>& remembered(const RuleState& memory, RuleState& next, std::string_view name,
                                        std::size_t size) {
   auto place = next.values.find(name);
@@ -36,12 +36,13 @@ inline void scale(std::vector<double>& values, double factor) {
   for (double& x : values) x *= factor;
 }
 
-/// Brings a history, after its decay, onto an exponent that suits it and the new gradient, and returns e^(gradient_exponent - exponent)
-/// |G'|: what the unit vector G'/|G'| counts there.
+/// Brings a history, after its decay, onto an exponent that suits it and the new gradient, and returns
+/// e^(gradient_exponent - exponent) |G'|: what the unit vector G'/|G'| counts there.
 ///
-/// The history H = H' e^exponent is linear in past gradients. The exponent follows the larger of the two, so that neither
-/// overflows and only what is negligible underflows. It moves in leaps of e^20 at least, so that rescaling does not
-/// round at every step, and is a whole number, so that differences of exponents do not round.
+/// The history H = H' e^exponent is linear in past gradients. The exponent follows the larger of the two, so
+/// that neither overflows and only what is negligible underflows. It moves in leaps of e^20 at least, so that
+/// rescaling does not round at every step, and is a whole number, so that differences of exponents do not
+/// round.
 inline double onto_common_exponent(std::initializer_list<std::vector<double>*> history, double& exponent,
                                    double gradient_exponent, double gradient_norm) {
   double largest = 0.0;

@@ -8,10 +8,10 @@
 
 namespace softstep::rules {
 
-/// Mirror descent with the potential |W|_p^p / p: theta = sign(W) |W|^(p-1), theta -= eta_t G/|G|_q, 1/p + 1/q = 1, and
-/// back. theta is remembered. p = 2 is ngd. Source: H. Sun, K. Ahn, C. Thrampoulidis, N. Azizan, Mirror Descent Maximizes
-/// Generalized Margin and Can Be Implemented Efficiently, NeurIPS 2022; for attention: A. D. Julistiono, D. A. Tarzanagh,
-/// N. Azizan, Optimizing Attention with Mirror Descent, 2024.
+/// Mirror descent with the potential |W|_p^p / p: theta = sign(W) |W|^(p-1), theta -= eta_t G/|G|_q, 1/p +
+/// 1/q = 1, and back. theta is remembered. p = 2 is ngd. Source: H. Sun, K. Ahn, C. Thrampoulidis, N. Azizan,
+/// Mirror Descent Maximizes Generalized Margin and Can Be Implemented Efficiently, NeurIPS 2022; for
+/// attention: A. D. Julistiono, D. A. Tarzanagh, N. Azizan, Optimizing Attention with Mirror Descent, 2024.
 struct MirrorDescent {
   struct Settings {
     /// p > 1.

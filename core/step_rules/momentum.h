@@ -6,9 +6,10 @@
 
 namespace softstep::rules {
 
-/// Fast margin maximisation by dual acceleration: with q_t = G/(L - L*), v_t = l_t (v_{t-1} + q_t), l_t = t/(t+1),
-/// W -= theta (v_t + q_t). q is the gradient of log(L - L*), a plain number whatever the exponents; W grows like t^2.
-/// Source: Z. Ji, N. Srebro, M. Telgarsky, Fast Margin Maximization via Dual Acceleration, ICML 2021.
+/// Fast margin maximisation by dual acceleration: with q_t = G/(L - L*), v_t = l_t (v_{t-1} + q_t), l_t =
+/// t/(t+1), W -= theta (v_t + q_t). q is the gradient of log(L - L*), a plain number whatever the exponents;
+/// W grows like t^2. Source: Z. Ji, N. Srebro, M. Telgarsky, Fast Margin Maximization via Dual Acceleration,
+/// ICML 2021.
 struct DualAcceleration {
   struct Settings {
     /// theta > 0.

@@ -8,13 +8,14 @@
 
 namespace softstep::rules {
 
-/// MoMo: means of G, L and <G, W> over mini-batches make a linear model of the loss, cut off at L*; the step goes to where
-/// it is zero, W -= min(max(h, 0)/|d|^2, cap) d with d the mean gradient and h = f + <d, W> - m the model's value above L*.
+/// MoMo: means of G, L and <G, W> over mini-batches make a linear model of the loss, cut off at L*; the step
+/// goes to where it is zero, W -= min(max(h, 0)/|d|^2, cap) d with d the mean gradient and h = f + <d, W> - m
+/// the model's value above L*.
 ///
-/// The terms of h cancel to any number of digits. But a step lowers h by its coefficient times |d|^2, and the next gradient
-/// makes it beta h + (1 - beta)(L - L*): h is kept, and neither f, m nor W is looked at. h and d have one exponent.
-/// Source: F. Schaipp, R. Ohana, M. Eickenberg, A. Defazio, R. Gower, MoMo: Momentum Models for Adaptive Learning Rates,
-/// ICML 2024.
+/// The terms of h cancel to any number of digits. But a step lowers h by its coefficient times |d|^2, and the
+/// next gradient makes it beta h + (1 - beta)(L - L*): h is kept, and neither f, m nor W is looked at. h and
+/// d have one exponent. Source: F. Schaipp, R. Ohana, M. Eickenberg, A. Defazio, R. Gower, MoMo: Momentum
+/// Models for Adaptive Learning Rates, ICML 2024.
 struct MomentumModel {
   struct Settings {
     double beta = 0.9;

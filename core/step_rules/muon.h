@@ -7,8 +7,9 @@
 
 namespace softstep::rules {
 
-/// Muon: M = mu M + G, W -= eta_t NS(G + mu M), NS five Newton-Schulz steps that bring the singular values near 1. M has an
-/// exponent of its own. Source: K. Jordan and others, Muon: An optimizer for hidden layers in neural networks, 2024.
+/// Muon: M = mu M + G, W -= eta_t NS(G + mu M), NS five Newton-Schulz steps that bring the singular values
+/// near 1. M has an exponent of its own. Source: K. Jordan and others, Muon: An optimizer for hidden layers
+/// in neural networks, 2024.
 struct Muon {
   struct Settings {
     /// eta > 0.

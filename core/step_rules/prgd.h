@@ -8,11 +8,11 @@
 
 namespace softstep::rules {
 
-/// Progressive rescaling: `warm-up` steps W -= eta G/(L - L*); then in turn a rescaling of W to the next radius R (growth
-/// times the last) and `phase` of these steps, each projected to the ball of radius R. R grows exponentially, so that a run
-/// of thousands of steps ends as not_finite unless `largest-radius` stops it. Experimental: the rate of the source is for
-/// linear models. Source: M. Wang, Z. Min, L. Wu, Achieving Margin Maximization Exponentially Fast via Progressive Norm
-/// Rescaling, ICML 2024.
+/// Progressive rescaling: `warm-up` steps W -= eta G/(L - L*); then in turn a rescaling of W to the next
+/// radius R (growth times the last) and `phase` of these steps, each projected to the ball of radius R. R
+/// grows exponentially, so that a run of thousands of steps ends as not_finite unless `largest-radius` stops
+/// it. Experimental: the rate of the source is for linear models. Source: M. Wang, Z. Min, L. Wu, Achieving
+/// Margin Maximization Exponentially Fast via Progressive Norm Rescaling, ICML 2024.
 struct ProgressiveRescaling {
   struct Settings {
     double step_size = 1.0;
@@ -37,7 +37,8 @@ struct ProgressiveRescaling {
   static constexpr bool needs_loss_gap = true;
   static constexpr bool moves_along_gradient = false;
 
-  // What is subtracted is built, not the new W: with weights in double behind the ones seen here, it is these that move.
+  // What is subtracted is built, not the new W: with weights in double behind the ones seen here, it is these
+  // that move.
   template <class T>
   static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState& memory,
                          RuleState& next) {

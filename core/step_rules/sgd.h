@@ -4,8 +4,8 @@
 
 namespace softstep::rules {
 
-/// Stochastic gradient descent: gd with a schedule, on the gradient of a mini-batch. Source: H. Robbins, S. Monro, A
-/// Stochastic Approximation Method, 1951.
+/// Stochastic gradient descent: gd with a schedule, on the gradient of a mini-batch. Source: H. Robbins, S.
+/// Monro, A Stochastic Approximation Method, 1951.
 struct StochasticGradientDescent {
   struct Settings {
     /// eta > 0.

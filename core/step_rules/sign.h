@@ -4,9 +4,9 @@
 
 namespace softstep::rules {
 
-/// Steepest descent in the max norm, W -= eta_t sign(G), sign(0) = 0: eta_t is the largest change of an entry.
-/// Source: C. Fan, M. Schmidt, C. Thrampoulidis, Implicit Bias of Spectral Descent and Muon on Multiclass Separable Data,
-/// 2025 (and its predecessors for linear models).
+/// Steepest descent in the max norm, W -= eta_t sign(G), sign(0) = 0: eta_t is the largest change of an
+/// entry. Source: C. Fan, M. Schmidt, C. Thrampoulidis, Implicit Bias of Spectral Descent and Muon on
+/// Multiclass Separable Data, 2025 (and its predecessors for linear models).
 struct SignDescent {
   struct Settings {
     /// eta > 0.

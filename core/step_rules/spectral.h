@@ -8,10 +8,10 @@
 
 namespace softstep::rules {
 
-/// Steepest descent in the spectral norm, W -= eta_t U V^T of the singular value decomposition G = U S V^T: eta_t is the
-/// largest singular value of the change. Singular values up to max(n_rows, n_cols) epsilon s_1, epsilon that of the
-/// gradient's type, are rounding and count as zero. Source: C. Fan, M. Schmidt, C. Thrampoulidis, Implicit Bias of
-/// Spectral Descent and Muon on Multiclass Separable Data, 2025.
+/// Steepest descent in the spectral norm, W -= eta_t U V^T of the singular value decomposition G = U S V^T:
+/// eta_t is the largest singular value of the change. Singular values up to max(n_rows, n_cols) epsilon s_1,
+/// epsilon that of the gradient's type, are rounding and count as zero. Source: C. Fan, M. Schmidt, C.
+/// Thrampoulidis, Implicit Bias of Spectral Descent and Muon on Multiclass Separable Data, 2025.
 struct SpectralDescent {
   struct Settings {
     /// eta > 0.

@@ -5,9 +5,9 @@
 
 namespace softstep::rules {
 
-/// SPS+: the Polyak step with c = 1 on a mini-batch; none where its loss is below L* already. Source: G. Garrigos,
-/// R. Gower, F. Schaipp, Function Value Learning: Adaptive Learning Rates Based on the Polyak Stepsize and Function
-/// Splitting in ERM, 2023.
+/// SPS+: the Polyak step with c = 1 on a mini-batch; none where its loss is below L* already. Source: G.
+/// Garrigos, R. Gower, F. Schaipp, Function Value Learning: Adaptive Learning Rates Based on the Polyak
+/// Stepsize and Function Splitting in ERM, 2023.
 struct StochasticPolyakPlus {
   struct Settings {};
   static constexpr const char* formula = "W -= max(L-L*, 0)/|G|^2 G, L and G of a mini-batch";

@@ -1,7 +1,7 @@
 #pragma once
 
-// Large arrays whose memory pages belong to the threads that use them: on machines with several memories a page goes to
-// that of the thread which writes it first.
+// Large arrays whose memory pages belong to the threads that use them: on machines with several memories a
+// page goes to that of the thread which writes it first.
 
 #include <algorithm>
 #include <cstddef>
@@ -34,8 +34,9 @@ struct LeaveUntouched : std::allocator<T> {
 template <class T>
 using LargeArray = std::vector<T, LeaveUntouched<T>>;
 
-/// Zeros in `count` parts, part i from first(i) to first(i + 1), each written by the thread to which for_each_index gives
-/// index i. Small arrays by the caller: they are in cache, and threads take time to start.
+/// Zeros in `count` parts, part i from first(i) to first(i + 1), each written by the thread to which
+/// for_each_index gives index i. Small arrays by the caller: they are in cache, and threads take time to
+/// start.
 template <class T, class First>
 LargeArray<T> zeros(std::size_t count, int n_threads, First first) {
   constexpr std::size_t large = std::size_t{1} << 20;  // bytes

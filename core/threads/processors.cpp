@@ -86,8 +86,8 @@ double quota_v1(const std::string& group) {
   return quota > 0.0 && period > 0.0 ? quota / period : unlimited;
 }
 
-// The least quota of the group and of those above it that are to be seen. A group outside of what is mounted, as a container
-// may be told, is looked for at the mount itself.
+// The least quota of the group and of those above it that are to be seen. A group outside of what is mounted,
+// as a container may be told, is looked for at the mount itself.
 template <class Quota>
 double least_quota(const std::string& root, const Mount& mount, std::string group, Quota quota_of) {
   if (mount.root != "/") {

@@ -33,7 +33,8 @@ bool has_several_threads() {
   struct stat tasks;
   return stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink > 3;
 }
-// OpenMP's threads idle between regions, whoever started them. A process with a single thread has none to lose.
+// OpenMP's threads idle between regions, whoever started them. A process with a single thread has none to
+// lose.
 void before_fork() { forked_with_threads = has_several_threads(); }
 void in_child() { kept.lost = kept.lost || forked_with_threads; }
 

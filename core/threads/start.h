@@ -10,9 +10,10 @@ void check_thread_count(int n_threads);
 /// A checked number of threads, 0 replaced by available_threads().
 int thread_count(int n_threads);
 
-/// How many of `wanted` threads, the caller one of them, an OpenMP region that the caller enters now can have. OpenMP's run-time
-/// library ends the process where a thread cannot be started; so they are started here once before it does, all at a time, with
-/// stacks of the size that it gives them. Only where the caller's threads do not exist yet.
+/// How many of `wanted` threads, the caller one of them, an OpenMP region that the caller enters now can
+/// have. OpenMP's run-time library ends the process where a thread cannot be started; so they are started
+/// here once before it does, all at a time, with stacks of the size that it gives them. Only where the
+/// caller's threads do not exist yet.
 int startable_threads(int wanted);
 
 }  // namespace softstep

@@ -15,11 +15,13 @@ struct Block {
   std::size_t row, col, n_rows, n_cols;
 };
 
-/// Whether this many multiply-adds are worth starting threads for. A region and its waits cost a microsecond; lines of the cache
-/// that one thread has written and another reads cost from some nanoseconds to some tens each, by how far apart the two cores are.
+/// Whether this many multiply-adds are worth starting threads for. A region and its waits cost a microsecond;
+/// lines of the cache that one thread has written and another reads cost from some nanoseconds to some tens
+/// each, by how far apart the two cores are.
 inline bool worth_threads(double work_items) { return work_items >= 1e6; }
 
-/// One of the threads that go through the same code together, each doing its share of it; or one thread alone.
+/// One of the threads that go through the same code together, each doing its share of it; or one thread
+/// alone.
 struct Team {
   /// What a thread of a team knows of the waits it has been through.
   struct Member {
@@ -31,8 +33,8 @@ struct Team {
   Member* member = nullptr;  ///< of a team of several threads
 
   bool leads() const { return rank == 0; }
-  /// Until all are here; what they wrote is seen by all. Every thread of the team must come by. Throws TeamStopped where one of
-  /// them has failed instead.
+  /// Until all are here; what they wrote is seen by all. Every thread of the team must come by. Throws
+  /// TeamStopped where one of them has failed instead.
   void wait() const {
     if (size == 1) return;
     wait_for_all();
@@ -74,9 +76,9 @@ void be_in_team(TeamFailure& failure, Body& body) noexcept {
   if (waits == Waits::together && team.size > 1) team.wait_for_all();
 }
 
-/// Calls body(team) on each of n_threads threads, or of those that can be started. One thread: no parallel region. Within a
-/// parallel region of the caller's, where the system gives one thread only, the team is that one. The first exception of a body is
-/// thrown here, when all threads are done.
+/// Calls body(team) on each of n_threads threads, or of those that can be started. One thread: no parallel
+/// region. Within a parallel region of the caller's, where the system gives one thread only, the team is that
+/// one. The first exception of a body is thrown here, when all threads are done.
 template <Waits waits = Waits::together, class Body>
 void with_team(int n_threads, Body body) {
   if (n_threads > 1) n_threads = startable_threads(n_threads);
@@ -93,8 +95,8 @@ void with_team(int n_threads, Body body) {
 /// Bands of an output are whole cache lines wide, so that no two threads write to one.
 constexpr std::size_t band_unit = 16;
 
-/// Gives each thread one band of an n_rows x n_cols output, along its longer side. Outputs only are split, so the result has
-/// the same bits for any number of threads.
+/// Gives each thread one band of an n_rows x n_cols output, along its longer side. Outputs only are split, so
+/// the result has the same bits for any number of threads.
 template <class Body>
 void for_each_block(std::size_t n_rows, std::size_t n_cols, const Team& team, Body body) {
   const bool by_rows = n_rows >= n_cols;

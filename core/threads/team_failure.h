@@ -8,15 +8,16 @@
 
 namespace softstep {
 
-/// Thrown by Team::wait() in the threads of a team of which another one has failed. It ends their part of the work and is seen by
-/// nobody outside.
+/// Thrown by Team::wait() in the threads of a team of which another one has failed. It ends their part of the
+/// work and is seen by nobody outside.
 struct TeamStopped {};
 
-/// What went wrong in a team: an exception must not leave a parallel region, and a thread that has thrown one must not leave the
-/// others waiting.
+/// What went wrong in a team: an exception must not leave a parallel region, and a thread that has thrown one
+/// must not leave the others waiting.
 ///
-/// Every thread of a team comes by the same waits, the last of them at its end. One that fails after k waits says so and goes on to
-/// wait k + 1 alone; the others, when they have come there, all find that it is the last, and stop.
+/// Every thread of a team comes by the same waits, the last of them at its end. One that fails after k waits
+/// says so and goes on to wait k + 1 alone; the others, when they have come there, all find that it is the
+/// last, and stop.
 class TeamFailure {
  public:
   /// In a catch block of a thread that has been through `waits` waits.

@@ -1,9 +1,11 @@
 #pragma once
 
-// The order of mini-batches. Epoch e is a permutation of 0 .. n-1: Fisher and Yates's shuffle from the back, j = index(k + 1) for
-// k = n-1 .. 1 swaps k and j, with the random stream of core/data/random_stream.h seeded by
+// The order of mini-batches. Epoch e is a permutation of 0 .. n-1: Fisher and Yates's shuffle from the back,
+// j = index(k + 1) for k = n-1 .. 1 swaps k and j, with the random stream of core/data/random_stream.h seeded
+// by
 //   seed xor 0x62617463686573 ("batches") + e * 0x9e3779b97f4a7c15
-// Its batches are consecutive pieces of batch_size; the last is what remains. A function of seed, n, batch_size and the step.
+// Its batches are consecutive pieces of batch_size; the last is what remains. A function of seed, n,
+// batch_size and the step.
 
 #include <cstddef>
 #include <cstdint>

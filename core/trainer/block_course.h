@@ -1,6 +1,7 @@
 #pragma once
 
-// A model's blocks under their rules. A step is proposed for every block, then taken for all or refused for all.
+// A model's blocks under their rules. A step is proposed for every block, then taken for all or refused for
+// all.
 
 #include <cmath>
 #include <limits>
@@ -94,7 +95,8 @@ class BlockCourse final : public Course {
     for (std::size_t k = 0; k < memory_.size(); ++k) state_.rule_states[k] = laid_out(k, memory_[k]);
   }
 
-  // A direction made of one block turns by no more than the block moves; one made of several is measured afresh each time.
+  // A direction made of one block turns by no more than the block moves; one made of several is measured
+  // afresh each time.
   void moved(double length) override {
     constexpr auto unit = std::numeric_limits<T>::epsilon();
     direction_.moved(length, state_.masters[observables_[0].first_block].empty()
@@ -110,7 +112,8 @@ class BlockCourse final : public Course {
   }
 
  private:
-  // Rules see matrices as the trajectory has them, a state keeps them as its blocks: it can be taken up under another layout.
+  // Rules see matrices as the trajectory has them, a state keeps them as its blocks: it can be taken up under
+  // another layout.
   RuleState laid_out(std::size_t k, const RuleState& from) const {
     RuleState to;
     for (const auto& [name, values] : from.values)
@@ -143,7 +146,8 @@ class BlockCourse final : public Course {
             .weights = entries.weights};
   }
 
-  // Whether a step keeps block k finite: its norm grows by no more than the step. Checked before anything is written.
+  // Whether a step keeps block k finite: its norm grows by no more than the step. Checked before anything is
+  // written.
   bool stays_finite(const Step<T>& step, std::size_t k) {
     constexpr auto largest = static_cast<double>(std::numeric_limits<T>::max());
     proposed_bounds_[k] = bounds_[k] + step.length;

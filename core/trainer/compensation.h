@@ -1,7 +1,8 @@
 #pragma once
 
-// Weights of float32 that take steps smaller than their rounding: what the additions round off is kept beside them and comes in
-// with later steps (simd/kernels/axpy_compensated.h). What the kernels read stays the rounded sum.
+// Weights of float32 that take steps smaller than their rounding: what the additions round off is kept beside
+// them and comes in with later steps (simd/kernels/axpy_compensated.h). What the kernels read stays the
+// rounded sum.
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +16,8 @@ namespace softstep {
 template <class T>
 constexpr bool is_compensated = sizeof(T) < sizeof(double);
 
-/// What is kept beside `sum`: `saved` if that belongs to it, else zeros. A part that was rounded off does not change its sum;
-/// one that does belongs to weights that have been set to others since.
+/// What is kept beside `sum`: `saved` if that belongs to it, else zeros. A part that was rounded off does not
+/// change its sum; one that does belongs to weights that have been set to others since.
 template <class T>
 std::vector<T> remainder_of(const std::vector<T>& sum, const std::vector<T>& saved) {
   bool belongs = saved.size() == sum.size();

@@ -7,8 +7,8 @@
 
 namespace softstep {
 
-/// Watches 1 - cos(W, reference) fall without measuring it at every step: weights that have moved by p since they were
-/// measured with norm N have turned by at most asin(p / N).
+/// Watches 1 - cos(W, reference) fall without measuring it at every step: weights that have moved by p since
+/// they were measured with norm N have turned by at most asin(p / N).
 class DirectionWatch {
  public:
   explicit DirectionWatch(const std::vector<double>& reference) : reference_(reference) {}

@@ -8,7 +8,8 @@
 
 namespace softstep {
 
-/// Weights and what is kept beside them, each empty or as long: what they are in double, or what they have been rounded off.
+/// Weights and what is kept beside them, each empty or as long: what they are in double, or what they have
+/// been rounded off.
 template <class T>
 struct KeptWeights {
   std::vector<T>& weights;
@@ -16,8 +17,8 @@ struct KeptWeights {
   std::vector<T>& remainder;
 };
 
-/// Takes a step whose new weights are computed in double: `after(k, w)` of entry k, which is w now. What is kept beside the
-/// weights is known to the compiler, so that each loop is one of vectors.
+/// Takes a step whose new weights are computed in double: `after(k, w)` of entry k, which is w now. What is
+/// kept beside the weights is known to the compiler, so that each loop is one of vectors.
 template <class T, class After>
 void set_weights(std::size_t begin, std::size_t end, const KeptWeights<T>& kept, After after) {
   T* const weights = kept.weights.data();
@@ -40,7 +41,8 @@ void set_weights(std::size_t begin, std::size_t end, const KeptWeights<T>& kept,
   }
 }
 
-/// Takes a step of a rule, entries begin to end; with master weights in double, these move and are rounded to T.
+/// Takes a step of a rule, entries begin to end; with master weights in double, these move and are rounded to
+/// T.
 template <class T>
 void move_weights(const simd::Kernels<T>& kernels, const Step<T>& step, std::size_t begin, std::size_t end,
                   const KeptWeights<T>& kept) {

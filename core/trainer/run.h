@@ -23,15 +23,15 @@ class Course {
   virtual void measure(TraceRecord& row) = 0;
   /// Writes the current weights to the state.
   virtual void write_state() = 0;
-  /// The watched direction: it has moved by this much since; whether 1 - cos cannot have come down to a threshold; whether it
-  /// has.
+  /// The watched direction: it has moved by this much since; whether 1 - cos cannot have come down to a
+  /// threshold; whether it has.
   virtual void moved(double length) = 0;
   virtual bool surely_above(double threshold) const = 0;
   virtual bool direction_at_most(double threshold) = 0;
 };
 
-/// Takes options.n_steps steps from `step`, `seconds` on. Whatever a callback throws leaves it, after the weights reached have
-/// been written to the state.
+/// Takes options.n_steps steps from `step`, `seconds` on. Whatever a callback throws leaves it, after the
+/// weights reached have been written to the state.
 TrainSummary run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds);
 
 }  // namespace softstep

@@ -1,7 +1,8 @@
-// Training states as safetensors files. Tensors: a block by its name, `master.<block>` where it is kept in double beside,
-// `remainder.<block>` where in twice the digits, `rule_state.<block>.<name>` for what its rule remembers, `span.base`, `span.coefficients`, `span.projected`,
-// `span.remainder` and `span.recent` after a form that keeps them. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`, `form`, `step`, `seconds`, and
-// `checksum`, a digest of all the rest.
+// Training states as safetensors files. Tensors: a block by its name, `master.<block>` where it is kept in
+// double beside, `remainder.<block>` where in twice the digits, `rule_state.<block>.<name>` for what its rule
+// remembers, `span.base`, `span.coefficients`, `span.projected`, `span.remainder` and `span.recent` after a
+// form that keeps them. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`,
+// `form`, `step`, `seconds`, and `checksum`, a digest of all the rest.
 
 #include <algorithm>
 #include <cmath>
@@ -84,7 +85,7 @@ Number parse(const std::string& path, const Metadata& metadata, const std::strin
   Number value{};
   if (!data::read_number(text, value) || !(value >= Number{}) || !(static_cast<double>(value) <= largest))
     throw BadFile(path, "metadata `" + key + "` is " + data::name_text(text) + " (need a number from 0 to " +
-                                    data::number_text(largest) + ")");
+                            data::number_text(largest) + ")");
   return value;
 }
 
@@ -110,14 +111,14 @@ class Tensors {
     for (std::size_t k = 0; k < tensors_.size(); ++k)
       if (!taken_[k])
         throw BadFile(path_, "has a tensor " + data::name_text(tensors_[k].name) +
-                                         " that is no part of this run's state");
+                                 " that is no part of this run's state");
   }
   /// Throws unless the tensor has this many entries, and all are numbers.
   void check(const NamedTensor& tensor, std::size_t size, bool may_be_infinite) const {
     if (tensor.values.size() != size)
       throw BadFile(path_, "tensor " + data::name_text(tensor.name) + " has " +
-                                       std::to_string(tensor.values.size()) + " entries (need " +
-                                       std::to_string(size) + ")");
+                               std::to_string(tensor.values.size()) + " entries (need " +
+                               std::to_string(size) + ")");
     for (const double x : tensor.values)
       if (std::isnan(x) || (!may_be_infinite && std::isinf(x)))
         throw BadFile(path_, "tensor " + data::name_text(tensor.name) + " is not finite");
@@ -182,9 +183,8 @@ void read_span(const std::string& path, const Metadata& metadata, Tensors& tenso
   const auto require = [&](const char* name, const std::vector<T>& values, std::size_t size,
                            bool may_be_empty) {
     if (values.size() != size && !(may_be_empty && values.empty()))
-      throw BadFile(path, "tensor `" + (span_prefix + name) + "` has " +
-                                      std::to_string(values.size()) + " entries (need " +
-                                      std::to_string(size) + ")");
+      throw BadFile(path, "tensor `" + (span_prefix + name) + "` has " + std::to_string(values.size()) +
+                              " entries (need " + std::to_string(size) + ")");
   };
   require("base", state.span.base, state.blocks[0].size(), true);
   if (is_dense) {
@@ -200,17 +200,16 @@ void read_span(const std::string& path, const Metadata& metadata, Tensors& tenso
   require("recent", state.span.recent, kept, false);
   if (state.span.projected.size() != state.span.coefficients.size())
     throw BadFile(path, "tensors `span.projected` and `span.coefficients` have " +
-                                    std::to_string(state.span.projected.size()) + " and " +
-                                    std::to_string(state.span.coefficients.size()) +
-                                    " entries (need equally many)");
+                            std::to_string(state.span.projected.size()) + " and " +
+                            std::to_string(state.span.coefficients.size()) + " entries (need equally many)");
 }
 
 void require_format(const std::string& path, const Metadata& metadata) {
   const std::string& found = value_of(path, metadata, "format");
   if (found == format) return;
   if (found == "softstep-state-2" || found == "softstep-model-state-1")
-    throw BadFile(path, "is of the older format " + found + ", which cannot be resumed (need " +
-                                    format + "); its weights can be the start of a new run");
+    throw BadFile(path, "is of the older format " + found + ", which cannot be resumed (need " + format +
+                            "); its weights can be the start of a new run");
   throw BadFile(path, "has state format " + data::name_text(found) + " (need " + format + ")");
 }
 
@@ -266,9 +265,8 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
     const BlockShape& shape = model.blocks()[k];
     const NamedTensor& block = tensors.get(shape.name);
     if (block.shape != std::vector<std::size_t>{shape.n_rows, shape.n_cols})
-      throw BadFile(path, "tensor " + data::name_text(shape.name) + " is " +
-                                      data::shape_text(block.shape) + " (need " +
-                                      data::shape_text({shape.n_rows, shape.n_cols}) + ")");
+      throw BadFile(path, "tensor " + data::name_text(shape.name) + " is " + data::shape_text(block.shape) +
+                              " (need " + data::shape_text({shape.n_rows, shape.n_cols}) + ")");
     tensors.check(block, shape.size(), false);
     state.blocks.push_back(in_working<T>(path, block));
     std::vector<double> master;

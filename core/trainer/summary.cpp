@@ -80,8 +80,8 @@ std::string TrainSummary::report() const {
   text += line("steps", std::to_string(steps) + " in " + number(seconds) + " s" +
                             (last.step != steps ? ", now at step " + std::to_string(last.step) : ""));
   if (steps_below_rounding > 0)
-    text += line("below rounding", std::to_string(steps_below_rounding) +
-                                       " of these steps, which the weights do not follow");
+    text += line("below rounding",
+                 std::to_string(steps_below_rounding) + " of these steps, which the weights do not follow");
   text += line("set-up", number(setup_seconds) + " s");
   text += line("form of W", std::string(to_string(form)) + ", threads " + std::to_string(threads_used));
   text += line("loss", number(last.loss) + ", log10 " + number(last.log10_loss));

@@ -23,8 +23,7 @@ void check_reference(const std::vector<double>& reference) {
 const RuleSettings& TrainerOptions::rule(std::size_t k) const {
   if (rules.size() == 1) return rules[0];
   if (k >= rules.size())
-    throw InvalidArgument("k",
-                          std::to_string(k) + " (there are " + std::to_string(rules.size()) + " rules)");
+    throw InvalidArgument("k", std::to_string(k) + " (there are " + std::to_string(rules.size()) + " rules)");
   return rules[k];
 }
 

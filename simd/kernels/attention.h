@@ -20,8 +20,9 @@
 // Traffic: X_i is read from memory once (the second pass finds it in cache), v, gaps; writes d + 2 T
 // elements.
 //
-// Error of the scores: |s_t - exact| <= d u sum_j |x_tj v_j|, in whatever order: a product is rounded once, and of the additions
-// it goes through at most d - 1 have two terms that are not zero. Of the row, given the scores:
+// Error of the scores: |s_t - exact| <= d u sum_j |x_tj v_j|, in whatever order: a product is rounded once,
+// and of the additions it goes through at most d - 1 have two terms that are not zero. Of the row, given the
+// scores:
 //   |g - exact| <= (16 T + 30) u sum_t a_t |x_t|,  a_t = |r_t| with each of its terms in absolute value and
 // times 1 + |its exponent|; derived in core/reference/error_bounds.h, held by tests/simd/test_attention.cpp.
 //

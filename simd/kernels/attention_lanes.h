@@ -4,12 +4,13 @@
 // vectors or less, one sample at a time spends more on sums over lanes, loop heads and partly filled vectors
 // than on the arithmetic.
 //
-// Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index last, a cache
-// line of samples after the other (LanesArgs, simd/dispatch.h), which is a copy that the caller makes once. A lane without token t has NaN for its gap
-// and takes no part; a lane without tokens gives c = -infinity and a zero row. Its optimal score means nothing.
+// Formulas, outputs and special values are those of attention.h, by lane. Tokens lie with the sample index
+// last, a cache line of samples after the other (LanesArgs, simd/dispatch.h), which is a copy that the caller
+// makes once. A lane without token t has NaN for its gap and takes no part; a lane without tokens gives c =
+// -infinity and a zero row. Its optimal score means nothing.
 //
-// Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its neighbours.
-// Error: that of attention.h, of the scores as of the row; tests/simd/test_attention_lanes.cpp.
+// Each lane's sums run over j and t in order, one chain each: the bits of a sample do not depend on its
+// neighbours. Error: that of attention.h, of the scores as of the row; tests/simd/test_attention_lanes.cpp.
 //
 // Up to eight tokens have their scores and weights in registers, with a copy of the code for each number of
 // tokens.

@@ -1,15 +1,16 @@
 #pragma once
 
-// y_i + low_i <- y_i + low_i + a x_i, the weight update where steps are smaller than the rounding of the weights: y is the sum
-// rounded to T, and `low` what that rounding left out.
+// y_i + low_i <- y_i + low_i + a x_i, the weight update where steps are smaller than the rounding of the
+// weights: y is the sum rounded to T, and `low` what that rounding left out.
 //
 //   t = a x + low          y' = fl(y + t)          low' = (y + t) - y', exactly (the two-sum of Knuth, for any order of sizes)
 //
-// Error: y' + low' = y + t exactly, and |t - (a x + low)| <= u |t|, without fused multiply-add u (|a x| + |t|); |low'| <= u |y'|.
-// So one step errs by the rounding of the step, not by that of y (tests/simd/test_vector_ops.cpp).
+// Error: y' + low' = y + t exactly, and |t - (a x + low)| <= u |t|, without fused multiply-add u (|a x| +
+// |t|); |low'| <= u |y'|. So one step errs by the rounding of the step, not by that of y
+// (tests/simd/test_vector_ops.cpp).
 //
-// The same bits wherever the arrays are cut. Arrays must not overlap. Traffic: reads 3 n, writes 2 n elements. Where y' is not
-// finite low' is NaN.
+// The same bits wherever the arrays are cut. Arrays must not overlap. Traffic: reads 3 n, writes 2 n
+// elements. Where y' is not finite low' is NaN.
 //
 // Source: D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2, theorem B.
 

@@ -4,9 +4,10 @@
 // partial sums, the blocks in double.
 //
 // Error: |result - exact| <= ((h + 4 + log2(lanes)) u + (ceil(n / 1024) - 1) 2^-53) sum |x_i y_i| with
-// h = ceil(min(n, 1024) / (4 lanes)) (tests/simd/test_vector_ops.cpp). In a block a term goes through at most h + 2 roundings
-// of its chain (product_nt.h), as up to 3 vectors that are left over come after floor(n / (4 lanes)) others; through 2 where the
-// four chains are added and log2(lanes) where the lanes are, by pairs. The first block is added to 0. A block of float32 overflows where its squares do: scale before.
+// h = ceil(min(n, 1024) / (4 lanes)) (tests/simd/test_vector_ops.cpp). In a block a term goes through at most
+// h + 2 roundings of its chain (product_nt.h), as up to 3 vectors that are left over come after floor(n / (4
+// lanes)) others; through 2 where the four chains are added and log2(lanes) where the lanes are, by pairs.
+// The first block is added to 0. A block of float32 overflows where its squares do: scale before.
 //
 // Traffic: reads 2 n elements. x and y may be the same array.
 

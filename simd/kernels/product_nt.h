@@ -7,11 +7,12 @@
 // ProductArgs (simd/dispatch.h); any leading dimensions and alignment; C must not overlap A or B. k = 0 gives
 // 0. NaN and infinity propagate as in the sum.
 //
-// Error: |c_ij - exact| <= n u sum_l |a_il b_jl|, n = ceil(k / lanes) + log2(lanes) (tests/simd/test_products.cpp). A term goes
-// through at most ceil(k / lanes) roundings in the chain of its lane: its own product's, which a fused multiply-add does not
-// have, and one for each addition, of which the first, to 0, is exact; then through log2(lanes) where lanes are added by pairs.
-// With `add` the product with the scale and the addition to C are rounded once each: |c_ij - exact| <=
-// (n + 1) u |scale| sum_l |..| + u (|c_ij| + |scale| sum_l |..|).
+// Error: |c_ij - exact| <= n u sum_l |a_il b_jl|, n = ceil(k / lanes) + log2(lanes)
+// (tests/simd/test_products.cpp). A term goes through at most ceil(k / lanes) roundings in the chain of its
+// lane: its own product's, which a fused multiply-add does not have, and one for each addition, of which the
+// first, to 0, is exact; then through log2(lanes) where lanes are added by pairs. With `add` the product with
+// the scale and the addition to C are rounded once each: |c_ij - exact| <= (n + 1) u |scale| sum_l |..| + u
+// (|c_ij| + |scale| sum_l |..|).
 //
 // Traffic: B once for
 // every panel of A (256 KiB), A once from memory and once from cache for every block of rows of B.
@@ -21,7 +22,8 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// A block is four rows of A times nt_columns rows of B in registers: 16 sums where there are 32 registers, 12 where there are 16.
+// A block is four rows of A times nt_columns rows of B in registers: 16 sums where there are 32 registers, 12
+// where there are 16.
 template <std::size_t n_rows, std::size_t n_columns, bool adds, class T>
 SOFTSTEP_INLINE void nt_block(const ProductArgs<T>& in, std::size_t i, std::size_t j) {
   using V = Vec<T>;

@@ -1,9 +1,9 @@
 #pragma once
 
 // What product_nn and product_tn share: C = A' B, rows of B loaded as vectors, elements of A' broadcast.
-// A tile of C, tile_rows by tile_vectors, stays in registers (24 sums where there are 32 registers, 12 where there are 16)
-// while `depth` outer products are added to it; the panel of B under a column of tiles is copied once, so that it lies in the
-// first cache without gaps, its last vector filled with zeros.
+// A tile of C, tile_rows by tile_vectors, stays in registers (24 sums where there are 32 registers, 12 where
+// there are 16) while `depth` outer products are added to it; the panel of B under a column of tiles is
+// copied once, so that it lies in the first cache without gaps, its last vector filled with zeros.
 //
 // Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0, whatever tile, panel or lane
 // it falls into. Between two blocks of `depth` terms C holds the chain so far, to the bit. So the bits depend

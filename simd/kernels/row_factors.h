@@ -12,11 +12,13 @@
 // Returns C; -infinity if every row is zero; NaN if any size is NaN, or any `largest` is not finite.
 //
 // Error: c + q, p log 2 added to it and size_i - C are rounded once each. So the factor errs by
-// 5 u (|m_i| + |c_i| + |m_k| + |c_k| + |size_i - C|) + 0.7 u (|p_i| + |p_k|), k the largest row, and 12 u for two exp and a
-// quotient; C by 4 u (|m_k| + |c_k| + |C|). |m| stands for the sizes of the terms of m. Callers keep p small: they leave out of unit_power what all rows have in common.
-// tests/simd/test_row_factors.cpp holds both bounds.
+// 5 u (|m_i| + |c_i| + |m_k| + |c_k| + |size_i - C|) + 0.7 u (|p_i| + |p_k|), k the largest row, and 12 u for
+// two exp and a quotient; C by 4 u (|m_k| + |c_k| + |C|). |m| stands for the sizes of the terms of m. Callers
+// keep p small: they leave out of unit_power what all rows have in common. tests/simd/test_row_factors.cpp
+// holds both bounds.
 //
-// Traffic: reads 8 n elements, writes 3 n, reads 2 n of them again; n is small beside n d. Outputs must not overlap inputs.
+// Traffic: reads 8 n elements, writes 3 n, reads 2 n of them again; n is small beside n d. Outputs must not
+// overlap inputs.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"

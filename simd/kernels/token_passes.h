@@ -1,7 +1,8 @@
 #pragma once
 
 // The two passes of the attention kernel over the tokens of a sample: s_t = x_t . v, and g = sum_t r_t x_t.
-// row_vectors (simd/vec.h) vectors of a row are held in registers: of the query in the first pass, of the gradient in the second.
+// row_vectors (simd/vec.h) vectors of a row are held in registers: of the query in the first pass, of the
+// gradient in the second.
 
 #include "simd/dispatch.h"
 #include "simd/kernels/lane_sums.h"

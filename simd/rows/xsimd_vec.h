@@ -1,7 +1,7 @@
 #pragma once
 
-// What the rows with vector registers share: Vec<T> over xsimd's batch of the row's architecture. Whatever xsimd does by the
-// flags of the compiler or differently from version to version is in the file of each row.
+// What the rows with vector registers share: Vec<T> over xsimd's batch of the row's architecture. Whatever
+// xsimd does by the flags of the compiler or differently from version to version is in the file of each row.
 
 #include <xsimd/xsimd.hpp>
 
@@ -70,7 +70,8 @@ SOFTSTEP_INLINE Vec<T> power_of_two(Vec<T> shifted) {
   return {bits_as<T>(bits_as<Int>(shifted.v) << Bits<T>::mantissa)};
 }
 
-// The exponent is put below the mantissa of 2^mantissa, where it counts units: no conversion between integers and floats.
+// The exponent is put below the mantissa of 2^mantissa, where it counts units: no conversion between integers
+// and floats.
 template <class T>
 SOFTSTEP_INLINE Vec<T> binary_exponent(Vec<T> x) {
   using Bit = typename Bits<T>::Unsigned;

@@ -1,5 +1,5 @@
-// A bad argument, a bad file, a failure of the system, and what this CPU lacks are told apart; all of them are InvalidArgument and
-// Error, and name what they are about.
+// A bad argument, a bad file, a failure of the system, and what this CPU lacks are told apart; all of them
+// are InvalidArgument and Error, and name what they are about.
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstdio>

@@ -304,8 +304,8 @@ TEST_CASE("bad generator options are named", "[data]") {
     require_refused(argument, words, [&] { generate(o); });
   };
   using O = GeneratorOptions;
-  refused("gauss\n", "generator", {"gauss", "signal_noise", "random_unit", "orthogonal", "planar", "separable"},
-          [](O&) {});
+  refused("gauss\n", "generator",
+          {"gauss", "signal_noise", "random_unit", "orthogonal", "planar", "separable"}, [](O&) {});
   for (const char* generator : {"signal_noise", "random_unit", "orthogonal"}) {
     refused(generator, "n_samples", {"0"}, [](O& o) { o.n_samples = 0; });
     refused(generator, "n_tokens", {"0"}, [](O& o) { o.n_tokens = 0; });

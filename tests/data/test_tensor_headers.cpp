@@ -1,4 +1,5 @@
-// Headers of tensor files: as strict as the reference reader, in time and memory that grow with their length alone.
+// Headers of tensor files: as strict as the reference reader, in time and memory that grow with their length
+// alone.
 
 #include <sys/resource.h>
 
@@ -70,7 +71,8 @@ long peak_kilobytes() {
 }  // namespace
 
 TEST_CASE("a header is read in time that grows with its length, not with its square", "[data]") {
-  // Eight times as many tensors: 8 times as long, 8.6 times with the logarithm of sorting. A square takes 64 times.
+  // Eight times as many tensors: 8 times as long, 8.6 times with the logarithm of sorting. A square takes 64
+  // times.
   const double few = seconds_to_read(5000), many = seconds_to_read(40000);
   INFO(few << " s and " << many << " s");
   CHECK(many <= 24 * few);

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t n_samples = 12, n_tokens = 5, dim = 16, row = 19;
 
-/// A sequence of tokens, each in a row of more elements than it has, and the windows of it copied one after the other.
+/// A sequence of tokens, each in a row of more elements than it has, and the windows of it copied one after
+/// the other.
 template <class T>
 struct Windows {
   std::vector<T> sequence, copied, decoder;

@@ -15,8 +15,8 @@ struct Gap {
   Exact value, bound;
 };
 
-// The gap and how far it may be off. The margin's error passes through l with slope |l'|, at most e^error larger
-// nearby; each term is rounded some 16 times in double, and so is its exponent c - gamma_opt.
+// The gap and how far it may be off. The margin's error passes through l with slope |l'|, at most e^error
+// larger nearby; each term is rounded some 16 times in double, and so is its exponent c - gamma_opt.
 inline Gap exact_gap(const reference::Problem<Exact>& problem,
                      const std::vector<reference::SampleValue<Exact>>& values,
                      const std::vector<Exact>& margin_errors, Loss kind, OptimalLoss mode, double value) {

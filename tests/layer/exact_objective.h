@@ -18,9 +18,9 @@ inline reference::Loss exact_loss(Loss loss) {
   return loss == Loss::logistic ? reference::Loss::logistic : reference::Loss::exponential;
 }
 
-/// |m_i - exact| for scores right to delta. m - gamma_a = e^c mu: its error is (8 T + 16) u e^c (1 + |c|) M from the row
-/// (error_bounds.h), that of the exponent c, and expm1(2 delta) e^c M from the scores. Beside it stands the rounded gap of the
-/// pivot.
+/// |m_i - exact| for scores right to delta. m - gamma_a = e^c mu: its error is (8 T + 16) u e^c (1 + |c|) M
+/// from the row (error_bounds.h), that of the exponent c, and expm1(2 delta) e^c M from the scores. Beside it
+/// stands the rounded gap of the pivot.
 inline Exact margin_error(const reference::Sample<Exact>& sample, const reference::SampleValue<Exact>& value,
                           double delta, double u) {
   const auto row = reference::row_magnitude(sample, value.attention);

@@ -1,4 +1,5 @@
-// Token scores at both ends of what double holds, and beyond: the gradient and the loss gap keep their bounds.
+// Token scores at both ends of what double holds, and beyond: the gradient and the loss gap keep their
+// bounds.
 
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -41,8 +42,8 @@ TEST_CASE("token scores at both ends of what double holds, and beyond, keep the 
         // Slopes at margins of 1e70 are beyond what the 520 digits of the truth hold.
         if (token * decoder > 10.0) continue;
         INFO("tokens " << token << ", decoder " << decoder << ", " << to_string(loss));
-        // Bounds are made of magnitudes in double. Those of scores below rounding are, relative to what they bound, the ones of
-        // tokens of ordinary size with any other scores below rounding.
+        // Bounds are made of magnitudes in double. Those of scores below rounding are, relative to what they
+        // bound, the ones of tokens of ordinary size with any other scores below rounding.
         const bool is_far = token * decoder < 1e-100;
         const TestBatch<double> batch({{4, 4, 4}, 5}, 1, token, decoder),
             near({{4, 4, 4}, 5}, 1, is_far ? 1.0 : token, is_far ? 1e-30 : decoder);

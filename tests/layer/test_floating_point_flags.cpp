@@ -1,5 +1,5 @@
-// An evaluation raises no floating-point flag but inexact and underflow on clean data: a host may have turned the others into
-// traps. Flags belong to a thread, so one thread computes.
+// An evaluation raises no floating-point flag but inexact and underflow on clean data: a host may have turned
+// the others into traps. Flags belong to a thread, so one thread computes.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

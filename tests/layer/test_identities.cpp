@@ -80,7 +80,8 @@ TEMPLATE_TEST_CASE("attention is positive, sums to one, and is the softmax of th
 
 TEMPLATE_TEST_CASE("a coordinate in which all tokens of a sample agree has no gradient and no influence",
                    "[layer]", float, double) {
-  // sum_t r_t = 0, and softmax does not see a constant: coordinate 2 is 0.5 in every token and unknown to the decoder.
+  // sum_t r_t = 0, and softmax does not see a constant: coordinate 2 is 0.5 in every token and unknown to the
+  // decoder.
   using T = TestType;
   TestBatch<T> batch({{6, 6, 6}, 4, 0, true}, 2);
   for (std::size_t k = 0; k < 18; ++k) batch.tokens[4 * k + 2] = T(0.5);
@@ -145,7 +146,8 @@ TEMPLATE_TEST_CASE("what a scale moves from W to the queries it moves from the g
   const Evaluation<T> scaled = evaluate(batch.view, w);
   CHECK(scaled.loss == out.loss);
   CHECK(scaled.loss_gap.mantissa == out.loss_gap.mantissa);
-  // Each row's factor is rounded anew, and so is its product with the row: 4 u each, and 4 u in the comparison.
+  // Each row's factor is rounded anew, and so is its product with the row: 4 u each, and 4 u in the
+  // comparison.
   CHECK(difference(out, scaled, 0.25) <=
         16.0 * unit_roundoff<T> + 16.0 * 0x1p-53 * std::fabs(out.gradients[0].exponent));
 }

@@ -28,7 +28,8 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
     largest_rest = std::max(largest_rest, a.one_minus_optimal);
     double spread = 0.0;
     for (const Exact& z : a.relative_scores) spread = std::max(spread, -static_cast<double>(z));
-    // Scores, their differences, p_a and the sums (error_bounds.h); relative errors of p_opt and of 1 - p_opt.
+    // Scores, their differences, p_a and the sums (error_bounds.h); relative errors of p_opt and of 1 -
+    // p_opt.
     attention_bound =
         std::max(attention_bound, std::expm1(2.0 * exact.score_errors[i] + 2.0 * u * spread) +
                                       (8.0 * static_cast<double>(a.attention.size()) + 16.0) * u);
@@ -63,7 +64,8 @@ void check(const BatchView<T>& batch, const std::vector<T>& w, Loss kind) {
       if (largest_rest == 0) {
         REQUIRE(out.log10_one_minus_optimal_attention == -INFINITY);
       } else {
-        // attention_bound / log(10), doubled for the step from 1 + x to log, and the logarithm's own roundings
+        // attention_bound / log(10), doubled for the step from 1 + x to log, and the logarithm's own
+        // roundings
         const double allowed = attention_bound + 8.0 * 0x1p-53 * (1.0 + std::fabs(exact_log));
         REQUIRE(std::fabs(out.log10_one_minus_optimal_attention - exact_log) <= allowed);
       }

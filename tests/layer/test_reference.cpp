@@ -1,5 +1,5 @@
-// The reference itself: its pairwise form against the textbook formula and against finite differences of the loss, both in
-// 520 digits, where neither cancels. And the textbook formula in float and double, which does.
+// The reference itself: its pairwise form against the textbook formula and against finite differences of the
+// loss, both in 520 digits, where neither cancels. And the textbook formula in float and double, which does.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -78,8 +78,8 @@ TEMPLATE_TEST_CASE("a sample of tiny queries does not drown one whose exponent i
 
 TEMPLATE_TEST_CASE("samples that cancel leave what does not cancel, or exactly nothing", "[layer]", float,
                    double) {
-  // At W = 0 two samples of the same tokens have the same rows. Queries (1, tiny) and (-1, 0) leave row * tiny in
-  // the second column; the truth and its bound are those of queries (0, tiny) and (0, 0).
+  // At W = 0 two samples of the same tokens have the same rows. Queries (1, tiny) and (-1, 0) leave row *
+  // tiny in the second column; the truth and its bound are those of queries (0, tiny) and (0, 0).
   using T = TestType;
   const T tiny = sizeof(T) == 4 ? T(1e-20) : static_cast<T>(1e-200);
   const std::vector<T> w(4, T(0));

@@ -1,5 +1,5 @@
-// A squared loss whose label is the score of the token that attention saturates at: l' = m - t is as small as 1 - p, and the gradient
-// as (1 - p)^2. Both keep their digits where m rounds to the label.
+// A squared loss whose label is the score of the token that attention saturates at: l' = m - t is as small as
+// 1 - p, and the gradient as (1 - p)^2. Both keep their digits where m rounds to the label.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <cmath>
@@ -11,10 +11,11 @@
 using namespace softstep;
 using namespace softstep::test;
 
-TEMPLATE_TEST_CASE("a squared loss saturated at its label keeps the size of its gradient", "[layer]",
-                   float, double) {
+TEMPLATE_TEST_CASE("a squared loss saturated at its label keeps the size of its gradient", "[layer]", float,
+                   double) {
   using T = TestType;
-  // Two tokens (1, 0) and (0, 1) of scores 1 and 0 under the decoder (1, 0), the query (1, 0), label 1, W = [[s, 0], [0, 0]]:
+  // Two tokens (1, 0) and (0, 1) of scores 1 and 0 under the decoder (1, 0), the query (1, 0), label 1, W =
+  // [[s, 0], [0, 0]]:
   //   p_2 = 1 / (1 + e^s),   m = 1 - p_2,   l' = -p_2,   G = -p_1 p_2^2 (1, -1) z^T,   dL/du = -p_2 (p_1, p_2).
   const std::vector<T> tokens = {1, 0, 0, 1}, queries = {1, 0}, decoder = {1, 0}, targets = {1};
   BatchView<T> batch;

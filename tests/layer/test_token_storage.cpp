@@ -1,4 +1,5 @@
-// Tokens stored in 16 bits: the objective of the rounded tokens, and of the tokens themselves where 16 bits hold them.
+// Tokens stored in 16 bits: the objective of the rounded tokens, and of the tokens themselves where 16 bits
+// hold them.
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -67,8 +68,9 @@ TEST_CASE("a run on tokens in 16 bits is the run on the rounded tokens", "[layer
     return state.blocks[0];
   };
   const auto working = train_with(StoredType::working);
-  // Tokens rounded by at most r = 2^-11 or 2^-8 of themselves; the constraints A_k of unit tokens turn by 2 r each, and the
-  // direction that is fitted to them by a multiple of that, their condition, which is below 10 here.
+  // Tokens rounded by at most r = 2^-11 or 2^-8 of themselves; the constraints A_k of unit tokens turn by 2 r
+  // each, and the direction that is fitted to them by a multiple of that, their condition, which is below 10
+  // here.
   for (const auto& [storage, r] :
        {std::pair{StoredType::f16, 0x1p-11}, std::pair{StoredType::bf16, 0x1p-8}}) {
     const auto stored = train_with(storage);

@@ -9,8 +9,8 @@
 
 namespace softstep::test {
 
-/// Samples of one token against one other, x_opt - x_other = D, with the decoder given: labels are set so that the
-/// first token is optimal, which needs |decoder . D| > 0.
+/// Samples of one token against one other, x_opt - x_other = D, with the decoder given: labels are set so
+/// that the first token is optimal, which needs |decoder . D| > 0.
 template <class T>
 struct PairBatch {
   std::vector<T> tokens, queries, decoder;

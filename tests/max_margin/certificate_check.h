@@ -12,7 +12,8 @@
 
 namespace softstep::test {
 
-/// each(k, lambda) for every constraint k with its multiplier: none is negative, and what is no constraint has none.
+/// each(k, lambda) for every constraint k with its multiplier: none is negative, and what is no constraint
+/// has none.
 template <class Each>
 void for_each_multiplier(const Rows& rows, const std::vector<double>& multipliers, Each each) {
   REQUIRE(multipliers.size() == rows.size());
@@ -26,10 +27,11 @@ void for_each_multiplier(const Rows& rows, const std::vector<double>& multiplier
   }
 }
 
-/// What the answer's own certificate must come out as when it is computed afresh, and that it meets the tolerance.
-/// Rounding: the solver's margins <A_k, W> are sums of at most 2 d products in double, each with a relative error of
-/// at most (d + 4) 2^-53 of ||A_k|| ||W||; W itself and the multipliers are rounded once more.
-/// `rows` are the constraints written out, `size` numbers each, their products sums over at most 2 `dim` terms.
+/// What the answer's own certificate must come out as when it is computed afresh, and that it meets the
+/// tolerance. Rounding: the solver's margins <A_k, W> are sums of at most 2 d products in double, each with a
+/// relative error of at most (d + 4) 2^-53 of ||A_k|| ||W||; W itself and the multipliers are rounded once
+/// more. `rows` are the constraints written out, `size` numbers each, their products sums over at most 2
+/// `dim` terms.
 inline void check_certificate(const Rows& rows, std::size_t size, std::size_t dim,
                               const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
@@ -112,7 +114,8 @@ inline bool agrees_with_oracle(const Rows& rows, std::size_t size, std::size_t d
     return false;
   }
   check_certificate(rows, size, dim, result, tolerance);
-  // For a feasible W, ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= gap ||W||^2. The oracle's own error is far smaller.
+  // For a feasible W, ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= gap ||W||^2. The oracle's own error is far
+  // smaller.
   const std::vector<Real> w(result.weights.begin(), result.weights.end());
   CHECK(std::fabs(result.norm / static_cast<double>(exact.norm) - 1.0) <= tolerance);
   CHECK(direction_distance(w, exact.weights) <= 2 * std::sqrt(tolerance));

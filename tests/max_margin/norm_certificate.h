@@ -1,7 +1,7 @@
 #pragma once
 
-// A max-margin answer in the l_p or nuclear norm judged from the definitions, in long double, sharing no code with the
-// solver: singular values by one-sided Jacobi rotations.
+// A max-margin answer in the l_p or nuclear norm judged from the definitions, in long double, sharing no code
+// with the solver: singular values by one-sided Jacobi rotations.
 
 #include <algorithm>
 #include <catch2/catch_message.hpp>
@@ -67,8 +67,8 @@ inline Real exact_dual_norm(const std::vector<Real>& a, std::size_t d, MatrixNor
   return *std::max_element(values.begin(), values.end());
 }
 
-/// `rows` as constraint_matrix writes them. Rounding: norms, margins and combinations of the solver are sums of at most
-/// d^2 + N terms in double, each relative to the size of its terms.
+/// `rows` as constraint_matrix writes them. Rounding: norms, margins and combinations of the solver are sums
+/// of at most d^2 + N terms in double, each relative to the size of its terms.
 inline void check_norm_certificate(const Rows& rows, std::size_t d, MatrixNorm norm, double p,
                                    const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
@@ -112,9 +112,10 @@ void check_norm_certificate(const BatchView<T>& batch, MatrixNorm norm, double p
                          tolerance);
 }
 
-/// 1 / min ||W|| over 2 x 2 matrices with <row_k, W> >= 1, by the ellipsoid method, which knows convexity and no duality: a
-/// violated constraint, or else the slope of the norm, cuts the ellipsoid that holds the solution in half. Its volume
-/// falls by e^(-1/10) a step, lengths by e^(-1/40): 1500 steps leave e^-37 of the first radius.
+/// 1 / min ||W|| over 2 x 2 matrices with <row_k, W> >= 1, by the ellipsoid method, which knows convexity and
+/// no duality: a violated constraint, or else the slope of the norm, cuts the ellipsoid that holds the
+/// solution in half. Its volume falls by e^(-1/10) a step, lengths by e^(-1/40): 1500 steps leave e^-37 of
+/// the first radius.
 inline Real best_margin_by_search(const Rows& rows, MatrixNorm norm, Real p) {
   constexpr std::size_t n = 4;
   std::vector<Real> centre(n, 0);

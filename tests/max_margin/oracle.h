@@ -1,7 +1,9 @@
 #pragma once
 
-// The max-margin problem solved exactly: the constraint matrix written out, and Lawson and Hanson's active-set method
-// ("Solving least squares problems", chapters 23.3 NNLS and 23.4 LDP) in long double. Only for small problems.
+// The max-margin problem solved exactly: the constraint matrix written out, and Lawson and Hanson's
+// active-set method
+// ("Solving least squares problems", chapters 23.3 NNLS and 23.4 LDP) in long double. Only for small
+// problems.
 
 #include <algorithm>
 #include <cmath>

@@ -105,8 +105,7 @@ TEST_CASE("a bad selection is refused by field and sample", "[max_margin]") {
   require_refused("selected", {"sample 3", "4", "0 to 3"}, [&] { solve_max_margin(data.view, options); });
   std::vector<double> weights(36, 1.0);
   weights[7] = std::numeric_limits<double>::quiet_NaN();
-  require_refused("weights", {"sample 0", "token 0", "nan"},
-                  [&] { selected_tokens(data.view, weights); });
+  require_refused("weights", {"sample 0", "token 0", "nan"}, [&] { selected_tokens(data.view, weights); });
   weights.pop_back();
   require_refused("weights", {"35", "dim * dim = 36"}, [&] { selected_tokens(data.view, weights); });
 }

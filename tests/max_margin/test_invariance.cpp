@@ -25,14 +25,13 @@ Dataset<double> sample_data(std::uint64_t seed) {
   return generate(options);
 }
 
-// Two answers, each within the tolerance of W_mm: ||W - W_mm|| / ||W|| <= sqrt(gap), so half the squared distance
-// of the unit matrices is at most (2 sqrt(gap))^2 / 2 = 2 gap; the norms agree to gap / 2 each.
+// Two answers, each within the tolerance of W_mm: ||W - W_mm|| / ||W|| <= sqrt(gap), so half the squared
+// distance of the unit matrices is at most (2 sqrt(gap))^2 / 2 = 2 gap; the norms agree to gap / 2 each.
 void require_same(const MaxMarginResult& a, const MaxMarginResult& b, double factor, double tolerance) {
   REQUIRE(a.status == MaxMarginStatus::optimal);
   REQUIRE(b.status == MaxMarginStatus::optimal);
   CHECK(std::fabs(b.norm / a.norm / factor - 1.0) <= tolerance + 1e-14);
-  CHECK(compare_direction(a.weights, b.weights).one_minus_cos <=
-        2 * tolerance);
+  CHECK(compare_direction(a.weights, b.weights).one_minus_cos <= 2 * tolerance);
 }
 
 }  // namespace
@@ -71,8 +70,7 @@ TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", flo
                              (static_cast<double>(n_tokens) * std::pow(length, 4));
       const double bound = 1e-10 + 32.0 * unit * static_cast<double>(n * n_tokens);
       CHECK(std::fabs(result.norm * result.norm / squared - 1.0) <= bound);
-      CHECK(compare_direction(result.weights, expected).one_minus_cos <=
-            2 * bound);
+      CHECK(compare_direction(result.weights, expected).one_minus_cos <= 2 * bound);
     }
 }
 

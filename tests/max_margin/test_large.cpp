@@ -11,7 +11,8 @@ using namespace softstep;
 
 namespace {
 
-// W is feasible and its norm within the gap of the dual bound sum lambda, both without the solver's word for it.
+// W is feasible and its norm within the gap of the dual bound sum lambda, both without the solver's word for
+// it.
 void check_answer(const BatchView<double>& batch, const MaxMarginResult& result, double tolerance) {
   REQUIRE(result.status == MaxMarginStatus::optimal);
   CHECK(result.duality_gap <= tolerance);
@@ -23,7 +24,8 @@ void check_answer(const BatchView<double>& batch, const MaxMarginResult& result,
   // Sums of 10^5 terms in double.
   CHECK(std::fabs(margin * norm - 1.0) <= 1e-11);
   CHECK(std::fabs(result.norm / norm - 1.0) <= 1e-11);
-  // W = sum lambda A and the smallest margin is 1: ||W||^2 <= sum lambda <A, W> with equality where it counts.
+  // W = sum lambda A and the smallest margin is 1: ||W||^2 <= sum lambda <A, W> with equality where it
+  // counts.
   CHECK(std::fabs(sum / (norm * norm) - 1.0) <= tolerance);
 }
 

@@ -77,9 +77,7 @@ TEST_CASE("bad points are refused by name", "[max_margin]") {
   const std::vector<double> good = {1, 2, 3, 4}, bad = {1, 2, nan, 4}, long_ones = {1, 2, 1.7e308, 1.7e308};
   const std::vector<std::int8_t> labels = {1, -1}, wrong = {1, 0};
   const auto solve = [&](const std::vector<double>& x, const std::vector<std::int8_t>& y,
-                         MaxMarginOptions options = {}) {
-    return solve_linear_max_margin(x, y, 2, options);
-  };
+                         MaxMarginOptions options = {}) { return solve_linear_max_margin(x, y, 2, options); };
   CHECK(solve(good, labels).status == MaxMarginStatus::optimal);
   require_refused("points", {"point 1", "element 0", "nan"}, [&] { solve(bad, labels); });
   require_refused("points", {"point 1", "overflows"}, [&] { solve(long_ones, labels); });

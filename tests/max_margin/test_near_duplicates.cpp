@@ -93,7 +93,8 @@ TEST_CASE("the callback sees every sweep of the finish and can stop it", "[max_m
 }
 
 TEST_CASE("a long finish asks the callback between its sweeps", "[max_margin]") {
-  // Some 1000 rows of 48 x 48 numbers are made orthogonal before the first product: two thousand million multiply-adds.
+  // Some 1000 rows of 48 x 48 numbers are made orthogonal before the first product: two thousand million
+  // multiply-adds.
   const OwnedBatch<double> data = repeated(40, 12, 4, 48, 1e-7, 1);
   MaxMarginOptions options;
   std::size_t last = 0, between = 0;

@@ -1,4 +1,5 @@
-// W_mm in the l_p and nuclear norms: certificate computed afresh in long double, independent oracles, known cases.
+// W_mm in the l_p and nuclear norms: certificate computed afresh in long double, independent oracles, known
+// cases.
 
 #include <algorithm>
 #include <array>
@@ -77,7 +78,8 @@ TEST_CASE("samples from 1e-4 to 1e4 in other norms", "[max_margin]") {
         for (std::size_t j = 0; j < 4 * 8; ++j) scaled.token(i, 0)[j] *= a;
         for (std::size_t j = 0; j < 8; ++j) scaled.query(i)[j] *= a;
       }
-      // Constraints from 1e-8 to 1e8: W, of the size of the inverse of the short ones, meets the long ones to few digits.
+      // Constraints from 1e-8 to 1e8: W, of the size of the inverse of the short ones, meets the long ones to
+      // few digits.
       NormMaxMarginOptions options = asked(norm, p);
       options.tolerance = 1e-6;
       const auto result = solve_max_margin_in_norm(scaled.view(), options);
@@ -133,9 +135,7 @@ TEST_CASE("p = 2 is the Frobenius problem, and so is frobenius", "[max_margin]")
       check_norm_certificate(data.view(), norm, 2.0, result, 1e-8);
       CHECK(std::fabs(result.norm / usual.norm - 1.0) <= 2e-8);
       // ||W - W_mm||^2 <= ||W||^2 - ||W_mm||^2 <= 2 gap ||W||^2
-      CHECK(std::sqrt(2.0 *
-                      compare_direction(result.weights, usual.weights).one_minus_cos) <=
-            3e-4);
+      CHECK(std::sqrt(2.0 * compare_direction(result.weights, usual.weights).one_minus_cos) <= 3e-4);
     }
   }
 }
@@ -171,9 +171,7 @@ TEST_CASE("one constraint has the solution of duality, in every norm", "[max_mar
     difference[j] = data.view.sample(0)[best * 4 + j] - data.view.sample(0)[(1 - best) * 4 + j];
   for (const double p : {1.25, 2.0, 3.0, 5.0}) {
     const double q = p / (p - 1.0);
-    const auto dual = [&](const std::vector<double>& x) {
-      return matrix_norm(x, 1, 4, MatrixNorm::l_p, q);
-    };
+    const auto dual = [&](const std::vector<double>& x) { return matrix_norm(x, 1, 4, MatrixNorm::l_p, q); };
     const auto result = solve_max_margin_in_norm(data.view, asked(MatrixNorm::l_p, p));
     CHECK(std::fabs(result.margin - dual(difference) * dual(query)) <= 2e-8 * result.margin);
   }

@@ -105,8 +105,8 @@ TEST_CASE("more random constraints than the matrices can hold", "[max_margin]") 
 }
 
 TEST_CASE("a small margin is not none", "[max_margin]") {
-  // <(e, 1) z^T, W> >= 1 and <(e, -1) z^T, W> >= 1: W = (1/e, 0) z^T, the margin of the unit rows is e. Rounding of
-  // W leaves the margins known to 2^-53 / e times a few; the certificate cannot be closer.
+  // <(e, 1) z^T, W> >= 1 and <(e, -1) z^T, W> >= 1: W = (1/e, 0) z^T, the margin of the unit rows is e.
+  // Rounding of W leaves the margins known to 2^-53 / e times a few; the certificate cannot be closer.
   for (const double e : {1e-2, 1e-4, 1e-6, 1e-8}) {
     CAPTURE(e);
     const PairBatch<double> data({0, 1}, {{e, 1}, {e, -1}}, {{1, 0}, {1, 0}});
@@ -155,8 +155,7 @@ TEST_CASE("a margin below rounding is no proof that there is none", "[max_margin
     std::vector<double> points;
     for (const auto& x : differences) points.insert(points.end(), x.begin(), x.end());
     const std::vector<std::int8_t> labels(40, 1);
-    CHECK(solve_linear_max_margin(points, labels, 3).status !=
-          MaxMarginStatus::not_separable);
+    CHECK(solve_linear_max_margin(points, labels, 3).status != MaxMarginStatus::not_separable);
     const std::vector<std::vector<std::size_t>> alone(40, {0});
     CHECK(solve_max_margin_with_ties(ring.view, alone).solution.status != MaxMarginStatus::not_separable);
   }

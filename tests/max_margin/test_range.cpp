@@ -43,8 +43,13 @@ TEST_CASE("powers of two change W_mm by exactly their power", "[max_margin]") {
     const OwnedBatch<double> data = plain_batch(seed);
     const MaxMarginResult one = solve_max_margin(data.view());
     REQUIRE(one.status == MaxMarginStatus::optimal);
-    for (const Powers powers : {Powers{60, -31, 5}, {-500, 400, 100}, {500, -500, -300}, {-900, 700, 300},
-                                {900, -600, -300}, {-480, 481, 0}, {0, 0, 500}}) {
+    for (const Powers powers : {Powers{60, -31, 5},
+                                {-500, 400, 100},
+                                {500, -500, -300},
+                                {-900, 700, 300},
+                                {900, -600, -300},
+                                {-480, 481, 0},
+                                {0, 0, 500}}) {
       CAPTURE(seed, powers.tokens, powers.queries, powers.decoder);
       OwnedBatch<double> other = data;
       multiply(other.tokens, powers.tokens);

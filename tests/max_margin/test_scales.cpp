@@ -55,7 +55,8 @@ TEST_CASE("samples that interfere, from 1e-3 to 1e3", "[max_margin]") {
 }
 
 TEST_CASE("samples of very different size are finished on their face", "[max_margin]") {
-  // The ascent alone takes up to 1700 sweeps for these; the exact finish corrects what rounding leaves of W on the face.
+  // The ascent alone takes up to 1700 sweeps for these; the exact finish corrects what rounding leaves of W
+  // on the face.
   struct Case {
     double decades;
     std::uint64_t seed;
@@ -79,8 +80,9 @@ TEST_CASE("samples of very different size are finished on their face", "[max_mar
 }
 
 TEST_CASE("beyond the digits of double the ending says so", "[max_margin]") {
-  // Twelve orders of magnitude between samples that interfere: <A_k, W> of the longest is not known to 1e-10. Whatever
-  // the answer, it is marked optimal only if its certificate is within the tolerance, and no NaN comes out.
+  // Twelve orders of magnitude between samples that interfere: <A_k, W> of the longest is not known to 1e-10.
+  // Whatever the answer, it is marked optimal only if its certificate is within the tolerance, and no NaN
+  // comes out.
   for (std::uint64_t seed = 0; seed < 5; ++seed) {
     CAPTURE(seed);
     GeneratorOptions options;

@@ -1,5 +1,5 @@
-// Several tokens that share the best score: against the exact method with the equalities as pairs of inequalities, and the
-// certificate computed afresh.
+// Several tokens that share the best score: against the exact method with the equalities as pairs of
+// inequalities, and the certificate computed afresh.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
@@ -24,7 +24,8 @@ bool holds(const std::vector<std::size_t>& set, std::size_t t) {
   return std::find(set.begin(), set.end(), t) != set.end();
 }
 
-/// A = (x_first - x_t) z^T and E = (x_first - x_s) z^T, each in the slot of its token; the other slots are empty.
+/// A = (x_first - x_t) z^T and E = (x_first - x_s) z^T, each in the slot of its token; the other slots are
+/// empty.
 struct Problem {
   Rows margins, equalities;
   std::size_t size;
@@ -253,11 +254,10 @@ TEST_CASE("bad ties are refused by field and sample", "[max_margin]") {
   const std::vector<double> contexts = {1.0, nan};
   require_refused("contexts", {"context 0", "element 1", "nan"},
                   [&] { solve_next_token_max_margin(contexts, 2, 3, {{0}}); });
-  require_refused("n_vocabulary", {"0"},
-                  [&] { solve_next_token_max_margin(contexts, 1, 0, {{0}}); });
-  require_refused("tied", {"3", "0 to 2"},
-                  [&] { solve_next_token_max_margin(contexts, 1, 3, {{3}, {0}}); });
-  require_refused("contexts", {"2", "dim = 2", "2 supports"},
-                  [&] { solve_next_token_max_margin(contexts, 2, 3, {{0}, {1}}); });
+  require_refused("n_vocabulary", {"0"}, [&] { solve_next_token_max_margin(contexts, 1, 0, {{0}}); });
+  require_refused("tied", {"3", "0 to 2"}, [&] { solve_next_token_max_margin(contexts, 1, 3, {{3}, {0}}); });
+  require_refused("contexts", {"2", "dim = 2", "2 supports"}, [&] {
+    solve_next_token_max_margin(contexts, 2, 3, {{0}, {1}});
+  });
   require_refused("supports", {"0"}, [&] { solve_next_token_max_margin(contexts, 2, 3, {}); });
 }

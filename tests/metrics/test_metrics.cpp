@@ -1,4 +1,5 @@
-// Norm, direction, margin and entropy against 520 digits, at the ends of the number range and where they nearly vanish.
+// Norm, direction, margin and entropy against 520 digits, at the ends of the number range and where they
+// nearly vanish.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
@@ -183,7 +184,8 @@ TEMPLATE_TEST_CASE("the entropy of attention is right when it all but vanishes",
         // -log p_t = log Z - z_t, log Z without cancellation
         one += a.attention[t] * (reference::log_one_plus(Exact(a.normalizer - 1)) - a.relative_scores[t]);
       entropy += one / 4;
-      // dH = -sum p_t theta_t (log p_t + H) for p_t changed by e^theta_t, |theta_t| <= 2 delta: at most 4 delta H
+      // dH = -sum p_t theta_t (log p_t + H) for p_t changed by e^theta_t, |theta_t| <= 2 delta: at most 4
+      // delta H
       const double delta = reference::score_error(problem, i, w.data(), u);
       bound += (std::expm1(4.0 * delta) + 16.0 * static_cast<double>(a.attention.size()) * u) *
                static_cast<double>(one) / 4.0;

@@ -1,4 +1,5 @@
-// Norms, singular values and rank against matrices whose singular values are known, and against the definitions.
+// Norms, singular values and rank against matrices whose singular values are known, and against the
+// definitions.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
@@ -72,8 +73,8 @@ TEMPLATE_TEST_CASE("known singular values are found, with norms and rank", "[met
       CAPTURE(rows, cols, scale);
       const std::vector<double> found = singular_values(a, rows, cols);
       REQUIRE(found.size() == k);
-      // Rounding the entries moves each value by at most u ||A||_F; a backward stable method by p(k) 2^-53 ||A||_2 with
-      // p(k) of the order of k.
+      // Rounding the entries moves each value by at most u ||A||_F; a backward stable method by p(k) 2^-53
+      // ||A||_2 with p(k) of the order of k.
       double frobenius = 0.0, nuclear = 0.0;
       for (const double value : values) frobenius = std::hypot(frobenius, value), nuclear += value;
       const double bound = u * frobenius + 4.0 * static_cast<double>(rows + cols) * unit * values[0];

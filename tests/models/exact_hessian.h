@@ -1,15 +1,19 @@
 #pragma once
 
-// Hessian-vector products of attention in 520 digits, by the triple form of docs/mathematics.md, section 10.4, which subtracts
-// nothing but data, and their derived error bound. Shares no code with the library or its reference.
+// Hessian-vector products of attention in 520 digits, by the triple form of docs/mathematics.md,
+// section 10.4, which subtracts nothing but data, and their derived error bound. Shares no code with the
+// library or its reference.
 //
-// The bound is for data whose scores, changes of scores and token scores are exact in the working type (lattice numbers), so that
-// what is left is: the softmax in double, u2 = 2^-53; rows and products in T, u. Per sample, with M the triple form with each
-// product in absolute value:
-//   each e_t, e^c is off by e^(3 u2 (1 + |its argument|)), a change of a score; three factors of them, with numerators and
-//   denominators, and c, m and the batch exponent in double: theta = 32 u2 (1 + range of s + |m| + |log| of the sizes)
-//   sums and products in double: (36 T + 82) u2 of section 9.4, of terms at most T^2 M: the pivot has p_a >= 1/T
-//   rows: T roundings and one cast; normalised and scaled: 4; product over samples, two of them, and the factor K or Q: 2 n + d + 8
+// The bound is for data whose scores, changes of scores and token scores are exact in the working type
+// (lattice numbers), so that what is left is: the softmax in double, u2 = 2^-53; rows and products in T, u.
+// Per sample, with M the triple form with each product in absolute value:
+//   each e_t, e^c is off by e^(3 u2 (1 + |its argument|)), a change of a score; three factors of them, with
+//     numerators and denominators, and c, m and the batch exponent in double:
+//     theta = 32 u2 (1 + range of s + |m| + |log| of the sizes)
+//   sums and products in double: (36 T + 82) u2 of section 9.4, of terms at most T^2 M: the pivot has
+//     p_a >= 1/T
+//   rows: T roundings and one cast; normalised and scaled: 4; product over samples, two of them, and the
+//     factor K or Q: 2 n + d + 8
 
 #include <algorithm>
 #include <cmath>
@@ -109,8 +113,8 @@ std::vector<ExactProduct> exact_hessian_product(const BatchView<T>& batch, const
       p[t] /= mass;
       m += p[t] * gamma[t];
     }
-    // m - gamma_a and l' where gamma_a is the label exactly: 520 digits hold what the plain subtraction leaves of e^-400; the
-    // pairwise form does at any size.
+    // m - gamma_a and l' where gamma_a is the label exactly: 520 digits hold what the plain subtraction
+    // leaves of e^-400; the pairwise form does at any size.
     Exact shift(0);
     std::size_t pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
     for (std::size_t t = 0; t < n_tokens; ++t) shift += p[t] * (gamma[t] - gamma[pivot]);
@@ -132,7 +136,8 @@ std::vector<ExactProduct> exact_hessian_product(const BatchView<T>& batch, const
     ExactRow row(d, Exact(0)), gradient(d, Exact(0)), decoder(d, Exact(0));
     Exact row_size(0), gradient_size(0), decoder_size(0);
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      Exact own(0), own_size(0), triple(0), triple_size(0), moved(0), moved_size(0), turned(0), turned_size(0);
+      Exact own(0), own_size(0), triple(0), triple_size(0), moved(0), moved_size(0), turned(0),
+          turned_size(0);
       for (std::size_t k = 0; k < n_tokens; ++k) {
         const Exact difference = p[t] * p[k] * (gamma[t] - gamma[k]);
         own += difference;
@@ -143,8 +148,8 @@ std::vector<ExactProduct> exact_hessian_product(const BatchView<T>& batch, const
         turned_size += p[t] * p[k] * abs(Exact(sigma[t] - sigma[k]));
         for (std::size_t j = 0; j < n_tokens; ++j) {
           triple += difference * p[j] * (sigma[t] + sigma[k] - 2 * sigma[j]);
-          triple_size += abs(difference) * p[j] *
-                         (abs(Exact(sigma[t] - sigma[j])) + abs(Exact(sigma[k] - sigma[j])));
+          triple_size +=
+              abs(difference) * p[j] * (abs(Exact(sigma[t] - sigma[j])) + abs(Exact(sigma[k] - sigma[j])));
         }
       }
       const Exact dr = l2 * dm * own + l1 * (triple + moved);

@@ -1,6 +1,7 @@
 #pragma once
 
-// An attention model in 520 digits at given blocks, over some samples, and the derived bounds of what is compared with it.
+// An attention model in 520 digits at given blocks, over some samples, and the derived bounds of what is
+// compared with it.
 
 #include <cmath>
 #include <limits>

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/reference/next_token.h"
-#include "max_margin/oracle.h"
 #include "layer/exact_objective.h"
+#include "max_margin/oracle.h"
 #include "softstep/metrics.h"
 #include "softstep/next_token.h"
 #include "support/exact.h"
@@ -88,8 +88,8 @@ std::vector<double> observe_at(const Model<T>& model, const std::vector<std::vec
   return model.observe(Point<double>(views_of(blocks)), k);
 }
 
-// What the model has at its blocks, as the reference wants it, with U_k = observed(e_k) - observed(0), right to some roundings
-// of W_F.
+// What the model has at its blocks, as the reference wants it, with U_k = observed(e_k) - observed(0), right
+// to some roundings of W_F.
 struct Exactly {
   std::vector<Matrix> basis;  // U
   reference::NextTokenValue<Exact> value;

@@ -10,8 +10,8 @@
 
 namespace softstep::test {
 
-/// Another model in the clothes of one's own: the trainer knows nothing of it but what every model says. With no identity, saved
-/// states are not checked for the data they belong to.
+/// Another model in the clothes of one's own: the trainer knows nothing of it but what every model says. With
+/// no identity, saved states are not checked for the data they belong to.
 template <class T>
 class Disguised : public Model<T> {
  public:

@@ -1,5 +1,5 @@
-// Loss, gap and every block's gradient of every attention model against 520 digits, on every instruction set, in float and
-// double, with one and two threads, over all samples and over some.
+// Loss, gap and every block's gradient of every attention model against 520 digits, on every instruction set,
+// in float and double, with one and two threads, over all samples and over some.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -180,8 +180,8 @@ TEMPLATE_TEST_CASE("models are right on ragged batches, with other queries, and 
 
 TEMPLATE_TEST_CASE("a sample that drops out of one factor's gradient does not hide the others", "[models]",
                    float, double) {
-  // d = 3, rank 1. The first sample's query is orthogonal to Q: its scores are all zero and its row is the largest by far,
-  // but it is not in dL/dK. The second is saturated.
+  // d = 3, rank 1. The first sample's query is orthogonal to Q: its scores are all zero and its row is the
+  // largest by far, but it is not in dL/dK. The second is saturated.
   using T = TestType;
   TestBatch<T> batch({{3, 3}, 3, 0, true}, 12);
   batch.queries = {T(0), T(1), T(0), T(1), T(0), T(0)};

@@ -1,4 +1,5 @@
-// Evaluation is const: several threads at once get what one gets, and nothing is allocated once all is set up.
+// Evaluation is const: several threads at once get what one gets, and nothing is allocated once all is set
+// up.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>

@@ -1,6 +1,7 @@
 // The public gradient checker passes what the library ships and fails what is planted.
 //
-// Tolerances: check_gradient's own, 1e-6 and 1e-3. Measured errors are far below; a planted fault is far above.
+// Tolerances: check_gradient's own, 1e-6 and 1e-3. Measured errors are far below; a planted fault is far
+// above.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -83,7 +84,8 @@ TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[mod
     const auto model = make_linear_model<T>(batch.view, {.loss = loss});
     check_passes<T>(*model, 1.0, 5);
   }
-  // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one of single entries.
+  // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one
+  // of single entries.
   const auto next_token = make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1));
   const GradientCheck check = check_gradient(*next_token, random_blocks(*next_token, 1.0, 8));
   INFO(check.report());

@@ -123,8 +123,8 @@ TEST_CASE("a model of tokens in 16 bits reads them where they lie", "[models]") 
   const std::vector<float> at(100 * 100, 0.01f);
   const std::span<const float> place(at);
   model.evaluate(Point<float>(&place, 1), first, *space);
-  // 60000 numbers of 2 bytes. Beside the gradient, which has 10000 numbers, all that is kept has an entry per token, or a row per
-  // sample.
+  // 60000 numbers of 2 bytes. Beside the gradient, which has 10000 numbers, all that is kept has an entry per
+  // token, or a row per sample.
   const std::size_t token_bytes = batch.bits.size() * sizeof(std::uint16_t), kept = allocated_bytes - before;
   if (counts_allocations) {
     CHECK(kept - at.size() * sizeof(float) < token_bytes);
@@ -147,15 +147,16 @@ TEST_CASE("16-bit tokens that cannot be used are refused by name", "[models]") {
     CHECK_THROWS_MATCHES(AttentionModel<float>(view, options), InvalidArgument,
                          MessageMatches(ContainsSubstring(words) && ContainsSubstring(more)));
   };
-  refused([](auto& view, auto&) { view.tokens = view.tokens.first(view.tokens.size() - 1); }, "tokens: ",
-          "need at least");
+  refused([](auto& view, auto&) { view.tokens = view.tokens.first(view.tokens.size() - 1); },
+          "tokens: ", "need at least");
   refused([](auto& view, auto&) { view.tokens = {}; }, "tokens: null");
   refused([](auto& view, auto&) { view.storage = StoredType::f32; }, "storage: f32", "need f16 or bf16");
   refused([](auto& view, auto&) { view.rest.dim = 0; }, "dim: 0");
   refused([](auto& view, auto&) { view.rest.decoder = nullptr; }, "decoder");
   const float number = 1.0f;
   refused([&](auto& view, auto&) { view.rest.tokens = &number; }, "rest.tokens");
-  refused([](auto&, auto& options) { options.token_storage = StoredType::bf16; }, "token_storage: bf16", "f16");
+  refused([](auto&, auto& options) { options.token_storage = StoredType::bf16; }, "token_storage: bf16",
+          "f16");
   refused([](auto&, auto& options) { options.key_query = KeyQuery::prompt; }, "token_storage: f16");
   refused(
       [](auto&, auto& options) {
@@ -188,8 +189,7 @@ TEST_CASE("a file of 16-bit tokens is used in place", "[models]") {
     save_dataset(file.path, data, storage);
     const std::size_t before = allocated_bytes;
     const HalfDataset halves = load_half_dataset(file.path);
-    if (counts_allocations)
-      CHECK(allocated_bytes - before < 20 * 50 * 64 * sizeof(std::uint16_t) / 4);
+    if (counts_allocations) CHECK(allocated_bytes - before < 20 * 50 * 64 * sizeof(std::uint16_t) / 4);
     const Dataset<float> widened = load_dataset<float>(file.path);
     CHECK(halves.view().storage == storage);
     CHECK(AttentionModel<float>(halves.view()).identity() ==

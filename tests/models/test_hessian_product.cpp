@@ -1,5 +1,5 @@
-// Hessian-vector products of attention models against 520 digits, within a derived bound (exact_hessian.h), against differences
-// of the gradient, and by what holds of any Hessian.
+// Hessian-vector products of attention models against 520 digits, within a derived bound (exact_hessian.h),
+// against differences of the gradient, and by what holds of any Hessian.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -79,7 +79,9 @@ class HalfExponential : public LossFunction {
   bool is_decreasing() const override { return true; }
 };
 class NoSecondDerivative : public HalfExponential {
-  Scaled second_derivative(double m, double y) const override { return LossFunction::second_derivative(m, y); }
+  Scaled second_derivative(double m, double y) const override {
+    return LossFunction::second_derivative(m, y);
+  }
 };
 
 struct LossCase {
@@ -92,16 +94,24 @@ struct LossCase {
 std::vector<LossCase> loss_cases() {
   const auto e = [](const Exact& m) { return Exact(exp(Exact(-m))); };
   return {
-      {"logistic", Loss::logistic, nullptr,
+      {"logistic",
+       Loss::logistic,
+       nullptr,
        {[=](const Exact& m, const Exact&) { return Exact(-e(m) / (1 + e(m))); },
         [=](const Exact& m, const Exact&) { return Exact(e(m) / ((1 + e(m)) * (1 + e(m)))); }}},
-      {"exponential", Loss::exponential, nullptr,
+      {"exponential",
+       Loss::exponential,
+       nullptr,
        {[=](const Exact& m, const Exact&) { return Exact(-e(m)); },
         [=](const Exact& m, const Exact&) { return e(m); }}},
-      {"squared", Loss::squared, nullptr,
+      {"squared",
+       Loss::squared,
+       nullptr,
        {[](const Exact& m, const Exact& y) { return Exact(m - y); },
         [](const Exact&, const Exact&) { return Exact(1); }}},
-      {"own", Loss::logistic, std::make_shared<HalfExponential>(),
+      {"own",
+       Loss::logistic,
+       std::make_shared<HalfExponential>(),
        {[=](const Exact& m, const Exact&) { return Exact(e(Exact(m / 2)) / -2); },
         [=](const Exact& m, const Exact&) { return Exact(e(Exact(m / 2)) / 4); }}},
   };
@@ -158,11 +168,9 @@ template <class T>
 Numbers<T> blocks_of(const Model<T>& model, double step, std::uint64_t seed) {
   Numbers<T> out;
   for (const BlockShape& block : model.blocks())
-    out.push_back(lattice<T>(block.size(), block.name == "weights" || block.name == "keys" ||
-                                                   block.name == "prompt"
-                                               ? step
-                                               : 0.25,
-                             seed + out.size()));
+    out.push_back(lattice<T>(
+        block.size(), block.name == "weights" || block.name == "keys" || block.name == "prompt" ? step : 0.25,
+        seed + out.size()));
   return out;
 }
 
@@ -195,8 +203,8 @@ TEST_CASE("the exact Hessian-vector product is the central difference of the exa
     }
 }
 
-TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights",
-                   "[models]", float, double) {
+TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights", "[models]",
+                   float, double) {
   // Minutes long; not among the tests that every change runs.
   if (std::getenv("SOFTSTEP_520_DIGITS") == nullptr) SKIP("set SOFTSTEP_520_DIGITS to run it");
   using T = TestType;
@@ -208,7 +216,8 @@ TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size 
       for (const KeyQuery key_query : {KeyQuery::combined, KeyQuery::factored, KeyQuery::prompt})
         for (const bool joint : {false, true})
           for (const double step : {0x1p-5, 1.0, 0x1p5, 0x1p10, 0x1p18}) {
-            // 520 digits take their time: the joint models at one size where nothing is saturated, and one where all is.
+            // 520 digits take their time: the joint models at one size where nothing is saturated, and one
+            // where all is.
             if (joint && step != 1.0 && step != 0x1p18) continue;
             const AttentionOptions options = options_of(key_query, joint, loss);
             const auto model = make_attention_model(batch.view, options);
@@ -234,8 +243,8 @@ TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size 
 }
 
 TEST_CASE("Hessian-vector products are the differences of the gradient", "[models]") {
-  // Central differences, h = 2^-17: truncation h^2 / 6 times a third derivative of some ten thousand times the product at most
-  // for scores of order 1, 1e-7; roundings of the gradient, 1e-13 / h, 1e-8.
+  // Central differences, h = 2^-17: truncation h^2 / 6 times a third derivative of some ten thousand times
+  // the product at most for scores of order 1, 1e-7; roundings of the gradient, 1e-13 / h, 1e-8.
   const LatticeBatch<double> batch(23);
   const double h = 0x1p-17;
   for (const LossCase& loss : loss_cases())

@@ -49,8 +49,7 @@ TEST_CASE("an observable that a model has not is refused", "[models]") {
     require_refused("at", {"entries"}, [&] { observe(*model, short_state, 0); });
   }
   const Careless careless(fixed);
-  require_refused("observables", {"block 7", "has 1"},
-                  [&] { observe(careless, initial_state(fixed), 0); });
+  require_refused("observables", {"block 7", "has 1"}, [&] { observe(careless, initial_state(fixed), 0); });
 }
 
 TEST_CASE("a block that a state has not and a rule that is not set are refused", "[models]") {

@@ -14,8 +14,8 @@ using namespace softstep::test;
 
 namespace {
 
-/// Gradient descent with backtracking until Armijo's condition holds: what any textbook has. Stops where no step of
-/// 2^-60 and above makes progress.
+/// Gradient descent with backtracking until Armijo's condition holds: what any textbook has. Stops where no
+/// step of 2^-60 and above makes progress.
 template <class Function>
 std::vector<double> descend(const Function& function, std::vector<double> x, int n_steps) {
   std::vector<double> g(x.size()), trial(x.size()), unused;
@@ -67,7 +67,8 @@ TEMPLATE_TEST_CASE("the log gap is the logarithm of the gap, its gradient the qu
   REQUIRE(log_gap(model, at, std::span<T>(), space).value == log.value);
   REQUIRE_FALSE(loss.value_underflows);
   REQUIRE_FALSE(loss.gradient_underflows);
-  // L* = 0: exp(value) is L and gradient * L is dL. Exponentials and products of double: 8 rounding units, and one of T.
+  // L* = 0: exp(value) is L and gradient * L is dL. Exponentials and products of double: 8 rounding units,
+  // and one of T.
   const double bound = 8 * 1.2e-16;
   REQUIRE(std::fabs(std::exp(log.value) / loss.value - 1.0) <= bound);
   for (std::size_t e = 0; e < at.size(); ++e) {

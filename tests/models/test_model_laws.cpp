@@ -61,8 +61,8 @@ TracedRun joint_run(const BatchView<T>& batch, const std::string& rules, std::in
   return run;
 }
 
-// Sum_k (k+1)^(-2/3) over t steps is 3 t^(1/3) up to a constant, and so are norm(u), the margin and -log L: their local exponent is
-// 1/3 + O(t^(-1/3)), within 0.03 from t = 1e3 on.
+// Sum_k (k+1)^(-2/3) over t steps is 3 t^(1/3) up to a constant, and so are norm(u), the margin and -log L:
+// their local exponent is 1/3 + O(t^(-1/3)), within 0.03 from t = 1e3 on.
 template <class T>
 void check_joint(std::uint64_t seed, const char* w_rule, std::int64_t n_steps) {
   const Dataset<double> data = signal_noise(seed);
@@ -88,8 +88,8 @@ void check_joint(std::uint64_t seed, const char* w_rule, std::int64_t n_steps) {
   CHECK(std::fabs(last.others[0].norm / (3.0 * std::cbrt(last_step)) - 1.0) <= 0.05);
 }
 
-// With eta_W = eta / (t+1) norm(W) is eta log t at most: the attention is saturated over the window, and the law seen, for an eta
-// of some units.
+// With eta_W = eta / (t+1) norm(W) is eta log t at most: the attention is saturated over the window, and the
+// law seen, for an eta of some units.
 const char* const slow_w = "step-size=5,schedule-power=1";
 const char* const fast_w = "step-size=1,schedule-power=0.66666666666666667";
 
@@ -127,7 +127,8 @@ TEMPLATE_TEST_CASE("logistic regression on separable points obeys the laws of th
     generator.noise = 1.0;
     generator.signal = 0.5;
     const Dataset<double> made = generate(generator);
-    const MaxMarginResult limit = solve_linear_max_margin(std::span(made.view().tokens, 20 * 8), std::span(made.view().labels, 20), 8);
+    const MaxMarginResult limit =
+        solve_linear_max_margin(std::span(made.view().tokens, 20 * 8), std::span(made.view().labels, 20), 8);
     REQUIRE(limit.status == MaxMarginStatus::optimal);
     const Dataset<T> data = convert<T>(made);
     const auto model = make_linear_model(data.view());
@@ -149,8 +150,8 @@ TEMPLATE_TEST_CASE("logistic regression on separable points obeys the laws of th
     const TracedRun ngd = go("ngd:step-size=0.05", 100000);
     const TraceRecord &n4 = ngd.at(10000), &n5 = ngd.at(100000);
     CHECK(std::fabs(n5.weight_norm / (eta * 1e5) - 1.0) <= 0.01);
-    // -log L = norm(w) / norm(w_mm) and angle = D / norm(w) for both normalised rules, with one D; it is reached as
-    // e^(-slack norm(w) / norm(w_mm)).
+    // -log L = norm(w) / norm(w_mm) and angle = D / norm(w) for both normalised rules, with one D; it is
+    // reached as e^(-slack norm(w) / norm(w_mm)).
     const TracedRun polyak = go("polyak", 100000);
     for (const TraceRecord& row : {n5, polyak.summary.last})
       CHECK(std::fabs(-row.log10_loss / (log10_e * row.weight_norm / limit.norm) - 1.0) <= 0.01);

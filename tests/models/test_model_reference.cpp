@@ -1,5 +1,5 @@
-// The reference's gradients of every block against central differences of the reference's loss, and logistic regression
-// against its formula, both in 520 digits.
+// The reference's gradients of every block against central differences of the reference's loss, and logistic
+// regression against its formula, both in 520 digits.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -119,7 +119,8 @@ TEMPLATE_TEST_CASE("logistic regression has its loss and gradient at any size of
           for (std::size_t j = 0; j < d; ++j)
             gradient[j] -= slope / n * Exact(batch.view.sample(i)[j]) * batch.view.labels[i];
           wanted.value += value / n;
-          // The slope is at most e^error larger nearby; the loss is rounded some 16 times, its exponent m once.
+          // The slope is at most e^error larger nearby; the loss is rounded some 16 times, its exponent m
+          // once.
           wanted.bound +=
               (slope * error * exp(Exact(error)) + 16 * 0x1p-53 * (1 + abs(m)) * (value + slope)) / n;
         }

@@ -1,11 +1,12 @@
-// The steps of the trainer on any model, against plain formulas and against those of the forms of an AttentionModel.
+// The steps of the trainer on any model, against plain formulas and against those of the forms of an
+// AttentionModel.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
-#include "models/model_runs.h"
 #include "layer/exact_objective.h"
+#include "models/model_runs.h"
 #include "support/batches.h"
 #include "trainer/runs.h"
 
@@ -22,7 +23,8 @@ double distance(const std::vector<T>& before, const std::vector<T>& after, const
     squares += std::pow(static_cast<double>(after[k]) - static_cast<double>(before[k]) - step[k], 2);
   return std::sqrt(squares);
 }
-// What rounds weights to T: before a step too, where float32 keeps what was rounded off and adds it with the next step.
+// What rounds weights to T: before a step too, where float32 keeps what was rounded off and adds it with the
+// next step.
 template <class T>
 double addition_error(const std::vector<T>& after) {
   return unit_roundoff<T> * frobenius_norm(after);
@@ -63,8 +65,8 @@ TEMPLATE_TEST_CASE("a model of one's own that computes what an AttentionModel do
       const TracedRun run = run_model(*model, state, model_options(rule, 1));
       REQUIRE(run.summary.status == TrainStatus::max_iterations);
       REQUIRE(state.step == alone.step);
-      // Both gradients are within the bound of the exact one in direction and length; Polyak's step also has the gap's
-      // error, as large as twice that of the gradient's length.
+      // Both gradients are within the bound of the exact one in direction and length; Polyak's step also has
+      // the gap's error, as large as twice that of the gradient's length.
       const double length = one.last.step_length,
                    bound = 2.0 * (exact.gradient_bound.direction + 4.0 * exact.gradient_bound.exponent);
       std::vector<double> step;
@@ -156,8 +158,8 @@ TEMPLATE_TEST_CASE("joint normalisation divides every block by the norm of the w
             step.push_back(-coefficient * std::exp(at.gradients[k].exponent) * static_cast<double>(g));
           // Coefficient and product are rounded once each.
           REQUIRE(distance(before[k], state.blocks[k], step) <=
-                  4.0 * unit_roundoff<T> * frobenius_norm(step) +
-                      addition_error(before[k]) + addition_error(state.blocks[k]));
+                  4.0 * unit_roundoff<T> * frobenius_norm(step) + addition_error(before[k]) +
+                      addition_error(state.blocks[k]));
         }
       }
     }

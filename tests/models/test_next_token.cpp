@@ -1,4 +1,5 @@
-// Next-token prediction: loss gap and both blocks' gradients against 520 digits, from moderate to saturated, and the laws.
+// Next-token prediction: loss gap and both blocks' gradients against 520 digits, from moderate to saturated,
+// and the laws.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -35,11 +36,13 @@ void check(const NextTokenData& data, double theta_size, double margin_size) {
   const Exactly exact(data, *model, at);
   Evaluation<T> out;
   model->evaluate(at, out);
-  // Logits are sums of 3 d + 6 terms in double, each right to their size; each of V + 6 more operations rounds once.
+  // Logits are sums of 3 d + 6 terms in double, each right to their size; each of V + 6 more operations
+  // rounds once.
   const double u = 0x1p-53,
                terms = 3.0 * static_cast<double>(data.dim) + 6.0 + static_cast<double>(data.vocabulary);
   double logit_error = 2.0 * u * terms * exact.logit_size;
-  // B off F by the rounding to T lifts the tokens of a support unequally, which the model leaves out, the mean the same.
+  // B off F by the rounding to T lifts the tokens of a support unequally, which the model leaves out, the
+  // mean the same.
   const Exact gap = Exact(out.loss_gap.mantissa) * exp(Exact(out.loss_gap.exponent));
   INFO("|theta| " << theta_size << " |B| " << margin_size << " gap " << out.loss_gap.log10());
   // KL is of second order in x: twice x's relative error, which is that of a sum with size |theta| |h|.
@@ -166,7 +169,8 @@ TEST_CASE("descent on both blocks with one step size is descent on W", "[models]
   }
   std::vector<double> both = observe(*model, state, 1);
   for (std::size_t i = 0; i < 20; ++i) both[i] += state.blocks[1][i];
-  // 200 steps of some ten roundings of steps below 1, not amplified where the loss is convex and 2 is below 2 / L.
+  // 200 steps of some ten roundings of steps below 1, not amplified where the loss is convex and 2 is below 2
+  // / L.
   for (std::size_t i = 0; i < 20; ++i) CHECK(std::fabs(both[i] - w[i]) <= 200 * 64 * 0x1p-53);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the attention kernels return for one sample against the scalar reference: scores from tokens, then everything else
-// from the scores, each within the bound derived in core/reference/error_bounds.h.
+// What the attention kernels return for one sample against the scalar reference: scores from tokens, then
+// everything else from the scores, each within the bound derived in core/reference/error_bounds.h.
 
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
-// Samples packed for the attention kernel with one sample to a lane, its outputs, and what they say of one sample.
+// Samples packed for the attention kernel with one sample to a lane, its outputs, and what they say of one
+// sample.
 
 #include <algorithm>
 #include <cmath>

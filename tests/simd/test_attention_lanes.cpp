@@ -1,6 +1,6 @@
-// The attention kernel with one sample to a lane: every lane against the scalar reference, within the bounds of the kernel
-// that takes one sample at a time. Tokens and queries are small multiples of powers of two, so that scores are exact in
-// any order of summation and the reference starts from the same ones.
+// The attention kernel with one sample to a lane: every lane against the scalar reference, within the bounds
+// of the kernel that takes one sample at a time. Tokens and queries are small multiples of powers of two, so
+// that scores are exact in any order of summation and the reference starts from the same ones.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -57,7 +57,8 @@ TEMPLATE_TEST_CASE("attention_lanes keeps the bounds of attention in every lane"
   });
 }
 
-// Against a token of zeros, whose score is exactly 0, the exponent is minus the size of the other token's score, unrounded.
+// Against a token of zeros, whose score is exactly 0, the exponent is minus the size of the other token's
+// score, unrounded.
 TEMPLATE_TEST_CASE("attention_lanes keeps the bound of its scores", "[simd]", float, double) {
   using T = TestType;
   std::mt19937_64 random(14);

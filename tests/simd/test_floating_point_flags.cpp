@@ -1,5 +1,5 @@
-// No kernel raises a floating-point flag but inexact and underflow on clean data: empty lanes, ties, scores far apart and
-// exponents far below the range of exp are clean.
+// No kernel raises a floating-point flag but inexact and underflow on clean data: empty lanes, ties, scores
+// far apart and exponents far below the range of exp are clean.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -17,8 +17,8 @@
 
 namespace {
 
-using softstep::simd::Isa;
 using softstep::StoredType;
+using softstep::simd::Isa;
 using softstep::test::AttentionCase;
 using softstep::test::flags_raised_by;
 using softstep::test::for_each_isa;

@@ -1,4 +1,5 @@
-// product_nt, product_nn and product_tn on every instruction set: error bound, edges of memory, splits, special values.
+// product_nt, product_nn and product_tn on every instruction set: error bound, edges of memory, splits,
+// special values.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
@@ -86,8 +87,8 @@ double roundings(const Isa& isa, const Problem<T>& problem) {
   return problem.add ? std::min(k, 256.0) : k;
 }
 
-// Largest error over its bound; NaN stays NaN. The second order and the long double reference's own rounding are covered by
-// the factor 1.01.
+// Largest error over its bound; NaN stays NaN. The second order and the long double reference's own rounding
+// are covered by the factor 1.01.
 template <class T>
 double worst_ratio(const Isa& isa, const Problem<T>& problem, const Guarded<T>& c) {
   const double u = softstep::test::unit_roundoff<T>, n_roundings = roundings(isa, problem);
@@ -217,8 +218,8 @@ TEMPLATE_TEST_CASE("products added to C round a large C once for every 256 terms
                 before[i] = c[i] = pieces[i] = static_cast<T>(size_of_c * uniform(random));
               problem.run(isa, 0, 0, m, n, c.data());
               INFO(isa.name << ' ' << name(form) << ' ' << m << ' ' << n << ' ' << k << ' ' << size_of_c);
-              // The bound of the product, its multiplication by the scale, and a rounding of what C is then, C and the terms
-              // so far: once with nt, else for each 256 terms.
+              // The bound of the product, its multiplication by the scale, and a rounding of what C is then,
+              // C and the terms so far: once with nt, else for each 256 terms.
               const auto additions = form == Form::nt ? 1.0 : static_cast<double>((k + 255) / 256);
               const double n_roundings = roundings(isa, problem) + 1.0;
               for (std::size_t i = 0; i < m; ++i)

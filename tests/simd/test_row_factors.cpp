@@ -1,5 +1,5 @@
-// What gradient rows are multiplied by, against the scalar reference in long double. Sizes and factors err by the
-// roundings stated in simd/kernels/row_factors.h.
+// What gradient rows are multiplied by, against the scalar reference in long double. Sizes and factors err by
+// the roundings stated in simd/kernels/row_factors.h.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

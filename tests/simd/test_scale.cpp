@@ -1,4 +1,5 @@
-// scale_row and scale_lanes on every instruction set: the bits of two roundings in their order, edges of memory, special values.
+// scale_row and scale_lanes on every instruction set: the bits of two roundings in their order, edges of
+// memory, special values.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

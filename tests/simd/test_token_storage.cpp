@@ -14,10 +14,10 @@
 
 namespace {
 
+using softstep::StoredType;
 using softstep::simd::AttentionArgs;
 using softstep::simd::AttentionStats;
 using softstep::simd::Isa;
-using softstep::StoredType;
 using softstep::test::AttentionCase;
 using softstep::test::for_each_isa;
 using softstep::test::Guarded;

@@ -186,8 +186,8 @@ TEMPLATE_TEST_CASE("axpy_compensated keeps what the sum rounds off and touches i
           const T y_before = before[k + 1], rest = low_before[k + 1];
           const auto exact = softstep::reference::axpy_compensated<long double>(factor, x[k], y_before, rest);
           const long double product = static_cast<long double>(factor) * static_cast<long double>(x[k]);
-          // The sum of both is off by the rounding of a x + low alone, and of a x without fused multiply-add. `exact` itself has
-          // 64 digits.
+          // The sum of both is off by the rounding of a x + low alone, and of a x without fused multiply-add.
+          // `exact` itself has 64 digits.
           const double bound =
               1.01 * u<T> * static_cast<double>(std::fabs(product + rest) + std::fabs(product)) +
               0x1p-62 * static_cast<double>(std::fabs(exact));

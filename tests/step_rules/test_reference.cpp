@@ -1,5 +1,5 @@
-// Every rule against its paper's formula in plain numbers (core/reference/step_rules.h), 50 steps along gradients whose
-// exponents fall by hundreds: in 240 digits, because the formulas cancel and square.
+// Every rule against its paper's formula in plain numbers (core/reference/step_rules.h), 50 steps along
+// gradients whose exponents fall by hundreds: in 240 digits, because the formulas cancel and square.
 
 #include "core/reference/step_rules.h"
 
@@ -24,7 +24,8 @@ constexpr std::size_t n_rows = 3, n_cols = 4, size = n_rows * n_cols;
 constexpr int n_steps = 50;
 using ExactRule = std::function<void(std::vector<Exact>&, const std::vector<Exact>&, const Exact&, int)>;
 
-// Gradients and gaps with exponents falling by `fall` a step, with leaps on the way. One entry is zero throughout.
+// Gradients and gaps with exponents falling by `fall` a step, with leaps on the way. One entry is zero
+// throughout.
 template <class T>
 struct Trajectory {
   double fall;
@@ -48,8 +49,8 @@ struct Trajectory {
   }
 };
 
-// Largest distance of a step's change from that of the reference, over the length of the change; both start from the same W.
-// The reference goes on from its own.
+// Largest distance of a step's change from that of the reference, over the length of the change; both start
+// from the same W. The reference goes on from its own.
 template <class T>
 double worst_error(const std::string& text, ExactRule reference, double fall) {
   const auto rule = make_step_rule<T>(parse_rule(text));

@@ -1,6 +1,7 @@
-// What every rule of rules.def must do over many steps, whatever it remembers: the size of the problem is not in the way
-// (where the rule's mathematics has none), runs repeat to the bit and go on to the bit from what RuleState::values holds,
-// float32 gradients give the steps of float64, a zero gradient ends a run that has a past.
+// What every rule of rules.def must do over many steps, whatever it remembers: the size of the problem is not
+// in the way (where the rule's mathematics has none), runs repeat to the bit and go on to the bit from what
+// RuleState::values holds, float32 gradients give the steps of float64, a zero gradient ends a run that has a
+// past.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -86,8 +87,9 @@ TEMPLATE_TEST_CASE("gradient and gap times e^anything leave every step as it is"
       for (int t = 0; t < 40; ++t) {
         const auto a = plain.step(info.name, 0.0, true), b = shifted.step(info.name, shift, true);
         CAPTURE(t);
-        // Differences of exponents do not round here (whole numbers and halves); what differs is where a history has its
-        // exponent, and what that rounds: a few units a step. W is the sum of the steps so far.
+        // Differences of exponents do not round here (whole numbers and halves); what differs is where a
+        // history has its exponent, and what that rounds: a few units a step. W is the sum of the steps so
+        // far.
         REQUIRE(distance(a, b) <= 16 * (t + 1) * 0x1p-53 * (norm(a) + norm(plain.w)));
         REQUIRE(norm(a) > 0.0);
       }
@@ -103,8 +105,8 @@ TEST_CASE("a float32 gradient gives the steps of the float64 one it rounds", "[s
     for (int t = 0; t < 40; ++t) {
       const auto a = wide.step(info.name, -50.0, false), b = narrow.step(info.name, -50.0, false);
       CAPTURE(t, distance(a, b) / norm(a));
-      // The gradient is off by 2^-24; singular values 20 times apart may enlarge that for U V^T and its like by as much. In
-      // the state and in W it adds up.
+      // The gradient is off by 2^-24; singular values 20 times apart may enlarge that for U V^T and its like
+      // by as much. In the state and in W it adds up.
       REQUIRE(distance(a, b) <= 32 * (t + 1) * 0x1p-24 * (norm(a) + norm(wide.w)));
     }
   }

@@ -1,14 +1,15 @@
 #pragma once
 
-// What a computation says by the processor's floating-point flags. A host may have turned them into traps, so on clean data
-// none but inexact and underflow may be raised.
+// What a computation says by the processor's floating-point flags. A host may have turned them into traps, so
+// on clean data none but inexact and underflow may be raised.
 
 #include <cfenv>
 #include <string>
 
 namespace softstep::test {
 
-/// The names of the flags that body() raises in this thread: "invalid", "divide by zero", "overflow"; empty if none.
+/// The names of the flags that body() raises in this thread: "invalid", "divide by zero", "overflow"; empty
+/// if none.
 template <class Body>
 std::string flags_raised_by(Body&& body) {
   std::feclearexcept(FE_ALL_EXCEPT);

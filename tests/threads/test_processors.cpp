@@ -12,9 +12,9 @@
 
 #include "core/threads/processors.h"
 #include "core/threads/start.h"
+#include "softstep/attention_model.h"
 #include "softstep/error.h"
 #include "softstep/max_margin.h"
-#include "softstep/attention_model.h"
 #include "softstep/threads.h"
 #include "support/temporary_file.h"
 

@@ -20,7 +20,8 @@
 namespace softstep {
 namespace {
 
-/// Exit code of a child process that does this and returns it; 1000 + signal if one ended it, 1000 if it did not come to an end.
+/// Exit code of a child process that does this and returns it; 1000 + signal if one ended it, 1000 if it did
+/// not come to an end.
 int in_child(const std::function<int()>& what, int seconds = 60) {
   const pid_t child = fork();
   if (child == 0) {

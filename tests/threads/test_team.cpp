@@ -34,8 +34,8 @@ TEST_CASE("Every index goes to one thread, in order", "[threads]") {
   }
 }
 
-// Whoever fails, and at whichever of the waits: the others do not wait for ever, none goes past the next wait, and the exception
-// arrives with its type and text.
+// Whoever fails, and at whichever of the waits: the others do not wait for ever, none goes past the next
+// wait, and the exception arrives with its type and text.
 TEST_CASE("An exception in a team is thrown after the region", "[threads]") {
   constexpr std::size_t n_waits = 4;
   for (int n_threads = 1; n_threads <= most; ++n_threads)

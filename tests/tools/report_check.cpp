@@ -10,8 +10,8 @@ namespace softstep::test {
 
 namespace {
 
-// What stands between `before` and the next `after`, each time. Not by std::regex, which goes one call deeper with every character
-// and runs out of stack in a picture.
+// What stands between `before` and the next `after`, each time. Not by std::regex, which goes one call deeper
+// with every character and runs out of stack in a picture.
 std::vector<std::string> all_between(const std::string& text, const std::string& before, char after) {
   std::vector<std::string> found;
   for (std::size_t at = text.find(before); at != std::string::npos; at = text.find(before, at)) {

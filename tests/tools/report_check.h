@@ -15,8 +15,8 @@ void require_self_contained(const std::string& page);
 /// How often a text is in another.
 std::size_t occurrences(const std::string& text, const std::string& part);
 
-/// A small picture in the manner of matplotlib: prolog, document type, metadata, a style for everything, and the same ids
-/// in every file.
+/// A small picture in the manner of matplotlib: prolog, document type, metadata, a style for everything, and
+/// the same ids in every file.
 std::string small_svg();
 
 /// The files of the pictures in a page, byte for byte.

@@ -40,8 +40,8 @@ class Workplace {
   /// seconds if that is positive.
   Ran run(const Arguments& arguments, const std::vector<std::string>& environment = {}, int signal = 0,
           double signal_after = 0.0) const;
-  /// Runs it with the standard error on a terminal, whose contents are `err`. The signal, if there is one, is sent as soon as
-  /// `when` has appeared there.
+  /// Runs it with the standard error on a terminal, whose contents are `err`. The signal, if there is one, is
+  /// sent as soon as `when` has appeared there.
   Ran run_on_terminal(const Arguments& arguments, int signal = 0, const std::string& when = "") const;
   /// Runs it, requires exit code 0 and gives the results (adds --json).
   Json results(Arguments arguments) const;

@@ -112,7 +112,8 @@ TEST_CASE("the report of all entries begins with contents that say which failed"
   CHECK(place.results({"report", "all"})["entries"][0]["name"] == "joint");
 }
 
-// A browser runs and fetches nothing for a picture in an <img>; tests/structure/check_report.py looks at that in one.
+// A browser runs and fetches nothing for a picture in an <img>; tests/structure/check_report.py looks at that
+// in one.
 TEST_CASE("a picture is in a report byte for byte, and as a picture only", "[tools]") {
   const Workplace place;
   const std::string acting =

@@ -1,4 +1,5 @@
-// softstep report: what is missing, damaged or cannot be put into a page is named in one line, and nothing is written.
+// softstep report: what is missing, damaged or cannot be put into a page is named in one line, and nothing is
+// written.
 
 #include <catch2/catch_test_macros.hpp>
 #include <filesystem>

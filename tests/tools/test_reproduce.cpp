@@ -1,5 +1,5 @@
-// softstep reproduce: the list, one quick entry, its files and exit codes. All entries, whole and broken, run in ctest's
-// reproduce and reproduce_broken.
+// softstep reproduce: the list, one quick entry, its files and exit codes. All entries, whole and broken, run
+// in ctest's reproduce and reproduce_broken.
 
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>

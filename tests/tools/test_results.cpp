@@ -78,7 +78,8 @@ TEST_CASE("every generator writes every type, and it is read as it was written",
                             read = load_dataset<double>(place.path("data.safetensors"));
       const BatchView<double>&a = made.view(), &b = read.view();
       REQUIRE(a.total_tokens() * a.dim == b.total_tokens() * b.dim);
-      // Relative rounding of the type: 2^-53, 2^-24, 2^-11, 2^-8, and below the normal range of f16 2^-25 in all.
+      // Relative rounding of the type: 2^-53, 2^-24, 2^-11, 2^-8, and below the normal range of f16 2^-25 in
+      // all.
       const double u = type[1] == '6'               ? 0.0
                        : std::string(type) == "f32" ? 0x1p-24
                        : std::string(type) == "f16" ? 0x1p-11

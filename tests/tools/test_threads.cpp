@@ -58,8 +58,8 @@ TEST_CASE("More threads than may be asked for are refused", "[tools]") {
     place.require_bad_input({command, "--threads", "3000"}, {"--threads", "3000", "1024"});
 }
 
-// Where a thread cannot be started there are fewer; where memory runs out it is said in one line. Never a signal, never a word
-// of the run-time library's.
+// Where a thread cannot be started there are fewer; where memory runs out it is said in one line. Never a
+// signal, never a word of the run-time library's.
 TEST_CASE("Threads and memory run out", "[tools]") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   SKIP("sanitizers take address space of their own");

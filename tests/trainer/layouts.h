@@ -15,7 +15,8 @@ struct Shape {
   std::size_t n, n_tokens, dim;
   Form form;
 };
-// Each form in the layouts it has: with the sample index last, sample by sample, and a dense run that does not form G.
+// Each form in the layouts it has: with the sample index last, sample by sample, and a dense run that does
+// not form G.
 inline constexpr Shape shapes[] = {
     {"dense, lanes", 10, 4, 6, Form::dense},
     {"dense, by sample", 5, 70, 40, Form::dense},

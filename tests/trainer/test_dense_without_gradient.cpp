@@ -1,4 +1,5 @@
-// A dense run of few samples in many dimensions does not form the gradient: its norm, its steps, and where it cannot.
+// A dense run of few samples in many dimensions does not form the gradient: its norm, its steps, and where it
+// cannot.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -40,7 +41,8 @@ TrainerOptions dense_steps(const char* rule, std::int64_t n_steps) {
   return options;
 }
 
-// The norm of the gradient that a dense run of `rule` reports at its start, against the objective's, which forms it.
+// The norm of the gradient that a dense run of `rule` reports at its start, against the objective's, which
+// forms it.
 template <class T>
 double norm_error(const BatchView<T>& batch, const std::vector<double>& weights, const char* isa) {
   AttentionOptions how;
@@ -61,8 +63,8 @@ TEMPLATE_TEST_CASE("the norm from inner products is that of the gradient", "[tra
   using T = TestType;
   const double u = softstep::test::unit_roundoff<T>;
   const Dataset<T> data = convert<T>(signal_noise(2, n, n_tokens, dim));
-  // Two samples that cancel but for rounding, tokens a third and query nine times as large; 1/500 is left by a third:
-  // the matrix itself is formed.
+  // Two samples that cancel but for rounding, tokens a third and query nine times as large; 1/500 is left by
+  // a third: the matrix itself is formed.
   DatasetParts<T> cancelling = parts_of<T>(3, 2, 1300);
   for (std::size_t i = 0; i < 3; ++i) {
     for (std::size_t j = 0; j < 1300; ++j) {
@@ -89,8 +91,8 @@ TEMPLATE_TEST_CASE("the norm from inner products is that of the gradient", "[tra
     std::vector<double> weights(dim * dim);
     for (const double scale : {0.0, 1.0, 100.0}) {
       for (std::size_t k = 0; k < weights.size(); ++k) weights[k] = scale * std::sin(static_cast<double>(k));
-      // GramNorm's bound at the worst cancellation it lets pass, half of it for the root; two scores that err by
-      // 2 (2 d + 2) u |x| |W| |z| turn a weight by as much.
+      // GramNorm's bound at the worst cancellation it lets pass, half of it for the root; two scores that err
+      // by 2 (2 d + 2) u |x| |W| |z| turn a weight by as much.
       const double f = 2.0 * (static_cast<double>(dim) + 3.0), norm = scale * 130.0 / std::sqrt(2.0);
       REQUIRE(norm_error(data.view(), weights, isa.name) <= u * (0.5 * 8192.0 * f + 4.0 * f * norm * 100.0));
     }
@@ -119,8 +121,8 @@ TEMPLATE_TEST_CASE("a dense run without the gradient takes the steps of one with
     auto moved = state;
     train(model, moved, dense_steps("gd:step-size=1", 1));
     const double u = softstep::test::unit_roundoff<T>, scale = std::exp(at.gradients[0].exponent);
-    // V from W and from its transpose differ by rounding of scores, u 2 (d + 2) |x| |W| |z|, which turns the gradient by
-    // as much of its norm, a few times.
+    // V from W and from its transpose differ by rounding of scores, u 2 (d + 2) |x| |W| |z|, which turns the
+    // gradient by as much of its norm, a few times.
     const double wobble = u * 8.0 * (dim + 2.0) * 130.0 * scale * at.gradients[0].norm;
     double worst = 0.0, length = 0.0;
     for (std::size_t k = 0; k < moved.blocks[0].size(); ++k) {

@@ -1,5 +1,5 @@
-// A run raises no floating-point flag but inexact and underflow on clean data, whatever its rule and form: a host may have
-// turned the others into traps. Flags belong to a thread, so one thread computes.
+// A run raises no floating-point flag but inexact and underflow on clean data, whatever its rule and form: a
+// host may have turned the others into traps. Flags belong to a thread, so one thread computes.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -37,7 +37,8 @@ double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
   return std::sqrt(2.0 * compare_direction(a, b).one_minus_cos);
 }
 
-// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample index last.
+// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample
+// index last.
 template <class T>
 std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vector<T>& coefficients,
                            bool lanes) {
@@ -59,8 +60,8 @@ std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vect
   return w;
 }
 
-// The distance from `unit` of the direction of one NGD step from `weights`, apart from W itself, which may be too large to
-// show it: of the coefficients, in whichever of their two layouts they are.
+// The distance from `unit` of the direction of one NGD step from `weights`, apart from W itself, which may be
+// too large to show it: of the coefficients, in whichever of their two layouts they are.
 template <class T>
 double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weights, Form form,
                            const AttentionOptions& how, const std::vector<double>& unit) {
@@ -83,8 +84,9 @@ double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weig
 
 TEMPLATE_TEST_CASE("the norm of a gradient whose terms cancel is right in every form", "[trainer]", float,
                    double) {
-  // Two samples of the same tokens x and -x with opposite labels: at W = 0 their rows are g and -g, and their queries differ
-  // by a part delta, so that |G| = |g| |z| delta. Its square from inner products would err by some epsilon |g|^2 |z|^2.
+  // Two samples of the same tokens x and -x with opposite labels: at W = 0 their rows are g and -g, and their
+  // queries differ by a part delta, so that |G| = |g| |z| delta. Its square from inner products would err by
+  // some epsilon |g|^2 |z|^2.
   using T = TestType;
   constexpr T epsilon = std::numeric_limits<T>::epsilon();
   constexpr std::size_t d = 400;
@@ -119,8 +121,8 @@ TEMPLATE_TEST_CASE("the norm of a gradient whose terms cancel is right in every 
     options.form = form;
     options.n_steps = 0;
     const TrainSummary summary = train(model_of_form, state, options);
-    // Rows err by (16 T + 30) u of themselves, u = epsilon / 2, and the products by a few; all relative to 2 / delta times
-    // the norm.
+    // Rows err by (16 T + 30) u of themselves, u = epsilon / 2, and the products by a few; all relative to 2
+    // / delta times the norm.
     const double bound = (16.0 * 2 + 40) * epsilon / static_cast<double>(delta);
     CHECK(std::fabs(std::pow(10.0, summary.last.log10_gradient_norm - log10_norm) - 1.0) <= bound);
   }
@@ -145,8 +147,9 @@ TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one
         std::vector<double> unit;
         for (const Exact& g : exact.gradient)
           unit.push_back(static_cast<double>(Exact(-g / exact.gradient_norm)));
-        // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a row, n rows, and
-        // each coefficient once; relative to the sum of their sizes, at most sqrt(n T d) times their sum.
+        // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a
+        // row, n rows, and each coefficient once; relative to the sum of their sizes, at most sqrt(n T d)
+        // times their sum.
         const auto terms = static_cast<double>(score_tokens(batch.view).gaps.size());
         const double bound = exact.gradient_bound.direction +
                              2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
@@ -167,8 +170,8 @@ TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", 
   struct Case {
     std::size_t n, n_tokens, dim;
   };
-  // Small ones have the sample index last, the long ones have not; fewer and more samples than dimensions, and so few that
-  // a dense run does without the gradient.
+  // Small ones have the sample index last, the long ones have not; fewer and more samples than dimensions,
+  // and so few that a dense run does without the gradient.
   for (const Case& size : {Case{10, 6, 60}, Case{20, 5, 30}, Case{9, 70, 40}, Case{8, 30, 130}}) {
     const Dataset<T> data = convert<T>(signal_noise(3, size.n, size.n_tokens, size.dim));
     for (const char* rule : {"gd:step-size=20", "ngd:step-size=1", "polyak"}) {
@@ -181,8 +184,9 @@ TEMPLATE_TEST_CASE("dense, query span and token span take the same trajectory", 
         const auto other = run(data.view(), rule, 300, {}, {}, options);
         INFO(rule << ' ' << to_string(form) << " d = " << size.dim);
         CHECK(other.summary.form == form);
-        // A perturbation of the scores by delta turns the gradient by 2 delta; steps of one length, 300 of them, each with
-        // scores that err by (2 d + 2) u |x| |W| |z|, make no more than that on average of |W|: 2 (2 d + 2) u |W|.
+        // A perturbation of the scores by delta turns the gradient by 2 delta; steps of one length, 300 of
+        // them, each with scores that err by (2 d + 2) u |x| |W| |z|, make no more than that on average of
+        // |W|: 2 (2 d + 2) u |W|.
         const double norm = dense.summary.last.weight_norm;
         const double bound = 4.0 * (static_cast<double>(size.dim + size.n) + 2.0) * u * (1.0 + norm);
         CHECK(direction_distance(dense.state.blocks[0], other.state.blocks[0]) <= bound);
@@ -240,8 +244,8 @@ TEMPLATE_TEST_CASE(
 
 TEMPLATE_TEST_CASE("queries that repeat and gradients that cancel leave a span form right", "[trainer]",
                    float, double) {
-  // Two samples with one query and mirrored tokens: at W = 0 their gradients cancel but for rounding; with a third, small
-  // one the norm is that of what is left.
+  // Two samples with one query and mirrored tokens: at W = 0 their gradients cancel but for rounding; with a
+  // third, small one the norm is that of what is left.
   using T = TestType;
   DatasetParts<T> parts;
   parts.n_samples = 3;

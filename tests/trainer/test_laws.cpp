@@ -49,8 +49,8 @@ void check_laws(const Problem& problem, const BatchView<T>& batch, std::int64_t 
   CHECK(ratio_error(p.weight_norm, 0.5 * problem.limit.norm * t) <= 0.03);
   // One constant D: angle = D / norm(W).
   CHECK(ratio_error(n.angle * n.weight_norm, p.angle * p.weight_norm) <= 0.03);
-  // It is reached as e^(-slack norm(W) / norm(W_mm)) for the constraint of smallest slack, which may be small: so half way,
-  // not at a tenth.
+  // It is reached as e^(-slack norm(W) / norm(W_mm)) for the constraint of smallest slack, which may be
+  // small: so half way, not at a tenth.
   const TraceRecord& earlier = ngd.before(step / 2);
   CHECK(ratio_error(n.angle * n.weight_norm, earlier.angle * earlier.weight_norm) <= 0.05);
   // 1 - p_opt falls like the gap: exponentially in norm(W).

@@ -17,7 +17,8 @@ using namespace softstep::test;
 
 namespace {
 
-/// Normalised gradient descent with a memory: the step is 1 / (1 + number of steps before), along the gradient.
+/// Normalised gradient descent with a memory: the step is 1 / (1 + number of steps before), along the
+/// gradient.
 template <class T>
 class Slowing final : public StepRule<T> {
  public:
@@ -59,7 +60,8 @@ class OwnLogistic final : public LossFunction {
   bool is_decreasing() const override { return true; }
 };
 
-/// (1/2) |w - c|^2 with a counter in its workspace that turns the gradient a little at each evaluation with gradients.
+/// (1/2) |w - c|^2 with a counter in its workspace that turns the gradient a little at each evaluation with
+/// gradients.
 class Counting final : public Model<double> {
  public:
   const std::vector<BlockShape>& blocks() const override { return blocks_; }
@@ -126,10 +128,10 @@ TEST_CASE("an own rule sees exponents, remembers, and resumes to the bit", "[tra
   REQUIRE(state.step == 0);
 }
 
-// Where both are formulas of double, the two losses differ by rounding of the slopes: a few units of 1.1e-16 each. The step is
-// 1/||G||-normalised, so a step of length <= 1 turns by at most c u cond, with c = 16 for the sums over 3 samples of 4 tokens;
-// errors of earlier steps grow at most by the map's Lipschitz constant, which for steps 1/t is at most t^L with L = |x||z|
-// below 2: 40^2. 40 steps: 40 * 1600 * 16 u = 1.1e-10.
+// Where both are formulas of double, the two losses differ by rounding of the slopes: a few units of 1.1e-16
+// each. The step is 1/||G||-normalised, so a step of length <= 1 turns by at most c u cond, with c = 16 for
+// the sums over 3 samples of 4 tokens; errors of earlier steps grow at most by the map's Lipschitz constant,
+// which for steps 1/t is at most t^L with L = |x||z| below 2: 40^2. 40 steps: 40 * 1600 * 16 u = 1.1e-10.
 TEST_CASE("an own logistic loss leads where the built-in one does", "[trainer]") {
   const TestBatch<double> batch({{4, 4, 4}, 5, 0, true}, 3);
   const AttentionModel<double> built_in(batch.view);
@@ -144,7 +146,8 @@ TEST_CASE("an own logistic loss leads where the built-in one does", "[trainer]")
     REQUIRE(std::fabs(a.blocks[0][k] - b.blocks[0][k]) <= 1.1e-10);
 }
 
-// f_i = sum_t p_t u^T x_t by plain loops; loss and gradient of four tokens and five dimensions: 64 rounding units.
+// f_i = sum_t p_t u^T x_t by plain loops; loss and gradient of four tokens and five dimensions: 64 rounding
+// units.
 TEST_CASE("the squared loss on real targets is its plain formula", "[trainer]") {
   TestBatch<double> batch({{4, 4, 4}, 5, 0, false}, 3);
   const std::vector<double> targets = {0.25, -1.5, 2.0};

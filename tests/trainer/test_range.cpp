@@ -1,13 +1,15 @@
-// Data of any size: tokens times 2^a, queries times 2^b and the decoder times 2^-a leave the token scores, hence the loss, as they
-// are, and multiply gradients by 2^(a + b). W goes with 2^-(a + b), which leaves the scores x^T W z as they are, if
+// Data of any size: tokens times 2^a, queries times 2^b and the decoder times 2^-a leave the token scores,
+// hence the loss, as they are, and multiply gradients by 2^(a + b). W goes with 2^-(a + b), which leaves the
+// scores x^T W z as they are, if
 //   ngd, sign, adam    the step size goes with 2^-(a + b): a step is of that length whatever the gradient
 //   polyak             always: (L - L*) / |G|^2 G goes with 2^-(a + b)
 //   gd                 the step size goes with 2^-2(a + b)
-// A power of two commutes with every rounding as long as no number leaves the range of normal ones, and the first group sees no
-// logarithm of the gradient's size: equal bits. The others multiply by e^C, whose exponent is rounded.
+// A power of two commutes with every rounding as long as no number leaves the range of normal ones, and the
+// first group sees no logarithm of the gradient's size: equal bits. The others multiply by e^C, whose
+// exponent is rounded.
 //
-// Where token scores are below the rounding unit the slope of the loss is that of a zero margin to the bit: then the decoder may
-// have any size, and ngd takes the same steps.
+// Where token scores are below the rounding unit the slope of the loss is that of a zero margin to the bit:
+// then the decoder may have any size, and ngd takes the same steps.
 
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
@@ -119,9 +121,10 @@ TEMPLATE_TEST_CASE(
         const auto got =
             steps_of<T>(shape, powers, rule, is_gd ? std::ldexp(0.25, -2 * shift) : 0.0, n_steps, shape.form);
         REQUIRE(got.summary.status == expected.summary.status);
-        // A coefficient errs by eps = u_T, and by the rounding of its exponent, at most 8 |C| 2^-53. Each step then moves W by
-        // another eps of itself, all of them by eps |W|; a change of W by that changes scores by eps |W| |x| |z| and turns the
-        // next gradient by twice as much, so that the steps after it differ by that much of themselves.
+        // A coefficient errs by eps = u_T, and by the rounding of its exponent, at most 8 |C| 2^-53. Each
+        // step then moves W by another eps of itself, all of them by eps |W|; a change of W by that changes
+        // scores by eps |W| |x| |z| and turns the next gradient by twice as much, so that the steps after it
+        // differ by that much of themselves.
         const double exponent = std::log(10.0) * std::fabs(got.summary.last.log10_gradient_norm) + 10.0;
         const double eps = 2.0 * softstep::test::unit_roundoff<T> + 8.0 * exponent * 0x1p-53;
         const double norm = expected.summary.last.weight_norm;
@@ -205,9 +208,9 @@ TEST_CASE("a span form of float32 keeps what the dense form keeps, whatever the 
         distance = std::hypot(distance, static_cast<double>(span.state.blocks[0][k]) -
                                             static_cast<double>(dense.state.blocks[0][k]));
       }
-      // Scores err by (2 d + 2) u |s| in either form, and are at most of the order of 20 where they matter (they are 0 for
-      // 1e-40; for 3e8 each sample has one token and G is the one of the least exponent, whatever the rounding): 20 steps,
-      // each turned by that much.
+      // Scores err by (2 d + 2) u |s| in either form, and are at most of the order of 20 where they matter
+      // (they are 0 for 1e-40; for 3e8 each sample has one token and G is the one of the least exponent,
+      // whatever the rounding): 20 steps, each turned by that much.
       CHECK(distance <= 20.0 * 20.0 * (2.0 * static_cast<double>(c.dim) + 2.0) * 0x1p-24 * norm);
       CHECK(norm > 0.0);
     }
@@ -215,8 +218,8 @@ TEST_CASE("a span form of float32 keeps what the dense form keeps, whatever the 
 }
 
 TEST_CASE("samples and tokens of very different sizes keep their part in every form", "[trainer]") {
-  // Tokens from 1 to 2^-100, queries from 1 to 2^100 in one batch of float32. The samples of small tokens have small token
-  // scores: each comes in when those before it are saturated.
+  // Tokens from 1 to 2^-100, queries from 1 to 2^100 in one batch of float32. The samples of small tokens
+  // have small token scores: each comes in when those before it are saturated.
   for (const bool by_sample : {false, true}) {
     const std::size_t n = 6, n_tokens = 5, d = by_sample ? 420 : 11;
     DatasetParts<float> parts;

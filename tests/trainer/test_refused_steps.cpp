@@ -1,5 +1,5 @@
-// A step that is refused has not happened: the state is the one before it, to the byte, whatever the rule, the model and the
-// form, and whatever other blocks would have done.
+// A step that is refused has not happened: the state is the one before it, to the byte, whatever the rule,
+// the model and the form, and whatever other blocks would have done.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -43,8 +43,8 @@ void require_same(const TrainState<T>& a, const TrainState<T>& b) {
 }
 
 enum class Data { usual, zero };
-// One kind of model, on the usual data or on tokens that are all zero, where every gradient is. Default options: L* 0, or
-// that of the best tokens where the decoder is fixed.
+// One kind of model, on the usual data or on tokens that are all zero, where every gradient is. Default
+// options: L* 0, or that of the best tokens where the decoder is fixed.
 template <class T>
 struct Kind {
   std::string name;
@@ -158,7 +158,8 @@ RuleSettings largest_step(const RuleInfo& info) {
   return settings;
 }
 
-// Three steps of a rule, so that there is something to remember. Polyak's of two factors may be too long to go on with.
+// Three steps of a rule, so that there is something to remember. Polyak's of two factors may be too long to
+// go on with.
 template <class T>
 TrainState<T> started(const Kind<T>& kind, const RuleInfo& info) {
   const auto model = kind.make();
@@ -168,7 +169,8 @@ TrainState<T> started(const Kind<T>& kind, const RuleInfo& info) {
   return state;
 }
 
-// Another rule up to step 8, from there on with an outcome that is refused, whatever it has put into its next memory.
+// Another rule up to step 8, from there on with an outcome that is refused, whatever it has put into its next
+// memory.
 template <class T>
 class Refused final : public StepRule<T> {
  public:
@@ -251,7 +253,8 @@ TEMPLATE_TEST_CASE("a step that would not be finite leaves the state as it was",
       const RuleSettings settings = largest_step(info);
       auto state = before;
       const TrainSummary summary = train(*model, state, kind.options(settings, 60));
-      // In double the first such step may still be a number; these then have no gradient left to be long along.
+      // In double the first such step may still be a number; these then have no gradient left to be long
+      // along.
       const bool may_end =
           sizeof(T) == 8 && (info.name == "gd" || info.name == "sgd" || info.name == "decsps");
       if (!may_end) REQUIRE(summary.status == TrainStatus::not_finite);

@@ -70,8 +70,7 @@ TEST_CASE("what a rule remembers of a matrix is saved as the weights are, whatev
     Evaluation<double> at_start;
     model.evaluate(std::vector<double>(mean.size(), 0.0), at_start, want_gradient);
     // The mean of one gradient is along it: but for sums of gradients in another order, far below 1e-12.
-    CHECK(compare_direction(mean, at_start.gradients[0].values).one_minus_cos <
-          1e-12);
+    CHECK(compare_direction(mean, at_start.gradients[0].values).one_minus_cos < 1e-12);
   }
 }
 
@@ -97,7 +96,8 @@ TEST_CASE("steps that float32 weights alone would lose are kept beside them, or 
           "[trainer]") {
   const Dataset<float> data = convert<float>(signal_noise(7));
   const std::size_t d = data.view().dim;
-  // Weights of 1e6 in float32 are 0.06 apart. Steps of length 1e-2 over 3600 entries change no entry by half of that.
+  // Weights of 1e6 in float32 are 0.06 apart. Steps of length 1e-2 over 3600 entries change no entry by half
+  // of that.
   std::vector<double> large(d * d);
   for (std::size_t k = 0; k < large.size(); ++k) large[k] = (k % 7 == 0 ? -1e6 : 1e6);
   AttentionModel<float> model(data.view());

@@ -1,5 +1,5 @@
-// The law of each rule, on signal_noise (n=10, T=6, d=60): steepest descent in a norm wins that norm's margin, momentum is
-// faster than NGD, what is scale-free never dies.
+// The law of each rule, on signal_noise (n=10, T=6, d=60): steepest descent in a norm wins that norm's
+// margin, momentum is faster than NGD, what is scale-free never dies.
 
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -43,8 +43,7 @@ Margins margins(const Problem& problem, const std::string& rule, std::int64_t n_
   REQUIRE(result.summary.status == TrainStatus::max_iterations);
   const std::vector<double>& w = result.state.blocks[0];
   const double norm = frobenius_norm(w);
-  const double least =
-      normalized_margin(problem.data.view(), score_tokens(problem.data.view()), w) * norm;
+  const double least = normalized_margin(problem.data.view(), score_tokens(problem.data.view()), w) * norm;
   return {least / norm, least / lp_norm(w, std::numeric_limits<double>::infinity()),
           least / singular_values(w, 60, 60)[0], least / lp_norm(w, 1.75), least / lp_norm(w, 3)};
 }
@@ -102,8 +101,8 @@ TEST_CASE("Adam's steps do not die with the gradient unless eps > 0", "[trainer]
   // With eps steps become those of gradient descent, of length ~ 1/t.
   CHECK(bound.at(3000).step_length <= 0.5 * bound.before(1000).step_length);
   CHECK(bound.summary.last.log10_gap > -12);
-  // m/sqrt(v) keeps its size only while the gradient falls more slowly than sqrt(v) forgets: with beta2 near 1 the gap
-  // falls by e^-r a step, r below log(1/beta2)/2.
+  // m/sqrt(v) keeps its size only while the gradient falls more slowly than sqrt(v) forgets: with beta2 near
+  // 1 the gap falls by e^-r a step, r below log(1/beta2)/2.
   const auto slow = problem("adam:step-size=0.01,beta2=0.99", 3000);
   const double rate = (slow.before(2000).log10_gap - slow.at(3000).log10_gap) * std::log(10.0) /
                       static_cast<double>(3000 - slow.before(2000).step);
@@ -131,7 +130,8 @@ TEST_CASE("the Polyak step sizes for mini-batches, on the whole batch", "[traine
     CHECK(ratio_error(fall(problem("alig", 3000)), 1.0) <= 0.01);
   }
   SECTION("momo's falls by e^-r, r = 1 - beta e^r") {
-    // The mean of gradients falling by e^-r is (1 - beta)/(1 - beta e^r) G, the model's height (1 - beta)(L - L*).
+    // The mean of gradients falling by e^-r is (1 - beta)/(1 - beta e^r) G, the model's height (1 - beta)(L -
+    // L*).
     double r = 0.0;
     for (int k = 0; k < 200; ++k) r = 0.5 * (r + std::log((1.0 - r) / 0.9));
     CHECK(ratio_error(fall(problem("momo", 3000)), r) <= 0.01);

@@ -1,5 +1,5 @@
-// Steps far below the rounding of float32 weights add up in every form, survive a stop, and are counted where even what is kept
-// beside the weights cannot take them.
+// Steps far below the rounding of float32 weights add up in every form, survive a stop, and are counted where
+// even what is kept beside the weights cannot take them.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -34,8 +34,8 @@ void add(std::vector<double>& sum, const std::vector<float>& part) {
   for (std::size_t k = 0; k < part.size(); ++k) sum[k] += static_cast<double>(part[k]);
 }
 
-// W with everything that is kept beside it, of a state at a multiple of 64 steps, where no form has steps apart. A span form has
-// coefficients: sum_k c_k E_k of tokens and queries of ordinary size.
+// W with everything that is kept beside it, of a state at a multiple of 64 steps, where no form has steps
+// apart. A span form has coefficients: sum_k c_k E_k of tokens and queries of ordinary size.
 std::vector<double> whole_weights(const BatchView<float>& batch, const TrainState<float>& state) {
   const std::size_t n = batch.n_samples, d = batch.dim;
   std::vector<double> w(d * d, 0.0);
@@ -83,9 +83,9 @@ TEST_CASE("steps far below the rounding of float32 weights add up in every form 
     const TrainSummary summary = train(model, state, steps(shape.form, small, n_steps));
     REQUIRE(summary.steps == n_steps);
     CHECK(summary.steps_below_rounding == 0);
-    // Scores differ by 1e5 and more: one pair of tokens of one sample is all of the gradient, before and after. Its direction is
-    // right to a few d u, and every step adds the rounding of what is kept, u^2 of its size; that of coefficients is some times
-    // that of W, as their matrices are not orthogonal.
+    // Scores differ by 1e5 and more: one pair of tokens of one sample is all of the gradient, before and
+    // after. Its direction is right to a few d u, and every step adds the rounding of what is kept, u^2 of
+    // its size; that of coefficients is some times that of W, as their matrices are not orthogonal.
     const double moved = distance(whole_weights(data.view(), state), before), length = small * n_steps;
     const double norm = summary.last.weight_norm;
     CHECK(std::fabs(moved - length) <=
@@ -217,11 +217,12 @@ TEST_CASE("float32 turns to the max-margin direction for a million steps", "[tra
     const AttentionModel<float> model(single.view());
     auto state = initial_state(model);
     const TrainSummary summary = train(model, state, options);
-    // Steps balance the scores as they are computed, each right to (2 d + 2) u |x| |W| |z|; tokens and queries are of length about
-    // 1, and a score of |W| / |W_mm| is a margin of 1: the direction is off by no more than |W_mm| times twice that error, beside
-    // the 1 / t of the rule (README: 1 - cos is 5.5e-7 at 1e4 steps and falls with the square of t).
-    const double rounding = 2.0 * (2.0 * static_cast<double>(d) + 2.0) * 0x1p-24 *
-                            frobenius_norm(limit.weights);
+    // Steps balance the scores as they are computed, each right to (2 d + 2) u |x| |W| |z|; tokens and
+    // queries are of length about 1, and a score of |W| / |W_mm| is a margin of 1: the direction is off by no
+    // more than |W_mm| times twice that error, beside the 1 / t of the rule (README: 1 - cos is 5.5e-7 at 1e4
+    // steps and falls with the square of t).
+    const double rounding =
+        2.0 * (2.0 * static_cast<double>(d) + 2.0) * 0x1p-24 * frobenius_norm(limit.weights);
     const double angle = std::sqrt(2.0 * 5.5e-7) * 1e-2 * 2.0;
     CHECK(summary.last.one_minus_cos <= 0.5 * (angle + rounding) * (angle + rounding));
   }

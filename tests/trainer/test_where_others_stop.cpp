@@ -39,8 +39,7 @@ std::vector<double> textbook(const Dataset<double>& data, const std::string& rul
   std::int64_t t = 0;
   for (const std::int64_t step : steps) {
     for (; t < step; ++t) layer.step(rule);
-    const double one_minus_cos =
-        compare_direction(layer.weights, limit).one_minus_cos;
+    const double one_minus_cos = compare_direction(layer.weights, limit).one_minus_cos;
     bool finite = true;
     for (const T w : layer.weights) finite = finite && std::isfinite(w);
     column.push_back(finite ? one_minus_cos : std::nan(""));

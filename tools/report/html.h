@@ -32,8 +32,8 @@ struct HtmlTable {
   std::vector<std::vector<Cell>> rows;
 };
 
-/// The table in a box of its own, which scrolls where the page is too narrow. The first column heads its row. A
-/// column is aligned as most of its cells are.
+/// The table in a box of its own, which scrolls where the page is too narrow. The first column heads its row.
+/// A column is aligned as most of its cells are.
 std::string table_html(const HtmlTable& table);
 
 /// Names and values, those of inner objects by their path: "data.samples".

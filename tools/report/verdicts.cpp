@@ -1,4 +1,5 @@
-// The report of what `reproduce` wrote: per entry its laws, figures and tables; before several of them the contents.
+// The report of what `reproduce` wrote: per entry its laws, figures and tables; before several of them the
+// contents.
 
 #include <fmt/format.h>
 

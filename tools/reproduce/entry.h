@@ -1,7 +1,7 @@
 #pragma once
 
-// One reproduction: a declared configuration, what came out of it, and its verdict. A verdict has laws, each with
-// the value that was measured and the interval in which it must lie.
+// One reproduction: a declared configuration, what came out of it, and its verdict. A verdict has laws, each
+// with the value that was measured and the interval in which it must lie.
 
 #include <cmath>
 #include <cstdint>
@@ -18,7 +18,8 @@ namespace softstep::program::reproduce {
 /// How a reproduction is run.
 struct Context {
   int n_threads = 1;
-  /// Run a system that must not obey the laws. Then every check has to fail. Each entry says which system it runs.
+  /// Run a system that must not obey the laws. Then every check has to fail. Each entry says which system it
+  /// runs.
   bool broken = false;
 };
 
@@ -36,7 +37,8 @@ struct Table {
   std::vector<std::vector<std::string>> rows;
 };
 
-/// A line of a figure. Values that cannot be drawn are left out: not finite, or not positive on a logarithmic axis.
+/// A line of a figure. Values that cannot be drawn are left out: not finite, or not positive on a logarithmic
+/// axis.
 struct Series {
   std::string label;
   std::vector<double> x, y;

@@ -19,7 +19,8 @@ constexpr double level = 1e-6;
 struct Rule {
   const char *text, *label;
 };
-// Each is to be sooner there than the one before, but for prgd: its rate is that of linear models, and here it stalls.
+// Each is to be sooner there than the one before, but for prgd: its rate is that of linear models, and here
+// it stalls.
 const Rule rules[] = {{"ngd", "ngd"},
                       {"polyak", "polyak"},
                       {"momentum", "momentum"},

@@ -17,8 +17,9 @@ namespace {
 constexpr int n_seeds = 3;
 constexpr double n_steps = 1e5, n_long_steps = 1e6;
 
-// Steps of W; those of u are eta (t+1)^(-2/3) in all runs. The law supposes an attention that is saturated: with 1/t it is not
-// yet within the steps looked at, so that its figures are shown beside the others' and not judged.
+// Steps of W; those of u are eta (t+1)^(-2/3) in all runs. The law supposes an attention that is saturated:
+// with 1/t it is not yet within the steps looked at, so that its figures are shown beside the others' and not
+// judged.
 struct Schedule {
   const char *name, *text, *label;
   bool judged;
@@ -154,15 +155,16 @@ Result run(const Context& context) {
           4));
     add_distances(traces, k, label, table);
     if (!schedules[k].judged) continue;
-    result.checks.push_back(
-        {fmt::format("{}: exponent of -log L over 1e3..1e5", label), "1/3", exponent, 1.0 / 3.0 - 0.03, 1.0 / 3.0 + 0.03});
+    result.checks.push_back({fmt::format("{}: exponent of -log L over 1e3..1e5", label), "1/3", exponent,
+                             1.0 / 3.0 - 0.03, 1.0 / 3.0 + 0.03});
     result.checks.push_back({fmt::format("{}: norm(u) / (3 eta t^(1/3))", label), "1",
                              median_of(traces, k,
                                        [](const Trace& trace) {
                                          return decoder_norm(trace.last()) / (3.0 * std::cbrt(n_steps));
                                        }),
                              0.95, 1.05});
-    result.checks.push_back({fmt::format("{}: 1 - cos(u, u_mm) at 1e5 steps over that at 1e3", label), "goes to 0",
+    result.checks.push_back({fmt::format("{}: 1 - cos(u, u_mm) at 1e5 steps over that at 1e3", label),
+                             "goes to 0",
                              median_of(traces, k,
                                        [](const Trace& trace) {
                                          return decoder_distance(trace.last()) /

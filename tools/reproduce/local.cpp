@@ -92,8 +92,7 @@ Outcome examine(std::uint64_t seed, bool broken) {
   const BatchView<double>& batch = data.view();
   std::vector<double> w = train_combined(batch), kq = train_factored(batch, seed);
   if (broken) std::swap(w, kq);
-  const std::vector<std::size_t> by_w = selected_tokens(batch, w),
-                                 by_kq = selected_tokens(batch, kq);
+  const std::vector<std::size_t> by_w = selected_tokens(batch, w), by_kq = selected_tokens(batch, kq);
   const TokenScores scores = score_tokens(batch);
   Outcome out{};
   out.w_to_frobenius = distance_to_svm(batch, by_w, w, MatrixNorm::frobenius);

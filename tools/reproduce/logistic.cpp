@@ -29,7 +29,8 @@ struct Points {
   MaxMarginResult limit;
 };
 
-// The first tokens of random_unit: 20 points on the sphere in 30 dimensions with random labels, which are separable.
+// The first tokens of random_unit: 20 points on the sphere in 30 dimensions with random labels, which are
+// separable.
 Points make_points(std::uint64_t seed) {
   GeneratorOptions generator;
   generator.generator = "random_unit";
@@ -104,8 +105,9 @@ Result run(const Context& context) {
       {"ngd: exponent of 1 - cos(w, w_mm)", "-2", exponent(ngd, distance, 1e3, n_steps), -2.1, -1.9});
   result.checks.push_back(
       {"polyak: exponent of norm(w)", "1", exponent(polyak, norm_of, 1e3, n_steps), 0.97, 1.03});
-  // Every step of length l along w_mm takes l / norm(w_mm) off ln L. (The length is norm(w_mm) / 2 where steps are small beside
-  // the points, as in attention; here they overshoot from one support vector to another.)
+  // Every step of length l along w_mm takes l / norm(w_mm) off ln L. (The length is norm(w_mm) / 2 where
+  // steps are small beside the points, as in attention; here they overshoot from one support vector to
+  // another.)
   result.checks.push_back({"polyak: ln(L) a step, times norm(w_mm) over the growth of norm(w)", "-1",
                            median_of(polyak,
                                      [&](const Trace& trace, const MaxMarginResult& limit) {

@@ -52,7 +52,8 @@ Result run(const Context& context) {
     const NextTokenData data = next_token_example(6, 8, 10, 3, seed + 1);
     // Broken: the direction of other contexts.
     const NextTokenData of = context.broken ? next_token_example(6, 8, 10, 3, seed + 2) : data;
-    const TiedMaxMarginResult limit = solve_next_token_max_margin(of.contexts, of.dim, of.vocabulary, supports_of(of));
+    const TiedMaxMarginResult limit =
+        solve_next_token_max_margin(of.contexts, of.dim, of.vocabulary, supports_of(of));
     const auto model = make_next_token_model<double>(data);
     TrainState<double> state = initial_state<double>(*model, next_token_blocks(data));
     TrainerOptions trainer;

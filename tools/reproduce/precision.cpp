@@ -58,13 +58,11 @@ class Observer {
     curve_.steps.push_back(static_cast<double>(step));
     curve_.distance.push_back(compare_direction(w, limit_).one_minus_cos);
     model_.evaluate(std::span<const double>(weights), truth_, want_gradient);
-    curve_.error.push_back(
-        compare_direction(gradient, truth_.gradients[0].values).one_minus_cos);
+    curve_.error.push_back(compare_direction(gradient, truth_.gradients[0].values).one_minus_cos);
     if (step <= early) early_ = weights;
     std::vector<double> change = weights;
     for (std::size_t k = 0; k < change.size(); ++k) change[k] -= early_[k];
-    curve_.moved =
-        frobenius_norm(change) / frobenius_norm(weights);
+    curve_.moved = frobenius_norm(change) / frobenius_norm(weights);
   }
   Curve curve() const { return curve_; }
 
@@ -130,15 +128,16 @@ void add_checks(const Rule& rule, Result& result) {
                        double highest) {
     result.checks.push_back({fmt::format("{}: {}", rule.name, law), expected, measured, lowest, highest});
   };
-  // Rounding W costs a step of length l up to 2^-24 norm(W) / l of itself: 2e-3 at the end, where the angle to W_mm is 3e-4;
-  // rounding errors of changing sign leave a tenth of that.
+  // Rounding W costs a step of length l up to 2^-24 norm(W) / l of itself: 2e-3 at the end, where the angle
+  // to W_mm is 3e-4; rounding errors of changing sign leave a tenth of that.
   add("step to which float32 is within 10 % of float64", "3e4, the last", agrees_to(rule.narrow, rule.wide),
       static_cast<double>(n_steps), static_cast<double>(n_steps));
   add("the same, textbook form in float32", "below 100", agrees_to(rule.textbook_narrow, rule.wide), 1.0,
       100.0);
   add("the same, textbook form in float64", "below 1000", agrees_to(rule.textbook_wide, rule.wide), 1.0,
       1000.0);
-  // The angle of the gradient is within K u (1 + S), K = d + T = 66, S <= norm(W) = 4.5e4: 0.18; 1 - cos is half its square.
+  // The angle of the gradient is within K u (1 + S), K = d + T = 66, S <= norm(W) = 4.5e4: 0.18; 1 - cos is
+  // half its square.
   double worst = 0.0;
   for (const double error : rule.narrow.error) worst = std::isnan(error) ? error : std::max(worst, error);
   add("float32, 1 - cos of the gradient to the true one at the same W, largest", "at most 0.016", worst, 0.0,

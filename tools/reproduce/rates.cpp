@@ -1,4 +1,5 @@
-// The paper's rates with a fixed decoder: gradient descent, normalised gradient descent with three schedules, Polyak.
+// The paper's rates with a fixed decoder: gradient descent, normalised gradient descent with three schedules,
+// Polyak.
 
 #include <cmath>
 #include <limits>

@@ -49,7 +49,8 @@ Trace run_model(Model<double>& model, TrainState<double>& state, TrainerOptions 
 /// W_mm; throws if there is none.
 std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads = 1);
 
-/// Rows "label, seed, step, ..." of a trace, under trace_columns of run_report.h with `log10_loss` at the end.
+/// Rows "label, seed, step, ..." of a trace, under trace_columns of run_report.h with `log10_loss` at the
+/// end.
 extern const std::vector<std::string> trace_file_columns;
 void add_trace_rows(DataFile& file, const std::string& label, std::uint64_t seed, const Trace& trace);
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// One step of the formula that automatic differentiation and published code compute, in the working precision T:
+// One step of the formula that automatic differentiation and published code compute, in the working precision
+// T:
 //   s = X W z,  p = softmax(s),  m = sum p gamma,  dL/dW = (1/n) sum l'(m) X^T (p * (gamma - m)) z^T
 
 #include <cmath>

@@ -30,41 +30,43 @@ struct SOFTSTEP_EXPORT AttentionOptions {
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
   int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
-  /// How the kernels read tokens: as they are (`working`), or f16 or bf16, a copy that is converted in registers and computed with
-  /// in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16, which must hold every token) or 2^-8 (bf16) of
-  /// themselves, not at all where they came from such a file. Token scores, queries and W_mm are those of the batch. 16 bits go
-  /// with float32, W combined and a fixed decoder.
+  /// How the kernels read tokens: as they are (`working`), or f16 or bf16, a copy that is converted in
+  /// registers and computed with in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16,
+  /// which must hold every token) or 2^-8 (bf16) of themselves, not at all where they came from such a file.
+  /// Token scores, queries and W_mm are those of the batch. 16 bits go with float32, W combined and a fixed
+  /// decoder.
   StoredType token_storage = StoredType::working;
   std::string isa = {};   ///< instruction set; empty means active_isa()
   void validate() const;  ///< throws InvalidArgument naming the field
 };
 
 /// The softmax attention layer, L = (1/n) sum_i l(y_i f_i), with any of its parts trained:
-///   s_it = x_it^T W z_i,  f_i = u^T X_i^T softmax(s_i)                                     (arXiv 2402.05738)
+///   s_it = x_it^T W z_i,  f_i = u^T X_i^T softmax(s_i)                                  (arXiv 2402.05738)
 ///   dL/dW = (1/n) sum_i g_i z_i^T,  dL/dK = G Q,  dL/dQ = G^T K,  dL/dp = (1/n) sum_i g_i,
 ///   dL/du = (1/n) sum_i l'(m_i) y_i X_i^T p_i
-/// Blocks: "weights" [dim, dim], or "keys" and "queries" [dim, rank], or "prompt" [dim, 1]; then "decoder" [dim, 1] if it is
-/// trained. Gradients are in pivot form, which carries the exponent beside the mantissa (docs/mathematics.md, section 2).
+/// Blocks: "weights" [dim, dim], or "keys" and "queries" [dim, rank], or "prompt" [dim, 1]; then "decoder"
+/// [dim, 1] if it is trained. Gradients are in pivot form, which carries the exponent beside the mantissa
+/// (docs/mathematics.md, section 2).
 ///
-/// Error: the direction of the gradient is within K u (1 + S) of the exact one, u the unit roundoff, S the largest
-/// |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
+/// Error: the direction of the gradient is within K u (1 + S) of the exact one, u the unit roundoff, S the
+/// largest |x|^T |W| |z|, K of the order of dim + n_tokens; far less when one token dominates. Derived in
 /// core/reference/error_bounds.h, held by tests/models.
 ///
-/// hessian_product: one mantissa in the shape of each block, with the block's exponent, exact zero at -infinity; all blocks
-/// together, with their cross terms. Error of each block: K u (1 + S) times the sum of its terms in absolute value, as they may
-/// cancel (docs/mathematics.md, sections 9.4 and 10). The softmax is in double. Throws NotSupported for a loss without second
-/// derivative.
+/// hessian_product: one mantissa in the shape of each block, with the block's exponent, exact zero at
+/// -infinity; all blocks together, with their cross terms. Error of each block: K u (1 + S) times the sum of
+/// its terms in absolute value, as they may cancel (docs/mathematics.md, sections 9.4 and 10). The softmax is
+/// in double. Throws NotSupported for a loss without second derivative.
 template <NumberType T>
 class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
  public:
-  /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must have a decoder unless
-  /// it is trained.
+  /// Validates the batch and the options; throws InvalidArgument naming what does not fit. The batch must
+  /// have a decoder unless it is trained.
   explicit AttentionModel(const BatchView<T>& batch, const AttentionOptions& options = {});
-  /// A model of tokens in 16 bits where they lie: the same bits as that of the same tokens in float32 with `token_storage` set to
-  /// their type, without a copy or a float32 form of them. `token_storage` is the batch's, or working, which means it here. W is
-  /// combined and the decoder given.
-  explicit AttentionModel(const HalfBatchView& batch, const AttentionOptions& options = {})
-    requires std::same_as<T, float>;
+  /// A model of tokens in 16 bits where they lie: the same bits as that of the same tokens in float32 with
+  /// `token_storage` set to their type, without a copy or a float32 form of them. `token_storage` is the
+  /// batch's, or working, which means it here. W is combined and the decoder given.
+  explicit AttentionModel(const HalfBatchView& batch,
+                          const AttentionOptions& options = {}) requires std::same_as<T, float>;
   ~AttentionModel() override;
   AttentionModel(AttentionModel&&) noexcept;
   AttentionModel& operator=(AttentionModel&&) noexcept;

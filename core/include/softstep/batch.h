@@ -16,10 +16,10 @@ namespace softstep {
 /// memory alive and unchanged while the view is in use. n samples; sample i has T_i tokens of dimension d.
 ///
 /// Uniform (`offsets == nullptr`): every sample has `n_tokens` tokens, sample i starts at
-///   tokens + i * sample_stride; a stride below n_tokens * token_stride (dim or more) makes overlapping windows of one sequence.
+///   tokens + i * sample_stride;
+/// a stride below n_tokens * token_stride (dim or more) makes overlapping windows of one sequence.
 /// Ragged (`offsets != nullptr`): sample i owns rows offsets[i] .. offsets[i+1]-1 of one token array;
-/// n_tokens and
-///   sample_stride are not used.
+/// n_tokens and sample_stride are not used.
 /// Token t of a sample starts token_stride elements after token t-1; its `dim` elements are contiguous.
 template <NumberType T>
 struct SOFTSTEP_EXPORT BatchView {
@@ -32,8 +32,8 @@ struct SOFTSTEP_EXPORT BatchView {
   std::size_t token_stride = 0;         ///< elements; 0 means dim
   std::size_t sample_stride = 0;        ///< elements; 0 means n_tokens * token_stride
   const std::int8_t* labels = nullptr;  ///< [n_samples], each -1 or +1
-  /// [n_samples] real targets in place of labels, for losses of the prediction itself (softstep/loss.h); labels are not looked
-  /// at then.
+  /// [n_samples] real targets in place of labels, for losses of the prediction itself (softstep/loss.h);
+  /// labels are not looked at then.
   const T* targets = nullptr;
   const T* decoder = nullptr;  ///< u, [dim]; may be null where no decoder is needed
   /// The query z_i: separate vectors if `queries` is set, else token query_index[i] of sample i, else token
@@ -67,13 +67,15 @@ struct SOFTSTEP_EXPORT BatchView {
   void validate() const;
 };
 
-/// A batch whose tokens are in 16 bits, looked at where they lie, as a BatchView does; an AttentionModel<float> computes with them in
-/// float32 and copies none. The caller keeps the memory alive and unchanged while the view, or a model of it, is in use.
+/// A batch whose tokens are in 16 bits, looked at where they lie, as a BatchView does; an
+/// AttentionModel<float> computes with them in float32 and copies none. The caller keeps the memory alive and
+/// unchanged while the view, or a model of it, is in use. Metrics and max-margin solvers take a BatchView.
 struct SOFTSTEP_EXPORT HalfBatchView {
-  std::span<const std::uint16_t> tokens = {};  ///< the bits; at least up to the last token that the view reaches
-  StoredType storage = StoredType::f16;        ///< f16 or bf16
-  /// All but the tokens: `rest.tokens` is null, strides and offsets count in elements and rows of `tokens` above. The query of a
-  /// sample is one of its tokens here too, unless `rest.queries` is set.
+  std::span<const std::uint16_t> tokens =
+      {};                                ///< the bits; at least up to the last token that the view reaches
+  StoredType storage = StoredType::f16;  ///< f16 or bf16
+  /// All but the tokens: `rest.tokens` is null, strides and offsets count in elements and rows of `tokens`
+  /// above. The query of a sample is one of its tokens here too, unless `rest.queries` is set.
   BatchView<float> rest = {};
 
   /// Where in `tokens` sample i begins; its token t is t * rest.row_stride() elements on.
@@ -87,9 +89,9 @@ struct SOFTSTEP_EXPORT HalfBatchView {
 };
 
 /// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (docs/mathematics.md,
-/// section 1). gamma is accumulated in twice the working precision, so that the gaps are right to rounding even
-/// where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error summed along,
-/// count as equal: gap 0.
+/// section 1). gamma is accumulated in twice the working precision, so that the gaps are right to rounding
+/// even where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error
+/// summed along, count as equal: gap 0.
 struct TokenScores {
   std::vector<std::size_t> first;  ///< [n+1] first entry of sample i in `gaps`
   std::vector<double> gaps;        ///< gamma_i,opt - gamma_it >= 0, 0 at the optimal token

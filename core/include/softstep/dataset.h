@@ -91,20 +91,20 @@ SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
 /// and optional `queries` ([n,d] vectors or [n] integer token indices). Tokens of the same type and aligned
-/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws BadFile or IoError
-/// naming the file and what is wrong with it; the data are validated.
+/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws BadFile or
+/// IoError naming the file and what is wrong with it; the data are validated.
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 
-/// The same of a file whose tokens are F16 or BF16, which are used in place from the mapped file; all else is as float32. Throws
-/// BadFile for tokens of another type.
+/// The same of a file whose tokens are F16 or BF16, which are used in place from the mapped file; all else is
+/// as float32. Throws BadFile for tokens of another type.
 SOFTSTEP_EXPORT HalfDataset load_half_dataset(const std::string& path);
 
 /// What a file stores its tokens as.
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
-/// Writes a data set (beside, then renamed: never half a file), its tokens and queries in `type`; `working` is T. Throws IoError
-/// if it cannot be written.
+/// Writes a data set (beside, then renamed: never half a file), its tokens and queries in `type`; `working`
+/// is T. Throws IoError if it cannot be written.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data,
                                   StoredType type = StoredType::working);

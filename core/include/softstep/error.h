@@ -13,11 +13,11 @@ namespace softstep {
 //       BadFile         a file that was read, and cannot be used for what it holds
 //       IoError         a file that cannot be read or written: it is not there, not allowed, the disk is full
 //       NotSupported    something that exists but not here
-// A file is named by an argument, so whoever does not tell them apart catches InvalidArgument and has them all. A handler of one
-// kind comes before that of InvalidArgument.
+// A file is named by an argument, so whoever does not tell them apart catches InvalidArgument and has them
+// all. A handler of one kind comes before that of InvalidArgument.
 
-/// Base of all of them. `what()` is one line that names the argument and the value ("n_samples: 0 (need at least 1)"). Nothing has
-/// been written or changed when it is thrown.
+/// Base of all of them. `what()` is one line that names the argument and the value ("n_samples: 0 (need at
+/// least 1)"). Nothing has been written or changed when it is thrown.
 class SOFTSTEP_EXPORT Error : public std::runtime_error {
  public:
   /// The name of the offending argument, field, option or file.
@@ -37,8 +37,8 @@ class SOFTSTEP_EXPORT InvalidArgument : public Error {
   InvalidArgument(const std::string& argument, const std::string& problem) : Error(argument, problem) {}
 };
 
-/// Thrown where a file was read and is damaged, of another format, lacks something, or holds data that cannot be used; argument()
-/// is its name.
+/// Thrown where a file was read and is damaged, of another format, lacks something, or holds data that cannot
+/// be used; argument() is its name.
 class SOFTSTEP_EXPORT BadFile : public InvalidArgument {
  public:
   using InvalidArgument::InvalidArgument;
@@ -50,7 +50,8 @@ class SOFTSTEP_EXPORT IoError : public InvalidArgument {
   using InvalidArgument::InvalidArgument;
 };
 
-/// Thrown where something exists but not here: an instruction set that this CPU lacks, a Hessian that a loss does not give.
+/// Thrown where something exists but not here: an instruction set that this CPU lacks, a Hessian that a loss
+/// does not give.
 class SOFTSTEP_EXPORT NotSupported : public InvalidArgument {
  public:
   using InvalidArgument::InvalidArgument;

@@ -14,9 +14,10 @@ namespace softstep {
 // - Every failure is an IoError(path, reason). No signal ends the process for a file that grows too large
 //   (SIGXFSZ) or a pipe that nobody reads (SIGPIPE).
 
-/// A file that appears whole or not at all: written beside its place under another name, made safe on the disk (fsync),
-/// and renamed by commit(). Without commit() nothing is left, and an older file of that name stays as it was. A file that
-/// is replaced hands its permissions on. What processes that were killed left behind in the folder is removed.
+/// A file that appears whole or not at all: written beside its place under another name, made safe on the
+/// disk (fsync), and renamed by commit(). Without commit() nothing is left, and an older file of that name
+/// stays as it was. A file that is replaced hands its permissions on. What processes that were killed left
+/// behind in the folder is removed.
 class OutputFile {
  public:
   explicit OutputFile(const std::string& path);
@@ -39,8 +40,9 @@ class OutputFile {
 /// A whole file at once.
 void write_file(const std::string& path, std::string_view contents);
 
-/// Rows that are on the disk as soon as they are added, in the file itself: whoever kills the process finds every row that
-/// was added, and none of them cut off. An older file of that name is replaced when the first row comes, not before.
+/// Rows that are on the disk as soon as they are added, in the file itself: whoever kills the process finds
+/// every row that was added, and none of them cut off. An older file of that name is replaced when the first
+/// row comes, not before.
 class RowFile {
  public:
   explicit RowFile(const std::string& path);
@@ -61,7 +63,8 @@ class RowFile {
 /// Throws IoError if a file of that name could not be begun now. Leaves nothing behind.
 void require_writable(const std::string& path);
 
-/// Whether a name stands for a device, a pipe or an open file of this process: what is written there cannot be replaced.
+/// Whether a name stands for a device, a pipe or an open file of this process: what is written there cannot
+/// be replaced.
 bool is_stream(const std::string& path);
 
 }  // namespace softstep

@@ -20,7 +20,8 @@ struct SOFTSTEP_EXPORT GradientCheckOptions {
   void validate() const;   ///< throws InvalidArgument naming the field
 };
 
-/// One block's gradient beside central differences. Norms are Frobenius norms over the entries that were looked at.
+/// One block's gradient beside central differences. Norms are Frobenius norms over the entries that were
+/// looked at.
 struct BlockGradientCheck {
   std::string name = {};
   std::size_t n_entries = 0;  ///< looked at
@@ -28,7 +29,8 @@ struct BlockGradientCheck {
   Scaled difference_norm = {};
   /// ||gradient - differences|| / max(||gradient||, ||differences||); 0 where both are exactly zero.
   double relative_error = 0.0;
-  /// How far the differences themselves can be trusted, in the same unit: extrapolation and rounding of the loss.
+  /// How far the differences themselves can be trusted, in the same unit: extrapolation and rounding of the
+  /// loss.
   double difference_error = 0.0;
   /// Of that, the rounding of the loss alone. It is forgiven: a gradient below it cannot be told from zero.
   double rounding_error = 0.0;
@@ -51,14 +53,16 @@ struct SOFTSTEP_EXPORT GradientCheck {
   std::string report() const;
 };
 
-/// Compares the gradient that a model returns with central differences of its loss, at a point where neither is NaN. It differences
-/// the loss gap where there is one measured from the same L* at all points, so that it works where the plain loss stalls or
-/// underflows; else the loss. The step of each entry is the one at which the loss changes by a factor of about two, or
-/// the largest that is sensible, and is halved again and again with Richardson extrapolation (Ridders' method).
+/// Compares the gradient that a model returns with central differences of its loss, at a point where neither
+/// is NaN. It differences the loss gap where there is one measured from the same L* at all points, so that it
+/// works where the plain loss stalls or underflows; else the loss. The step of each entry is the one at which
+/// the loss changes by a factor of about two, or the largest that is sensible, and is halved again and again
+/// with Richardson extrapolation (Ridders' method).
 ///
-/// A gradient that is wrong in one entry, a sign or a factor fails; NaN and infinity fail. A loss with a kink at the point fails
-/// too. Where differences cannot reach the tolerance (float weights so large that a step is lost in their rounding),
-/// `difference_error` says so. Throws InvalidArgument for bad options and for blocks of another size.
+/// A gradient that is wrong in one entry, a sign or a factor fails; NaN and infinity fail. A loss with a kink
+/// at the point fails too. Where differences cannot reach the tolerance (float weights so large that a step
+/// is lost in their rounding), `difference_error` says so. Throws InvalidArgument for bad options and for
+/// blocks of another size.
 template <NumberType T>
 SOFTSTEP_EXPORT GradientCheck check_gradient(const Model<T>& model, Point<T> at,
                                              const GradientCheckOptions& options = {});

@@ -22,7 +22,8 @@ SOFTSTEP_EXPORT std::vector<IsaInfo> isas();
 SOFTSTEP_EXPORT std::string active_isa();
 
 /// Forces an instruction set for objects created from now on; "" or "auto" returns to the default. Throws
-/// InvalidArgument for an unknown name and NotSupported for one that cannot run here, both listing what this CPU can run.
+/// InvalidArgument for an unknown name and NotSupported for one that cannot run here, both listing what this
+/// CPU can run.
 SOFTSTEP_EXPORT void force_isa(const std::string& name);
 
 }  // namespace softstep

@@ -19,9 +19,11 @@ struct SOFTSTEP_EXPORT LinearOptions {
   void validate() const;                                   ///< throws InvalidArgument naming the field
 };
 
-/// A linear model f = w^T x on the first token of each sample (batches of one token are points); with the logistic loss the
-/// system that the paper draws its analogy from. One block "weights" [dim, 1]; L* = 0 where the data are separable.
+/// A linear model f = w^T x on the first token of each sample (batches of one token are points); with the
+/// logistic loss the system that the paper draws its analogy from. One block "weights" [dim, 1]; L* = 0 where
+/// the data are separable.
 template <NumberType T>
-SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_linear_model(const BatchView<T>& batch, const LinearOptions& options = {});
+SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_linear_model(const BatchView<T>& batch,
+                                                            const LinearOptions& options = {});
 
 }  // namespace softstep

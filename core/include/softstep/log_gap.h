@@ -13,11 +13,11 @@
 
 namespace softstep {
 
-// A model as the objective of somebody else's solver: L-BFGS, conjugate gradients, a line search. All blocks are one vector, block
-// after block in the model's order.
+// A model as the objective of somebody else's solver: L-BFGS, conjugate gradients, a line search. All blocks
+// are one vector, block after block in the model's order.
 
-/// What the functions here need between calls: one for each thread that calls them at the same time. Belongs to the model that it
-/// was made for.
+/// What the functions here need between calls: one for each thread that calls them at the same time. Belongs
+/// to the model that it was made for.
 template <NumberType T>
 class SOFTSTEP_EXPORT FlatSpace {
  public:
@@ -38,8 +38,9 @@ SOFTSTEP_EXPORT std::size_t flat_size(const Model<T>& model);
 
 enum class LogGapStatus {
   good,
-  gap_not_positive,  ///< L <= L*: there is no logarithm; value is -infinity for L = L*, else NaN; gradient is not written
-  not_finite  ///< the loss, the gap or an entry of the gradient is NaN or infinite
+  gap_not_positive,  ///< L <= L*: there is no logarithm; value is -infinity for L = L*, else NaN; gradient is
+                     ///< not written
+  not_finite         ///< the loss, the gap or an entry of the gradient is NaN or infinite
 };
 SOFTSTEP_EXPORT const char* to_string(LogGapStatus status);
 
@@ -49,13 +50,14 @@ struct LogGap {
   Scaled gap = {};     ///< L - L* itself
 };
 
-/// f(W) = log(L(W) - L*), and its gradient G / (L - L*) in plain numbers: of a size that any solver can work with, however small
-/// gap and gradient are, where those of L underflow. f has the minimisers of L, and where L tends to L* at infinity it falls
-/// without a bound; a plain loss stalls when it no longer changes in its 16th digit. In float the gradient can be had in double
-/// too.
+/// f(W) = log(L(W) - L*), and its gradient G / (L - L*) in plain numbers: of a size that any solver can work
+/// with, however small gap and gradient are, where those of L underflow. f has the minimisers of L, and where
+/// L tends to L* at infinity it falls without a bound; a plain loss stalls when it no longer changes in its
+/// 16th digit. In float the gradient can be had in double too.
 ///
-/// `at` and `gradient` have flat_size() entries; an empty gradient asks for the value alone. May be called from several
-/// threads, each with a space of its own. Allocates nothing after the first call. Throws InvalidArgument for another size.
+/// `at` and `gradient` have flat_size() entries; an empty gradient asks for the value alone. May be called
+/// from several threads, each with a space of its own. Allocates nothing after the first call. Throws
+/// InvalidArgument for another size.
 template <NumberType T>
 SOFTSTEP_EXPORT LogGap log_gap(const Model<T>& model, std::type_identity_t<std::span<const T>> at,
                                std::type_identity_t<std::span<T>> gradient, FlatSpace<T>& space,

@@ -9,12 +9,13 @@
 
 namespace softstep {
 
-/// A loss l(m; y) of one sample. Where the batch has labels -1 and +1, m is the margin label * f and the target y is 1; where it
-/// has real targets (BatchView::targets), m is the prediction f itself and y the sample's target.
+/// A loss l(m; y) of one sample. Where the batch has labels -1 and +1, m is the margin label * f and the
+/// target y is 1; where it has real targets (BatchView::targets), m is the prediction f itself and y the
+/// sample's target.
 ///
-/// Derive from this class for a loss of your own. Everything is returned as mantissa and exponent, so that losses which fall
-/// like e^-m stay right where a plain number underflows; a loss without that need returns {value, 0}. The functions are
-/// called from several threads at once and must not throw.
+/// Derive from this class for a loss of your own. Everything is returned as mantissa and exponent, so that
+/// losses which fall like e^-m stay right where a plain number underflows; a loss without that need returns
+/// {value, 0}. The functions are called from several threads at once and must not throw.
 class SOFTSTEP_EXPORT LossFunction {
  public:
   virtual ~LossFunction() = default;
@@ -26,11 +27,11 @@ class SOFTSTEP_EXPORT LossFunction {
   virtual Scaled derivative(double m, double target) const = 0;
   /// d^2 l/dm^2, for Hessian-vector products. The default says that there is none (NaN).
   virtual Scaled second_derivative(double m, double target) const;
-  /// l(m - delta) - l(m) without cancellation, delta as mantissa and exponent. The default is right to about 1e-8 of itself: a
-  /// Taylor polynomial for small delta, else a subtraction.
+  /// l(m - delta) - l(m) without cancellation, delta as mantissa and exponent. The default is right to about
+  /// 1e-8 of itself: a Taylor polynomial for small delta, else a subtraction.
   virtual Scaled difference(double m, Scaled delta, double target) const;
-  /// Whether l falls as m grows. Only then are the optimal tokens those of the largest label * u^T x, and L* can be theirs
-  /// (OptimalLoss::optimal and selected).
+  /// Whether l falls as m grows. Only then are the optimal tokens those of the largest label * u^T x, and L*
+  /// can be theirs (OptimalLoss::optimal and selected).
   virtual bool is_decreasing() const = 0;
 };
 
@@ -56,6 +57,7 @@ enum class OptimalLoss {
 };
 
 SOFTSTEP_EXPORT const char* to_string(OptimalLoss mode);
-SOFTSTEP_EXPORT OptimalLoss parse_optimal_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
+SOFTSTEP_EXPORT OptimalLoss
+parse_optimal_loss(const std::string& name);  ///< throws InvalidArgument listing the known names
 
 }  // namespace softstep

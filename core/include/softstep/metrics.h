@@ -10,8 +10,8 @@
 
 namespace softstep {
 
-// Arrays of float or double, whatever the batch is in: a std::vector or a std::span. `weights` are W, dim x dim row-major. Another
-// size than the one that is needed is an InvalidArgument.
+// Arrays of float or double, whatever the batch is in: a std::vector or a std::span. `weights` are W, dim x
+// dim row-major. Another size than the one that is needed is an InvalidArgument.
 
 /// ||A||_F without overflow or underflow.
 SOFTSTEP_EXPORT double frobenius_norm(std::span<const float> a);
@@ -45,33 +45,36 @@ SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::sp
 template <NumberType T>
 SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::span<const double> weights);
 
-/// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size; nuclear, the sum of
-/// the singular values; l_p, (sum |a_rc|^p)^(1/p) over the entries, p >= 1.
+/// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size;
+/// nuclear, the sum of the singular values; l_p, (sum |a_rc|^p)^(1/p) over the entries, p >= 1.
 enum class MatrixNorm { frobenius, spectral, max, nuclear, l_p };
 SOFTSTEP_EXPORT const char* to_string(MatrixNorm norm);  ///< "frobenius", "spectral", "max", "nuclear", "lp"
 SOFTSTEP_EXPORT MatrixNorm
 parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing the known names
 
-/// Norm of a rows x cols row-major matrix, without overflow or underflow on the way; NaN if an entry is NaN. `p` is used
-/// by l_p only. Throws InvalidArgument for p < 1 or not finite.
-SOFTSTEP_EXPORT double matrix_norm(std::span<const float> a, std::size_t rows, std::size_t cols, MatrixNorm norm,
-                                   double p = 2.0);
-SOFTSTEP_EXPORT double matrix_norm(std::span<const double> a, std::size_t rows, std::size_t cols, MatrixNorm norm,
-                                   double p = 2.0);
+/// Norm of a rows x cols row-major matrix, without overflow or underflow on the way; NaN if an entry is NaN.
+/// `p` is used by l_p only. Throws InvalidArgument for p < 1 or not finite.
+SOFTSTEP_EXPORT double matrix_norm(std::span<const float> a, std::size_t rows, std::size_t cols,
+                                   MatrixNorm norm, double p = 2.0);
+SOFTSTEP_EXPORT double matrix_norm(std::span<const double> a, std::size_t rows, std::size_t cols,
+                                   MatrixNorm norm, double p = 2.0);
 
-/// Singular values of a rows x cols row-major matrix, decreasing, min(rows, cols) of them; each right to some rounding
-/// units of the largest. NaN if the matrix is not finite.
-SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const float> a, std::size_t rows, std::size_t cols);
-SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const double> a, std::size_t rows, std::size_t cols);
+/// Singular values of a rows x cols row-major matrix, decreasing, min(rows, cols) of them; each right to some
+/// rounding units of the largest. NaN if the matrix is not finite.
+SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const float> a, std::size_t rows,
+                                                    std::size_t cols);
+SOFTSTEP_EXPORT std::vector<double> singular_values(std::span<const double> a, std::size_t rows,
+                                                    std::size_t cols);
 
-/// Number of singular values above relative_tolerance times the largest. The default, 1e-6, is for weights that were
-/// trained or solved to about that: what is smaller cannot be told from zero in them. Throws InvalidArgument unless
-/// 0 <= relative_tolerance < 1.
+/// Number of singular values above relative_tolerance times the largest. The default, 1e-6, is for weights
+/// that were trained or solved to about that: what is smaller cannot be told from zero in them. Throws
+/// InvalidArgument unless 0 <= relative_tolerance < 1.
 SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_values,
                                            double relative_tolerance = 1e-6);
 
-/// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i / ||W||. `chosen`
-/// has one token per sample. +infinity with no constraint, NaN at W = 0. Throws InvalidArgument for a bad choice or p.
+/// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i /
+/// ||W||. `chosen` has one token per sample. +infinity with no constraint, NaN at W = 0. Throws
+/// InvalidArgument for a bad choice or p.
 template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                                       std::span<const float> weights, MatrixNorm norm, double p = 2.0);
@@ -79,13 +82,14 @@ template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                                       std::span<const double> weights, MatrixNorm norm, double p = 2.0);
 template <NumberType T>
-SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const float> weights,
-                                      MatrixNorm norm, double p = 2.0);
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores,
+                                      std::span<const float> weights, MatrixNorm norm, double p = 2.0);
 template <NumberType T>
-SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores, std::span<const double> weights,
-                                      MatrixNorm norm, double p = 2.0);
+SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores,
+                                      std::span<const double> weights, MatrixNorm norm, double p = 2.0);
 
-/// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no constraints.
+/// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no
+/// constraints.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
                                                       const std::vector<std::size_t>& chosen,
@@ -98,10 +102,12 @@ SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
 /// The smallest constraint of each sample, not divided by any norm; +infinity for a sample of one token.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
-                                                   const std::vector<std::size_t>& chosen, std::span<const float> weights);
+                                                   const std::vector<std::size_t>& chosen,
+                                                   std::span<const float> weights);
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> sample_margins(const BatchView<T>& batch,
-                                                   const std::vector<std::size_t>& chosen, std::span<const double> weights);
+                                                   const std::vector<std::size_t>& chosen,
+                                                   std::span<const double> weights);
 
 /// Support set of W: the entries k of `constraint_values` within relative_tolerance of the smallest one m,
 /// values_k - m <= relative_tolerance |m|. Throws InvalidArgument for a negative tolerance.
@@ -128,10 +134,10 @@ struct AttentionSparsity {
 };
 /// Throws InvalidArgument unless 0 < level < 1. A NaN among the scores makes everything NaN.
 template <NumberType T>
-SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const float> weights,
-                                                     double level = 1e-3);
+SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch,
+                                                     std::span<const float> weights, double level = 1e-3);
 template <NumberType T>
-SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch, std::span<const double> weights,
-                                                     double level = 1e-3);
+SOFTSTEP_EXPORT AttentionSparsity attention_sparsity(const BatchView<T>& batch,
+                                                     std::span<const double> weights, double level = 1e-3);
 
 }  // namespace softstep

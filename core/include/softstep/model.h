@@ -35,7 +35,8 @@ template <NumberType T>
 struct SOFTSTEP_EXPORT BlockGradient {
   /// The mantissa, n_rows x n_cols row-major, unless `into` is set.
   std::vector<T> values = {};
-  /// Memory of the caller's that the mantissa is written to in place of `values`: of the block's size, or empty.
+  /// Memory of the caller's that the mantissa is written to in place of `values`: of the block's size, or
+  /// empty.
   std::span<T> into = {};
   double exponent = 0.0;  ///< natural logarithm; -infinity where the gradient is exactly zero
   double norm = 0.0;      ///< Frobenius norm of the mantissa
@@ -45,8 +46,8 @@ struct SOFTSTEP_EXPORT BlockGradient {
   std::span<T> room(std::size_t size);
   Scaled norm_scaled() const { return {norm, exponent}; }
 
-  /// The plain gradient, mantissa * exp(exponent), into `out` (of the same size). Returns true where it is not zero but the
-  /// plain numbers are: they underflow. Throws InvalidArgument for another size.
+  /// The plain gradient, mantissa * exp(exponent), into `out` (of the same size). Returns true where it is
+  /// not zero but the plain numbers are: they underflow. Throws InvalidArgument for another size.
   bool plain(std::span<T> out) const;
 };
 
@@ -99,9 +100,10 @@ class SOFTSTEP_EXPORT Workspace {
   virtual ~Workspace() = default;
 };
 
-/// A system with any number of trained arrays: its loss, loss gap and gradients, in the form that carries exponents beside
-/// mantissas. A model itself does not change when it is evaluated: several threads may evaluate one model at once, each with a
-/// workspace of its own. It looks at the caller's data where they lie, and the caller keeps them alive.
+/// A system with any number of trained arrays: its loss, loss gap and gradients, in the form that carries
+/// exponents beside mantissas. A model itself does not change when it is evaluated: several threads may
+/// evaluate one model at once, each with a workspace of its own. It looks at the caller's data where they
+/// lie, and the caller keeps them alive.
 ///
 /// Derive from this class for a model of your own: blocks(), n_samples() and evaluate_at() are enough.
 template <NumberType T>
@@ -113,7 +115,8 @@ class SOFTSTEP_EXPORT Model {
   virtual std::size_t n_samples() const = 0;
   /// What is watched; the first decides when a run has converged. The default: every block by itself.
   virtual std::vector<Observable> observables() const;
-  /// Observable k of these blocks. Throws InvalidArgument where there is no such observable, or a block has another size.
+  /// Observable k of these blocks. Throws InvalidArgument where there is no such observable, or a block has
+  /// another size.
   std::vector<double> observe(Point<double> at, std::size_t k) const;
   /// L*; NaN where it depends on the point (Evaluation::optimal_loss).
   virtual double optimal_loss() const { return 0.0; }
@@ -121,14 +124,15 @@ class SOFTSTEP_EXPORT Model {
   virtual std::string isa() const;
   /// Threads asked for in an evaluation with gradients: 1 where the work does not pay for more.
   virtual int threads_used() const { return 1; }
-  /// Says which data, loss and options a saved state belongs to: the same text for the same, in every process. The default says
-  /// nothing, and then nothing is checked when a run is resumed.
+  /// Says which data, loss and options a saved state belongs to: the same text for the same, in every
+  /// process. The default says nothing, and then nothing is checked when a run is resumed.
   virtual std::string identity() const { return {}; }
   virtual std::unique_ptr<Workspace> make_workspace() const { return std::make_unique<Workspace>(); }
 
-  /// Evaluates at `at`, the mean over some samples. Non-finite blocks give non-finite results, never a crash. Allocates nothing
-  /// once workspace and `out` have been used with the same samples and `want`. Throws InvalidArgument where a block has another
-  /// size than blocks() says, or an index of a sample is not below n_samples().
+  /// Evaluates at `at`, the mean over some samples. Non-finite blocks give non-finite results, never a crash.
+  /// Allocates nothing once workspace and `out` have been used with the same samples and `want`. Throws
+  /// InvalidArgument where a block has another size than blocks() says, or an index of a sample is not below
+  /// n_samples().
   void evaluate(Point<T> at, Evaluation<T>& out, Workspace& space, unsigned want = want_all,
                 SampleSet samples = {}) const;
   /// The same with a workspace that belongs to the model: not for several threads at once.
@@ -139,8 +143,8 @@ class SOFTSTEP_EXPORT Model {
   void evaluate(std::span<const T> block, Evaluation<T>& out, unsigned want = want_all,
                 SampleSet samples = {});
 
-  /// Hessian-vector product: out[k] = sum_l (d^2 L / d(block k) d(block l)) direction[l], each with an exponent of its own.
-  /// Throws NotSupported where a model (or its loss) has none.
+  /// Hessian-vector product: out[k] = sum_l (d^2 L / d(block k) d(block l)) direction[l], each with an
+  /// exponent of its own. Throws NotSupported where a model (or its loss) has none.
   void hessian_product(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out, Workspace& space,
                        SampleSet samples = {}) const;
 
@@ -157,7 +161,8 @@ class SOFTSTEP_EXPORT Model {
   virtual void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                                   Workspace& space, SampleSet samples) const;
 
-  /// Throws InvalidArgument unless `at` has a block of the right size for each of blocks(); `name` is the argument's.
+  /// Throws InvalidArgument unless `at` has a block of the right size for each of blocks(); `name` is the
+  /// argument's.
   void check(Point<T> at, const char* name) const;
 
  private:

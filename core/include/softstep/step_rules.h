@@ -16,9 +16,9 @@
 
 namespace softstep {
 
-/// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent). A dense run may keep W and G' transposed, both
-/// alike; in a span form, and in a dense run that does not form G', the entries are coefficients (only for rules that
-/// move along the gradient).
+/// What a rule sees of an iteration. The gradient is G' exp(gradient_exponent). A dense run may keep W and G'
+/// transposed, both alike; in a span form, and in a dense run that does not form G', the entries are
+/// coefficients (only for rules that move along the gradient).
 template <NumberType T>
 struct StepContext {
   std::int64_t iteration = 0;   ///< t, from 0
@@ -43,13 +43,15 @@ struct Step {
   double coefficient = 0.0;
   const T* direction = nullptr;  ///< the gradient's mantissa; not looked at if `computed` is set
   double length = 0.0;           ///< norm of the change of W (Frobenius)
-  /// A direction of the rule's own, in double whatever T; a buffer of the rule's state (RuleState::direction).
+  /// A direction of the rule's own, in double whatever T; a buffer of the rule's state
+  /// (RuleState::direction).
   const double* computed = nullptr;
   bool replaces = false;  ///< W <- computed, in place of W - coefficient * computed
 };
 
-/// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the bit. Vectors as long
-/// as the weights are matrices laid out like them: in a StepContext as these are there, in a TrainState row-major.
+/// Everything a rule remembers between steps; plain numbers, so that a run can be saved and resumed to the
+/// bit. Vectors as long as the weights are matrices laid out like them: in a StepContext as these are there,
+/// in a TrainState row-major.
 struct RuleState {
   std::map<std::string, std::vector<double>, std::less<>> values = {};
   std::vector<double> direction = {};  ///< where a rule builds its step; nothing to remember
@@ -61,7 +63,8 @@ struct RuleMemory {
   std::size_t size = 0;  ///< 0: as many numbers as weights
 };
 
-/// A step-size rule of either precision: its settings, without any per-run state (one rule may serve many runs at once).
+/// A step-size rule of either precision: its settings, without any per-run state (one rule may serve many
+/// runs at once).
 class SOFTSTEP_EXPORT AnyStepRule {
  public:
   virtual ~AnyStepRule() = default;
@@ -70,21 +73,22 @@ class SOFTSTEP_EXPORT AnyStepRule {
   virtual std::string settings_text() const { return std::string(name()); }
   /// True if StepContext::loss_gap must be set.
   virtual bool needs_loss_gap() const { return false; }
-  /// True if the direction of a step is the gradient itself and the rule looks at norms alone: then the gradient's entries
-  /// may be those of any of the trainer's forms.
+  /// True if the direction of a step is the gradient itself and the rule looks at norms alone: then the
+  /// gradient's entries may be those of any of the trainer's forms.
   virtual bool moves_along_gradient() const { return false; }
   /// What RuleState::values holds after a step; a saved state must have all of it.
   virtual std::vector<RuleMemory> memory() const { return {}; }
 };
 
-/// A step-size rule. Derive from this class for a rule of your own, and hand it to the trainer as RuleSettings::object.
+/// A step-size rule. Derive from this class for a rule of your own, and hand it to the trainer as
+/// RuleSettings::object.
 template <NumberType T>
 class SOFTSTEP_EXPORT StepRule : public AnyStepRule {
  public:
-  /// Proposes a step, and what the rule remembers if it is taken: all of memory() goes into `next`, which comes with the names and
-  /// numbers of some earlier step; `memory` is empty before the first step. The trainer takes the step, and then `next` becomes
-  /// the memory, or refuses it, and then nothing has happened. Never produces NaN from finite input; at an exact zero gradient
-  /// returns `stationary`.
+  /// Proposes a step, and what the rule remembers if it is taken: all of memory() goes into `next`, which
+  /// comes with the names and numbers of some earlier step; `memory` is empty before the first step. The
+  /// trainer takes the step, and then `next` becomes the memory, or refuses it, and then nothing has
+  /// happened. Never produces NaN from finite input; at an exact zero gradient returns `stationary`.
   virtual Step<T> propose(const StepContext<T>& context, const RuleState& memory, RuleState& next) const = 0;
 
   /// Proposes a step and remembers it if it moves, for use without the trainer.
@@ -126,8 +130,8 @@ SOFTSTEP_EXPORT RuleSettings parse_rule(const std::string& text);
 /// Reads "gd:step-size=20;ngd;polyak".
 SOFTSTEP_EXPORT std::vector<RuleSettings> parse_rules(const std::string& text);
 
-/// Checks the settings and makes the rule, or hands out the caller's own. Throws InvalidArgument naming the option and its value,
-/// and for an own rule of another precision.
+/// Checks the settings and makes the rule, or hands out the caller's own. Throws InvalidArgument naming the
+/// option and its value, and for an own rule of another precision.
 template <NumberType T>
 SOFTSTEP_EXPORT std::shared_ptr<const StepRule<T>> make_step_rule(const RuleSettings& settings);
 

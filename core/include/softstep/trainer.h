@@ -73,26 +73,30 @@ struct SOFTSTEP_EXPORT TrainerOptions {
   std::vector<RuleSettings> rules = {RuleSettings{}};
   std::int64_t n_steps = 1000;  ///< further steps to take from the state given
   MasterWeights master_weights = MasterWeights::working;
-  /// Throws InvalidArgument if the model, the rule, or float64 master weights, cannot go with the span form asked for.
+  /// Throws InvalidArgument if the model, the rule, or float64 master weights, cannot go with the span form
+  /// asked for.
   Form form = Form::automatic;
   Normalization normalization = Normalization::separate;
-  /// Samples a step sees; 0: all. Every epoch goes once through all samples in an order of its own, drawn from batch_seed and the
-  /// number of the epoch alone (a resumed run sees the same); its last batch is smaller where the size does not divide n.
+  /// Samples a step sees; 0: all. Every epoch goes once through all samples in an order of its own, drawn
+  /// from batch_seed and the number of the epoch alone (a resumed run sees the same); its last batch is
+  /// smaller where the size does not divide n.
   std::size_t batch_size = 0;
   std::uint64_t batch_seed = 0;
-  /// Directions to compare with (W_mm), in the order of Model::observables(); an empty one, or none, is not compared.
+  /// Directions to compare with (W_mm), in the order of Model::observables(); an empty one, or none, is not
+  /// compared.
   std::vector<std::vector<double>> references = {};
   /// Rows per factor of ten, log-spaced (every step while steps are few); 0: only the first and the last row.
   int trace_rows_per_decade = 20;
-  /// Called for each traced row, in order; return false to stop. The TrainState given to train() holds the weights of the row.
-  /// Where it throws, the exception leaves train(), and the state is that of the row.
+  /// Called for each traced row, in order; return false to stop. The TrainState given to train() holds the
+  /// weights of the row. Where it throws, the exception leaves train(), and the state is that of the row.
   std::function<bool(const TraceRecord&)> trace = {};
-  /// Asked about 10 times a second at most, between rows too; return false to stop. Where it throws, the exception leaves
-  /// train(), and the state is that of the step just reached.
+  /// Asked about 10 times a second at most, between rows too; return false to stop. Where it throws, the
+  /// exception leaves train(), and the state is that of the step just reached.
   std::function<bool(const Progress&)> progress = {};
   /// Looked at before every step.
   std::stop_token stop = {};
-  /// Stop (out_of_time) when this much has been spent in steps of this call; looked at about 10 times a second.
+  /// Stop (out_of_time) when this much has been spent in steps of this call; looked at about 10 times a
+  /// second.
   double max_seconds = std::numeric_limits<double>::infinity();
   /// Report in `time_to` when 1 - cos first falls to each of these (needs a reference).
   std::vector<double> thresholds = {};
@@ -109,9 +113,9 @@ struct SOFTSTEP_EXPORT TrainSummary {
   TrainStatus status = TrainStatus::not_run;
   Form form = Form::automatic;  ///< the one used
   std::int64_t steps = 0;       ///< steps taken by this call
-  /// Of these, how many were shorter than the rounding of adding them to the weights (u |W|, u of what is kept: 2^-48 with
-  /// float32, 2^-53 with float64 or float64 master weights): the weights do not follow such steps. With several blocks: in every block
-  /// that moved.
+  /// Of these, how many were shorter than the rounding of adding them to the weights (u |W|, u of what is
+  /// kept: 2^-48 with float32, 2^-53 with float64 or float64 master weights): the weights do not follow such
+  /// steps. With several blocks: in every block that moved.
   std::int64_t steps_below_rounding = 0;
   double seconds = 0.0;        ///< time in those steps
   double setup_seconds = 0.0;  ///< before them, to bring W into its form: Gram matrices, copies
@@ -128,12 +132,13 @@ struct SOFTSTEP_EXPORT TrainSummary {
   std::string report() const;
 };
 
-/// Runs the rules from `state` for options.n_steps steps and leaves the state ready to go on. Throws InvalidArgument for bad
-/// options (a rule that does not go with joint normalisation, a batch larger than n, a reference of the wrong size); every other
-/// ending has a name in the summary. A step that is refused changes nothing, neither weights nor what rules remember. With
-/// batches smaller than n, an exactly zero gradient or a gap that is not positive on one batch is a step of length zero, not an
-/// end.
+/// Runs the rules from `state` for options.n_steps steps and leaves the state ready to go on. Throws
+/// InvalidArgument for bad options (a rule that does not go with joint normalisation, a batch larger than n,
+/// a reference of the wrong size); every other ending has a name in the summary. A step that is refused
+/// changes nothing, neither weights nor what rules remember. With batches smaller than n, an exactly zero
+/// gradient or a gap that is not positive on one batch is a step of length zero, not an end.
 template <NumberType T>
-SOFTSTEP_EXPORT TrainSummary train(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options);
+SOFTSTEP_EXPORT TrainSummary train(const Model<T>& model, TrainState<T>& state,
+                                   const TrainerOptions& options);
 
 }  // namespace softstep

@@ -1,6 +1,7 @@
-// Which form and which layout are the cheapest: a model of the time of a step in nanoseconds, from what bounds its parts,
-// arithmetic or memory traffic, and what a step costs besides. Only ratios matter. The constants were fitted to measured
-// steps on one thread (benchmarks/, step/ngd on the grid of shapes), where the choice is compared with the best of the three.
+// Which form and which layout are the cheapest: a model of the time of a step in nanoseconds, from what
+// bounds its parts, arithmetic or memory traffic, and what a step costs besides. Only ratios matter. The
+// constants were fitted to measured steps on one thread (benchmarks/, step/ngd on the grid of shapes), where
+// the choice is compared with the best of the three.
 
 #include <algorithm>
 #include <cstddef>
@@ -16,8 +17,8 @@ constexpr double most_gram_bytes = 5e8;  // larger Gram matrices are not worth t
 
 double traffic(double bytes) { return bytes / (bytes <= cache_bytes ? cache_speed : memory_speed); }
 
-// Flops a nanosecond in float32; half as many in float64. Of the Gram matrix of tokens times one vector, of the two passes
-// over the tokens (softmax included), and of products of matrices.
+// Flops a nanosecond in float32; half as many in float64. Of the Gram matrix of tokens times one vector, of
+// the two passes over the tokens (softmax included), and of products of matrices.
 constexpr double vector_speed = 32.0, attention_speed = 44.0, product_speed = 103.0;
 // Calls, loop heads and the row factors of a step; in the token span also by sample.
 constexpr double step_cost = 350.0, token_step_cost = 250.0, sample_cost = 55.0;
@@ -62,10 +63,10 @@ template <class T>
 bool fits_lanes(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
   if (data.storage() != StoredType::working) return false;
-  // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away. Measured on one thread, 96
-  // and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes gain 2.0 to 1.0 times up to 2000 in float32 and
-  // 1200 in float64, and lose up to 1.2 beyond; in shorter ones, which read a line in pieces, they gain 1.6 to 1.0 times at
-  // 256 but lose up to 1.2 at 1000.
+  // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away.
+  // Measured on one thread, 96 and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes
+  // gain 2.0 to 1.0 times up to 2000 in float32 and 1200 in float64, and lose up to 1.2 beyond; in shorter
+  // ones, which read a line in pieces, they gain 1.6 to 1.0 times at 256 but lose up to 1.2 at 1000.
   constexpr std::size_t multiple = simd::lane_multiple<T>, most_copied = 64 << 20;
   constexpr std::size_t most_in_line = sizeof(T) == sizeof(float) ? 1900 : 1200;
   const std::size_t most_in_lane = data.kernels.vector_width == multiple ? most_in_line : 512;
@@ -76,8 +77,9 @@ bool fits_lanes(const AttentionData<T>& data) {
          (data.longest * lanes <= 2 * data.total_tokens || lanes == multiple);
 }
 
-// 2 n^2 d flops against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16 to 256 samples in 200 to 2048
-// dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing within 1 %; at d = 4 n up to 18 % are lost.
+// 2 n^2 d flops against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16 to 256 samples
+// in 200 to 2048 dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing within 1 %; at d =
+// 4 n up to 18 % are lost.
 template <class T>
 bool pays_without_gradient(const AttentionData<T>& data) {
   return 12 * data.batch.n_samples <= data.batch.dim;

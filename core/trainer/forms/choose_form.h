@@ -7,7 +7,8 @@
 
 namespace softstep {
 
-/// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of many steps.
+/// The cheapest form by the model of choose_form.cpp, for a rule that moves along the gradient and a run of
+/// many steps.
 template <class T>
 Form cheapest_form(const AttentionData<T>& data);
 
@@ -15,7 +16,8 @@ Form cheapest_form(const AttentionData<T>& data);
 template <class T>
 bool fits_lanes(const AttentionData<T>& data);
 
-/// A dense run with a rule that moves along the gradient, sample by sample, does not form it where W is large.
+/// A dense run with a rule that moves along the gradient, sample by sample, does not form it where W is
+/// large.
 template <class T>
 bool pays_without_gradient(const AttentionData<T>& data);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// From a pass over all samples to loss, gap, attention and the exponent and factors of the rows, for a fixed decoder and a combined
-// W: what the trainer's forms share.
+// From a pass over all samples to loss, gap, attention and the exponent and factors of the rows, for a fixed
+// decoder and a combined W: what the trainer's forms share.
 
 #include "core/layer/gradient_size.h"
 #include "core/layer/losses.h"
@@ -12,7 +12,8 @@ namespace softstep {
 template <class T>
 class Conclusion {
  public:
-  /// `powers`: of two, that the queries are divided by before rows are multiplied by them; null if they are not.
+  /// `powers`: of two, that the queries are divided by before rows are multiplied by them; null if they are
+  /// not.
   explicit Conclusion(const AttentionData<T>& data, const int* powers = nullptr)
       : losses_(data, *data.given_scoring()), factors_(data) {
     std::vector<double> largest_query;
@@ -22,8 +23,8 @@ class Conclusion {
     factors_.set_rows({}, *data.given_scoring(), largest_query.data(), powers);
   }
 
-  /// Called by all threads of a team after the pass. Fills in of loss, gap, attention and exponent what is wanted, and says
-  /// whether there are rows of a gradient to go on with.
+  /// Called by all threads of a team after the pass. Fills in of loss, gap, attention and exponent what is
+  /// wanted, and says whether there are rows of a gradient to go on with.
   bool conclude(const Team& team, const AttentionPass<T>& pass, Evaluation<T>& out, unsigned want) {
     const bool want_rows = (want & want_gradient) != 0;
     if (team.leads()) {

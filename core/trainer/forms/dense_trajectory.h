@@ -20,13 +20,14 @@ namespace softstep {
 
 /// W itself, transposed where the pass has it so; in double beside it with float64 master weights.
 ///
-/// A rule that moves along the gradient needs its norm and W + a G, not G. Where W is large beside the samples G is not
-/// formed: the norm comes from Gram matrices and the product is added to W, which is then read twice and written once in a
-/// step. Its rows are padded, so that they do not share sets of the cache. The entries of the gradient are then the rows g.
+/// A rule that moves along the gradient needs its norm and W + a G, not G. Where W is large beside the
+/// samples G is not formed: the norm comes from Gram matrices and the product is added to W, which is then
+/// read twice and written once in a step. Its rows are padded, so that they do not share sets of the cache.
+/// The entries of the gradient are then the rows g.
 ///
-/// With float32 W takes in steps below its rounding: what is rounded off is kept beside it. Where G is not formed that would be two
-/// more passes over numbers of its size in every step; there the rows g are summed up, and at fixed steps W is made afresh from
-/// what it was and their product, with what that rounds off.
+/// With float32 W takes in steps below its rounding: what is rounded off is kept beside it. Where G is not
+/// formed that would be two more passes over numbers of its size in every step; there the rows g are summed
+/// up, and at fixed steps W is made afresh from what it was and their product, with what that rounds off.
 template <class T>
 class DenseTrajectory final : public Trajectory<T> {
  public:
@@ -145,8 +146,8 @@ class DenseTrajectory final : public Trajectory<T> {
     if (goes_on) recent_ = state.span.recent;
   }
 
-  // W and what it is rounded off by, from what they were and the product of the rows since, by bands that stay in cache. Every
-  // thread needs all rows first; afterwards they are cleared.
+  // W and what it is rounded off by, from what they were and the product of the rows since, by bands that
+  // stay in cache. Every thread needs all rows first; afterwards they are cleared.
   void refresh(const Team& team) {
     const simd::Kernels<T>& kernels = pass_.data().kernels;
     const std::size_t n = pass_.data().batch.n_samples, stride = pass_.data().stride;

@@ -13,7 +13,8 @@
 
 namespace softstep {
 
-/// ||G'||^2 = sum_ij <g_i, g_j> <zu_i, zu_j> with queries z_i = 2^b_i zu_i, two Gram matrices of n x n beside a matrix of d x d.
+/// ||G'||^2 = sum_ij <g_i, g_j> <zu_i, zu_j> with queries z_i = 2^b_i zu_i, two Gram matrices of n x n beside
+/// a matrix of d x d.
 template <class T>
 class GramNorm {
  public:
@@ -22,10 +23,11 @@ class GramNorm {
 
   const QueryUnits<T>& units() const { return units_; }
 
-  /// The norm, of rows that go with the units; nothing where it is lost to cancellation. Each inner product errs by at most
-  /// f u |g_i| |g_j| or f u |z_i| |z_j|, f = 2 (d / lanes + lanes + 2) (product_nt.h), their products together by
-  /// 2 f u (sum_i |g_i| |z_i|)^2. Of n orthogonal terms of one size the square is 1/n of that sum's; where less than
-  /// 1/4096 is left the caller forms G'. So the square is right to 8192 f u at the very worst, and to 2 n f u commonly.
+  /// The norm, of rows that go with the units; nothing where it is lost to cancellation. Each inner product
+  /// errs by at most f u |g_i| |g_j| or f u |z_i| |z_j|, f = 2 (d / lanes + lanes + 2) (product_nt.h), their
+  /// products together by 2 f u (sum_i |g_i| |z_i|)^2. Of n orthogonal terms of one size the square is 1/n of
+  /// that sum's; where less than 1/4096 is left the caller forms G'. So the square is right to 8192 f u at
+  /// the very worst, and to 2 n f u commonly.
   std::optional<double> operator()(const T* rows) const {
     constexpr double smallest = 1.0 / 4096.0;
     const std::size_t n = data_.batch.n_samples;

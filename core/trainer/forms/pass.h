@@ -1,7 +1,7 @@
 #pragma once
 
-// The two layouts of the work between the projected queries V and the gradient rows g: sample by sample, or with the
-// sample index last. Everything that depends on which it is, is here.
+// The two layouts of the work between the projected queries V and the gradient rows g: sample by sample, or
+// with the sample index last. Everything that depends on which it is, is here.
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +38,8 @@ class Pass {
   std::size_t size() const { return n_rows() * n_cols(); }
   std::size_t n_rows() const { return lanes_ ? data_.batch.dim : data_.batch.n_samples; }
   std::size_t n_cols() const { return lanes_ ? lanes_->n_lanes : data_.stride; }
-  /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over lanes.
+  /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over
+  /// lanes.
   bool transposed() const { return lanes_ == nullptr; }
   /// W in that layout, or back from it: a transposition is its own inverse.
   template <class Number>
@@ -55,8 +56,8 @@ class Pass {
     return out;
   }
 
-  // Functions of a team are called by all its threads. They end when this thread may go on with what follows in a step: after
-  // outer_product() with the rows that for_each_block() gives it.
+  // Functions of a team are called by all its threads. They end when this thread may go on with what follows
+  // in a step: after outer_product() with the rows that for_each_block() gives it.
 
   /// From V to g without l', and to what is said of the samples.
   void attend(const Team& team, bool with_rows) { attention_->attend(team, {}, with_rows); }

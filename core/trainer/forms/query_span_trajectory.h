@@ -6,7 +6,8 @@
 
 namespace softstep {
 
-/// W = base + sum_i c_i zu_i^T with vectors c_i and queries z_i = 2^b_i zu_i: V = Z W^T, and the Gram matrix of the zu_i.
+/// W = base + sum_i c_i zu_i^T with vectors c_i and queries z_i = 2^b_i zu_i: V = Z W^T, and the Gram matrix
+/// of the zu_i.
 template <class T>
 class QuerySpanTrajectory final : public SpanTrajectory<T> {
  public:

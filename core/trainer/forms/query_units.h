@@ -1,7 +1,8 @@
 #pragma once
 
-// Queries over powers of two, z_i = 2^b_i zu_i, so that inner products of the zu_i, and what is made of them, are numbers of T
-// whatever the size of the data. W = sum_i c_i zu_i^T then has coefficients c_i of its own size.
+// Queries over powers of two, z_i = 2^b_i zu_i, so that inner products of the zu_i, and what is made of them,
+// are numbers of T whatever the size of the data. W = sum_i c_i zu_i^T then has coefficients c_i of its own
+// size.
 
 #include <algorithm>
 #include <cmath>

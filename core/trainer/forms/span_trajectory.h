@@ -15,14 +15,15 @@
 namespace softstep {
 
 /// What the two span forms share. Every gradient is in the span of a fixed set of matrices E_k, so that
-/// W = base + sum_k c_k E_k. Kept are the coefficients c and y = (<2^e_k E_k, W>)_k (query span: with c_k, y_k vectors); a step
-/// changes c by the gradient's coefficients g and y_k by 2^e_k (H g)_k, H the Gram matrix of the E_k, and ||G||^2 = <g, H g>.
-/// The E_k are made of data over powers of two (coarse_power), so that H, g and c are numbers of T whatever the size of the
-/// data: c is of the size of W. The powers e_k bring y to what the data themselves are to W.
+/// W = base + sum_k c_k E_k. Kept are the coefficients c and y = (<2^e_k E_k, W>)_k (query span: with c_k,
+/// y_k vectors); a step changes c by the gradient's coefficients g and y_k by 2^e_k (H g)_k, H the Gram
+/// matrix of the E_k, and ||G||^2 = <g, H g>. The E_k are made of data over powers of two (coarse_power), so
+/// that H, g and c are numbers of T whatever the size of the data: c is of the size of W. The powers e_k
+/// bring y to what the data themselves are to W.
 ///
-/// y would drift from c by the rounding of every step; it is computed afresh from c at fixed steps. With float32 the steps in
-/// between are summed up by themselves, and added to c with what that rounds off: c takes in steps far below its rounding, for
-/// nothing.
+/// y would drift from c by the rounding of every step; it is computed afresh from c at fixed steps. With
+/// float32 the steps in between are summed up by themselves, and added to c with what that rounds off: c
+/// takes in steps far below its rounding, for nothing.
 template <class T>
 class SpanTrajectory : public Trajectory<T> {
  public:
@@ -122,7 +123,8 @@ class SpanTrajectory : public Trajectory<T> {
   std::span<T> projected_, rows_;         // y and g
 
  private:
-  // sum_k |g_k| |E_k| of the gradient, and a bound of sum_k |c_k| |E_k|: while that is a number of T, so is W, term by term.
+  // sum_k |g_k| |E_k| of the gradient, and a bound of sum_k |c_k| |E_k|: while that is a number of T, so is
+  // W, term by term.
   double whole_ = 0.0, reach_ = 0.0;
   double reach_after(const Step<T>& step) const { return reach_ + std::fabs(step.coefficient) * whole_; }
 
@@ -159,9 +161,9 @@ class SpanTrajectory : public Trajectory<T> {
   }
 
   // <g, H g> has lost its digits where the terms of the gradient cancel so far that rounding, relative to
-  // (sum |g_k| |E_k|)^2, counts: then the norm is that of the matrix itself. Of g with n terms of one size and no
-  // cancellation the quotient is about 1/n, far above; 1/36 n where the sum is estimated from the largest entries of rows of
-  // normal numbers.
+  // (sum |g_k| |E_k|)^2, counts: then the norm is that of the matrix itself. Of g with n terms of one size
+  // and no cancellation the quotient is about 1/n, far above; 1/36 n where the sum is estimated from the
+  // largest entries of rows of normal numbers.
   void set_norm(BlockGradient<T>& out) {
     const double squared = data_.kernels.dot(image_.size(), rows_.data(), image_.data());
     whole_ = sum_of_sizes(rows_.data());

@@ -9,8 +9,8 @@
 
 namespace softstep {
 
-/// W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries z_i = 2^b_i zu_i: the scores x_it^T W z_i, and
-/// the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
+/// W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries z_i = 2^b_i zu_i: the
+/// scores x_it^T W z_i, and the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
 template <class T>
 class TokenSpanTrajectory final : public SpanTrajectory<T> {
  public:
@@ -121,7 +121,8 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
                    });
     return w;
   }
-  // Its rows are first written by the threads that read them in apply_gram(): both split the tokens into the same bands.
+  // Its rows are first written by the threads that read them in apply_gram(): both split the tokens into the
+  // same bands.
   LargeArray<T> token_gram() const {
     const AttentionData<T>& data = this->data_;
     const std::size_t n = data.batch.n_samples, d = data.batch.dim;

@@ -1,4 +1,5 @@
-// Someone else's program with a rule, a loss and a model of its own. Each check says what it wants; the first that fails ends it.
+// Someone else's program with a rule, a loss and a model of its own. Each check says what it wants; the first
+// that fails ends it.
 
 #include <softstep/softstep.h>
 

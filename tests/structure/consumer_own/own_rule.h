@@ -9,7 +9,8 @@
 
 namespace own {
 
-/// W <- W - step_size V,  V <- keep V + (1 - keep) G / ||G||: remembers V, and looks at the gradient's direction alone.
+/// W <- W - step_size V,  V <- keep V + (1 - keep) G / ||G||: remembers V, and looks at the gradient's
+/// direction alone.
 class AveragedDirection final : public softstep::StepRule<double> {
  public:
   AveragedDirection(double step_size, double keep) : step_size_(step_size), keep_(keep) {}
