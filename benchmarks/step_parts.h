@@ -6,7 +6,7 @@
 #include <chrono>
 #include <limits>
 
-#include "core/models/attention_parts.h"
+#include "core/models/attention/attention_parts.h"
 #include "core/trainer/forms/choose_form.h"
 #include "core/trainer/forms/pass.h"
 #include "support.h"

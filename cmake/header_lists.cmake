@@ -11,4 +11,4 @@ function(softstep_write_header_list output)
 endfunction()
 
 softstep_write_header_list(simd/all_kernels.h simd/kernels/*.h)
-softstep_write_header_list(core/step_rules/all_rules.h core/step_rules/*.h)
+softstep_write_header_list(core/step_rules/all_rules.h core/step_rules/rules/*.h)

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/data/files/safetensors.h"
 #include "core/data/half.h"
-#include "core/data/safetensors.h"
 #include "core/data/text.h"
 #include "softstep/files.h"
 

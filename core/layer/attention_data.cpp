@@ -7,8 +7,8 @@
 #include "core/data/half_rows.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
-#include "core/layer/lane_batch.h"
 #include "core/layer/mantissa.h"
+#include "core/layer/passes/lane_batch.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "core/layer/attention_pass.h"
+#include "core/layer/passes/attention_pass.h"
 #include "core/layer/row_terms.h"
 #include "softstep/model.h"
 

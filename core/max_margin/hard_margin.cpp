@@ -5,10 +5,10 @@
 #include <limits>
 
 #include "core/data/text.h"
-#include "core/max_margin/certificate.h"
-#include "core/max_margin/dual_ascent.h"
-#include "core/max_margin/face_solver.h"
-#include "core/max_margin/ray_search.h"
+#include "core/max_margin/ascent/dual_ascent.h"
+#include "core/max_margin/ascent/face_solver.h"
+#include "core/max_margin/proofs/certificate.h"
+#include "core/max_margin/proofs/ray_search.h"
 #include "softstep/metrics.h"
 
 namespace softstep {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "core/max_margin/constraint_map.h"
+#include "core/max_margin/constraints/constraint_map.h"
 #include "softstep/max_margin.h"
 
 namespace softstep {

@@ -7,10 +7,10 @@
 #include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
-#include "core/max_margin/chosen_tokens.h"
-#include "core/max_margin/dense_rows.h"
+#include "core/max_margin/constraints/chosen_tokens.h"
+#include "core/max_margin/constraints/dense_rows.h"
 #include "core/max_margin/hard_margin.h"
-#include "core/max_margin/ray_proof.h"
+#include "core/max_margin/proofs/ray_proof.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 

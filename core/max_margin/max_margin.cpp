@@ -6,10 +6,10 @@
 
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
-#include "core/max_margin/chosen_tokens.h"
-#include "core/max_margin/constraint_rows.h"
+#include "core/max_margin/constraints/chosen_tokens.h"
+#include "core/max_margin/constraints/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
-#include "core/max_margin/ray_proof.h"
+#include "core/max_margin/proofs/ray_proof.h"
 #include "core/threads/start.h"
 
 namespace softstep {

@@ -65,7 +65,7 @@ ROOMS = [
     (r"core/include/.*", STD - {"system"} | {"public", "stored"}),
     (r"core/reference/.*", {"c", "std-header-only", "std", "reference", "own"}),
     (r"core/threads/.*", STD | {"public", "stored", "threads", "own"}),
-    (r"core/(data|trainer)/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
+    (r"core/(data/files|trainer)/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
     (r"core/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
     (r"core/.*", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "own"}),
     (r"tools/.*", STD | {"public", "stored", "cli", "fmt", "json", "own"}),

@@ -66,8 +66,8 @@ def check(root):
     for message in uncounted(root, kernels):
         yield Violation(COUNTS, 0, message)
     for name in rules:
-        if not any((root / f"core/step_rules/{name}{suffix}").is_file() for suffix in (".cpp", ".h")):
-            yield Violation(RULES, 0, f"{name}: core/step_rules/{name}.cpp is missing")
+        if not any((root / f"core/step_rules/rules/{name}{suffix}").is_file() for suffix in (".cpp", ".h")):
+            yield Violation(RULES, 0, f"{name}: core/step_rules/rules/{name}.h is missing")
         if not mentioned(root, "tests/step_rules", name):
             yield Violation(RULES, 0, f"{name}: tests/step_rules has no test of it")
     # The benchmark of the rules takes them from the table, so it has every one as soon as it is there.
@@ -113,8 +113,8 @@ def planted():
     yield "a kernel twice", {KERNELS: add(f"SOFTSTEP_KERNEL({kernel}, void, (int n))\n")}
     rule_row = 'SOFTSTEP_RULE(planted, Planted, "", "")\n'
     yield "a rule without file", {RULES: add(rule_row), "tests/step_rules/planted.cpp": "// planted\n"}
-    yield "a rule without test", {RULES: add(rule_row), "core/step_rules/planted.cpp": "// planted\n"}
-    yield "a rule's file taken away", {f"core/step_rules/{rule}.h": None}
+    yield "a rule without test", {RULES: add(rule_row), "core/step_rules/rules/planted.cpp": "// planted\n"}
+    yield "a rule's file taken away", {f"core/step_rules/rules/{rule}.h": None}
     yield "the benchmark of the rules taken away", {"benchmarks/bench_step_rules.cpp": None}
     isa_row = {ISAS: add('SOFTSTEP_ISA(planted, x86, void, true, "")\n')}
     yield "an instruction set that no test knows", {**isa_row, "simd/rows/planted.h": "// planted\n"}

@@ -12,7 +12,7 @@ namespace softstep {
 template <class T>
 Form cheapest_form(const AttentionData<T>& data);
 
-/// A run keeps small batches with the sample index last (core/layer/lane_batch.h).
+/// A run keeps small batches with the sample index last (core/layer/passes/lane_batch.h).
 template <class T>
 bool fits_lanes(const AttentionData<T>& data);
 

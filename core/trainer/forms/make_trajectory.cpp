@@ -1,4 +1,4 @@
-#include "core/models/attention_parts.h"
+#include "core/models/attention/attention_parts.h"
 #include "core/trainer/forms/choose_form.h"
 #include "core/trainer/forms/dense_trajectory.h"
 #include "core/trainer/forms/query_span_trajectory.h"

@@ -9,11 +9,11 @@
 #include <memory>
 #include <vector>
 
-#include "core/layer/lane_pass.h"
+#include "core/layer/passes/lane_pass.h"
+#include "core/layer/passes/sample_pass.h"
+#include "core/layer/passes/transpose.h"
 #include "core/layer/row_factors.h"
-#include "core/layer/sample_pass.h"
 #include "core/layer/sharing.h"
-#include "core/layer/transpose.h"
 #include "core/trainer/forms/query_units.h"
 
 namespace softstep {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/layer/score_pass.h"
+#include "core/layer/passes/score_pass.h"
 #include "core/trainer/forms/pass.h"
 #include "core/trainer/forms/span_trajectory.h"
 

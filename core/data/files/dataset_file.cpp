@@ -1,0 +1,332 @@
+// Data sets as safetensors files: `tokens` [n, T, d], or [sum T, d] with `offsets` [n + 1]; `labels` [n];
+// optional `decoder` [d]; optional `queries`, floating-point [n, d] vectors or integer [n] token indices.
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "core/data/files/safetensors.h"
+#include "core/data/text.h"
+#include "softstep/files.h"
+
+namespace softstep {
+namespace {
+
+using data::name_text;
+using data::TensorEntry;
+using data::TensorFile;
+
+// The mapped file and whatever of it had to be converted.
+template <class T>
+struct LoadedStorage {
+  std::shared_ptr<const data::MappedFile> map;
+  std::vector<T> tokens, decoder, queries;
+  std::vector<std::uint16_t> halves;  // tokens in 16 bits that are not aligned
+  std::vector<std::int8_t> labels;
+  std::vector<std::int64_t> offsets, query_index;
+};
+
+[[noreturn]] void refuse(const std::string& path, const TensorEntry& tensor, const std::string& problem) {
+  throw BadFile(path, "tensor " + name_text(tensor.name) + " " + problem);
+}
+
+const TensorEntry& required(const std::string& path, const TensorFile& file, const char* name) {
+  if (const TensorEntry* tensor = file.find(name)) return *tensor;
+  throw BadFile(path, "has no tensor " + name_text(name) + " (it has: " + data::names_of(file) + ")");
+}
+
+void require_shape(const std::string& path, const TensorEntry& tensor,
+                   const std::vector<std::size_t>& shape) {
+  if (tensor.shape != shape)
+    refuse(path, tensor,
+           "has shape " + data::shape_text(tensor.shape) + " (need " + data::shape_text(shape) + ")");
+}
+
+template <class T>
+bool aligned(const TensorEntry& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.bytes) % alignof(T) == 0;
+}
+
+// In place if type and alignment allow, else converted into `owned`.
+template <class T>
+const T* floats(const std::string& path, const TensorEntry& tensor, std::vector<T>& owned) {
+  if (!data::is_float(tensor.dtype))
+    refuse(path, tensor, "has dtype " + name_text(tensor.dtype) + " (need F64, F32, F16 or BF16)");
+  if (tensor.dtype == (sizeof(T) == 4 ? "F32" : "F64") && aligned<T>(tensor))
+    return reinterpret_cast<const T*>(tensor.bytes);
+  owned = data::decode<T>(path, tensor);
+  return owned.data();
+}
+
+template <class Stored>
+Stored element(const TensorEntry& tensor, std::size_t k) {
+  Stored value;
+  std::memcpy(&value, tensor.bytes + k * sizeof value, sizeof value);
+  return value;
+}
+
+// Calls visit(k, value) with each element in its stored type. False if the type is none of those listed.
+template <class Visit>
+bool for_each_integer(const TensorEntry& tensor, Visit visit) {
+  const auto all = [&](auto zero) {
+    for (std::size_t k = 0; k < tensor.count; ++k) visit(k, element<decltype(zero)>(tensor, k));
+    return true;
+  };
+  if (tensor.dtype == "I8") return all(std::int8_t{});
+  if (tensor.dtype == "U8") return all(std::uint8_t{});
+  if (tensor.dtype == "I16") return all(std::int16_t{});
+  if (tensor.dtype == "U16") return all(std::uint16_t{});
+  if (tensor.dtype == "I32") return all(std::int32_t{});
+  if (tensor.dtype == "U32") return all(std::uint32_t{});
+  if (tensor.dtype == "I64") return all(std::int64_t{});
+  if (tensor.dtype == "U64") return all(std::uint64_t{});
+  return false;
+}
+
+bool is_integer(const TensorEntry& tensor) {
+  return tensor.dtype.starts_with("I") || tensor.dtype.starts_with("U");
+}
+
+const std::int64_t* indices(const std::string& path, const TensorEntry& tensor,
+                            std::vector<std::int64_t>& owned) {
+  if (tensor.dtype == "I64" && aligned<std::int64_t>(tensor))
+    return reinterpret_cast<const std::int64_t*>(tensor.bytes);
+  owned.reserve(tensor.count);
+  const bool known = for_each_integer(tensor, [&](std::size_t k, auto value) {
+    if constexpr (std::is_same_v<decltype(value), std::uint64_t>)
+      if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        refuse(path, tensor, "entry " + std::to_string(k) + ": " + std::to_string(value) + " is too large");
+    owned.push_back(static_cast<std::int64_t>(value));
+  });
+  if (!known) refuse(path, tensor, "has dtype " + name_text(tensor.dtype) + " (need an integer type)");
+  return owned.data();
+}
+
+const std::int8_t* labels(const std::string& path, const TensorEntry& tensor,
+                          std::vector<std::int8_t>& owned) {
+  owned.reserve(tensor.count);
+  const auto keep = [&](std::size_t k, bool positive, bool negative, const std::string& text) {
+    if (!positive && !negative)
+      refuse(path, tensor, "sample " + std::to_string(k) + ": " + text + " (need -1 or 1)");
+    owned.push_back(positive ? 1 : -1);
+  };
+  if (data::is_float(tensor.dtype)) {
+    const std::vector<double> values = data::decode<double>(path, tensor);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      keep(k, values[k] == 1.0, values[k] == -1.0, data::number_text(values[k]));
+    return owned.data();
+  }
+  const bool known = for_each_integer(tensor, [&](std::size_t k, auto value) {
+    const bool negative = std::is_signed_v<decltype(value)> && value == static_cast<decltype(value)>(-1);
+    keep(k, value == 1, negative, std::to_string(value));
+  });
+  if (!known)
+    refuse(path, tensor,
+           "has dtype " + name_text(tensor.dtype) + " (need an integer or floating-point type)");
+  return owned.data();
+}
+
+// n, T, d from the tokens, and the offsets of ragged files, which must cover the rows exactly.
+template <class T>
+void read_shape(const std::string& path, const TensorFile& file, LoadedStorage<T>& storage,
+                BatchView<T>& view) {
+  const TensorEntry& tokens = required(path, file, "tokens");
+  const TensorEntry* offsets = file.find("offsets");
+  if (tokens.shape.size() != (offsets ? 2u : 3u))
+    refuse(path, tokens,
+           "has shape " + data::shape_text(tokens.shape) +
+               (offsets ? " (need [rows, d], as there is a tensor `offsets`)"
+                        : " (need [n, T, d], or [rows, d] with a tensor `offsets`)"));
+  view.dim = tokens.shape.back();
+  if (!offsets) {
+    view.n_samples = tokens.shape[0];
+    view.n_tokens = tokens.shape[1];
+    return;
+  }
+  if (offsets->shape.size() != 1 || offsets->shape[0] == 0)
+    refuse(path, *offsets, "has shape " + data::shape_text(offsets->shape) + " (need [n + 1])");
+  view.n_samples = offsets->shape[0] - 1;
+  view.offsets = indices(path, *offsets, storage.offsets);
+  if (view.offsets[0] != 0)
+    refuse(path, *offsets, "begins with " + std::to_string(view.offsets[0]) + " (need 0)");
+  const std::int64_t last = view.offsets[view.n_samples];
+  if (last < 0 || static_cast<std::size_t>(last) != tokens.shape[0])
+    refuse(path, *offsets,
+           "ends with " + std::to_string(last) + " (need " + std::to_string(tokens.shape[0]) +
+               ", the rows of `tokens`)");
+}
+
+template <class T>
+data::TensorToWrite rows(const std::string& path, const char* name, std::vector<std::size_t> shape,
+                         StoredType type, std::size_t n_rows, std::function<const T*(std::size_t)> row) {
+  const std::size_t dim = shape.back();
+  return {name, data::dtype_of(type), std::move(shape), [=, &path](OutputFile& file) {
+            const bool as_stored = type == (sizeof(T) == 4 ? StoredType::f32 : StoredType::f64);
+            for (std::size_t r = 0; r < n_rows; ++r) {
+              const T* x = row(r);
+              if (as_stored)
+                file.write(x, dim * sizeof(T));
+              else
+                for (std::size_t k = 0; k < dim; ++k)
+                  data::write_number(file, path, name, static_cast<double>(x[k]), type);
+            }
+          }};
+}
+
+template <class Integer>
+data::TensorToWrite integers(const char* name, std::vector<Integer> values) {
+  const std::size_t size = values.size();
+  return {name, sizeof(Integer) == 1 ? "I8" : "I64", {size}, [values = std::move(values)](OutputFile& file) {
+            file.write(values.data(), values.size() * sizeof(Integer));
+          }};
+}
+
+}  // namespace
+
+StoredType stored_type(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const TensorEntry& tokens = required(path, file, "tokens");
+  if (!data::is_float(tokens.dtype))
+    refuse(path, tokens, "has dtype " + name_text(tokens.dtype) + " (need F64, F32, F16 or BF16)");
+  return data::stored_type_of(tokens.dtype);
+}
+
+namespace {
+
+// All but the tokens themselves.
+template <class T>
+void read_all_but_tokens(const std::string& path, const TensorFile& file, LoadedStorage<T>& storage,
+                         BatchView<T>& view) {
+  storage.map = file.map;
+  read_shape(path, file, storage, view);
+  const std::size_t n = view.n_samples, dim = view.dim;
+  const TensorEntry& label_tensor = required(path, file, "labels");
+  require_shape(path, label_tensor, {n});
+  view.labels = labels(path, label_tensor, storage.labels);
+  if (const TensorEntry* decoder = file.find("decoder")) {
+    require_shape(path, *decoder, {dim});
+    view.decoder = floats(path, *decoder, storage.decoder);
+  }
+  if (const TensorEntry* queries = file.find("queries")) {
+    if (is_integer(*queries)) {
+      require_shape(path, *queries, {n});
+      view.query_index = indices(path, *queries, storage.query_index);
+    } else {
+      require_shape(path, *queries, {n, dim});
+      view.queries = floats(path, *queries, storage.queries);
+    }
+  }
+}
+
+template <class View>
+void validate_contents(const std::string& path, const View& view) {
+  try {
+    view.validate();
+  } catch (const InvalidArgument& error) {
+    throw BadFile(path, error.what());
+  }
+}
+
+}  // namespace
+
+template <NumberType T>
+Dataset<T> load_dataset(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const auto storage = std::make_shared<LoadedStorage<T>>();
+  BatchView<T> view;
+  read_all_but_tokens(path, file, *storage, view);
+  view.tokens = floats(path, *file.find("tokens"), storage->tokens);
+  validate_contents(path, view);
+  return Dataset<T>(view, storage);
+}
+
+HalfDataset load_half_dataset(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const auto storage = std::make_shared<LoadedStorage<float>>();
+  HalfBatchView view;
+  read_all_but_tokens(path, file, *storage, view.rest);
+  const TensorEntry& tokens = *file.find("tokens");
+  if (tokens.dtype != "F16" && tokens.dtype != "BF16")
+    refuse(path, tokens, "has dtype " + name_text(tokens.dtype) + " (need F16 or BF16)");
+  view.storage = data::stored_type_of(tokens.dtype);
+  if (!aligned<std::uint16_t>(tokens)) {
+    storage->halves.resize(tokens.count);
+    std::memcpy(storage->halves.data(), tokens.bytes, tokens.count * sizeof(std::uint16_t));
+    view.tokens = storage->halves;
+  } else {
+    view.tokens = {reinterpret_cast<const std::uint16_t*>(tokens.bytes), tokens.count};
+  }
+  validate_contents(path, view);
+  return HalfDataset(view, storage);
+}
+
+template <NumberType T>
+void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
+  const BatchView<T>& view = dataset.view();
+  view.validate();
+  const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
+  const StoredType type = wanted == StoredType::working ? exact : wanted;
+  const std::size_t n = view.n_samples, dim = view.dim;
+  // Row r of the file: tokens of all samples one after another.
+  std::size_t sample = 0, before = 0;  // rows are asked for in order
+  const auto token = [&view, sample, before](std::size_t r) mutable {
+    while (r >= before + view.tokens_of(sample)) before += view.tokens_of(sample++);
+    return view.sample(sample) + (r - before) * view.row_stride();
+  };
+  const std::size_t n_rows = view.total_tokens();
+  std::vector<data::TensorToWrite> tensors;
+  if (view.offsets) {
+    std::vector<std::int64_t> offsets(view.offsets, view.offsets + n + 1);
+    for (std::size_t i = n + 1; i-- > 0;) offsets[i] -= offsets[0];
+    tensors.push_back(integers("offsets", std::move(offsets)));
+    tensors.push_back(rows<T>(path, "tokens", {n_rows, dim}, type, n_rows, token));
+  } else {
+    tensors.push_back(rows<T>(path, "tokens", {n, view.n_tokens, dim}, type, n_rows, token));
+  }
+  tensors.push_back(integers("labels", std::vector<std::int8_t>(view.labels, view.labels + n)));
+  if (view.decoder)
+    tensors.push_back(
+        rows<T>(path, "decoder", {dim}, exact, 1, [&view](std::size_t) { return view.decoder; }));
+  if (view.queries)
+    tensors.push_back(
+        rows<T>(path, "queries", {n, dim}, type, n, [&view](std::size_t i) { return view.query(i); }));
+  else if (view.query_index)
+    tensors.push_back(integers("queries", std::vector<std::int64_t>(view.query_index, view.query_index + n)));
+  data::write_tensor_file(path, std::move(tensors), {});
+}
+
+std::vector<std::size_t> load_selected(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const TensorEntry* tensor = file.find("selected");
+  if (tensor == nullptr) return {};
+  if (tensor->shape.size() != 1)
+    refuse(path, *tensor,
+           "has shape " + data::shape_text(tensor->shape) + " (need [n], an index per sample)");
+  std::vector<std::size_t> out;
+  const auto keep = [&](std::size_t k, bool good, double value) {
+    if (!good)
+      refuse(
+          path, *tensor,
+          "sample " + std::to_string(k) + ": " + data::number_text(value) + " (need a whole number from 0)");
+    out.push_back(static_cast<std::size_t>(value));
+  };
+  if (data::is_float(tensor->dtype)) {
+    const std::vector<double> values = data::decode<double>(path, *tensor);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      keep(k, values[k] >= 0.0 && values[k] < 0x1p53 && values[k] == std::floor(values[k]), values[k]);
+    return out;
+  }
+  std::vector<std::int64_t> owned;
+  const std::int64_t* values = indices(path, *tensor, owned);
+  for (std::size_t k = 0; k < tensor->count; ++k)
+    keep(k, values[k] >= 0 && values[k] < (std::int64_t{1} << 53), static_cast<double>(values[k]));
+  return out;
+}
+
+template Dataset<float> load_dataset<float>(const std::string&);
+template Dataset<double> load_dataset<double>(const std::string&);
+template void save_dataset(const std::string&, const Dataset<float>&, StoredType);
+template void save_dataset(const std::string&, const Dataset<double>&, StoredType);
+
+}  // namespace softstep

@@ -1,0 +1,62 @@
+// Rows that are on the disk as soon as they are added.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "core/data/files/output_target.h"
+#include "softstep/files.h"
+
+namespace softstep {
+
+class RowFile::Place {
+ public:
+  explicit Place(const std::string& path) : path_(path) {}
+
+  // One call writes the whole row: a process that is killed has written it or has not.
+  void add(std::string_view row) {
+    if (!file_.is_open()) begin();
+    line_.assign(row);
+    line_ += '\n';
+    std::size_t written = 0;
+    const int error = data::write_all(file_.get(), line_.data(), line_.size(), written);
+    if (error == 0) {
+      size_ += static_cast<off_t>(line_.size());
+      return;
+    }
+    if (!target_.is_stream && written != 0 && ftruncate(file_.get(), size_) != 0)
+      data::refuse_output(path_, errno);
+    data::refuse_output(path_, error);
+  }
+
+  void close() {
+    if (!file_.is_open()) return;
+    if (!target_.is_stream && fsync(file_.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
+      data::refuse_output(path_, errno);
+    if (::close(file_.release()) != 0) data::refuse_output(path_, errno);
+  }
+
+ private:
+  void begin() {
+    target_ = data::find_output(path_);
+    file_ = target_.is_stream
+                ? data::open_stream(path_, target_)
+                : data::Descriptor(open(target_.path().c_str(),
+                                        O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
+    if (!file_.is_open()) data::refuse_output(path_, errno);
+  }
+
+  std::string path_, line_;
+  data::OutputTarget target_;
+  data::Descriptor file_;
+  off_t size_ = 0;
+};
+
+RowFile::RowFile(const std::string& path) : place_(std::make_unique<Place>(path)) {}
+RowFile::~RowFile() = default;
+void RowFile::add(std::string_view row) { place_->add(row); }
+void RowFile::close() { place_->close(); }
+
+}  // namespace softstep

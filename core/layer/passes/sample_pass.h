@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/layer/passes/attention_pass.h"
+
+namespace softstep {
+
+/// Sample by sample: V and g have a row for each sample of the pass, n rows of AttentionData::stride.
+template <class T>
+class SamplePass final : public AttentionPass<T> {
+ public:
+  /// V is read from `projected` and g written to `rows`, which stay where they are. `means`: where X_i^T p_i
+  /// of each row goes, or null.
+  SamplePass(const AttentionData<T>& data, const Scoring<T>& scoring, const T* projected, T* rows,
+             T* means = nullptr);
+
+  void attend(const Team& team, SampleSet samples, bool with_rows) override;
+  simd::AttentionStats<T> stats(std::size_t row) const override { return stats_[row]; }
+
+  /// What the kernel is handed for a row; `space`: work space of 2 * AttentionData::longest, scores first.
+  simd::AttentionArgs<T> args_of(std::size_t row, std::size_t sample, bool with_row, T* space) const;
+
+ private:
+  void average(std::size_t row, std::size_t sample);
+
+  const T* projected_;
+  T* rows_;
+  T* means_;
+  std::vector<T> work_;      // scores and weights of the samples of one call, by thread
+  std::size_t work_stride_;  // of a thread: no two share a cache line
+  std::vector<simd::AttentionStats<T>> stats_;
+  // What the kernel is handed, by row. It stays the same while all samples are attended to by teams of one
+  // size.
+  std::vector<simd::AttentionArgs<T>> args_;
+  struct Prepared {
+    std::size_t team_size = 0;
+    bool with_rows = false;
+    bool operator==(const Prepared&) const = default;
+  } prepared_;
+};
+
+}  // namespace softstep

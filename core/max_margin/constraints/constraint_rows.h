@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/max_margin/constraints/constraint_map.h"
+#include "core/max_margin/constraints/query_basis.h"
+#include "simd/dispatch.h"
+#include "softstep/batch.h"
+
+namespace softstep {
+
+/// The constraints A_k = D_k z_i^T, D_k = x_i,opt - x_it, of a batch, one row per token in batch order (zero
+/// at the optimal tokens), each scaled to unit norm. Products cost 2 (sum_i T_i) d + 2 n d rank multiply-adds
+/// and read the tokens where they lie; beside them are kept two n x d arrays and the queries' coordinates.
+///
+/// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the
+/// ends of the range of double is taken times a power of two, so that its norm and the inverse keep all
+/// digits.
+template <class T>
+class ConstraintRows final : public ConstraintMap {
+ public:
+  ConstraintRows(const BatchView<T>& batch, const TokenScores& scores, const simd::Kernels<double>& kernels,
+                 int n_threads);
+
+  std::size_t n_rows() const override { return sizes_.size(); }
+  std::size_t span_size() const override { return batch_.dim * basis_.rank; }
+  void adjoint(const double* multipliers, double* span) override;
+  void apply(const double* span, double* values) override;
+  double squared_norm(const double* span) const override { return kernels_.dot(span_size(), span, span); }
+  std::vector<std::pair<std::size_t, std::size_t>> blocks() const override;
+  void block_gram(std::size_t first, std::size_t count, double* gram) override;
+  void unit_row(std::size_t k, double* span) const override;
+  double product_cost() const override;
+
+  const std::vector<double>& sizes() const override { return sizes_; }
+  int exponent() const override { return exponent_; }
+  std::size_t zero_row() const override { return zero_row_; }
+  std::size_t matrix_size() const override { return batch_.dim * batch_.dim; }
+  std::vector<double> matrix(const double* span) const override;
+  void apply_matrix(const double* matrix, double* values) override;
+
+ private:
+  struct ScaledNorm {
+    double norm;  // 0, or from 1 to 2
+    int exponent;
+  };
+  ScaledNorm unit_query(std::size_t i, double* z) const;
+  int choose_scale(std::size_t i, std::size_t t, double* row);
+  void difference(std::size_t i, std::size_t t, double* out) const;
+  void score_rows(double* values);
+
+  BatchView<T> batch_;
+  const TokenScores& scores_;
+  const simd::Kernels<double>& kernels_;
+  int n_threads_, row_threads_, product_threads_;
+  std::vector<double> scales_;         // powers of two that difference() multiplies D_k by; 1 nearly always
+  std::vector<double> inverse_norms_;  // 1 / (scale ||D_k||), 0 at optimal tokens
+  std::vector<double> sizes_;
+  int exponent_ = 0;
+  std::size_t zero_row_;
+  QueryBasis basis_;
+  std::vector<double> sums_;       // b_i = sum_t lambda_it D_it / ||D_it||, n x d
+  std::vector<double> projected_;  // v_i = W z_i / ||z_i||, n x d
+  std::vector<double> scratch_;    // one difference per thread
+};
+
+}  // namespace softstep

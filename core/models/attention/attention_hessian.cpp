@@ -1,0 +1,274 @@
+#include "core/models/attention/attention_hessian.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/data/half_rows.h"
+#include "core/layer/gradient_size.h"
+#include "softstep/error.h"
+
+namespace softstep {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+const double log_two = std::log(2.0);
+
+}  // namespace
+
+template <class T>
+void AttentionHessian<T>::Rows::normalise(std::size_t i) {
+  T* values_of_row = row(i);
+  const T largest = largest_of(values_of_row, width);
+  if (largest == T(0)) {
+    exponent[i] = std::isnan(exponent[i]) ? exponent[i] : -infinity;
+  } else if (!std::isfinite(largest)) {
+    exponent[i] = std::numeric_limits<double>::quiet_NaN();
+  } else {
+    const int power = std::ilogb(largest);
+    if (power == 0) return;
+    for (std::size_t j = 0; j < width; ++j) values_of_row[j] = std::scalbn(values_of_row[j], -power);
+    exponent[i] += power * log_two;
+  }
+}
+
+template <class T>
+AttentionHessian<T>::AttentionHessian(const AttentionData<T>& data)
+    : data_(data), d_(data.batch.dim), r_(data.options.rank) {}
+
+// One unit for all blocks: their largest entry near 1. What underflows beside it is negligible.
+template <class T>
+void AttentionHessian<T>::scale_direction(Point<T> direction) {
+  T largest = T(0);
+  for (const std::span<const T> block : direction) {
+    const T of_block = largest_of(block.data(), block.size());
+    largest = std::isnan(of_block) || of_block > largest ? of_block : largest;
+    if (std::isnan(largest)) break;
+  }
+  const int power = largest > T(0) && std::isfinite(largest) ? std::ilogb(largest) : 0;
+  log_unit_ = std::isfinite(largest) ? power * log_two : std::numeric_limits<double>::quiet_NaN();
+  direction_.resize(direction.size());
+  for (std::size_t k = 0; k < direction.size(); ++k) {
+    direction_[k].resize(direction[k].size());
+    std::transform(direction[k].begin(), direction[k].end(), direction_[k].begin(),
+                   [power](T x) { return std::scalbn(x, -power); });
+  }
+}
+
+template <class T>
+void AttentionHessian<T>::resize(std::size_t n) {
+  n_ = n;
+  for (Rows* rows : {&queries_, &projected_, &moved_, &change_}) rows->resize(n, d_);
+  if (data_.options.train_decoder) decoder_.resize(n, d_);
+  if (data_.options.key_query == KeyQuery::factored) {
+    gradient_.resize(n, d_);
+    for (Rows* rows : {&query_factor_, &query_change_, &key_change_, &key_gradient_}) rows->resize(n, r_);
+  }
+}
+
+// V = Z W^T and its derivative, and with factors what they are made of.
+template <class T>
+void AttentionHessian<T>::project(std::size_t begin, std::size_t end, const AttentionSpace<T>& layer,
+                                  Point<T> at) {
+  const std::size_t m = end - begin;
+  if (m == 0) return;
+  const simd::Kernels<T>& kernels = data_.kernels;
+  for (std::size_t row = begin; row < end; ++row) {
+    std::copy_n(layer.queries() + row * data_.stride, d_, queries_.row(row));
+    queries_.normalise(row);
+  }
+  const T* z = queries_.row(begin);
+  switch (data_.options.key_query) {
+    case KeyQuery::combined:
+      // The scores are those of an evaluation, from the queries as they are.
+      kernels.product_nt({m, d_, d_, layer.queries() + begin * data_.stride, data_.stride, at[0].data(), d_,
+                          projected_.row(begin), d_});
+      kernels.product_nt({m, d_, d_, z, d_, direction_[0].data(), d_, moved_.row(begin), d_});
+      break;
+    case KeyQuery::factored: {
+      const T* keys = at[0].data();
+      T *p = query_factor_.row(begin), *dp = query_change_.row(begin);
+      kernels.product_nn({m, r_, d_, z, d_, at[1].data(), r_, p, r_});
+      kernels.product_nn({m, r_, d_, z, d_, direction_[1].data(), r_, dp, r_});
+      kernels.product_nt({m, d_, r_, p, r_, keys, r_, projected_.row(begin), d_});
+      kernels.product_nt({m, d_, r_, p, r_, direction_[0].data(), r_, moved_.row(begin), d_});
+      kernels.product_nt({m, d_, r_, dp, r_, keys, r_, moved_.row(begin), d_, true, T(1)});
+      break;
+    }
+    case KeyQuery::prompt:
+      for (std::size_t row = begin; row < end; ++row) {
+        std::copy_n(at[0].data(), d_, projected_.row(row));
+        std::copy_n(direction_[0].data(), d_, moved_.row(row));
+      }
+  }
+  for (std::size_t row = begin; row < end; ++row) {
+    const double unit = data_.options.key_query == KeyQuery::prompt ? 0.0 : queries_.exponent[row];
+    moved_.exponent[row] = unit;
+    projected_.exponent[row] = data_.options.key_query == KeyQuery::factored ? unit : 0.0;
+    if (data_.options.key_query == KeyQuery::factored) {
+      query_factor_.exponent[row] = query_change_.exponent[row] = unit;
+      query_factor_.normalise(row);
+      query_change_.normalise(row);
+    }
+    moved_.normalise(row);
+  }
+}
+
+template <class T>
+void AttentionHessian<T>::make_row(const TokenWeights& weights, const T* tokens, std::size_t stride,
+                                   double sign, Rows& rows, std::size_t row) {
+  T* out = rows.row(row);
+  std::fill_n(out, d_, T(0));
+  rows.exponent[row] = weights.exponent;
+  if (std::isfinite(weights.exponent))
+    for (std::size_t t = 0; t < weights.values.size(); ++t)
+      if (weights.values[t] != 0.0)
+        data_.kernels.axpy(d_, static_cast<T>(sign * weights.values[t]), tokens + t * stride, out);
+  rows.normalise(row);
+}
+
+template <class T>
+bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& layer, HessianWeights& weights,
+                                    std::vector<T>& decoded) {
+  const std::size_t i = layer.samples()[row], n_tokens = data_.batch.tokens_of(i);
+  const bool train_decoder = data_.options.train_decoder;
+  const double sign = data_.batch.sign(i);
+  const bool halves = data_.storage() != StoredType::working;
+  if (halves) {
+    decoded.resize(n_tokens * d_);
+    for (std::size_t t = 0; t < n_tokens; ++t)
+      for (std::size_t j = 0; j < d_; ++j)
+        decoded[t * d_ + j] =
+            static_cast<T>(data::decode(data_.half_sample(i)[t * data_.half_stride() + j], data_.storage()));
+  }
+  const T* tokens = halves ? decoded.data() : data_.batch.sample(i);
+  const std::size_t stride = halves ? d_ : data_.batch.row_stride();
+  // Powers of two, so that the product with them is exact.
+  const double score_unit =
+      projected_.exponent[row] == -infinity ? 0.0 : std::round(projected_.exponent[row] / log_two);
+  const bool moves = moved_.exponent[row] != -infinity;
+  weights.sigma_power = moves && std::isfinite(moved_.exponent[row])
+                            ? static_cast<int>(std::round(moved_.exponent[row] / log_two))
+                            : 0;
+  for (std::size_t t = 0; t < n_tokens; ++t) {
+    const T* x = tokens + t * stride;
+    weights.scores[t] =
+        std::ldexp(data_.kernels.dot(d_, x, projected_.row(row)), static_cast<int>(score_unit));
+    weights.sigma[t] = data_.kernels.dot(d_, x, moved_.row(row));
+    weights.gaps[t] = layer.scoring.gap(i, t);
+    if (train_decoder)
+      weights.tau[t] = sign * data_.kernels.dot(d_, direction_.back().data(),
+                                                data_.batch.sample(i) + t * data_.batch.row_stride());
+  }
+  const bool has_curvature = weights.set({n_tokens, layer.scoring.gap_unit(i), layer.scoring.optimal_score(i),
+                                          data_.batch.target(i), train_decoder},
+                                         data_.loss);
+  make_row(weights.change, tokens, stride, 1.0, change_, row);
+  if (data_.options.key_query == KeyQuery::factored)
+    make_row(weights.gradient, tokens, stride, 1.0, gradient_, row);
+  if (train_decoder) make_row(weights.decoder, tokens, stride, sign, decoder_, row);
+  return has_curvature;
+}
+
+template <class T>
+void AttentionHessian<T>::through_factors(std::size_t begin, std::size_t end, Point<T> at) {
+  const std::size_t m = end - begin;
+  if (m == 0) return;
+  data_.kernels.product_nn({m, r_, d_, change_.row(begin), d_, at[0].data(), r_, key_change_.row(begin), r_});
+  data_.kernels.product_nn(
+      {m, r_, d_, gradient_.row(begin), d_, direction_[0].data(), r_, key_gradient_.row(begin), r_});
+  for (std::size_t row = begin; row < end; ++row) {
+    key_change_.exponent[row] = change_.exponent[row];
+    key_gradient_.exponent[row] = gradient_.exponent[row];
+    key_change_.normalise(row);
+    key_gradient_.normalise(row);
+  }
+}
+
+template <class T>
+void AttentionHessian<T>::sum(std::span<const Product> products, int n_threads, BlockGradient<T>& out,
+                              std::size_t size) {
+  double top = -infinity, poison = log_unit_ * 0.0;
+  const auto exponent = [](const Product& product, std::size_t row) {
+    return product.left->exponent[row] + (product.right == nullptr ? 0.0 : product.right->exponent[row]);
+  };
+  for (const Product& product : products)
+    for (std::size_t row = 0; row < n_; ++row) {
+      const double of_row = exponent(product, row);
+      if (std::isnan(of_row)) poison = of_row;
+      top = std::max(top, of_row);
+    }
+  out.exponent = top + log_unit_ + poison;
+  const std::span<T> mantissa = out.room(size);
+  if (!has_rows(out.exponent)) return fill_without_rows(out, mantissa);
+  const auto n = static_cast<double>(n_);
+  bool first = true;
+  total_.assign(size, 0.0);
+  for (const Product& product : products) {
+    const std::size_t width = product.left->width;
+    if (product.right == nullptr) {
+      for (std::size_t row = 0; row < n_; ++row) {
+        const double factor = std::exp(exponent(product, row) - top) / n;
+        for (std::size_t j = 0; j < width; ++j)
+          total_[j] += factor * static_cast<double>(product.left->row(row)[j]);
+      }
+      std::transform(total_.begin(), total_.end(), mantissa.begin(),
+                     [](double x) { return static_cast<T>(x); });
+      continue;
+    }
+    scaled_.resize(n_ * width);
+    for (std::size_t row = 0; row < n_; ++row) {
+      const double factor = std::exp(exponent(product, row) - top) / n;
+      for (std::size_t j = 0; j < width; ++j)
+        scaled_[row * width + j] = static_cast<T>(factor * static_cast<double>(product.left->row(row)[j]));
+    }
+    const std::size_t n_cols = product.right->width;
+    for_each_block(width, n_cols, n_threads, [&](Block block) {
+      data_.kernels.product_tn({block.n_rows, block.n_cols, n_, scaled_.data() + block.row, width,
+                                product.right->values.data() + block.col, n_cols,
+                                mantissa.data() + block.row * n_cols + block.col, n_cols, !first, T(1)});
+    });
+    first = false;
+  }
+  set_norm(data_.kernels, mantissa, out);
+}
+
+template <class T>
+void AttentionHessian<T>::product(AttentionSpace<T>& layer, std::span<const BlockShape> shapes, Point<T> at,
+                                  Point<T> direction, std::vector<BlockGradient<T>>& out, int n_threads) {
+  const bool factored = data_.options.key_query == KeyQuery::factored;
+  scale_direction(direction);
+  resize(layer.n_rows());
+  while (weights_.size() < static_cast<std::size_t>(n_threads)) weights_.emplace_back(data_.longest);
+  tokens_.resize(weights_.size());
+  std::atomic<bool> has_curvature = true;
+  with_team(n_threads, [&](const Team& team) {
+    if (data_.options.train_decoder) layer.score(team, at.back().data());
+    const auto [begin, end] = share_of_samples(team, n_);
+    project(begin, end, layer, at);
+    for (std::size_t row = begin; row < end; ++row)
+      if (!do_sample(row, layer, weights_[team.rank], tokens_[team.rank])) has_curvature = false;
+    if (factored) through_factors(begin, end, at);
+  });
+  if (!has_curvature)
+    throw NotSupported("hessian_product", "the loss " + data_.loss.name() + " has no second derivative");
+
+  out.resize(shapes.size());
+  if (factored) {
+    const Product keys[] = {{&change_, &query_factor_}, {&gradient_, &query_change_}},
+                  queries[] = {{&queries_, &key_change_}, {&queries_, &key_gradient_}};
+    sum(keys, n_threads, out[0], shapes[0].size());
+    sum(queries, n_threads, out[1], shapes[1].size());
+  } else {
+    const Product weights[] = {{&change_, data_.options.key_query == KeyQuery::prompt ? nullptr : &queries_}};
+    sum(weights, n_threads, out[0], shapes[0].size());
+  }
+  if (!data_.options.train_decoder) return;
+  const Product decoder[] = {{&decoder_, nullptr}};
+  sum(decoder, n_threads, out.back(), shapes.back().size());
+}
+
+template class AttentionHessian<float>;
+template class AttentionHessian<double>;
+
+}  // namespace softstep
