@@ -254,6 +254,6 @@ TEST_CASE("weights that are missing, misshapen or not finite are refused", "[dat
   refuse({tensor("weights", "I64", {2, 2}, Ints(4))}, {"I64"});
   refuse({tensor("weights", "F64", {2, 2}, Doubles{0, 0, std::numeric_limits<double>::infinity(), 0})},
          {"row 1, column 0", "inf"});
-  require_refused("dtype", {"f8", "f64, f32, f16, bf16"}, [] { parse_stored_type("f8"); });
-  require_refused("dtype", {"F64"}, [] { parse_stored_type("F64"); });
+  require_refused("stored_type", {"f8", "f64, f32, f16, bf16"}, [] { parse_stored_type("f8"); });
+  require_refused("stored_type", {"F64"}, [] { parse_stored_type("F64"); });
 }

@@ -176,7 +176,7 @@ TEST_CASE("messages of the library name the options that set its fields", "[tool
   const Workplace place;
   make_data(place);
   place.require_bad_input({"generate", "--generator", "gauss", "--out", "new"}, {"softstep: --generator: "});
-  place.require_bad_input({"generate", "--dtype", "f8", "--out", "new"}, {"softstep: --dtype: "});
+  place.require_bad_input({"generate", "--dtype", "f8", "--out", "new"}, {"softstep: generate: --dtype: ", "f8"});
   place.require_bad_input({"generate", "--signal", "nan", "--out", "new"}, {"softstep: --signal: nan"});
   place.require_bad_input({"solve", "--data", "data", "--tolerance", "-1"}, {"softstep: --tolerance: -1"});
   place.require_bad_input({"solve", "--data", "data", "--norm", "lp", "--p", "1"}, {"softstep: --p: 1"});
