@@ -41,10 +41,9 @@ SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* quer
   }
   SOFTSTEP_UNROLL
   for (std::size_t c = 0; c < chains; ++c, j += w) {
-    if (j >= dim) break;
     if (j + w <= dim)
       sums[c] = fma(Tokens::load(x + j), V::load(query + j), sums[c]);
-    else
+    else if (j < dim)
       sums[c] = fma(Tokens::load_first(x + j, dim - j), load_part(query + j, dim - j), sums[c]);
   }
 }
