@@ -26,6 +26,23 @@ enum class RowEnd { whole, within, beyond };
 template <std::size_t n_vectors>
 constexpr std::size_t score_chains = n_vectors < 4 ? n_vectors : 4;
 
+// Adds what is left of a row from element j on, fewer than chains - c whole vectors and a part of one. A
+// recursion, because clang does not unroll a loop that can end within.
+template <std::size_t c, std::size_t chains, class Tokens, class T>
+SOFTSTEP_INLINE void add_rest(const typename Tokens::Element* x, const T* query, std::size_t j,
+                              std::size_t dim, Vec<T> (&sums)[chains]) {
+  using V = Vec<T>;
+  if constexpr (c < chains) {
+    if (j >= dim) return;
+    if (j + V::width > dim) {
+      sums[c] = fma(Tokens::load_first(x + j, dim - j), load_part(query + j, dim - j), sums[c]);
+      return;
+    }
+    sums[c] = fma(Tokens::load(x + j), V::load(query + j), sums[c]);
+    add_rest<c + 1, chains, Tokens, T>(x, query, j + V::width, dim, sums);
+  }
+}
+
 // Adds the part of a row x_t that lies beyond the vectors in registers.
 template <std::size_t chains, class Tokens, class T>
 SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* query, std::size_t dim,
@@ -39,13 +56,7 @@ SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* quer
     for (std::size_t c = 0; c < chains; ++c)
       sums[c] = fma(Tokens::load(x + j + c * w), V::load(query + j + c * w), sums[c]);
   }
-  SOFTSTEP_UNROLL
-  for (std::size_t c = 0; c < chains; ++c, j += w) {
-    if (j + w <= dim)
-      sums[c] = fma(Tokens::load(x + j), V::load(query + j), sums[c]);
-    else if (j < dim)
-      sums[c] = fma(Tokens::load_first(x + j, dim - j), load_part(query + j, dim - j), sums[c]);
-  }
+  add_rest<0, chains, Tokens, T>(x, query, j, dim, sums);
 }
 
 // s_t of all tokens; the first n_vectors vectors of the query are in registers. So nearly all loads are of
