@@ -193,7 +193,6 @@ FaceSolver::Entry FaceSolver::enter(std::size_t row) {
   Eigen::VectorXd entering(static_cast<Eigen::Index>(map_.span_size()));
   map_.unit_row(row, entering.data());
   Eigen::Map<Eigen::VectorXd> w(span_.data(), static_cast<Eigen::Index>(span_.size()));
-  double multiplier = 0.0;
   for (;;) {
     if (!factor_->make_room() || !spend(10.0 * face_cost())) return Entry::over_budget;
     const bool independent = factor_->split(entering);
@@ -222,7 +221,6 @@ FaceSolver::Entry FaceSolver::enter(std::size_t row) {
       return Entry::infeasible;
     }
     const double step = std::min(to_bound, to_target);
-    multiplier += step;
     for (std::size_t j = 0; j < face_.size(); ++j)
       face_multipliers_[j] = std::max(0.0, face_multipliers_[j] - step * fall[static_cast<Eigen::Index>(j)]);
     if (independent) w += step * factor_->rest();

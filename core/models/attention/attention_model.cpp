@@ -101,7 +101,8 @@ AttentionModel<T>::AttentionModel(const HalfBatchView& batch,
   if (as_stored.token_storage != batch.storage)
     throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
                                                " (the tokens are " + to_string(batch.storage) + ")");
-  build(batch.rest, as_stored, &batch);
+  // clang 14 makes this constructor for double too.
+  if constexpr (std::same_as<T, float>) build(batch.rest, as_stored, &batch);
 }
 template <NumberType T>
 void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions& options,
