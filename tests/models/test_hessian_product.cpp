@@ -4,7 +4,6 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
@@ -203,10 +202,8 @@ TEST_CASE("the exact Hessian-vector product is the central difference of the exa
     }
 }
 
-TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights", "[models]",
-                   float, double) {
-  // Minutes long; not among the tests that every change runs.
-  if (std::getenv("SOFTSTEP_520_DIGITS") == nullptr) SKIP("set SOFTSTEP_520_DIGITS to run it");
+TEMPLATE_TEST_CASE("Hessian-vector products are those of 520 digits at any size of the weights",
+                   "[models][long]", float, double) {
   using T = TestType;
   const std::vector<std::size_t> all{0, 1, 2, 3}, some{2, 0};
   for (const bool ties : {false, true})
