@@ -105,10 +105,11 @@ void add_distances(const std::vector<Trace>& traces, std::size_t schedule, const
        {std::pair{"u to u_mm", &decoder_distance}, std::pair{"W to W_mm", &distance}}) {
     table.rows.push_back({label, what});
     for (const double t : {1e2, 1e3, 1e4, 1e5})
-      table.rows.back().push_back(rounded(
-          median_of(traces, schedule,
-                    [&](const Trace& trace) { return value_at(trace.steps(), trace.column(column), t); }),
-          3));
+      table.rows.back().push_back(rounded(median_of(traces, schedule,
+                                                    [&, by = column](const Trace& trace) {
+                                                      return value_at(trace.steps(), trace.column(by), t);
+                                                    }),
+                                          3));
   }
 }
 
