@@ -5,8 +5,8 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/finite.h"
-#include "core/data/half_rows.h"
 #include "core/data/text.h"
+#include "core/data/token_rows.h"
 
 namespace softstep {
 namespace {

@@ -14,7 +14,7 @@
 #include <string>
 #include <type_traits>
 
-#include "core/data/half_rows.h"
+#include "core/data/token_rows.h"
 #include "softstep/batch.h"
 
 namespace softstep {
@@ -70,13 +70,13 @@ void products_in_units(const T* u, const T* x, std::size_t dim, int power, std::
 
 // The binary exponent of the largest |u_j x_tj| of a sample where double arithmetic would lose digits of its
 // scores, else 0.
-template <class T, class Token>
-int power_of_products(const BatchView<T>& batch, std::size_t i, Token token) {
+template <class T>
+int power_of_products(const BatchView<T>& batch, std::size_t i, data::TokenRows<T>& rows) {
   if constexpr (std::is_same_v<T, float>) return 0;
   double largest = 0.0;
   const auto each = [&](auto body) {
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      const T* x = token(i, t);
+      const T* x = rows.token(i, t);
       for (std::size_t j = 0; j < batch.dim; ++j) body(batch.decoder[j], x[j]);
     }
   };
@@ -104,9 +104,8 @@ inline double difference(const Score& a, const Score& b) {
   return sum + (error + (a.lo - b.lo));
 }
 
-// `token(i, t)` is where token t of sample i can be read.
-template <class T, class Token>
-TokenScores score_each(const BatchView<T>& batch, Token token) {
+template <class T>
+TokenScores score_each(const BatchView<T>& batch, data::TokenRows<T> rows) {
   if (batch.decoder == nullptr) throw InvalidArgument("decoder", "missing (token scores need one)");
   const auto resolution = [](const Score& a, const Score& b) { return a.error + b.error; };
 
@@ -121,10 +120,10 @@ TokenScores score_each(const BatchView<T>& batch, Token token) {
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     const std::size_t n_tokens = batch.tokens_of(i);
     scores.resize(n_tokens);
-    const int power = power_of_products(batch, i, token);
+    const int power = power_of_products(batch, i, rows);
     std::size_t best = 0;
     for (std::size_t t = 0; t < n_tokens; ++t) {
-      const T* x = token(i, t);
+      const T* x = rows.token(i, t);
       if (power == 0) {
         scores[t] = score(batch.decoder, x, batch.dim, batch.sign(i));
       } else {
@@ -165,14 +164,12 @@ TokenScores score_each(const BatchView<T>& batch, Token token) {
 template <NumberType T>
 TokenScores score_tokens(const BatchView<T>& batch) {
   batch.validate();
-  return score_each(batch,
-                    [&](std::size_t i, std::size_t t) { return batch.sample(i) + t * batch.row_stride(); });
+  return score_each(batch, data::TokenRows<T>(batch));
 }
 
 TokenScores score_tokens(const HalfBatchView& batch) {
   batch.validate();
-  data::HalfRows rows(batch);
-  return score_each(batch.rest, [&](std::size_t i, std::size_t t) { return rows.token(i, t); });
+  return score_each(batch.rest, data::TokenRows<float>(batch.rest, batch));
 }
 
 template TokenScores score_tokens(const BatchView<float>&);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <string>
 
-#include "core/data/half_rows.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/layer/mantissa.h"
@@ -53,13 +52,10 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
 template <class T>
 void AttentionData<T>::copy_queries() {
   queries = zero_rows();
-  data::HalfRows rows(halves_);
+  data::TokenRows<T> from = rows();
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     T* z = queries.data() + i * stride;
-    if (halves_.tokens.empty())
-      std::copy_n(batch.query(i), batch.dim, z);
-    else
-      std::copy_n(rows.query(i), batch.dim, z);
+    std::copy_n(from.query(i), batch.dim, z);
     query_norms.push_back(frobenius_norm({z, batch.dim}));
   }
 }

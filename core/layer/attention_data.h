@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/data/token_rows.h"
 #include "core/layer/scoring.h"
 #include "core/losses/loss_of.h"
 #include "core/threads/large_array.h"
@@ -51,8 +52,8 @@ class AttentionData {
     return halves_.tokens.empty() ? half_tokens_.data() + half_first_[i] * half_stride_ : halves_.sample(i);
   }
   std::size_t half_stride() const { return half_stride_; }
-  /// The caller's tokens in 16 bits; none where the batch has its own.
-  const HalfBatchView& halves() const { return halves_; }
+  /// Tokens and queries as the caller has them, in either kind of memory.
+  data::TokenRows<T> rows() const { return {batch, halves_}; }
   /// The batch with the sample index last, made when it is asked for first. Needs given scores.
   const LaneBatch<T>& lanes() const;
 

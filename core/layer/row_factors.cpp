@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
-#include "core/data/half_rows.h"
 #include "core/layer/mantissa.h"
 #include "core/layer/row_terms.h"
 #include "core/layer/sharing.h"
@@ -18,22 +16,13 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 // The largest entry of the first token that has one; 0 where all are zero.
 template <class T>
 double first_token_size(const AttentionData<T>& data) {
-  const auto find = [&](auto token) {
-    for (std::size_t i = 0; i < data.batch.n_samples; ++i)
-      for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
-        const auto largest = static_cast<double>(largest_of(token(i, t), data.batch.dim));
-        if (largest > 0.0) return largest;
-      }
-    return 0.0;
-  };
-  if constexpr (std::is_same_v<T, float>) {
-    if (data.batch.tokens == nullptr) {
-      data::HalfRows rows(data.halves());
-      return find([&](std::size_t i, std::size_t t) { return rows.token(i, t); });
+  data::TokenRows<T> rows = data.rows();
+  for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+    for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
+      const auto largest = static_cast<double>(largest_of(rows.token(i, t), data.batch.dim));
+      if (largest > 0.0) return largest;
     }
-  }
-  return find(
-      [&](std::size_t i, std::size_t t) { return data.batch.sample(i) + t * data.batch.row_stride(); });
+  return 0.0;
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/data/half_rows.h"
+#include "core/data/token_rows.h"
 #include "core/layer/gradient_size.h"
 #include "softstep/error.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/data/digest.h"
-#include "core/data/half_rows.h"
+#include "core/data/token_rows.h"
 #include "core/layer/slope_sum.h"
 #include "core/models/attention/attention_hessian.h"
 #include "core/models/attention/attention_parts.h"
@@ -238,19 +238,11 @@ template <NumberType T>
 std::string AttentionModel<T>::identity() const {
   const BatchView<T>& view = batch();
   data::Digest digest;
-  data::HalfRows halves(parts_->data.halves());
-  const bool in_halves = view.tokens == nullptr;
+  data::TokenRows<T> rows = parts_->data.rows();
   for (std::size_t i = 0; i < view.n_samples; ++i) {
     digest.add(view.tokens_of(i));
-    for (std::size_t t = 0; t < view.tokens_of(i); ++t)
-      if (in_halves)
-        digest.add(halves.token(i, t), view.dim);
-      else
-        digest.add(view.sample(i) + t * view.row_stride(), view.dim);
-    if (in_halves)
-      digest.add(halves.query(i), view.dim);
-    else
-      digest.add(view.query(i), view.dim);
+    for (std::size_t t = 0; t < view.tokens_of(i); ++t) digest.add(rows.token(i, t), view.dim);
+    digest.add(rows.query(i), view.dim);
     digest.add(view.sign(i));
     digest.add(view.target(i));
   }
