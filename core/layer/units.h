@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <vector>
 
 namespace softstep {
 
@@ -39,6 +40,17 @@ int coarse_power(double largest) {
   constexpr int leap = sizeof(T) == sizeof(float) ? 32 : 256;
   if (!(largest > 0.0) || !std::isfinite(largest)) return 0;
   return leap * static_cast<int>(std::lround(static_cast<double>(std::ilogb(largest)) / leap));
+}
+
+/// a 2^power.
+template <class T>
+T in_units(double a, int power) {
+  return static_cast<T>(power == 0 ? a : std::ldexp(a, power));
+}
+
+/// Whether all are the same power, as none is.
+inline bool are_alike(const std::vector<int>& powers) {
+  return std::all_of(powers.begin(), powers.end(), [&](int power) { return power == powers[0]; });
 }
 
 /// The largest entry of a row, such that the reciprocal of its unit is a number of T; 0 and NaN stay.

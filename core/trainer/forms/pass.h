@@ -131,14 +131,13 @@ class Pass {
     const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
     if (units.is_uniform()) {
       const auto [begin, end] = team.share(size(), band_unit);
-      const int power = n == 0 ? 0 : units.power(0);
-      const T factor = static_cast<T>(power == 0 ? a : std::ldexp(a, power));
+      const T factor = in_units<T>(a, n == 0 ? 0 : units.power(0));
       data_.kernels.axpy(end - begin, factor, u + begin, v + begin);
       return;
     }
     const auto [begin, end] = team.share(n, band_unit);
     for (std::size_t i = begin; i < end; ++i) {
-      const T factor = static_cast<T>(std::ldexp(a, units.power(i)));
+      const T factor = in_units<T>(a, units.power(i));
       if (!lanes_)
         data_.kernels.axpy(d, factor, u + i * cols, v + i * cols);
       else

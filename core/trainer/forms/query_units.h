@@ -22,7 +22,7 @@ class QueryUnits {
     const std::size_t n = data.batch.n_samples, d = data.batch.dim;
     for (std::size_t i = 0; i < n; ++i)
       powers_[i] = coarse_power<T>(static_cast<double>(largest_of(data.queries.data() + i * data.stride, d)));
-    uniform_ = std::all_of(powers_.begin(), powers_.end(), [&](int p) { return p == powers_[0]; });
+    uniform_ = are_alike(powers_);
     if (uniform_ && (n == 0 || powers_[0] == 0)) return;
     rows_.assign(data.queries.begin(), data.queries.end());
     for (std::size_t i = 0; i < n; ++i)

@@ -48,11 +48,8 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
         powers_.push_back(power + this->units_.power(i));
         token_powers_.push_back(power);
       }
-    const auto all_are_first = [](const std::vector<int>& powers) {
-      return std::all_of(powers.begin(), powers.end(), [&](int p) { return p == powers[0]; });
-    };
-    is_uniform_ = all_are_first(powers_);
-    if (all_are_first(token_powers_) && (n_ == 0 || token_powers_[0] == 0)) token_powers_.clear();
+    is_uniform_ = are_alike(powers_);
+    if (are_alike(token_powers_) && (n_ == 0 || token_powers_[0] == 0)) token_powers_.clear();
     return out;
   }
   // Row t of sample i at + t * token_stride().
@@ -70,12 +67,12 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   void add_in_units(const Team& team, double a, const T* image, T* projected) const override {
     const auto [begin, end] = team.share(n_, band_unit);
     if (is_uniform_) {
-      const T factor = static_cast<T>(std::ldexp(a, n_ == 0 ? 0 : powers_[0]));
+      const T factor = in_units<T>(a, n_ == 0 ? 0 : powers_[0]);
       this->data_.kernels.axpy(end - begin, factor, image + begin, projected + begin);
       return;
     }
     for (std::size_t k = begin; k < end; ++k)
-      this->data_.kernels.axpy(1, static_cast<T>(std::ldexp(a, powers_[k])), image + k, projected + k);
+      this->data_.kernels.axpy(1, in_units<T>(a, powers_[k]), image + k, projected + k);
   }
   std::size_t first(std::size_t i) const { return this->data_.given_scoring()->first(i); }
   void apply_gram(const Team& team, const T* g, T* out) const override {
