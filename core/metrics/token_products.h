@@ -43,14 +43,15 @@ void require_weights(const BatchView<T>& batch, std::span<const W> weights) {
 
 /// One token for each sample.
 template <class T>
-void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
+void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                    const char* name = "chosen") {
   if (chosen.size() != batch.n_samples)
-    throw InvalidArgument("chosen", std::to_string(chosen.size()) + " tokens (need one for each of the " +
-                                        std::to_string(batch.n_samples) + " samples)");
+    throw InvalidArgument(name, std::to_string(chosen.size()) + " tokens (need one for each of the " +
+                                    std::to_string(batch.n_samples) + " samples)");
   for (std::size_t i = 0; i < chosen.size(); ++i)
     if (chosen[i] >= batch.tokens_of(i))
-      throw InvalidArgument("chosen", "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
-                                          " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
+      throw InvalidArgument(name, "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
+                                      " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
 }
 
 /// v = W z_i

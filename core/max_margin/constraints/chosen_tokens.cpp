@@ -15,18 +15,11 @@ template <class T>
 TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size_t>& selected) {
   if (selected.empty()) return score_tokens(batch);
   batch.validate();
-  if (selected.size() != batch.n_samples)
-    throw InvalidArgument("selected", std::to_string(selected.size()) + " tokens (need one for each of the " +
-                                          std::to_string(batch.n_samples) + " samples)");
+  require_choice(batch, selected, "selected");
   TokenScores out;
   out.first.push_back(0);
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    const std::size_t n_tokens = batch.tokens_of(i);
-    if (selected[i] >= n_tokens)
-      throw InvalidArgument("selected", "sample " + std::to_string(i) + ": " + std::to_string(selected[i]) +
-                                            " (need 0 to " + std::to_string(n_tokens - 1) + ")");
-    out.first.push_back(out.first.back() + n_tokens);
-  }
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    out.first.push_back(out.first.back() + batch.tokens_of(i));
   out.gaps.assign(out.first.back(), 0.0);
   out.optimal_score.assign(batch.n_samples, 0.0);
   out.optimal = selected;
