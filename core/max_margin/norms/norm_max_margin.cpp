@@ -75,7 +75,7 @@ class NormSolver {
 
  private:
   double certify(const Barrier::Pair& pair);
-  void follow(const MaxMarginResult& start);
+  void follow(Barrier::Pair best);
   bool follow_stage(Barrier::Pair& best, const Norm& norm, bool last);
 
   const RankOneConstraints& given_;
@@ -115,10 +115,7 @@ double NormSolver::certify(const Barrier::Pair& pair) {
 }
 
 // From W_mm and its multipliers.
-void NormSolver::follow(const MaxMarginResult& start) {
-  Barrier::Pair best{start.weights, std::vector<double>(given_.size())};
-  for (std::size_t k = 0; k < best.multipliers.size(); ++k)
-    best.multipliers[k] = start.multipliers[given_.slot[k]];
+void NormSolver::follow(Barrier::Pair best) {
   Norm stage = norm_;
   if (stage.kind == MatrixNorm::l_p)
     for (stage.p = std::min(first_power, norm_.p); stage.p < norm_.p;
@@ -173,8 +170,9 @@ bool NormSolver::follow_stage(Barrier::Pair& best, const Norm& norm, bool last) 
     double gap = infinity;
     for (Barrier::Pair pair : found) {
       for (double& w : pair.weights) w *= unit;
-      certify(pair);
-      const double now = bounds_of(given_, pair, given_.combination(pair.multipliers), norm).gap();
+      const double certified = certify(pair);  // in the norm of the last path
+      const double now =
+          last ? certified : bounds_of(given_, pair, given_.combination(pair.multipliers), norm).gap();
       if (now < smallest_gap && now < gap) best = pair;
       gap = std::min(gap, now);
     }
@@ -217,7 +215,7 @@ MaxMarginResult NormSolver::run(const MaxMarginResult& start) {
     return std::move(result_);
   }
   if (options_.norm != MatrixNorm::frobenius && start.margin > 0.0 && result_.sweeps < options_.max_sweeps)
-    follow(start);
+    follow(std::move(first));
   if (result_.status != MaxMarginStatus::interrupted && result_.duality_gap <= options_.tolerance)
     result_.status = MaxMarginStatus::optimal;
   else if (result_.status == MaxMarginStatus::at_rounding && result_.sweeps >= options_.max_sweeps)

@@ -150,6 +150,13 @@ class Support {
   const Member& at(Index k) const { return members[static_cast<std::size_t>(k)]; }
 };
 
+// How many eigenvalues, smallest first, may be 0.
+Index kernel_of(const VectorXd& eigenvalues, double error) {
+  Index kernel = 0;
+  while (kernel < eigenvalues.size() && !(eigenvalues[kernel] > 2.0 * error)) ++kernel;
+  return kernel;
+}
+
 // Moves along kernel vectors of the Gram matrix until all but one of them is used up by rows whose
 // multipliers reach 0.
 void use_few_rows(Support& support, MatrixXd kernel) {
@@ -213,8 +220,7 @@ bool proven_by_gram(Support& support, const std::function<bool()>& go_on) {
     const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(support.gram());
     const VectorXd& values = solver.eigenvalues();
     const double error = support.eigenvalue_error(values[values.size() - 1]);
-    Index kernel = 0;
-    while (kernel < values.size() && !(values[kernel] > 2.0 * error)) ++kernel;
+    const Index kernel = kernel_of(values, error);
     if (kernel == 0) return false;  // independent rows
     const Index rank = values.size() - kernel;
     const auto spanning = solver.eigenvectors().rightCols(rank);
@@ -253,9 +259,8 @@ void thin_out(Support& support, Index chunk, const std::function<bool()>& go_on)
     const auto begin = support.members.begin() + first;
     part.members.assign(begin, begin + chunk);
     const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(part.gram());
-    Index kernel = 0;
-    const double error = part.eigenvalue_error(solver.eigenvalues()[chunk - 1]);
-    while (kernel < chunk && !(solver.eigenvalues()[kernel] > 2.0 * error)) ++kernel;
+    const VectorXd& values = solver.eigenvalues();
+    const Index kernel = kernel_of(values, part.eigenvalue_error(values[chunk - 1]));
     if (kernel > 1) use_few_rows(part, solver.eigenvectors().leftCols(kernel));
     std::copy(part.members.begin(), part.members.end(), begin);
     const Index before = support.size();
