@@ -83,8 +83,9 @@ template <class T>
 void save_observables(const TrainOptions& options, const Model<T>& model, const TrainState<T>& state) {
   std::vector<NamedTensor> tensors;
   const StoredType type = sizeof(T) == 4 && !state.has_masters() ? StoredType::f32 : StoredType::f64;
-  for (std::size_t k = 0; k < model.observables().size(); ++k) {
-    const Observable observable = model.observables()[k];
+  const std::vector<Observable> observables = model.observables();
+  for (std::size_t k = 0; k < observables.size(); ++k) {
+    const Observable& observable = observables[k];
     std::vector<std::size_t> shape = {observable.n_rows};
     if (observable.n_cols != 1 || !options.model.any()) shape.push_back(observable.n_cols);
     tensors.push_back({observable.name, shape, observe(model, state, k), type});

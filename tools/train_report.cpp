@@ -82,8 +82,9 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
     json["log10_loss"] = number(last.log10_loss);
     json["accuracy"] = number(last.accuracy);
   }
+  const std::vector<Observable> observables = run.model.observables();
   for (std::size_t k = 0; k < last.others.size(); ++k) {
-    const std::string name = run.model.observables()[k + 1].name;
+    const std::string& name = observables[k + 1].name;
     json[name + "_norm"] = number(last.others[k].norm);
     json[fmt::format("log10_{}_gradient_norm", name)] = number(last.others[k].log10_gradient_norm);
     json[name + "_one_minus_cos"] = number(last.others[k].one_minus_cos);
@@ -138,8 +139,9 @@ Rows rows_of_blocks(const EndedRun<T>& run) {
       {"accuracy", rounded(last.accuracy, 6)},
       {"norm of W", rounded(last.weight_norm, 6)},
       {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)}};
+  const std::vector<Observable> observables = run.model.observables();
   for (std::size_t k = 0; k < last.others.size(); ++k) {
-    const std::string name = run.model.observables()[k + 1].name;
+    const std::string& name = observables[k + 1].name;
     rows.emplace_back("norm of " + name, rounded(last.others[k].norm, 6));
     rows.emplace_back("1 - cos of " + name, rounded(last.others[k].one_minus_cos, 4));
   }
