@@ -61,13 +61,6 @@ int size_of_team_in_new_thread(int wanted) {
   return size;
 }
 
-std::size_t address_space() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t pages = 0;
-  file >> pages;
-  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 TEST_CASE("After a fork the thread that forked works alone, and new threads have teams", "[threads]") {
@@ -81,6 +74,17 @@ TEST_CASE("After a fork the thread that forked works alone, and new threads have
 }
 
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+namespace {
+
+std::size_t address_space() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t pages = 0;
+  file >> pages;
+  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
 TEST_CASE("A team is as large as the address space lets it be", "[threads]") {
   const auto under_limit = [](std::size_t more, int wanted) {
     return in_child([=] {
