@@ -32,13 +32,11 @@ class German {
     INFO(command);
     REQUIRE(system(command.c_str()) == 0);
     REQUIRE(setenv("LOCPATH", folder.c_str(), 1) == 0);
-    {
-      // glibc never frees the list of folders that it makes of LOCPATH.
 #if defined(__SANITIZE_ADDRESS__)
-      const __lsan::ScopedDisabler known_leak;
+    // glibc never frees the lists of folders that it makes of LOCPATH.
+    const __lsan::ScopedDisabler known_leak;
 #endif
-      REQUIRE(std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr);
-    }
+    REQUIRE(std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr);
     std::locale::global(std::locale("de_DE.UTF-8"));
     char text[8];
     std::snprintf(text, sizeof text, "%.1f", 0.5);
