@@ -1,11 +1,11 @@
-// The forward pass, one block of rows after the other (docs/mathematics.md, section 8.1).
+// The forward pass, one block of rows after the other (docs/mathematics.md, section 11.1).
 
 #include <atomic>
 #include <cmath>
 
-#include "core/data/half.h"
 #include "core/heads/block_scores.h"
 #include "core/heads/state.h"
+#include "core/heads/store_rows.h"
 #include "core/threads/team.h"
 
 namespace softstep {
@@ -163,11 +163,7 @@ class Forward {
           dv, sees && rows.second[r] > -std::numeric_limits<T>::infinity() ? pivot_attention * power : T(1),
           T(1), out);
       if (sees) kernels_.axpy(dv, pivot_attention, value_row(block, rows.pivot[r], space.value), out);
-      if (to_halves)
-        for (std::size_t k = 0; k < dv; ++k)
-          out_.halves[place + static_cast<std::ptrdiff_t>(k)] =
-              out_.storage == StoredType::f16 ? data::encode_f16(static_cast<double>(out[k]))
-                                              : data::encode_bf16(static_cast<double>(out[k]));
+      if (to_halves) store_row(out, dv, out_, place);
       if (!log_sum_exp_.empty())
         log_sum_exp_[g_.row_place(block.b, h, i)] = sees ? rows.top[r] + std::log1p(shifted) : rows.top[r];
     }

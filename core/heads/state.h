@@ -1,6 +1,6 @@
 #pragma once
 
-// What the forward pass knows of each row in the end (docs/mathematics.md, section 8.1). Rows are in the
+// What the forward pass knows of each row in the end (docs/mathematics.md, section 11.1). Rows are in the
 // order of Geometry::first_row.
 
 #include <cstddef>

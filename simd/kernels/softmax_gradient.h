@@ -1,7 +1,7 @@
 #pragma once
 
 // One block of keys in the backward pass of softmax attention: scores and slopes D_j = dO . v_j become the
-// gradient by the scores, over e^c, and the attention (docs/mathematics.md, section 8.2):
+// gradient by the scores, over e^c, and the attention (docs/mathematics.md, section 11.2):
 //
 //   e_j = e^(s_j - second)      p_j = (p_a e^c) e_j     ds_j e^-c = (p_a e_j) (D_j - delta)       j != a
 //                               p_a                     ds_a e^-c = -p_a mu, given                pivot

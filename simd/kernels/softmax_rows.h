@@ -1,7 +1,7 @@
 #pragma once
 
 // One block of keys in the softmax of many queries: scores become weights, and what is known of each row goes
-// on from block to block. In pivot form (docs/mathematics.md, section 8.1): the key with the largest score,
+// on from block to block. In pivot form (docs/mathematics.md, section 11.1): the key with the largest score,
 // the pivot, is left out of the sums, and the others are measured by the largest score beside it,
 //
 //   e_j = e^(s_j - second)     E = sum_{j != a} e_j     c = second - top     p_a = 1 / (1 + e^c E)
