@@ -14,28 +14,33 @@ namespace {
 
 template <class T>
 struct ForwardSpace {
-  ForwardSpace(const Geometry& g, BlockSize size)
-      : numbers(4 * WorkSpace<T>::rounded(size.rows * std::max(g.dim, g.value_dim)) +
-                WorkSpace<T>::rounded(size.rows * size.keys) +
-                3 * WorkSpace<T>::rounded(size.keys * std::max(g.dim, g.value_dim)) +
-                5 * WorkSpace<T>::rounded(size.rows)),
-        places(5 * WorkSpace<std::size_t>::rounded(size.rows)),
+  ForwardSpace(const Geometry& g, BlockSize size, std::size_t tile_columns)
+      : numbers(total(g, size, tile_columns)),
+        places(4 * WorkSpace<std::size_t>::rounded(size.rows)),
         ranges(size.rows) {
-    q = numbers.take(size.rows * g.dim);
-    own.rest_values = numbers.take(size.rows * g.value_dim);
-    value = numbers.take(g.value_dim);
-    result = numbers.take(g.value_dim);
-    scores = numbers.take(size.rows * size.keys);
-    keys = numbers.take(size.keys * g.dim);
-    plain_keys = numbers.take(size.keys * g.dim);
-    plain_values = numbers.take(size.keys * g.value_dim);
+    const std::size_t d = g.dim, dv = g.value_dim;
+    q = numbers.take(size.rows * d);
+    own.rest_values = numbers.take(size.rows * dv);
+    for (T** row : {&value, &result}) *row = numbers.take(dv);
+    scores = numbers.take(size.lot * size.keys);
+    keys = numbers.take(size.keys * d);
+    values = numbers.take(panels_size(size.keys, dv, tile_columns));
+    plain = numbers.take(size.keys * std::max(d, dv));
     for (T** row : {&own.top, &own.second, &own.rest, &decay, &former_weight}) *row = numbers.take(size.rows);
     for (std::size_t** row : {&own.pivot, &former, &seen.begin, &seen.end}) *row = places.take(size.rows);
+  }
+  static std::size_t total(const Geometry& g, BlockSize size, std::size_t tile_columns) {
+    const auto rounded = [](std::size_t n) { return WorkSpace<T>::rounded(n); };
+    const std::size_t d = g.dim, dv = g.value_dim;
+    return rounded(size.rows * d) + rounded(size.rows * dv) + 2 * rounded(dv) +
+           rounded(size.lot * size.keys) + rounded(size.keys * d) +
+           rounded(panels_size(size.keys, dv, tile_columns)) + rounded(size.keys * std::max(d, dv)) +
+           5 * rounded(size.rows);
   }
   WorkSpace<T> numbers;
   WorkSpace<std::size_t> places;
   std::vector<KeyRange> ranges;
-  T *q, *scores, *keys, *plain_keys, *plain_values, *decay, *former_weight, *value, *result;
+  T *q, *scores, *keys, *values, *plain, *decay, *former_weight, *value, *result;
   RowsAt<T> own;
   std::size_t* former;
   Seen seen;
@@ -48,7 +53,7 @@ class Forward {
       : call_(call),
         g_(call.geometry),
         kernels_(call.kernels),
-        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.vector_width, false)),
+        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.tile_columns, false)),
         out_(g_.output(outputs.outputs, Axis::queries, g_.value_dim, "outputs")),
         log_sum_exp_(outputs.log_sum_exp),
         state_(outputs.state) {
@@ -63,7 +68,8 @@ class Forward {
     if (state_) state_->impl().resize(g_.total_rows(), g_.value_dim);
     const std::size_t n_threads =
         std::min<std::size_t>(static_cast<std::size_t>(call.n_threads), blocks_.size());
-    for (std::size_t k = 0; k < std::max<std::size_t>(1, n_threads); ++k) spaces_.emplace_back(g_, size_);
+    for (std::size_t k = 0; k < std::max<std::size_t>(1, n_threads); ++k)
+      spaces_.emplace_back(g_, size_, kernels_.tile_columns);
   }
 
   void run() {
@@ -109,32 +115,34 @@ class Forward {
   void add_keys(const RowBlock& block, const RowsAt<T>& rows, std::size_t first_key, std::size_t n_keys,
                 ForwardSpace<T>& space) {
     const std::size_t ld = size_.keys, dv = g_.value_dim, offset = g_.first_key(block.b);
-    transpose(kernels_,
-              plain_rows(kernels_, call_.keys, call_.keys.place(block.b, block.key_head, offset, first_key),
-                         n_keys, g_.dim, space.plain_keys),
-              n_keys, g_.dim, space.keys, ld);
-    const PlainRows<T> values =
+    pack_transposed(
+        kernels_,
+        plain_rows(kernels_, call_.keys, call_.keys.place(block.b, block.key_head, offset, first_key), n_keys,
+                   g_.dim, space.plain),
+        n_keys, g_.dim, space.keys);
+    pack_panels(
+        kernels_,
         plain_rows(kernels_, call_.values, call_.values.place(block.b, block.key_head, offset, first_key),
-                   n_keys, dv, space.plain_values);
-    for_each_lot(space.ranges.data(), block.n_rows, first_key, n_keys, space.seen,
-                 [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
-                   lot_scores<T>(call_, block, first, count, first_key, columns, space.q, space.keys, ld,
-                                 space.scores, nullptr);
-                   kernels_.softmax_rows({count, columns, space.scores + first * ld, ld,
-                                          whole ? nullptr : space.seen.begin + first,
-                                          whole ? nullptr : space.seen.end + first, first_key,
-                                          rows.top + first, rows.second + first, rows.pivot + first,
-                                          rows.rest + first, space.decay, space.former_weight, space.former});
-                   for (std::size_t r = 0; r < count; ++r) {
-                     T* values_of_rest = rows.rest_values + (first + r) * dv;
-                     if (space.decay[r] != T(1)) kernels_.scale_row(dv, space.decay[r], T(1), values_of_rest);
-                     if (space.former_weight[r] != T(0))
-                       kernels_.axpy(dv, space.former_weight[r],
-                                     value_row(block, space.former[r], space.value), values_of_rest);
-                   }
-                   kernels_.product_nn({count, dv, columns, space.scores + first * ld, ld, values.rows,
-                                        values.ld, rows.rest_values + first * dv, dv, true, T(1)});
-                 });
+                   n_keys, dv, space.plain),
+        n_keys, dv, space.values);
+    for_each_lot(
+        space.ranges.data(), block.n_rows, size_.lot, first_key, n_keys, space.seen,
+        [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
+          lot_scores<T>(call_, block, first, count, first_key, columns, space.q, space.keys, ld, space.scores,
+                        nullptr);
+          kernels_.softmax_rows({count, columns, space.scores, ld, whole ? nullptr : space.seen.begin + first,
+                                 whole ? nullptr : space.seen.end + first, first_key, rows.top + first,
+                                 rows.second + first, rows.pivot + first, rows.rest + first, space.decay,
+                                 space.former_weight, space.former});
+          for (std::size_t r = 0; r < count; ++r) {
+            T* rest = rows.rest_values + (first + r) * dv;
+            if (space.decay[r] != T(1)) kernels_.scale_row(dv, space.decay[r], T(1), rest);
+            if (space.former_weight[r] != T(0))
+              kernels_.axpy(dv, space.former_weight[r], value_row(block, space.former[r], space.value), rest);
+          }
+          kernels_.product_panels({count, dv, columns, space.scores, ld, false, space.values, n_keys,
+                                   rows.rest_values + first * dv, dv, true});
+        });
   }
 
   // v_j as numbers of T.
