@@ -28,7 +28,7 @@ BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backwar
   const std::size_t bytes = backward ? std::size_t{1} << 15 : std::size_t{3} << 14;
   const std::size_t fitting = bytes / sizeof(T) / std::max<std::size_t>(columns, 32) / tile_columns;
   const std::size_t most = (sizeof(T) == sizeof(float) ? 192 : 96) / tile_columns;
-  return {144, std::clamp<std::size_t>(fitting, 1, std::max<std::size_t>(most, 1)) * tile_columns,
+  return {288, std::clamp<std::size_t>(fitting, 1, std::max<std::size_t>(most, 1)) * tile_columns,
           backward ? std::size_t{48} : std::size_t{24}};
 }
 
