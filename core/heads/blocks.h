@@ -22,14 +22,18 @@ struct BlockSize {
   std::size_t rows, keys, lot;
 };
 
-/// Keys of `columns` numbers, as many as the second cache holds beside the rows.
+/// Blocks of rows of `columns` numbers that the second cache holds. Only `keys` has a part in the bits of
+/// results.
 template <class T>
 BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backward) {
-  const std::size_t bytes = backward ? std::size_t{1} << 15 : std::size_t{3} << 14;
-  const std::size_t fitting = bytes / sizeof(T) / std::max<std::size_t>(columns, 32) / tile_columns;
-  const std::size_t most = (sizeof(T) == sizeof(float) ? 192 : 96) / tile_columns;
-  return {288, std::clamp<std::size_t>(fitting, 1, std::max<std::size_t>(most, 1)) * tile_columns,
-          backward ? std::size_t{48} : std::size_t{24}};
+  const std::size_t row_bytes = std::max<std::size_t>(columns, 32) * sizeof(T);
+  const std::size_t fitting = (backward ? 48 : 96) * 1024 / row_bytes,
+                    most = (backward ? 768 : 1536) / sizeof(T);
+  const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
+  // Whole tiles for every instruction set.
+  const std::size_t lot = backward ? 384 / sizeof(T) : 24;
+  const std::size_t rows = backward ? lot : std::clamp<std::size_t>(72 * 1024 / row_bytes / lot, 2, 12) * lot;
+  return {rows, panels * tile_columns, lot};
 }
 
 /// Memory of one thread, begun at a cache line.
