@@ -83,7 +83,14 @@ class Backward {
     clear_what_is_added_to();
     std::atomic<std::size_t> next{0};
     with_team<Waits::never>(static_cast<int>(spaces_.size()), [&](const Team& team) {
-      for (std::size_t k = next++; k < blocks_.size(); k = next++) one_block(blocks_[k], spaces_[team.rank]);
+      // Threads that have a whole group each never wait for another.
+      const bool by_groups = first_block_.size() - 1 >= 4 * team.size;
+      const std::size_t n = by_groups ? first_block_.size() - 1 : blocks_.size();
+      for (std::size_t k = next++; k < n; k = next++)
+        for (std::size_t block = by_groups ? first_block_[k] : k,
+                         end = by_groups ? first_block_[k + 1] : k + 1;
+             block < end; ++block)
+          one_block(blocks_[block], spaces_[team.rank]);
     });
   }
 
@@ -124,12 +131,14 @@ class Backward {
     for (std::size_t b = 0; b < g_.batch; ++b)
       for (std::size_t h = 0; h < g_.n_key_heads; ++h) {
         first_row_block_.push_back(row_blocks_.size());
+        first_block_.push_back(blocks_.size());
         for (std::size_t first = 0; first < g_.group * g_.queries_of(b); first += size_.rows)
           add_row_block({b, h, first, std::min(size_.rows, g_.group * g_.queries_of(b) - first)});
         for (std::size_t first = 0; first < g_.stored_keys_of(b); first += size_.keys)
           blocks_.push_back({b, h, first, std::min(size_.keys, g_.stored_keys_of(b) - first)});
       }
     first_row_block_.push_back(row_blocks_.size());
+    first_block_.push_back(blocks_.size());
     turns_ = std::make_unique<Turns>(row_blocks_.size());
     for (std::size_t k = 0; k < row_blocks_.size(); ++k) turns_->begin(k, seen_blocks_[k].begin);
     const std::size_t key_blocks = (g_.most_keys() + size_.keys - 1) / size_.keys;
@@ -215,12 +224,15 @@ class Backward {
     const RowBlock& block = row_blocks_[k];
     const std::size_t turn = keys.first / size_.keys;
     pack_block(block, space);
-    if (query_gradient_.wanted()) turns_->wait(k, turn);
     for_each_lot(space.ranges.data(), block.n_rows, size_.lot, keys.first, keys.n_keys, space.seen,
                  [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
                    add_lot(block, keys, first, count, columns, whole, space);
+                   if (!query_gradient_.wanted()) return;
+                   turns_->wait(k, turn);
+                   add_to_queries(block, keys, first, count, columns, space);
                  });
     if (!query_gradient_.wanted()) return;
+    turns_->wait(k, turn);  // also where no row of the block sees a key of these
     if (turn + 1 == seen_blocks_[k].end) conclude_queries(block);
     turns_->pass(k, turn);
   }
@@ -244,7 +256,6 @@ class Backward {
     if (key_gradient_.wanted())
       kernels_.product_panels({columns, d, count, scores, ld, true, space.query_panels + first * c,
                                block.n_rows, space.key_gradient, d, true});
-    if (query_gradient_.wanted()) add_to_queries(block, keys, first, count, columns, space);
   }
 
   void pack_block(const RowBlock& block, BackwardSpace<T>& space) {
@@ -378,8 +389,8 @@ class Backward {
   std::unique_ptr<RowSlopes<T>> slopes_;
   std::vector<KeyBlock> blocks_;
   std::vector<RowBlock> row_blocks_;
-  std::vector<KeyRange> seen_blocks_;         // of each row block: which blocks of keys it sees
-  std::vector<std::size_t> first_row_block_;  // of each batch entry and key head, and one past
+  std::vector<KeyRange> seen_blocks_;                       // of each row block: which blocks of keys it sees
+  std::vector<std::size_t> first_block_, first_row_block_;  // of each batch entry and key head, and one past
   std::vector<KeyRange> ranges_;
   std::unique_ptr<Turns> turns_, bias_turns_;
   LargeArray<T> query_sums_;
