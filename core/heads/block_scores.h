@@ -7,11 +7,6 @@
 
 namespace softstep::heads {
 
-/// Rows of a group: batch entry, key head, number of the first.
-struct RowBlock {
-  std::size_t b, key_head, first, n_rows;
-};
-
 /// scores[r][j] of rows first .. first + n_rows - 1 of the block, r counted from the first of them, and of
 /// the keys from first_key on. `q` are the block's queries times the scale, `keys` the keys transposed, in
 /// panels. `derivative` of the cap; null where it is not wanted or there is none.

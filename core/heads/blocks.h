@@ -170,6 +170,25 @@ void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t lot, s
   }
 }
 
+/// Rows of a group: batch entry, key head, number of the first.
+struct RowBlock {
+  std::size_t b, key_head, first, n_rows;
+};
+inline void ranges_of(const Geometry& g, const RowBlock& block, KeyRange* ranges) {
+  const std::size_t m = g.queries_of(block.b);
+  for (std::size_t r = 0; r < block.n_rows; ++r) ranges[r] = g.seen_by(block.b, (block.first + r) % m);
+}
+/// Rows of a block, as they are stored, times `scale`, one after the other.
+template <class T>
+void load_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
+               const RowBlock& block, std::size_t n_columns, T scale, T* out) {
+  for_each_run(block.key_head * g.group, g.queries_of(block.b), block.first, block.n_rows,
+               [&](const Run& run, std::size_t before) {
+                 pack(kernels, rows, rows.place(block.b, run.head, g.first_query(block.b), run.first_query),
+                      run.n_rows, n_columns, scale, out + before * n_columns, n_columns);
+               });
+}
+
 /// First and last key that any of the rows sees.
 inline KeyRange seen_by_any(const KeyRange* ranges, std::size_t n_rows) {
   KeyRange out{static_cast<std::size_t>(-1), 0};
