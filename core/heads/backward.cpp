@@ -89,7 +89,7 @@ class BackwardLots {
     // dK takes each row e^(c_i - C) times.
     std::copy_n(space.q, block.n_rows * d, space.shifted_q);
     for (std::size_t r = 0; r < block.n_rows; ++r)
-      kernels_.scale_row(d, static_cast<T>(std::exp(slopes_.exponent[place + r] - largest)), T(1),
+      kernels_.scale_row(d, static_cast<T>(std::exp(slopes_.attention.exponent[place + r] - largest)), T(1),
                          space.shifted_q + r * d);
     pack_panels(kernels_, {space.shifted_q, d}, block.n_rows, d, space.query_panels);
     pack_panels(kernels_, {space.output_gradient, dv}, block.n_rows, dv, space.output_panels);
@@ -132,8 +132,8 @@ class BackwardLots {
     args.first_key = lot.keys.first;
     args.second = state_.second.data() + place;
     args.pivot = state_.pivot.data() + place;
-    args.pivot_attention = slopes_.pivot_attention.data() + place;
-    args.rest_attention = slopes_.rest_attention.data() + place;
+    args.pivot_attention = slopes_.attention.pivot.data() + place;
+    args.rest_attention = slopes_.attention.rest.data() + place;
     args.mean_slope = slopes_.mean_slope.data() + place;
     args.pivot_gradient = slopes_.pivot_gradient.data() + place;
     kernels_.softmax_gradient(args);
@@ -144,7 +144,7 @@ class BackwardLots {
     const std::size_t place = g_.first_row(block.b, block.key_head) + block.first, m = g_.queries_of(block.b);
     for (std::size_t r = 0; r < lot.count; ++r) {
       const std::size_t row = block.first + lot.first + r;
-      const double exponent = slopes_.exponent[place + lot.first + r];
+      const double exponent = slopes_.attention.exponent[place + lot.first + r];
       const T* scores = space.scores + r * size_.keys;
       T* out = out_.bias.data() + call_.bias_place(block.b, block.key_head * g_.group + row / m, row % m) +
                lot.keys.first;

@@ -211,7 +211,7 @@ class KeyPass {
     const std::size_t place = g_.first_row(block.b, block.key_head) + block.first;
     for_each_run_of(block, 0, block.n_rows, [&](const Run& run, std::size_t before) {
       for (std::size_t r = 0; r < run.n_rows; ++r) {
-        const double c = slopes_.exponent[place + before + r];
+        const double c = slopes_.attention.exponent[place + before + r];
         const std::size_t i = run.first_query + r;
         double half_power = 1.0;
         if (out_.query_exponents.empty())
