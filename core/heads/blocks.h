@@ -32,7 +32,8 @@ BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backwar
   const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
   // Whole tiles for every instruction set.
   const std::size_t lot = backward ? 384 / sizeof(T) : 24;
-  const std::size_t rows = backward ? lot : std::clamp<std::size_t>(72 * 1024 / row_bytes / lot, 2, 12) * lot;
+  const std::size_t rows =
+      backward ? lot : std::clamp<std::size_t>(128 * 1024 / row_bytes / lot, 2, 22) * lot;
   return {rows, panels * tile_columns, lot};
 }
 
