@@ -19,7 +19,7 @@ using Matrix = reference::Matrix<Digits>;
 
 Digits product(const Head& head, const Matrix& output_gradient) {
   const Matrix outputs = reference::outputs(head, reference::head_rows(head));
-  Exact sum(0);
+  Digits sum(0);
   for (std::size_t k = 0; k < outputs.numbers.size(); ++k)
     sum += outputs.numbers[k] * output_gradient.numbers[k];
   return sum;
