@@ -6,7 +6,7 @@
 //   p_i  = softmax(s_i) over the keys that query i may see      o_i = sum_j p_ij v_j
 //
 // Source: A. Vaswani et al., "Attention is all you need", 2017, equation 1; computed block by block as in T.
-// Dao et al., "FlashAttention", 2022, but in the pivot form of docs/mathematics.md, section 8, so that
+// Dao et al., "FlashAttention", 2022, but in the pivot form of docs/mathematics.md, section 11, so that
 // gradients keep their direction where rows are saturated.
 
 #include <cstddef>
@@ -133,7 +133,7 @@ struct HeadsOutputs {
 
 /// O = softmax(scale Q K^T + bias) V. Memory beside inputs and outputs: some blocks a thread, and the state.
 /// Error: |o - exact| <= u (8 + 2 d + 4 max_j |s_ij|_1 + n_j) max_j |v_j| where |s|_1 = scale sum |q_l k_l|
-/// (docs/mathematics.md, section 8.3). Throws InvalidArgument; nothing has been written then. NaN or infinity
+/// (docs/mathematics.md, section 11.3). Throws InvalidArgument; nothing has been written then. NaN or infinity
 /// in Q, K or V give NaN in the rows that see them.
 template <NumberType T>
 SOFTSTEP_EXPORT void attention_forward(const HeadsInputs<T>& inputs, const HeadsOutputs<T>& outputs,

@@ -1,0 +1,161 @@
+#pragma once
+
+// Blocks of queries and keys: how large, which rows they hold, and their numbers in the order that the
+// products read them.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+#include "core/heads/geometry.h"
+#include "simd/dispatch.h"
+
+namespace softstep::heads {
+
+/// Rows of a group that go through the products together, and keys. Constant for an instruction set, so that
+/// bits depend on nothing else: sums over keys are begun anew at each block.
+struct BlockSize {
+  std::size_t rows, keys;
+};
+/// Rows of a block that is seen in part are done in so many at a time, each lot up to the last key it sees.
+constexpr std::size_t part_rows = 32;
+
+/// Blocks that stay in the second cache: of `per_key` arrays of keys and `per_pair` of scores. `width` is the
+/// number of lanes.
+template <class T>
+BlockSize block_size(std::size_t columns, std::size_t width, bool backward) {
+  const std::size_t rows = sizeof(T) == sizeof(float) ? 128 : 64;
+  // Whole tiles of the products for every instruction set.
+  const std::size_t unit = width >= 16 || (width == 8 && sizeof(T) == sizeof(double)) ? 64 : 48;
+  const std::size_t budget = (backward ? std::size_t{1} << 15 : std::size_t{3} << 14) / sizeof(T);
+  const std::size_t keys =
+      std::clamp<std::size_t>(budget / std::max<std::size_t>(columns, 32) / unit, 1, 4) * unit;
+  return {rows, keys};
+}
+
+/// Memory of one thread, begun at a cache line.
+template <class T>
+class WorkSpace {
+ public:
+  explicit WorkSpace(std::size_t size)
+      : numbers_(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{64}))), size_(size) {}
+  /// The next `size` numbers, begun at a cache line.
+  T* take(std::size_t size) {
+    T* out = numbers_.get() + used_;
+    used_ += rounded(size);
+    return used_ <= size_ ? out : throw std::bad_alloc();
+  }
+  static std::size_t rounded(std::size_t size) {
+    constexpr std::size_t line = 64 / sizeof(T);
+    return (size + line - 1) / line * line;
+  }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete (p, std::align_val_t{64}); }
+  };
+  std::unique_ptr<T, Free> numbers_;
+  std::size_t size_, used_ = 0;
+};
+
+/// Rows of a group that lie in one head, one after the other.
+struct Run {
+  std::size_t head, first_query, n_rows;
+};
+/// Calls body(run, rows before it) for the rows first .. first + n - 1 of a group of heads with m queries.
+template <class Body>
+void for_each_run(std::size_t first_head, std::size_t m, std::size_t first, std::size_t n, Body body) {
+  for (std::size_t done = 0; done < n;) {
+    const std::size_t query = (first + done) % m, count = std::min(n - done, m - query);
+    body(Run{first_head + (first + done) / m, query, count}, done);
+    done += count;
+  }
+}
+
+/// Copies rows as they are stored, times `scale`.
+template <class T>
+void pack(const simd::Kernels<T>& kernels, const InputRows<T>& rows, std::ptrdiff_t place, std::size_t n_rows,
+          std::size_t n_columns, T scale, T* out, std::size_t ld) {
+  simd::PackArgs<T> args{};
+  args.n_rows = n_rows;
+  args.n_columns = n_columns;
+  args.stride = rows.row;
+  args.storage = rows.storage;
+  if (rows.in_halves())
+    args.half_rows = rows.halves + place;
+  else
+    args.rows = rows.numbers + place;
+  args.scale = scale;
+  args.out = out;
+  args.ld = ld;
+  kernels.pack_rows(args);
+}
+
+/// Rows of keys or values as the products want them: where they lie if they can be read there, else copied.
+template <class T>
+struct PlainRows {
+  const T* rows;
+  std::size_t ld;
+};
+template <class T>
+PlainRows<T> plain_rows(const simd::Kernels<T>& kernels, const InputRows<T>& rows, std::ptrdiff_t place,
+                        std::size_t n_rows, std::size_t n_columns, T* room) {
+  if (!rows.in_halves() && rows.row >= static_cast<std::ptrdiff_t>(n_columns))
+    return {rows.numbers + place, static_cast<std::size_t>(rows.row)};
+  pack(kernels, rows, place, n_rows, n_columns, T(1), room, n_columns);
+  return {room, n_columns};
+}
+
+template <class T>
+void transpose(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
+               std::size_t n_columns, T* out, std::size_t ld) {
+  kernels.transpose({n_rows, n_columns, rows.rows, static_cast<std::ptrdiff_t>(rows.ld), out, ld});
+}
+
+/// Columns begin .. end-1 of a block of keys that rows see.
+struct Seen {
+  std::size_t* begin;
+  std::size_t* end;
+};
+
+/// Calls body(first row, rows, columns, all seen) for lots of rows that see some of the keys first_key ..
+/// first_key + n_keys - 1. `ranges` are those of the block's rows; `seen` is filled in where not all is seen.
+template <class Body>
+void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t first_key, std::size_t n_keys,
+                  const Seen& seen, Body body) {
+  const std::size_t end_key = first_key + n_keys;
+  bool whole = true;
+  for (std::size_t r = 0; whole && r < n_rows; ++r)
+    whole = ranges[r].begin <= first_key && ranges[r].end >= end_key;
+  if (whole) return body(std::size_t{0}, n_rows, n_keys, true);
+  for (std::size_t first = 0; first < n_rows; first += part_rows) {
+    const std::size_t count = std::min(part_rows, n_rows - first);
+    std::size_t columns = 0;
+    for (std::size_t r = first; r < first + count; ++r) {
+      seen.begin[r] = std::clamp(ranges[r].begin, first_key, end_key) - first_key;
+      seen.end[r] = std::clamp(ranges[r].end, first_key, end_key) - first_key;
+      if (seen.begin[r] < seen.end[r]) columns = std::max(columns, seen.end[r]);
+    }
+    if (columns == 0) continue;
+    for (std::size_t r = first; r < first + count; ++r) {
+      seen.begin[r] = std::min(seen.begin[r], columns);
+      seen.end[r] = std::min(seen.end[r], columns);
+    }
+    body(first, count, columns, false);
+  }
+}
+
+/// First and last key that any of the rows sees.
+inline KeyRange seen_by_any(const KeyRange* ranges, std::size_t n_rows) {
+  KeyRange out{static_cast<std::size_t>(-1), 0};
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    if (ranges[r].begin == ranges[r].end) continue;
+    out.begin = std::min(out.begin, ranges[r].begin);
+    out.end = std::max(out.end, ranges[r].end);
+  }
+  return out.end == 0 ? KeyRange{0, 0} : out;
+}
+
+}  // namespace softstep::heads

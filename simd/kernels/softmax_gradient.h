@@ -1,0 +1,60 @@
+#pragma once
+
+// One block of keys in the backward pass of softmax attention: scores and slopes D_j = dO . v_j become the
+// gradient by the scores, over e^c, and the attention (docs/mathematics.md, section 11.2):
+//
+//   e_j = e^(s_j - second)      p_j = (p_a e^c) e_j     ds_j e^-c = (p_a e_j) (D_j - delta)       j != a
+//                               p_a                     ds_a e^-c = -p_a mu, given                pivot
+//
+// Where a row is hidden from a key both are 0. NaN stays. Nothing beyond n_keys of a row is read or written.
+// Error, with a bound b on that of s_j - second: ds_j within (b + 4 u) |ds_j| + u p_a e_j (|D_j| + |delta|)
+// (tests/simd/test_softmax_blocks.cpp).
+// Traffic: reads and writes both blocks once, in the near caches.
+
+#include "simd/dispatch.h"
+#include "simd/exp.h"
+#include "simd/kernels/softmax_rows.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+template <class T>
+void softmax_gradient(const SoftmaxGradientArgs<T>& in) {
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width;
+  for (std::size_t r = 0; r < in.n_rows; ++r) {
+    T *scores = in.scores + r * in.ld, *slopes = in.slopes + r * in.ld;
+    std::size_t begin = in.begin ? in.begin[r] : 0, end = in.end ? in.end[r] : in.n_keys;
+    // A row with one key has no rest.
+    if (!(begin < end) || !(in.second[r] > hidden_score<T>)) begin = end = 0;
+    clear_numbers(scores, begin);
+    clear_numbers(slopes, begin);
+    clear_numbers(scores + end, in.n_keys - end);
+    clear_numbers(slopes + end, in.n_keys - end);
+    const V second = V::all(in.second[r]), delta = V::all(in.mean_slope[r]),
+            pivot_attention = V::all(in.pivot_attention[r]), rest_attention = V::all(in.rest_attention[r]),
+            zero = V::all(0);
+    // The pivot's own score may lie above `second`, where exp is not meant to be taken.
+    const auto weight = [&](V s) SOFTSTEP_LAMBDA_INLINE {
+      const V x = s - second;
+      return exp_nonpositive(select(less(zero, x), zero, x));
+    };
+    std::size_t j = begin;
+    for (; j + w <= end; j += w) {
+      const V e = weight(V::load(scores + j)), d = V::load(slopes + j);
+      (e * pivot_attention * (d - delta)).store(scores + j);
+      (e * rest_attention).store(slopes + j);
+    }
+    if (const std::size_t n = end - j; n != 0) {
+      const V e = weight(load_part(scores + j, n, hidden_score<T>)), d = load_part(slopes + j, n);
+      store_part(e * pivot_attention * (d - delta), scores + j, n);
+      store_part(e * rest_attention, slopes + j, n);
+    }
+    if (const std::size_t place = in.pivot[r] - in.first_key;
+        in.pivot[r] >= in.first_key && place < in.n_keys) {
+      scores[place] = in.pivot_gradient[r];
+      slopes[place] = in.pivot_attention[r];
+    }
+  }
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -1,0 +1,18 @@
+#pragma once
+
+// g = sum_t r_t x_t: the second pass of the attention kernel alone. Reads tokens, token_stride, n_tokens,
+// dim, weights and storage of AttentionArgs; writes `gradient`. Error and traffic: simd/kernels/attention.h
+// (tests/simd/test_softmax_blocks.cpp).
+
+#include "simd/kernels/row_scores.h"
+#include "simd/kernels/token_passes.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+template <class T>
+void weighted_rows(const AttentionArgs<T>& in) {
+  with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens)
+                      SOFTSTEP_LAMBDA_INLINE { gradient_row<Tokens>(tokens, in); });
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME
