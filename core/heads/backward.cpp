@@ -17,29 +17,37 @@ namespace {
 
 template <class T>
 struct BackwardSpace {
-  BackwardSpace(const Geometry& g, BlockSize size)
-      : numbers(total(g, size)), places(2 * WorkSpace<std::size_t>::rounded(size.rows)), ranges(size.rows) {
+  BackwardSpace(const Geometry& g, BlockSize size, std::size_t tile_columns)
+      : numbers(total(g, size, tile_columns)),
+        places(2 * WorkSpace<std::size_t>::rounded(size.rows)),
+        ranges(size.rows) {
     const std::size_t d = g.dim, dv = g.value_dim;
     for (T** rows : {&q, &shifted_q}) *rows = numbers.take(size.rows * d);
     output_gradient = numbers.take(size.rows * dv);
-    for (T** block : {&scores, &slopes}) *block = numbers.take(size.rows * size.keys);
-    derivative = g.soft_cap > 0.0 ? numbers.take(size.rows * size.keys) : nullptr;
-    for (T** keys_of_d : {&keys, &plain_keys, &key_gradient}) *keys_of_d = numbers.take(size.keys * d);
-    for (T** keys_of_dv : {&values, &plain_values, &value_gradient})
-      *keys_of_dv = numbers.take(size.keys * dv);
+    query_panels = numbers.take(panels_size(size.rows, d, tile_columns));
+    output_panels = numbers.take(panels_size(size.rows, dv, tile_columns));
+    for (T** block : {&scores, &slopes, &derivative}) *block = numbers.take(size.lot * size.keys);
+    if (!(g.soft_cap > 0.0)) derivative = nullptr;
+    for (T** block : {&keys_transposed, &key_gradient}) *block = numbers.take(size.keys * d);
+    for (T** block : {&values_transposed, &value_gradient}) *block = numbers.take(size.keys * dv);
+    key_panels = numbers.take(panels_size(size.keys, d, tile_columns));
+    plain = numbers.take(size.keys * std::max(d, dv));
     for (std::size_t** row : {&seen.begin, &seen.end}) *row = places.take(size.rows);
   }
-  static std::size_t total(const Geometry& g, BlockSize size) {
+  static std::size_t total(const Geometry& g, BlockSize size, std::size_t tile_columns) {
     const auto rounded = [](std::size_t n) { return WorkSpace<T>::rounded(n); };
-    return 2 * rounded(size.rows * g.dim) + rounded(size.rows * g.value_dim) +
-           (g.soft_cap > 0.0 ? 3 : 2) * rounded(size.rows * size.keys) + 3 * rounded(size.keys * g.dim) +
-           3 * rounded(size.keys * g.value_dim);
+    const std::size_t d = g.dim, dv = g.value_dim;
+    return 2 * rounded(size.rows * d) + rounded(size.rows * dv) +
+           rounded(panels_size(size.rows, d, tile_columns)) +
+           rounded(panels_size(size.rows, dv, tile_columns)) + 3 * rounded(size.lot * size.keys) +
+           2 * rounded(size.keys * d) + 2 * rounded(size.keys * dv) +
+           rounded(panels_size(size.keys, d, tile_columns)) + rounded(size.keys * std::max(d, dv));
   }
   WorkSpace<T> numbers;
   WorkSpace<std::size_t> places;
   std::vector<KeyRange> ranges;
-  T *q, *shifted_q, *output_gradient, *scores, *slopes, *derivative;
-  T *keys, *plain_keys, *key_gradient, *values, *plain_values, *value_gradient;
+  T *q, *shifted_q, *output_gradient, *query_panels, *output_panels, *scores, *slopes, *derivative;
+  T *keys_transposed, *values_transposed, *key_panels, *key_gradient, *value_gradient, *plain;
   Seen seen;
 };
 
@@ -56,7 +64,7 @@ class Backward {
       : call_(call),
         g_(call.geometry),
         kernels_(call.kernels),
-        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.vector_width, true)),
+        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.tile_columns, true)),
         state_(state.impl()),
         output_gradient_(g_.input(output_gradient, Axis::queries, g_.value_dim, "output_gradient")),
         bias_gradient_(gradients.bias),
@@ -67,14 +75,22 @@ class Backward {
     lay_out();
     const std::size_t n_threads =
         std::min<std::size_t>(static_cast<std::size_t>(call.n_threads), blocks_.size());
-    for (std::size_t k = 0; k < std::max<std::size_t>(1, n_threads); ++k) spaces_.emplace_back(g_, size_);
+    for (std::size_t k = 0; k < std::max<std::size_t>(1, n_threads); ++k)
+      spaces_.emplace_back(g_, size_, kernels_.tile_columns);
   }
 
   void run() {
     clear_what_is_added_to();
     std::atomic<std::size_t> next{0};
     with_team<Waits::never>(static_cast<int>(spaces_.size()), [&](const Team& team) {
-      for (std::size_t k = next++; k < blocks_.size(); k = next++) one_block(blocks_[k], spaces_[team.rank]);
+      // Threads that have a whole group each never wait for another.
+      const bool by_groups = first_block_.size() - 1 >= 4 * team.size;
+      const std::size_t n = by_groups ? first_block_.size() - 1 : blocks_.size();
+      for (std::size_t k = next++; k < n; k = next++)
+        for (std::size_t block = by_groups ? first_block_[k] : k,
+                         end = by_groups ? first_block_[k + 1] : k + 1;
+             block < end; ++block)
+          one_block(blocks_[block], spaces_[team.rank]);
     });
   }
 
@@ -115,12 +131,14 @@ class Backward {
     for (std::size_t b = 0; b < g_.batch; ++b)
       for (std::size_t h = 0; h < g_.n_key_heads; ++h) {
         first_row_block_.push_back(row_blocks_.size());
+        first_block_.push_back(blocks_.size());
         for (std::size_t first = 0; first < g_.group * g_.queries_of(b); first += size_.rows)
           add_row_block({b, h, first, std::min(size_.rows, g_.group * g_.queries_of(b) - first)});
         for (std::size_t first = 0; first < g_.stored_keys_of(b); first += size_.keys)
           blocks_.push_back({b, h, first, std::min(size_.keys, g_.stored_keys_of(b) - first)});
       }
     first_row_block_.push_back(row_blocks_.size());
+    first_block_.push_back(blocks_.size());
     turns_ = std::make_unique<Turns>(row_blocks_.size());
     for (std::size_t k = 0; k < row_blocks_.size(); ++k) turns_->begin(k, seen_blocks_[k].begin);
     const std::size_t key_blocks = (g_.most_keys() + size_.keys - 1) / size_.keys;
@@ -178,62 +196,66 @@ class Backward {
   }
 
   void one_block(const KeyBlock& keys, BackwardSpace<T>& space) {
-    const std::size_t n = keys.n_keys, ld = size_.keys, offset = g_.first_key(keys.b);
+    const std::size_t n = keys.n_keys, offset = g_.first_key(keys.b);
     const std::size_t group = keys.b * g_.n_key_heads + keys.key_head, turn = keys.first / size_.keys;
     const PlainRows<T> plain_keys =
         plain_rows(kernels_, call_.keys, call_.keys.place(keys.b, keys.key_head, offset, keys.first), n,
-                   g_.dim, space.plain_keys);
-    transpose(kernels_, plain_keys, n, g_.dim, space.keys, ld);
-    transpose(
+                   g_.dim, space.plain);
+    pack_transposed(kernels_, plain_keys, n, g_.dim, space.keys_transposed);
+    pack_panels(kernels_, plain_keys, n, g_.dim, space.key_panels);
+    pack_transposed(
         kernels_,
         plain_rows(kernels_, call_.values, call_.values.place(keys.b, keys.key_head, offset, keys.first), n,
-                   g_.value_dim, space.plain_values),
-        n, g_.value_dim, space.values, ld);
+                   g_.value_dim, space.plain),
+        n, g_.value_dim, space.values_transposed);
     std::fill_n(space.key_gradient, n * g_.dim, T(0));
     std::fill_n(space.value_gradient, n * g_.value_dim, T(0));
     const bool with_bias = !bias_gradient_.empty();
     if (with_bias) bias_turns_->wait(turn, group);
     for (std::size_t k = first_row_block_[group]; k < first_row_block_[group + 1]; ++k) {
       if (turn < seen_blocks_[k].begin || turn >= seen_blocks_[k].end) continue;
-      add_rows(keys, k, plain_keys, space);
+      add_rows(keys, k, space);
     }
     if (with_bias) bias_turns_->pass(turn, group);
     conclude_keys(keys, space);
   }
 
-  void add_rows(const KeyBlock& keys, std::size_t k, const PlainRows<T>& plain_keys,
-                BackwardSpace<T>& space) {
+  void add_rows(const KeyBlock& keys, std::size_t k, BackwardSpace<T>& space) {
     const RowBlock& block = row_blocks_[k];
-    const std::size_t d = g_.dim, dv = g_.value_dim, ld = size_.keys, turn = keys.first / size_.keys;
+    const std::size_t turn = keys.first / size_.keys;
     pack_block(block, space);
-    for_each_lot(space.ranges.data(), block.n_rows, keys.first, keys.n_keys, space.seen,
+    for_each_lot(space.ranges.data(), block.n_rows, size_.lot, keys.first, keys.n_keys, space.seen,
                  [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
-                   T *scores = space.scores + first * ld, *slopes = space.slopes + first * ld;
-                   lot_scores<T>(call_, block, first, count, keys.first, columns, space.q, space.keys, ld,
-                                 space.scores, space.derivative);
-                   kernels_.product_nn({count, columns, dv, space.output_gradient + first * dv, dv,
-                                        space.values, ld, slopes, ld});
-                   softmax_gradient(block, keys, first, count, columns, whole, space);
-                   if (!bias_gradient_.empty()) add_to_bias(block, keys, first, count, columns, space);
-                   if (space.derivative != nullptr)
-                     for (std::size_t r = 0; r < count; ++r)
-                       for (std::size_t j = 0; j < columns; ++j)
-                         scores[r * ld + j] *= space.derivative[(first + r) * ld + j];
-                   if (value_gradient_.wanted())
-                     kernels_.product_tn({columns, dv, count, slopes, ld, space.output_gradient + first * dv,
-                                          dv, space.value_gradient, dv, true, T(1)});
-                   if (key_gradient_.wanted())
-                     kernels_.product_tn({columns, d, count, scores, ld, space.shifted_q + first * d, d,
-                                          space.key_gradient, d, true, T(1)});
+                   add_lot(block, keys, first, count, columns, whole, space);
+                   if (!query_gradient_.wanted()) return;
+                   turns_->wait(k, turn);
+                   add_to_queries(block, keys, first, count, columns, space);
                  });
     if (!query_gradient_.wanted()) return;
-    turns_->wait(k, turn);
-    for_each_lot(space.ranges.data(), block.n_rows, keys.first, keys.n_keys, space.seen,
-                 [&](std::size_t first, std::size_t count, std::size_t columns, bool) {
-                   add_to_queries(block, first, count, columns, plain_keys, space);
-                 });
+    turns_->wait(k, turn);  // also where no row of the block sees a key of these
     if (turn + 1 == seen_blocks_[k].end) conclude_queries(block);
     turns_->pass(k, turn);
+  }
+
+  void add_lot(const RowBlock& block, const KeyBlock& keys, std::size_t first, std::size_t count,
+               std::size_t columns, bool whole, BackwardSpace<T>& space) {
+    const std::size_t d = g_.dim, dv = g_.value_dim, ld = size_.keys, c = kernels_.tile_columns;
+    T *scores = space.scores, *slopes = space.slopes;
+    lot_scores<T>(call_, block, first, count, keys.first, columns, space.q, space.keys_transposed, ld, scores,
+                  space.derivative);
+    kernels_.product_panels({count, columns, dv, space.output_gradient + first * dv, dv, false,
+                             space.values_transposed, dv, slopes, ld, false});
+    softmax_gradient(block, keys, first, count, columns, whole, space);
+    if (!bias_gradient_.empty()) add_to_bias(block, keys, first, count, columns, space);
+    if (space.derivative != nullptr)
+      for (std::size_t r = 0; r < count; ++r)
+        for (std::size_t j = 0; j < columns; ++j) scores[r * ld + j] *= space.derivative[r * ld + j];
+    if (value_gradient_.wanted())
+      kernels_.product_panels({columns, dv, count, slopes, ld, true, space.output_panels + first * c,
+                               block.n_rows, space.value_gradient, dv, true});
+    if (key_gradient_.wanted())
+      kernels_.product_panels({columns, d, count, scores, ld, true, space.query_panels + first * c,
+                               block.n_rows, space.key_gradient, d, true});
   }
 
   void pack_block(const RowBlock& block, BackwardSpace<T>& space) {
@@ -252,6 +274,8 @@ class Backward {
     for (std::size_t r = 0; r < block.n_rows; ++r)
       kernels_.scale_row(d, static_cast<T>(std::exp(slopes_->exponent[place + r] - largest)), T(1),
                          space.shifted_q + r * d);
+    pack_panels(kernels_, {space.shifted_q, d}, block.n_rows, d, space.query_panels);
+    pack_panels(kernels_, {space.output_gradient, dv}, block.n_rows, dv, space.output_panels);
     ranges_of(block, space.ranges.data());
   }
 
@@ -261,8 +285,8 @@ class Backward {
     simd::SoftmaxGradientArgs<T> args{};
     args.n_rows = count;
     args.n_keys = columns;
-    args.scores = space.scores + first * ld;
-    args.slopes = space.slopes + first * ld;
+    args.scores = space.scores;
+    args.slopes = space.slopes;
     args.ld = ld;
     args.begin = whole ? nullptr : space.seen.begin + first;
     args.end = whole ? nullptr : space.seen.end + first;
@@ -282,7 +306,7 @@ class Backward {
     for (std::size_t r = first; r < first + count; ++r) {
       const std::size_t row = block.first + r;
       const double exponent = slopes_->exponent[place + r];
-      const T* scores = space.scores + r * size_.keys;
+      const T* scores = space.scores + (r - first) * size_.keys;
       T* out = bias_gradient_.data() +
                call_.bias_place(block.b, block.key_head * g_.group + row / m, row % m) + keys.first;
       const T power = static_cast<T>(std::exp(exponent));
@@ -297,20 +321,21 @@ class Backward {
     }
   }
 
-  void add_to_queries(const RowBlock& block, std::size_t first, std::size_t count, std::size_t columns,
-                      const PlainRows<T>& plain_keys, BackwardSpace<T>& space) {
+  void add_to_queries(const RowBlock& block, const KeyBlock& keys, std::size_t first, std::size_t count,
+                      std::size_t columns, BackwardSpace<T>& space) {
+    const std::size_t d = g_.dim, n = keys.n_keys;
     for_each_run_of(block, first, count, [&](const Run& run, std::size_t before) {
-      const T* scores = space.scores + (first + before) * size_.keys;
+      const T* scores = space.scores + before * size_.keys;
       const Sums sums = query_sums(block, run, first + before);
       if (sums.ld == 0 && query_gradient_.row < 0) {
         for (std::size_t r = 0; r < run.n_rows; ++r)
-          kernels_.product_nn({1, g_.dim, columns, scores + r * size_.keys, size_.keys, plain_keys.rows,
-                               plain_keys.ld, query_row(block, run, first + before, r), g_.dim, true, T(1)});
+          kernels_.product_panels({1, d, columns, scores + r * size_.keys, size_.keys, false,
+                                   space.key_panels, n, query_row(block, run, first + before, r), d, true});
         return;
       }
       const std::size_t ld = sums.ld != 0 ? sums.ld : static_cast<std::size_t>(query_gradient_.row);
-      kernels_.product_nn({run.n_rows, g_.dim, columns, scores, size_.keys, plain_keys.rows, plain_keys.ld,
-                           sums.rows, ld, true, T(1)});
+      kernels_.product_panels(
+          {run.n_rows, d, columns, scores, size_.keys, false, space.key_panels, n, sums.rows, ld, true});
     });
   }
 
@@ -364,8 +389,8 @@ class Backward {
   std::unique_ptr<RowSlopes<T>> slopes_;
   std::vector<KeyBlock> blocks_;
   std::vector<RowBlock> row_blocks_;
-  std::vector<KeyRange> seen_blocks_;         // of each row block: which blocks of keys it sees
-  std::vector<std::size_t> first_row_block_;  // of each batch entry and key head, and one past
+  std::vector<KeyRange> seen_blocks_;                       // of each row block: which blocks of keys it sees
+  std::vector<std::size_t> first_block_, first_row_block_;  // of each batch entry and key head, and one past
   std::vector<KeyRange> ranges_;
   std::unique_ptr<Turns> turns_, bias_turns_;
   LargeArray<T> query_sums_;
