@@ -32,7 +32,8 @@ BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backwar
   const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
   // Whole tiles for every instruction set.
   const std::size_t lot = backward ? 384 / sizeof(T) : 24;
-  const std::size_t rows = backward ? lot : std::clamp<std::size_t>(72 * 1024 / row_bytes / lot, 2, 12) * lot;
+  const std::size_t rows =
+      backward ? lot : std::clamp<std::size_t>(128 * 1024 / row_bytes / lot, 2, 22) * lot;
   return {rows, panels * tile_columns, lot};
 }
 
@@ -168,6 +169,25 @@ void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t lot, s
     }
     body(first, end - first, columns, whole);
   }
+}
+
+/// Rows of a group: batch entry, key head, number of the first.
+struct RowBlock {
+  std::size_t b, key_head, first, n_rows;
+};
+inline void ranges_of(const Geometry& g, const RowBlock& block, KeyRange* ranges) {
+  const std::size_t m = g.queries_of(block.b);
+  for (std::size_t r = 0; r < block.n_rows; ++r) ranges[r] = g.seen_by(block.b, (block.first + r) % m);
+}
+/// Rows of a block, as they are stored, times `scale`, one after the other.
+template <class T>
+void load_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
+               const RowBlock& block, std::size_t n_columns, T scale, T* out) {
+  for_each_run(block.key_head * g.group, g.queries_of(block.b), block.first, block.n_rows,
+               [&](const Run& run, std::size_t before) {
+                 pack(kernels, rows, rows.place(block.b, run.head, g.first_query(block.b), run.first_query),
+                      run.n_rows, n_columns, scale, out + before * n_columns, n_columns);
+               });
 }
 
 /// First and last key that any of the rows sees.

@@ -56,15 +56,9 @@ const T* value_row(const Call<T>& call, const RowBlock& block, std::size_t key, 
 /// Queries of a block times the scale, and what they see.
 template <class T>
 void load_queries(const Call<T>& call, const RowBlock& block, ForwardSpace<T>& space) {
-  const Geometry& g = call.geometry;
-  for_each_run(block.key_head * g.group, g.queries_of(block.b), block.first, block.n_rows,
-               [&](const Run& run, std::size_t before) {
-                 pack(call.kernels, call.queries,
-                      call.queries.place(block.b, run.head, g.first_query(block.b), run.first_query),
-                      run.n_rows, g.dim, static_cast<T>(g.scale), space.q + before * g.dim, g.dim);
-                 for (std::size_t r = 0; r < run.n_rows; ++r)
-                   space.ranges[before + r] = g.seen_by(block.b, run.first_query + r);
-               });
+  load_rows(call.kernels, call.geometry, call.queries, block, call.geometry.dim,
+            static_cast<T>(call.geometry.scale), space.q);
+  ranges_of(call.geometry, block, space.ranges.data());
 }
 
 /// Scores of `count` rows become weights; the rows' sums so far are brought to the new second largest scores.
