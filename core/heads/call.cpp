@@ -43,6 +43,7 @@ void Call<T>::require_apart_from_inputs(const Extent& output) const {
   require_apart(output, extent_of(geometry, queries, Axis::queries, geometry.dim, "queries"));
   require_apart(output, extent_of(geometry, keys, Axis::keys, geometry.dim, "keys"));
   require_apart(output, extent_of(geometry, values, Axis::keys, geometry.value_dim, "values"));
+  require_apart(output, flat_extent(bias.numbers, "bias"));
 }
 
 template struct Call<float>;

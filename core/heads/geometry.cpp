@@ -227,6 +227,7 @@ Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, 
 }
 
 void require_apart(const Extent& output, const Extent& other) {
+  if (output.begin == output.end || other.begin == other.end) return;
   if (output.end <= other.begin || other.end <= output.begin) return;
   // Side by side in rows of one length, as dQ, dK and dV in one array [rows][heads of all][d]: apart where
   // their heads take different columns of it.

@@ -17,8 +17,9 @@ namespace softstep::reference {
 
 /// Of the working type.
 struct Rounding {
-  double u = 0.0;         ///< unit roundoff
-  double smallest = 0.0;  ///< smallest normal number: what is below may count as 0
+  double u = 0.0;               ///< unit roundoff
+  double smallest = 0.0;        ///< smallest normal number: what is below may count as 0
+  bool exact_products = false;  ///< scale q . k is free of rounding in these data, in any order
 };
 
 /// K: the roundings that a term of a sum over n keys or queries goes through. n sums, and 5 for each change
@@ -52,26 +53,28 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
   RowSizes out;
   out.exponent = static_cast<double>(row.exponent);
   std::vector<double> p(n), below(n), rounded(n);
+  double largest_error = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
     double size = 0.0;
     for (std::size_t l = 0; l < d; ++l)
       size += size_of(head.queries(i, l)) * size_of(head.keys(row.keys[j], l));
     size *= size_of(head.scale);
     // The product and its factors: d + 4; what is added to it: its sum.
-    double error = (static_cast<double>(d) + 4.0) * u * size;
+    double error = rounding.exact_products ? 0.0 : (static_cast<double>(d) + 4.0) * u * size;
     out.slope_error.push_back(0.0);
     if (cap != 0.0) {
       const double x = size_of(row.raw[j]), least = std::max(0.0, x - error) / cap;
       const double steepest = 4.0 * std::exp(-2.0 * least) / std::pow(1.0 + std::exp(-2.0 * least), 2.0);
       out.slope_error[j] = std::min(2.0 * error / cap, 2.0 * most_score_error) + (12.0 + 4.0 * x / cap) * u;
-      error = steepest * error + 10.0 * u * std::min(x, cap);
+      error = steepest * (error + 2.0 * u * x) + 10.0 * u * std::min(x, cap);
     }
     if (head.bias.n_rows != 0) error += u * (size_of(row.scores[j]) + (cap != 0.0 ? cap : size));
-    if (!(error <= most_score_error)) out.known = false;
+    largest_error = std::max(largest_error, error);
     out.score_error.push_back(std::min(error, most_score_error));
     p[j] = static_cast<double>(row.attention[j]);
     below[j] = static_cast<double>(Number(row.top - row.scores[j]));
   }
+  out.known = largest_error <= most_score_error;
   const std::vector<double>& epsilon = out.score_error;
   for (std::size_t j = 0; j < n; ++j)
     if (j != a && below[j] <= 2.0 * (epsilon[j] + epsilon[a])) out.one_pivot = false;
@@ -90,9 +93,9 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
     out.unit_weight.push_back(j == a ? p[a] : std::exp(-x) * p[a]);
   }
   const double log_normalizer = std::log(static_cast<double>(row.normalizer));
-  out.log_sum_exp =
-      1.01 * (std::log(mean_epsilon) + shared + u * (4.0 + 4.0 * log_normalizer + 2.0 * size_of(row.top))) +
-      static_cast<double>(n) * rounding.smallest;
+  out.log_sum_exp = 1.01 * ((out.known ? std::log(mean_epsilon) : largest_error) + shared +
+                            u * (4.0 + 4.0 * log_normalizer + 2.0 * size_of(row.top))) +
+                    static_cast<double>(n) * rounding.smallest;
   return out;
 }
 
