@@ -277,6 +277,12 @@ class HeadsExact {
 };
 
 // Compiled in heads_tests.cpp.
+extern template class HeadsArray<float>;
+extern template class HeadsArray<double>;
+extern template struct HeadsCase<float>;
+extern template struct HeadsCase<double>;
+extern template struct HeadsRun<float>;
+extern template struct HeadsRun<double>;
 extern template class HeadsExact<float>;
 extern template class HeadsExact<double>;
 

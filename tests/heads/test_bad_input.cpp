@@ -54,9 +54,9 @@ void refuse(const HeadsSetup& setup, const std::string& argument, const std::vec
   };
   if (where != Where::backward) {
     HeadsRun<T> out(in);
-    const std::vector<std::uint64_t> before = out.bits();
     Faces<T> call = faces(out);
     change(call);
+    const std::vector<std::uint64_t> before = out.bits();
     INFO("forward");
     require_refused(argument, words, [&] { attention_forward(call.inputs, call.outputs, call.options); });
     CHECK((out.bits() == before));
@@ -64,9 +64,9 @@ void refuse(const HeadsSetup& setup, const std::string& argument, const std::vec
   if (where != Where::forward) {
     HeadsRun<T> out(in);
     attention_forward(in.inputs(), out.forward_face(), in.options("", 1));
-    const std::vector<std::uint64_t> before = out.bits();
     Faces<T> call = faces(out);
     change(call);
+    const std::vector<std::uint64_t> before = out.bits();
     INFO("backward");
     require_refused(argument, words, [&] {
       attention_backward(call.inputs, *call.outputs.state, call.output_gradient, call.gradients,
@@ -200,7 +200,7 @@ TEST_CASE("Masks of heads that do not fit are refused", "[heads]") {
 }
 
 TEST_CASE("Numbers that attention over heads cannot use are refused", "[heads]") {
-  for (const double bad : {NAN, infinity, -infinity}) {
+  for (const double bad : {static_cast<double>(NAN), infinity, -infinity}) {
     refuse_plain("scale", {}, [&](F& f) { f.options.scale = bad; });
     refuse_plain("soft_cap", {}, [&](F& f) { f.options.soft_cap = bad; });
   }
@@ -294,7 +294,7 @@ TEST_CASE("Outputs of attention over heads that overlap are refused", "[heads]")
   refuse_plain(
       "outputs", {"bias"},
       [&](F& f) {
-        // One row of all: 6 numbers from the end of the bias on would lead out of it.
+        std::fill_n(f.outputs.outputs.numbers.data(), 60, 0.0f);
         f.inputs.bias = {std::span<const float>(f.outputs.outputs.numbers).first(60), false, true};
       },
       Where::forward);
