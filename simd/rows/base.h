@@ -38,4 +38,15 @@ struct Bits<double> {
   static constexpr int mantissa = 52;
 };
 
+// out[c][r] = in[r][c] of a square, for rows without instructions for it.
+template <std::size_t size, class T>
+SOFTSTEP_INLINE void transpose_by_numbers(const T* in, std::ptrdiff_t stride, T* out, std::size_t ld) {
+  SOFTSTEP_UNROLL
+  for (std::size_t c = 0; c < size; ++c) {
+    SOFTSTEP_UNROLL
+    for (std::size_t r = 0; r < size; ++r)
+      out[c * ld + r] = in[static_cast<std::ptrdiff_t>(r) * stride + static_cast<std::ptrdiff_t>(c)];
+  }
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

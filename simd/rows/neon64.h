@@ -67,4 +67,11 @@ SOFTSTEP_INLINE uint16x4_t load_halves(const std::uint16_t* p, std::size_t n) {
 SOFTSTEP_INLINE Vec<float> from_f16(uint16x4_t x) { return {vcvt_f32_f16(vreinterpret_f16_u16(x))}; }
 SOFTSTEP_INLINE Vec<float> from_bf16(uint16x4_t x) { return {vreinterpretq_f32_u32(vshll_n_u16(x, 16))}; }
 
+template <class T>
+constexpr std::size_t transpose_size = 4;
+template <class T>
+SOFTSTEP_INLINE void transpose_square(const T* in, std::ptrdiff_t stride, T* out, std::size_t ld) {
+  transpose_by_numbers<4>(in, stride, out, ld);
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

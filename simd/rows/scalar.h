@@ -120,4 +120,11 @@ SOFTSTEP_INLINE Vec<float> from_f16(std::uint32_t x) {
 }
 SOFTSTEP_INLINE Vec<float> from_bf16(std::uint32_t x) { return from_bits(x << 16); }
 
+template <class T>
+constexpr std::size_t transpose_size = 4;
+template <class T>
+SOFTSTEP_INLINE void transpose_square(const T* in, std::ptrdiff_t stride, T* out, std::size_t ld) {
+  transpose_by_numbers<4>(in, stride, out, ld);
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

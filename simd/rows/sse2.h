@@ -99,4 +99,21 @@ SOFTSTEP_INLINE Vec<float> from_bf16(__m128i x) {
   return {_mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), x))};
 }
 
+template <class T>
+constexpr std::size_t transpose_size = 16 / sizeof(T);
+SOFTSTEP_INLINE void transpose_square(const float* in, std::ptrdiff_t stride, float* out, std::size_t ld) {
+  __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + stride), c = _mm_loadu_ps(in + 2 * stride),
+         d = _mm_loadu_ps(in + 3 * stride);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(out, a);
+  _mm_storeu_ps(out + ld, b);
+  _mm_storeu_ps(out + 2 * ld, c);
+  _mm_storeu_ps(out + 3 * ld, d);
+}
+SOFTSTEP_INLINE void transpose_square(const double* in, std::ptrdiff_t stride, double* out, std::size_t ld) {
+  const __m128d a = _mm_loadu_pd(in), b = _mm_loadu_pd(in + stride);
+  _mm_storeu_pd(out, _mm_unpacklo_pd(a, b));
+  _mm_storeu_pd(out + ld, _mm_unpackhi_pd(a, b));
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME
