@@ -32,6 +32,13 @@ def public_names(root):
     return names
 
 
+def c_names(root):
+    """The functions of the C face, by the names that the linker sees."""
+    text = "".join(re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+                   for path in sorted((root / "core/include/softstep/c").glob("*.h")))
+    return set(re.findall(r"SOFTSTEP_EXPORT [^;{(]*?(\w+)\(", text))
+
+
 def unmarked(root):
     for path in sorted((root / "core/include/softstep").glob("*.h")):
         for name in BARE_FUNCTION.findall(code(path)):
@@ -63,19 +70,22 @@ def own_names(mangled):
 
 
 def foreign_exports(root, tool, library):
-    public, seen = public_names(root), set()
+    public, in_c, seen = public_names(root), c_names(root), set()
     plain, readable = defined(tool, library), defined(tool, library, "-C")
     if not plain:
         yield f"{library}: shows nothing"
     for mangled, name in zip(plain, readable):
         mangled = mangled.split()[0]
         name = re.sub(r" \w(?: [0-9a-f]+)* ?$", "", name)
+        if mangled in in_c:
+            seen.add(mangled)
+            continue
         parts = own_names(mangled)
         if not parts or parts[0] not in public or "Impl" in parts:
             yield f"{library}: shows {name}"
         else:
             seen.add(parts[0])
-    for name in sorted(public - seen):
+    for name in sorted((public | in_c) - seen):
         yield f"{library}: does not show {name}"
 
 
@@ -86,6 +96,7 @@ PLANTED = [
      "namespace softstep { template <class T> struct Objective { struct Impl { void f(); }; };"
      " template <class T> void Objective<T>::Impl::f() {} template struct Objective<float>; }"),
     ("a function outside of the namespace", "int plain(int x) { return x; }"),
+    ("a function of C that the header does not declare", 'extern "C" int softstep_undeclared(int x) { return x; }'),
     ("a template of the standard library", "#include <vector>\ntemplate class std::vector<int>;"),
 ]
 
@@ -110,6 +121,8 @@ def self_test(root, tool, compiler):
             judge(what, bool(shown(text)))
         judge("(a public function is none)", not shown('#include "softstep/threads.h"\n'
                                                        "int softstep::available_threads() { return 1; }"))
+        judge("(a function of the C face is none)",
+              not shown('#include "softstep/c/softstep.h"\nint32_t softstep_abi(void) { return 1; }'))
         judge("a public name that is not there", any("does not show" in line for line in foreign_exports(root, tool, library)))
         folder = pathlib.Path(name) / "core/include/softstep"
         folder.mkdir(parents=True)
@@ -133,7 +146,7 @@ def main():
     violations = list(unmarked(root)) + list(foreign_exports(root, arguments.nm, arguments.library))
     for violation in violations:
         print(violation)
-    print(f"{len(violations)} violations; {len(public_names(root))} public names")
+    print(f"{len(violations)} violations; {len(public_names(root) | c_names(root))} public names")
     sys.exit(1 if violations else 0)
 
 

@@ -11,7 +11,7 @@ shared      the same from a library-only build with BUILD_SHARED_LIBS=ON that ma
 embedded    add_subdirectory without a build type: optimised all the same; brings no tests, benchmarks, tools or install rules, and
             may find none of what they need
 
-The programs are consumer/main.cpp and, so that the manual stays true, the first ```cpp block of README.md.
+The programs are consumer/main.cpp, consumer/c_program.c and, so that the manual stays true, the first ```cpp block of README.md.
 
 The library is compiled once. Where this build is an optimised one, the other two are configured, their compile commands compared
 with this one's, a few files compiled as they would be, and then this build's object files linked.
@@ -59,7 +59,7 @@ class Package:
         self.consumer = folder / "consumer"
         shutil.copytree(arguments.source / "tests/structure/consumer", self.consumer)
         self.write_readme_example()
-        self.programs = sorted(path.stem for path in self.consumer.glob("*.cpp"))
+        self.programs = sorted(path.stem for path in [*self.consumer.glob("*.cpp"), *self.consumer.glob("*.c")])
 
     def write_readme_example(self):
         readme = self.arguments.source / "README.md"
@@ -130,7 +130,12 @@ class Package:
         folder = self.folder / "pkg_config"
         folder.mkdir()
         for program in self.programs:
-            run(self.arguments.compiler, "-std=c++20", self.consumer / f"{program}.cpp", "-o", folder / program, *flags)
+            source = self.consumer / f"{program}.cpp"
+            if not source.is_file():  # C, linked as C++
+                source = folder / f"{program}.o"
+                run("cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", self.consumer / f"{program}.c", "-o",
+                    source, *[flag for flag in flags if flag.startswith("-I")])
+            run(self.arguments.compiler, "-std=c++20", source, "-o", folder / program, *flags)
         library_path = str(found[0].parent.parent)
         self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
 

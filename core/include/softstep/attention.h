@@ -117,7 +117,7 @@ class SOFTSTEP_EXPORT HeadsState {
   HeadsState(HeadsState&&) noexcept;
   HeadsState& operator=(HeadsState&&) noexcept;
 
-  struct Impl;
+  struct SOFTSTEP_HIDDEN Impl;  ///< internal
   Impl& impl() { return *impl_; }
   const Impl& impl() const { return *impl_; }
 

@@ -1,0 +1,85 @@
+#pragma once
+
+// What every function of the C face is wrapped in: exceptions become codes and a message of the thread.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "softstep/c/softstep.h"
+#include "softstep/error.h"
+
+namespace softstep::c {
+
+/// Keeps what has gone wrong for softstep_last_message(), and returns its code. Called within a catch block.
+softstep_status note_exception() noexcept;
+
+/// Runs the body; what it throws becomes a code.
+template <class Body>
+softstep_status guarded(Body body) noexcept {
+  try {
+    body();
+    return SOFTSTEP_OK;
+  } catch (...) {
+    return note_exception();
+  }
+}
+
+/// Throws InvalidArgument for a null pointer.
+template <class P>
+P* required(P* pointer, const char* name) {
+  if (pointer == nullptr) throw InvalidArgument(name, "null");
+  return pointer;
+}
+
+/// The caller's struct, whose first field is its size, with what it does not know left 0. A struct that is
+/// larger than this library's must have 0 in what is not known here.
+template <class Struct>
+Struct read(const Struct* given, const char* name) {
+  Struct out{};
+  if (given == nullptr) return out;
+  const std::size_t size = given->struct_size;
+  if (size < sizeof(std::size_t))
+    throw InvalidArgument(std::string(name) + ".struct_size",
+                          std::to_string(size) + " (set it to sizeof of the struct)");
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  for (std::size_t k = sizeof(Struct); k < size; ++k)
+    if (bytes[k] != 0)
+      throw InvalidArgument(
+          std::string(name) + ".struct_size",
+          std::to_string(size) + " (the program uses fields that this library does not know)");
+  std::memcpy(&out, given, std::min(size, sizeof(Struct)));
+  return out;
+}
+
+/// Fills in the fields that the caller's struct has room for.
+template <class Struct>
+void write(const Struct& result, Struct* out, const char* name) {
+  if (out == nullptr) return;
+  const std::size_t size = out->struct_size;
+  if (size < sizeof(std::size_t))
+    throw InvalidArgument(std::string(name) + ".struct_size",
+                          std::to_string(size) + " (set it to sizeof of the struct)");
+  std::memcpy(reinterpret_cast<unsigned char*>(out) + sizeof(std::size_t),
+              reinterpret_cast<const unsigned char*>(&result) + sizeof(std::size_t),
+              std::min(size, sizeof(Struct)) - sizeof(std::size_t));
+}
+/// Whether `out` can be written, before anything is.
+template <class Struct>
+void check_writable(const Struct* out, const char* name) {
+  if (out != nullptr && out->struct_size < sizeof(std::size_t))
+    throw InvalidArgument(std::string(name) + ".struct_size",
+                          std::to_string(out->struct_size) + " (set it to sizeof of the struct)");
+}
+
+/// A word, "" for null.
+inline std::string word(const char* text) { return text == nullptr ? "" : text; }
+
+/// 0 means one thread, -1 all.
+inline int threads(std::int32_t n, const char* name) {
+  if (n < -1) throw InvalidArgument(name, std::to_string(n) + " (need -1, 0, or a number of threads)");
+  return n == 0 ? 1 : n == -1 ? 0 : n;
+}
+
+}  // namespace softstep::c

@@ -1,0 +1,97 @@
+#pragma once
+
+// What the opaque types are.
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "core/c/guarded.h"
+#include "softstep/attention_model.h"
+#include "softstep/model.h"
+#include "softstep/train_state.h"
+
+struct softstep_model {
+  std::variant<std::unique_ptr<softstep::AttentionModel<float>>,
+               std::unique_ptr<softstep::AttentionModel<double>>>
+      of;
+
+  /// body(model) with the AttentionModel of its precision.
+  template <class Body>
+  auto with(Body body) const {
+    return std::visit([&](const auto& model) { return body(*model); }, of);
+  }
+};
+
+struct softstep_workspace {
+  const softstep_model* model;
+  std::unique_ptr<softstep::Workspace> space;
+  softstep::Evaluation<float> f32;
+  softstep::Evaluation<double> f64;
+  std::vector<std::span<const float>> views_f32, more_f32;
+  std::vector<std::span<const double>> views_f64, more_f64;
+
+  template <class T>
+  softstep::Evaluation<T>& evaluation() {
+    if constexpr (sizeof(T) == sizeof(float))
+      return f32;
+    else
+      return f64;
+  }
+  /// Room for the views of a point, and of a second one.
+  template <class T>
+  std::vector<std::span<const T>>& views(bool second = false) {
+    if constexpr (sizeof(T) == sizeof(float))
+      return second ? more_f32 : views_f32;
+    else
+      return second ? more_f64 : views_f64;
+  }
+};
+
+struct softstep_state {
+  std::variant<softstep::TrainState<float>, softstep::TrainState<double>> of;
+};
+
+namespace softstep::c {
+
+/// The state of a model's precision. Throws InvalidArgument for one of the other.
+template <class T>
+TrainState<T>& state_of(softstep_state* state) {
+  auto* found = std::get_if<TrainState<T>>(&required(state, "state")->of);
+  if (found == nullptr) throw InvalidArgument("state", "of a model in another precision");
+  return *found;
+}
+template <class T>
+const TrainState<T>& state_of(const softstep_state* state) {
+  return state_of<T>(const_cast<softstep_state*>(state));
+}
+
+/// The number type of a model.
+template <class M>
+struct NumberOf;
+template <class T>
+struct NumberOf<AttentionModel<T>> {
+  using type = T;
+};
+
+/// The caller's arrays, one for each block.
+template <class T>
+void view_blocks(const Model<T>& model, const void* const* blocks, const char* name,
+                 std::vector<std::span<const T>>& views) {
+  required(blocks, name);
+  const auto& shapes = model.blocks();
+  views.resize(shapes.size());
+  for (std::size_t k = 0; k < shapes.size(); ++k) {
+    if (blocks[k] == nullptr)
+      throw InvalidArgument(std::string(name) + "[" + std::to_string(k) + "]", "null");
+    views[k] = {static_cast<const T*>(blocks[k]), shapes[k].size()};
+  }
+}
+
+/// The batch of a struct, in float or double, with its tokens in 16 bits or not.
+struct AnyBatch {
+  std::variant<BatchView<float>, BatchView<double>, HalfBatchView> of;
+};
+AnyBatch batch_of(const softstep_batch* batch);
+
+}  // namespace softstep::c

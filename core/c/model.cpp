@@ -1,0 +1,215 @@
+#include <algorithm>
+
+#include "core/c/handles.h"
+
+namespace softstep::c {
+namespace {
+
+Scaled scaled(softstep_scaled x) { return {x.mantissa, x.exponent}; }
+softstep_scaled plain(Scaled x) { return {x.mantissa, x.exponent}; }
+
+class CallerLoss final : public LossFunction {
+ public:
+  explicit CallerLoss(const softstep_own_loss& given) : given_(given), name_(word(given.name)) {
+    if (name_.empty()) throw InvalidArgument("own_loss.name", "null or empty");
+    required(reinterpret_cast<const void*>(given.value), "own_loss.value");
+    required(reinterpret_cast<const void*>(given.derivative), "own_loss.derivative");
+  }
+  std::string name() const override { return name_; }
+  Scaled value(double m, double target) const override {
+    return scaled(given_.value(given_.user, m, target));
+  }
+  Scaled derivative(double m, double target) const override {
+    return scaled(given_.derivative(given_.user, m, target));
+  }
+  Scaled second_derivative(double m, double target) const override {
+    if (given_.second_derivative == nullptr) return LossFunction::second_derivative(m, target);
+    return scaled(given_.second_derivative(given_.user, m, target));
+  }
+  bool is_decreasing() const override { return given_.is_decreasing != 0; }
+
+ private:
+  softstep_own_loss given_;
+  std::string name_;
+};
+
+KeyQuery key_query_of(const std::string& name) {
+  if (name.empty() || name == "combined") return KeyQuery::combined;
+  if (name == "factored") return KeyQuery::factored;
+  if (name == "prompt") return KeyQuery::prompt;
+  throw InvalidArgument("options.key_query", "'" + name + "' (need combined, factored or prompt)");
+}
+
+AttentionOptions options_of(const softstep_attention_options* given) {
+  const softstep_attention_options in = read(given, "options");
+  AttentionOptions out;
+  out.key_query = key_query_of(word(in.key_query));
+  out.rank = in.rank;
+  out.train_decoder = in.train_decoder != 0;
+  if (in.loss != nullptr) out.loss = parse_loss(in.loss);
+  if (in.own_loss != nullptr) out.own_loss = std::make_shared<CallerLoss>(read(in.own_loss, "own_loss"));
+  const bool has_infimum = in.loss == nullptr || out.loss != Loss::squared;
+  if (in.optimal_loss != nullptr)
+    out.optimal_loss = parse_optimal_loss(in.optimal_loss);
+  else if (out.train_decoder || !has_infimum || (out.own_loss && !out.own_loss->is_decreasing()))
+    out.optimal_loss = OptimalLoss::zero;
+  out.optimal_loss_value = in.optimal_loss_value;
+  out.n_threads = threads(in.n_threads, "options.n_threads");
+  out.isa = word(in.isa);
+  return out;
+}
+
+template <class T>
+void copy_gradients(const std::vector<BlockGradient<T>>& from, double* exponents) {
+  for (std::size_t k = 0; exponents != nullptr && k < from.size(); ++k) exponents[k] = from[k].exponent;
+}
+
+// The caller's memory for one mantissa a block.
+template <class T>
+void write_into(const Model<T>& model, void* const* arrays, const char* name,
+                std::vector<BlockGradient<T>>& out) {
+  required(arrays, name);
+  const auto& shapes = model.blocks();
+  out.resize(shapes.size());
+  for (std::size_t k = 0; k < shapes.size(); ++k) {
+    if (arrays[k] == nullptr)
+      throw InvalidArgument(std::string(name) + "[" + std::to_string(k) + "]", "null");
+    out[k].into = {static_cast<T*>(arrays[k]), shapes[k].size()};
+  }
+}
+
+softstep_workspace& space_of(softstep_workspace* workspace, const softstep_model* model) {
+  if (required(workspace, "workspace")->model != model)
+    throw InvalidArgument("workspace", "of another model");
+  return *workspace;
+}
+
+}  // namespace
+}  // namespace softstep::c
+
+using namespace softstep;
+using namespace softstep::c;
+
+extern "C" {
+
+softstep_status softstep_attention_model_create(const softstep_batch* batch,
+                                                const softstep_attention_options* options,
+                                                softstep_model** model) {
+  return guarded([&] {
+    required(model, "model");
+    const AttentionOptions of = options_of(options);
+    auto out = std::make_unique<softstep_model>();
+    std::visit([&](const auto& view) { out->of = make_attention_model(view, of); }, batch_of(batch).of);
+    *model = out.release();
+  });
+}
+
+void softstep_model_destroy(softstep_model* model) { delete model; }
+
+softstep_status softstep_workspace_create(const softstep_model* model, softstep_workspace** workspace) {
+  return guarded([&] {
+    required(workspace, "workspace");
+    auto out = std::make_unique<softstep_workspace>();
+    out->model = required(model, "model");
+    out->space = model->with([](const auto& of) { return of.make_workspace(); });
+    *workspace = out.release();
+  });
+}
+
+void softstep_workspace_destroy(softstep_workspace* workspace) { delete workspace; }
+
+softstep_status softstep_model_type(const softstep_model* model, softstep_type* type) {
+  return guarded([&] {
+    *required(type, "type") = required(model, "model")->of.index() == 0 ? SOFTSTEP_F32 : SOFTSTEP_F64;
+  });
+}
+
+softstep_status softstep_model_n_blocks(const softstep_model* model, size_t* n_blocks) {
+  return guarded([&] {
+    *required(n_blocks, "n_blocks") =
+        required(model, "model")->with([](const auto& of) { return of.blocks().size(); });
+  });
+}
+
+softstep_status softstep_model_block(const softstep_model* model, size_t k, const char** name, size_t* n_rows,
+                                     size_t* n_cols) {
+  return guarded([&] {
+    required(model, "model")->with([&](const auto& of) {
+      if (k >= of.blocks().size())
+        throw InvalidArgument(
+            "k", std::to_string(k) + " (the model has " + std::to_string(of.blocks().size()) + " blocks)");
+      const BlockShape& shape = of.blocks()[k];
+      if (name != nullptr) *name = shape.name.c_str();
+      if (n_rows != nullptr) *n_rows = shape.n_rows;
+      if (n_cols != nullptr) *n_cols = shape.n_cols;
+    });
+  });
+}
+
+softstep_status softstep_evaluate(const softstep_model* model, softstep_workspace* workspace,
+                                  const void* const* blocks, uint32_t want, const size_t* samples,
+                                  size_t n_samples, softstep_evaluation* evaluation, void* const* gradients,
+                                  double* exponents) {
+  return guarded([&] {
+    required(model, "model");
+    softstep_workspace& space = space_of(workspace, model);
+    check_writable(evaluation, "evaluation");
+    if ((want & ~static_cast<uint32_t>(want_all)) != 0)
+      throw InvalidArgument("want", std::to_string(want) + " (need a sum of SOFTSTEP_WANT_..)");
+    model->with([&]<class M>(const M& of) {
+      using T = typename NumberOf<M>::type;
+      Evaluation<T>& out = space.evaluation<T>();
+      view_blocks<T>(of, blocks, "blocks", space.views<T>());
+      if ((want & want_gradient) != 0) write_into<T>(of, gradients, "gradients", out.gradients);
+      const SampleSet some =
+          samples == nullptr ? SampleSet{} : SampleSet{std::span<const std::size_t>(samples, n_samples)};
+      of.evaluate(Point<T>(space.views<T>()), out, *space.space, want, some);
+      if ((want & want_gradient) != 0) copy_gradients(out.gradients, exponents);
+      softstep_evaluation result{};
+      result.loss = out.loss;
+      result.loss_scaled = plain(out.loss_scaled);
+      result.loss_gap = plain(out.loss_gap);
+      result.optimal_loss = out.optimal_loss;
+      result.min_optimal_attention = out.min_optimal_attention;
+      result.log10_one_minus_optimal_attention = out.log10_one_minus_optimal_attention;
+      result.accuracy = out.accuracy;
+      write(result, evaluation, "evaluation");
+    });
+  });
+}
+
+softstep_status softstep_hessian_product(const softstep_model* model, softstep_workspace* workspace,
+                                         const void* const* blocks, const void* const* direction,
+                                         void* const* products, double* exponents) {
+  return guarded([&] {
+    required(model, "model");
+    softstep_workspace& space = space_of(workspace, model);
+    model->with([&]<class M>(const M& of) {
+      using T = typename NumberOf<M>::type;
+      view_blocks<T>(of, blocks, "blocks", space.views<T>());
+      view_blocks<T>(of, direction, "direction", space.views<T>(true));
+      std::vector<BlockGradient<T>> out;
+      write_into<T>(of, products, "products", out);
+      of.hessian_product(Point<T>(space.views<T>()), Point<T>(space.views<T>(true)), out, *space.space);
+      copy_gradients(out, exponents);
+    });
+  });
+}
+
+softstep_status softstep_attention_of_tokens(const softstep_model* model, const void* const* blocks,
+                                             double* attention, size_t n) {
+  return guarded([&] {
+    required(attention, "attention");
+    required(model, "model")->with([&]<class M>(const M& of) {
+      using T = typename NumberOf<M>::type;
+      std::vector<std::span<const T>> views;
+      view_blocks<T>(of, blocks, "blocks", views);
+      const std::vector<double> out = of.attention(Point<T>(views));
+      if (n != out.size())
+        throw InvalidArgument(
+            "n", std::to_string(n) + " (the batch has " + std::to_string(out.size()) + " tokens)");
+      std::copy(out.begin(), out.end(), attention);
+    });
+  });
+}
+}

@@ -1,0 +1,86 @@
+// The binary face of C: functions, sizes and offsets as they were announced in abi.txt. A change that
+// programs would have to be compiled anew for raises SOFTSTEP_C_ABI, and then abi.txt is written anew:
+// SOFTSTEP_WRITE_ABI=1 softstep_tests "[c]".
+
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <string>
+
+#include "softstep/c/softstep.h"
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Every declaration of a function, its white space made plain.
+std::string functions() {
+  std::string text = text_of(SOFTSTEP_SOURCE_DIR "/core/include/softstep/c/softstep.h");
+  text = std::regex_replace(text, std::regex("/\\*[^*]*\\*+([^/*][^*]*\\*+)*/"), "");
+  text = std::regex_replace(text, std::regex("\\s+"), " ");
+  std::string out;
+  const std::regex declaration("SOFTSTEP_EXPORT ([^;]*);");
+  for (std::sregex_iterator found(text.begin(), text.end(), declaration), end; found != end; ++found)
+    out += (*found)[1].str() + "\n";
+  return out;
+}
+
+#define SIZE(type) out << #type << " " << sizeof(type) << "\n"
+#define FIELD(type, field) out << "  " << #field << " " << offsetof(type, field) << "\n"
+
+std::string sizes() {
+  std::ostringstream out;
+  SIZE(softstep_scaled);
+  SIZE(softstep_batch);
+  FIELD(softstep_batch, type);
+  FIELD(softstep_batch, tokens);
+  FIELD(softstep_batch, offsets);
+  FIELD(softstep_batch, query_stride);
+  SIZE(softstep_own_loss);
+  FIELD(softstep_own_loss, is_decreasing);
+  SIZE(softstep_attention_options);
+  FIELD(softstep_attention_options, optimal_loss_value);
+  FIELD(softstep_attention_options, isa);
+  SIZE(softstep_evaluation);
+  FIELD(softstep_evaluation, accuracy);
+  SIZE(softstep_step_context);
+  FIELD(softstep_step_context, weights);
+  SIZE(softstep_step);
+  FIELD(softstep_step, length);
+  SIZE(softstep_own_rule);
+  FIELD(softstep_own_rule, propose);
+  SIZE(softstep_trace_row);
+  FIELD(softstep_trace_row, seconds);
+  SIZE(softstep_train_options);
+  FIELD(softstep_train_options, max_seconds);
+  FIELD(softstep_train_options, progress);
+  SIZE(softstep_train_summary);
+  FIELD(softstep_train_summary, last);
+  SIZE(softstep_max_margin_options);
+  FIELD(softstep_max_margin_options, progress);
+  SIZE(softstep_max_margin_result);
+  FIELD(softstep_max_margin_result, sweeps);
+  SIZE(softstep_heads_array);
+  FIELD(softstep_heads_array, strided);
+  SIZE(softstep_heads_options);
+  FIELD(softstep_heads_options, soft_cap);
+  FIELD(softstep_heads_options, isa);
+  return out.str();
+}
+
+}  // namespace
+
+TEST_CASE("The binary face of C is the announced one", "[c]") {
+  if (sizeof(void*) != 8) SKIP("abi.txt is that of 64 bits");
+  const std::string path = SOFTSTEP_SOURCE_DIR "/tests/c/abi.txt";
+  const std::string now = "abi " + std::to_string(SOFTSTEP_C_ABI) + "\n" + functions() + sizes();
+  if (std::getenv("SOFTSTEP_WRITE_ABI") != nullptr) std::ofstream(path) << now;
+  CHECK(text_of(path) == now);
+}
