@@ -7,23 +7,24 @@
 
 namespace softstep {
 
-/// Sample by sample: V and g have a row for each sample of the pass, n rows of AttentionData::stride.
+/// Sample by sample: V and g have a row for each query of the samples of the pass, with rows of
+/// AttentionData::stride.
 template <class T>
 class SamplePass final : public AttentionPass<T> {
  public:
-  /// V is read from `projected` and g written to `rows`, which stay where they are. `means`: where X_i^T p_i
-  /// of each row goes, or null.
+  /// V is read from `projected` and g written to `rows`, which stay where they are. `means`: where
+  /// sum_q w_iq X_i^T p_iq of each sample goes, or null.
   SamplePass(const AttentionData<T>& data, const Scoring<T>& scoring, const T* projected, T* rows,
              T* means = nullptr);
 
-  void attend(const Team& team, SampleSet samples, bool with_rows) override;
+  void attend(const Team& team, const PassRows& rows, bool with_rows) override;
   simd::AttentionStats<T> stats(std::size_t row) const override { return stats_[row]; }
 
   /// What the kernel is handed for a row; `space`: work space of 2 * AttentionData::longest, scores first.
   simd::AttentionArgs<T> args_of(std::size_t row, std::size_t sample, bool with_row, T* space) const;
 
  private:
-  void average(std::size_t row, std::size_t sample);
+  void average(std::size_t row, std::size_t sample, double weight, T* mean);
 
   const T* projected_;
   T* rows_;

@@ -6,7 +6,7 @@
 
 namespace softstep {
 
-/// W = base + sum_i c_i zu_i^T with vectors c_i and queries z_i = 2^b_i zu_i: V = Z W^T, and the Gram matrix
+/// W = base + sum_i c_i zu_i^T with vectors c_i and the queries z_i = 2^b_i zu_i of all samples: V = Z W^T, and the Gram matrix
 /// of the zu_i.
 template <class T>
 class QuerySpanTrajectory final : public SpanTrajectory<T> {
@@ -20,7 +20,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
     return {pass_.n_rows(), pass_.n_cols(), nullptr};
   }
   int n_threads() const override {
-    return this->data_.threads_for_products(1.0, this->data_.batch.n_samples);
+    return this->data_.threads_for_products(1.0, this->data_.n_rows());
   }
 
  private:
