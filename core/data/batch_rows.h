@@ -35,7 +35,7 @@ class BatchRows {
   /// The row's part of its sample: weights over their sum.
   double share(std::size_t row) const {
     const std::size_t i = sample_of(row), m = batch.queries_of(i);
-    if (m == 1) return 1.0;
+    if (m == 1 || batch.query_weights.empty()) return 1.0 / static_cast<double>(m);
     double sum = 0.0;
     for (std::size_t q = 0; q < m; ++q) sum += batch.query_weight(i, q);
     return batch.query_weight(i, row - batch.first_query(i)) / sum;

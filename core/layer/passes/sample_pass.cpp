@@ -20,6 +20,7 @@ SamplePass<T>::SamplePass(const AttentionData<T>& data, const Scoring<T>& scorin
       rows_(rows),
       means_(means),
       work_stride_(simd::round_up_to_lanes<T>(2 * together * data.longest) + simd::lane_multiple<T>) {
+  if (!data.query_rows.are_samples()) products_.resize(static_cast<std::size_t>(data.n_threads));
   work_.assign(work_stride_ * static_cast<std::size_t>(data.n_threads), T(0));
   stats_.resize(data.n_rows());
   args_.resize(data.n_rows());
@@ -60,19 +61,15 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
   if (!may_keep || !(prepared_ == now))
     for (std::size_t row = begin; row < end; ++row)
       args_[row] = args_of(row, samples[row], with_rows, work + 2 * (row % together) * data.longest);
-  if (means_ == nullptr || !with_rows) {
+  if (!rows.are_samples()) {
+    attend_to_pooled(team, rows, with_rows);
+  } else if (means_ == nullptr || !with_rows) {
     data.kernels.attention(args_.data() + begin, end - begin, stats_.data() + begin);
   } else {
-    const auto [first, last] = rows.share_of_samples(team);
-    for (std::size_t k = first; k < last; ++k) {
-      const std::size_t sample = rows.samples()[k], in_batch = rows.first_of_batch(k);
-      T* mean = means_ + k * data.stride;
-      std::fill_n(mean, data.batch.dim, T(0));
-      for (std::size_t q = 0; q < data.query_rows.of(sample); ++q) {
-        const std::size_t row = rows.first(k) + q;
-        data.kernels.attention(args_.data() + row, 1, stats_.data() + row);
-        average(row, sample, data.query_rows.weight(in_batch + q), mean);
-      }
+    for (std::size_t row = begin; row < end; ++row) {
+      data.kernels.attention(args_.data() + row, 1, stats_.data() + row);
+      std::fill_n(means_ + row * data.stride, data.batch.dim, T(0));
+      average(row, samples[row], 1.0, means_ + row * data.stride);
     }
   }
   for (std::size_t row = begin; row < end; ++row)
@@ -81,6 +78,31 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
   if (!rows.are_samples()) pool(rows, rows.share_of_samples(team), this->scoring_, this->outcomes_);
   team.wait();
   if (team.leads()) prepared_ = may_keep ? now : Prepared{};
+}
+
+template <class T>
+void SamplePass<T>::attend_to_pooled(const Team& team, const PassRows& rows, bool with_rows) {
+  const AttentionData<T>& data = this->data_;
+  const auto [begin, end] = rows.share_of_samples(team);
+  for (std::size_t k = begin; k < end; ++k) {
+    const std::size_t sample = rows.samples()[k], first = rows.first(k), m = data.query_rows.of(sample);
+    const bool with_mean = means_ != nullptr && with_rows;
+    T* mean = with_mean ? means_ + k * data.stride : nullptr;
+    if (with_mean) std::fill_n(mean, data.batch.dim, T(0));
+    const auto weight = [&](std::size_t q) { return data.query_rows.weight(rows.first_of_batch(k) + q); };
+    if (m >= QueryProducts<T>::from) {
+      products_[team.rank].attend(data, args_.data() + first, m, sample, stats_.data() + first, weight, mean);
+      continue;
+    }
+    if (!with_mean) {
+      data.kernels.attention(args_.data() + first, m, stats_.data() + first);
+      continue;
+    }
+    for (std::size_t q = 0; q < m; ++q) {
+      data.kernels.attention(args_.data() + first + q, 1, stats_.data() + first + q);
+      average(first + q, sample, weight(q), mean);
+    }
+  }
 }
 
 // Adds w X_i^T p, from the scores that the kernel has just left.
