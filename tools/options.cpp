@@ -67,9 +67,10 @@ CLI::Option* add_data(CLI::App& app, DataOptions& data) {
   CLI::Option* file = add_path(app, "--data", data.file, "Data set: a safetensors file");
   add_path(app, "--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
       ->needs(file);
-  data.queries_option = add_word(app, "--queries", data.queries, {"data", "all"},
-                                 "Queries of a sample: those of the data, or every token; of several the mean "
-                                 "of their outputs counts");
+  data.queries_option =
+      add_word(app, "--queries", data.queries, {"data", "all"},
+               "Queries of a sample: those of the data, or every token; of several the mean "
+               "of their outputs counts");
   return file;
 }
 

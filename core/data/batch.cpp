@@ -90,33 +90,31 @@ void require_query_counts(const BatchView<T>& b) {
   if (b.n_queries == 0) throw InvalidArgument("n_queries", at_least(0, 1));
   if (b.all_tokens_are_queries) {
     if (b.queries || b.query_index || is_counted)
-      throw InvalidArgument("all_tokens_are_queries",
-                            std::string("true, and `") +
-                                (b.queries       ? "queries"
-                                 : b.query_index ? "query_index"
-                                                 : counted) +
-                                "` is set too (need one of the two)");
+      throw InvalidArgument("all_tokens_are_queries", std::string("true, and `") +
+                                                          (b.queries       ? "queries"
+                                                           : b.query_index ? "query_index"
+                                                                           : counted) +
+                                                          "` is set too (need one of the two)");
     return;
   }
   if (is_counted && !b.queries && !b.query_index)
     throw InvalidArgument(counted, "set, and neither `queries` nor `query_index` says what the queries are");
   if (b.query_offsets.empty()) return require_extent<T>("n_queries", b.n_samples, b.n_queries, 0);
   if (b.n_queries != 1)
-    throw InvalidArgument("n_queries", std::to_string(b.n_queries) +
-                                           ", and `query_offsets` is set too (need one of the two)");
+    throw InvalidArgument(
+        "n_queries", std::to_string(b.n_queries) + ", and `query_offsets` is set too (need one of the two)");
   if (b.query_offsets.size() - 1 != b.n_samples)
-    throw InvalidArgument("query_offsets", std::to_string(b.query_offsets.size()) +
-                                               " entries (need n_samples + 1 = " +
-                                               std::to_string(b.n_samples + 1) + ")");
+    throw InvalidArgument("query_offsets",
+                          std::to_string(b.query_offsets.size()) +
+                              " entries (need n_samples + 1 = " + std::to_string(b.n_samples + 1) + ")");
   if (b.query_offsets[0] != 0)
     throw InvalidArgument("query_offsets", "entry 0: " + std::to_string(b.query_offsets[0]) + " (need 0)");
   for (std::size_t i = 0; i < b.n_samples; ++i)
     if (b.query_offsets[i + 1] <= b.query_offsets[i])
-      throw InvalidArgument("query_offsets",
-                            "sample " + std::to_string(i) + " has no queries (entries " + std::to_string(i) +
-                                " and " + std::to_string(i + 1) + " are " +
-                                std::to_string(b.query_offsets[i]) + " and " +
-                                std::to_string(b.query_offsets[i + 1]) + ")");
+      throw InvalidArgument("query_offsets", "sample " + std::to_string(i) + " has no queries (entries " +
+                                                 std::to_string(i) + " and " + std::to_string(i + 1) +
+                                                 " are " + std::to_string(b.query_offsets[i]) + " and " +
+                                                 std::to_string(b.query_offsets[i + 1]) + ")");
 }
 
 // "sample 3", and which query of it where it has several.
@@ -132,12 +130,11 @@ void require_query_weights(const BatchView<T>& b) {
   if (size == 0) return;
   const bool is_shared = !b.all_tokens_are_queries && b.query_offsets.empty() && size == b.n_queries;
   if (size != all && !is_shared)
-    throw InvalidArgument("query_weights",
-                          std::to_string(size) + " entries (need one for each of the " + std::to_string(all) +
-                              " queries" +
-                              (b.n_queries > 1 ? ", or " + std::to_string(b.n_queries) + " for all samples"
-                                               : std::string()) +
-                              ")");
+    throw InvalidArgument(
+        "query_weights",
+        std::to_string(size) + " entries (need one for each of the " + std::to_string(all) + " queries" +
+            (b.n_queries > 1 ? ", or " + std::to_string(b.n_queries) + " for all samples" : std::string()) +
+            ")");
   for (std::size_t k = 0; k < size; ++k)
     if (!(b.query_weights[k] > T(0)) || !std::isfinite(b.query_weights[k]))
       throw InvalidArgument("query_weights", "entry " + std::to_string(k) + ": " +

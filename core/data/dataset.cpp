@@ -98,8 +98,9 @@ Dataset<T> make_dataset(DatasetParts<T> parts) {
   if (!p.query_offsets.empty()) {
     require_size("query_offsets", p.query_offsets.size(), n + 1);
     if (p.query_offsets.back() < 0)
-      throw InvalidArgument("query_offsets", "entry " + std::to_string(n) + ": " +
-                                                 std::to_string(p.query_offsets.back()) + " (need 0 or more)");
+      throw InvalidArgument(
+          "query_offsets",
+          "entry " + std::to_string(n) + ": " + std::to_string(p.query_offsets.back()) + " (need 0 or more)");
     n_queries = static_cast<std::size_t>(p.query_offsets.back());
   }
   if (!p.query_index.empty()) require_size("query_index", p.query_index.size(), n_queries);

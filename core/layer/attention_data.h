@@ -42,7 +42,7 @@ class AttentionData {
   const std::size_t stride;   ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
   const std::size_t longest;  ///< most tokens in one sample
   const std::size_t total_tokens;
-  const double attention_work;  ///< multiply-adds of attending to all samples
+  const double attention_work;      ///< multiply-adds of attending to all samples
   LargeArray<T> queries;            ///< Z, [n_rows()] rows of stride
   std::vector<double> query_norms;  ///< |z|, by row
 

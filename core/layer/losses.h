@@ -50,9 +50,8 @@ class Losses {
   /// What is wanted of loss and loss gap, after a pass over these rows.
   void sum(const Outcomes<T>& outcomes, const PassRows& rows, Evaluation<T>& out, unsigned want) {
     if (rows.are_samples())
-      sum_samples(
-          rows, out, want,
-          [&](std::size_t k, std::size_t sample) { return terms_of(outcomes, k, scoring_, sample); });
+      sum_samples(rows, out, want,
+                  [&](std::size_t k, std::size_t sample) { return terms_of(outcomes, k, scoring_, sample); });
     else
       sum_samples(rows, out, want, [&](std::size_t k, std::size_t) { return outcomes.pooled[k]; });
   }
@@ -63,8 +62,8 @@ class Losses {
     double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
     bool nan = false;
     for (std::size_t k = 0; k < rows.n_samples(); ++k) {
-      const auto [p, rest] = rows.are_samples() ? attention_of_row(pass, k, rows.samples()[k])
-                                                : pooled_attention(pass, rows, k);
+      const auto [p, rest] =
+          rows.are_samples() ? attention_of_row(pass, k, rows.samples()[k]) : pooled_attention(pass, rows, k);
       nan = nan || std::isnan(p) || std::isnan(rest);
       smallest = std::min(smallest, p);
       largest_rest = std::max(largest_rest, rest);

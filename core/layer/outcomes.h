@@ -35,7 +35,8 @@ struct SampleTerms {
 template <class T>
 class Outcomes {
  public:
-  /// Room for `n` rows, and for `n_pooled` samples of several. What is no row, up to whole vectors, has a largest entry of 0.
+  /// Room for `n` rows, and for `n_pooled` samples of several. What is no row, up to whole vectors, has a
+  /// largest entry of 0.
   explicit Outcomes(std::size_t n, std::size_t n_pooled = 0) : pooled(n_pooled) {
     const std::size_t padded = simd::round_up_to_lanes<T>(n);
     for (auto* values : {&exponent, &mean_gap, &pivot_gap, &largest, &pivot_gap_in_units})

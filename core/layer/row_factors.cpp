@@ -119,8 +119,8 @@ double RowFactors<T>::set_from_slopes(const Outcomes<T>& outcomes, const double*
     const int power = unit_power<T>(largest[row]);
     double& size = size_[row] = -infinity;
     if (largest[row] != 0.0 && slope.mantissa != 0.0)
-      size = outcomes.exponent[row] + slope.exponent + std::log(std::fabs(slope.mantissa)) + largest[row] * 0.0 +
-             (unit_power_[row] + power) * std::log(2.0);
+      size = outcomes.exponent[row] + slope.exponent + std::log(std::fabs(slope.mantissa)) +
+             largest[row] * 0.0 + (unit_power_[row] + power) * std::log(2.0);
     row_scale_[row] = std::ldexp(1.0, -power);
     row_factor_[row] = -std::copysign(inverse_factor_[row], slope.mantissa);
     top = std::max(top, size);
@@ -139,7 +139,8 @@ double RowFactors<T>::set_pooled(const Outcomes<T>& outcomes, const double* larg
   slopes.resize(n_rows_);
   for (std::size_t k = 0, row = 0; k < rows_->n_samples(); ++k) {
     const Scaled slope = outcomes.pooled[k].slope(data_.loss, target_[row]);
-    const std::size_t in_batch = rows_->first_of_batch(k), end = row + rows_->of_batch().of(rows_->samples()[k]);
+    const std::size_t in_batch = rows_->first_of_batch(k),
+                      end = row + rows_->of_batch().of(rows_->samples()[k]);
     for (std::size_t q = 0; row < end; ++row, ++q)
       slopes[row] = {slope.mantissa * rows_->of_batch().weight(in_batch + q), slope.exponent};
   }

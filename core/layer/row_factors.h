@@ -53,7 +53,7 @@ class RowFactors {
   int token_power_ = 0;   // of the first token that is not zero
   int common_power_ = 0;  // of gaps, queries and tokens; unit_power_ is without it
   std::vector<double> optimal_score_, target_, gap_unit_, unit_power_, inverse_factor_;
-  std::vector<double> query_norms_;  // |z|, divided as the queries are
+  std::vector<double> query_norms_;    // |z|, divided as the queries are
   std::vector<Scaled> pooled_slopes_;  // by row
   std::vector<double> row_scale_, row_factor_, size_;
 };

@@ -9,8 +9,8 @@
 #include <limits>
 #include <string>
 
-#include "core/data/checked_size.h"
 #include "core/data/batch_rows.h"
+#include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/max_margin/constraints/chosen_tokens.h"

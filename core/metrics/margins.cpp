@@ -85,9 +85,8 @@ AttentionSparsity sparsity_of(const BatchView<T>& batch, std::span<const W> weig
   }
   out.mean_entropy /= static_cast<double>(batch.n_samples);
   out.mean_effective_tokens /= static_cast<double>(batch.n_samples);
-  out.fraction_below = std::isnan(out.mean_entropy)
-                           ? out.mean_entropy
-                           : n_below / static_cast<double>(batch.total_tokens());
+  out.fraction_below =
+      std::isnan(out.mean_entropy) ? out.mean_entropy : n_below / static_cast<double>(batch.total_tokens());
   return out;
 }
 

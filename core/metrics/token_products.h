@@ -49,11 +49,11 @@ std::vector<std::size_t> choice_by_row(const data::BatchRows<T>& rows, const std
   const std::size_t n = rows.batch.n_samples;
   if (chosen.size() != n && chosen.size() != rows.size())
     throw InvalidArgument(
-        name, std::to_string(chosen.size()) + " tokens (need one for each of the " + std::to_string(n) +
-                  " samples" +
-                  (rows.size() == n ? std::string()
-                                    : ", or of the " + std::to_string(rows.size()) + " queries") +
-                  ")");
+        name,
+        std::to_string(chosen.size()) + " tokens (need one for each of the " + std::to_string(n) +
+            " samples" +
+            (rows.size() == n ? std::string() : ", or of the " + std::to_string(rows.size()) + " queries") +
+            ")");
   const bool by_sample = chosen.size() == n;
   std::vector<std::size_t> out(rows.size());
   for (std::size_t row = 0; row < rows.size(); ++row) {

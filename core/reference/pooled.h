@@ -1,6 +1,7 @@
 #pragma once
 
-// The objective of samples with several queries, in a number type of the caller's choice, from its definition:
+// The objective of samples with several queries, in a number type of the caller's choice, from its
+// definition:
 //
 //   m_i = sum_q w_iq y_i u^T X_i^T p_iq           p_iq = softmax(X_i W z_iq)
 //   S_i gamma_i,opt - m_i = sum_q w_iq (gamma_i,opt - m_iq),     S_i = sum_q w_iq

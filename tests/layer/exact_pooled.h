@@ -38,22 +38,22 @@ struct ExactPooled {
         const double delta = reference::score_error(problem.rows, row, w.data(), u);
         score_errors.push_back(delta);
         const auto& sample = problem.rows.samples[row];
-        error += problem.weights[row] *
-                 (margin_error(sample, values[row], delta, u) +
-                  Exact(static_cast<double>(end - begin) + 4.0) * 0x1p-53 *
-                      (values[row].attention.gap_to_optimal + 2 * size_from_pivot(row)));
+        error +=
+            problem.weights[row] * (margin_error(sample, values[row], delta, u) +
+                                    Exact(static_cast<double>(end - begin) + 4.0) * 0x1p-53 *
+                                        (values[row].attention.gap_to_optimal + 2 * size_from_pivot(row)));
       }
       margin_errors.push_back(Exact(1.01) * error);
       for (std::size_t row = begin; row < end; ++row) {
         // The weight itself is rounded.
-        const Exact whole = error + Exact(4 * 0x1p-53) * (1 + abs(problem.total_weight[i] *
-                                                                  problem.rows.samples[row].optimal_score));
+        const Exact whole =
+            error +
+            Exact(4 * 0x1p-53) * (1 + abs(problem.total_weight[i] * problem.rows.samples[row].optimal_score));
         of_rows.push_back(static_cast<double>(Exact(Exact(1.01) * whole)));
       }
     }
     if (gradient_norm > 0)
-      gradient_bound =
-          reference::gradient_bound(problem.rows, values, w.data(), gradient_norm, u, of_rows);
+      gradient_bound = reference::gradient_bound(problem.rows, values, w.data(), gradient_norm, u, of_rows);
   }
 
   std::size_t pivot(std::size_t row) const {
@@ -107,8 +107,8 @@ struct ExactPooled {
       }
       out.value += term / n;
       const double m = static_cast<double>(end - begin);
-      out.bound += slope * margin_errors[i] * exp(margin_errors[i]) +
-                   (20.0 + 2.0 * m) * u * exponent * abs(term) / n;
+      out.bound +=
+          slope * margin_errors[i] * exp(margin_errors[i]) + (20.0 + 2.0 * m) * u * exponent * abs(term) / n;
       if (mode == OptimalLoss::value || mode == OptimalLoss::zero)
         out.bound += (4.0 + 2.0 * m) * u * exponent * slope;
     }

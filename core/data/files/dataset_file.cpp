@@ -1,6 +1,6 @@
 // Data sets as safetensors files: `tokens` [n, T, d], or [sum T, d] with `offsets` [n + 1]; `labels` [n];
-// optional `decoder` [d]; optional `queries`, floating-point [n, d] vectors or integer [n] token indices; of m
-// queries a sample [n, m, d] or [n, m], or [sum m, d] or [sum m] with `query_offsets` [n + 1], and then
+// optional `decoder` [d]; optional `queries`, floating-point [n, d] vectors or integer [n] token indices; of
+// m queries a sample [n, m, d] or [n, m], or [sum m, d] or [sum m] with `query_offsets` [n + 1], and then
 // optional `query_weights` [m] or [sum m]. Where all tokens are queries a file has their indices.
 
 #include <cmath>
@@ -329,7 +329,8 @@ void add_queries(const std::string& path, const BatchView<T>& view, StoredType t
   }
   if (view.query_weights.empty()) return;
   const std::size_t n_weights = view.query_weights.size();
-  tensors.push_back(rows<T>(path, "query_weights", {n_weights}, sizeof(T) == 4 ? StoredType::f32 : StoredType::f64, 1,
+  tensors.push_back(rows<T>(path, "query_weights", {n_weights},
+                            sizeof(T) == 4 ? StoredType::f32 : StoredType::f64, 1,
                             [&view](std::size_t) { return view.query_weights.data(); }));
 }
 

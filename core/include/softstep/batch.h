@@ -36,8 +36,8 @@ struct SOFTSTEP_EXPORT BatchView {
   /// labels are not looked at then.
   const T* targets = nullptr;
   const T* decoder = nullptr;  ///< u, [dim]; may be null where no decoder is needed
-  /// The query z_i of a sample that has one: separate vectors if `queries` is set, else token query_index[i] of sample i, else token
-  /// 0.
+  /// The query z_i of a sample that has one: separate vectors if `queries` is set, else token query_index[i]
+  /// of sample i, else token 0.
   const std::int64_t* query_index = nullptr;  ///< [n_samples], 0-based within the sample
   const T* queries = nullptr;                 ///< [n_samples] rows of dim elements
   std::size_t query_stride = 0;               ///< elements between rows of `queries`; 0 means dim
@@ -47,7 +47,7 @@ struct SOFTSTEP_EXPORT BatchView {
   /// or sample i has those from query_offsets[i] to query_offsets[i+1] - 1. In the last two cases
   /// `query_index` or `queries` has an entry or a row for each query, those of sample 0 first.
   bool all_tokens_are_queries = false;
-  std::size_t n_queries = 1;  ///< m of every sample
+  std::size_t n_queries = 1;                         ///< m of every sample
   std::span<const std::int64_t> query_offsets = {};  ///< [n_samples + 1], increasing from 0
   /// w_iq, one for each query of each sample, or one for each of the m queries that all samples have. Finite
   /// and above 0; they need not add up to 1. Empty: the mean, w_iq = 1 / m_i.
@@ -64,7 +64,8 @@ struct SOFTSTEP_EXPORT BatchView {
   /// m_i
   std::size_t queries_of(std::size_t i) const {
     if (all_tokens_are_queries) return tokens_of(i);
-    return query_offsets.empty() ? n_queries : static_cast<std::size_t>(query_offsets[i + 1] - query_offsets[i]);
+    return query_offsets.empty() ? n_queries
+                                 : static_cast<std::size_t>(query_offsets[i + 1] - query_offsets[i]);
   }
   /// Place of a sample's first query among the queries of all samples.
   std::size_t first_query(std::size_t i) const {
@@ -85,7 +86,8 @@ struct SOFTSTEP_EXPORT BatchView {
   /// w_iq
   double query_weight(std::size_t i, std::size_t q = 0) const {
     if (query_weights.empty()) return 1.0 / static_cast<double>(queries_of(i));
-    return static_cast<double>(query_weights[query_weights.size() == total_queries() ? first_query(i) + q : q]);
+    return static_cast<double>(
+        query_weights[query_weights.size() == total_queries() ? first_query(i) + q : q]);
   }
   /// Queries of all samples together.
   std::size_t total_queries() const;
@@ -99,8 +101,8 @@ struct SOFTSTEP_EXPORT BatchView {
   std::size_t total_tokens() const;
 
   /// Checks everything a kernel relies on: pointers, sizes, strides, overflow, offsets, labels, query
-  /// indices and weights, finiteness of tokens, queries and decoder. Throws InvalidArgument naming the first field that
-  /// is wrong.
+  /// indices and weights, finiteness of tokens, queries and decoder. Throws InvalidArgument naming the first
+  /// field that is wrong.
   void validate() const;
 };
 

@@ -94,11 +94,11 @@ SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
 SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
-/// and optional `queries` ([n,d] vectors or [n] integer token indices; of m queries a sample [n,m,d] or [n,m], or
-/// all in [sum m,d] or [sum m] with `query_offsets` [n+1]; then optional `query_weights` [m] or [sum m]). Tokens
-/// of the same type and aligned
-/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws BadFile or
-/// IoError naming the file and what is wrong with it; the data are validated.
+/// and optional `queries` ([n,d] vectors or [n] integer token indices; of m queries a sample [n,m,d] or
+/// [n,m], or all in [sum m,d] or [sum m] with `query_offsets` [n+1]; then optional `query_weights` [m] or
+/// [sum m]). Tokens of the same type and aligned are used in place from the mapped file; F16, BF16 and other
+/// widths are converted. Throws BadFile or IoError naming the file and what is wrong with it; the data are
+/// validated.
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 

@@ -51,9 +51,8 @@ struct MaxMarginResult {
   MaxMarginStatus status = MaxMarginStatus::not_run;
   std::vector<double> weights =
       {};  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
-  std::vector<double> multipliers =
-      {};  ///< lambda >= 0, one per token (0 at opt_i or the selected one), in batch order; of several
-           ///< queries one per token of each
+  std::vector<double> multipliers = {};  ///< lambda >= 0, one per token (0 at opt_i or the selected one), in
+                                         ///< batch order; of several queries one per token of each
   double norm = 0.0;          ///< ||W_mm||_F
   double margin = 0.0;        ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
   double duality_gap = 0.0;   ///< (primal - dual) / primal of the problem min 1/2 ||W||^2, for the feasible W
@@ -77,8 +76,9 @@ template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});
 
-/// argmax_t x_it^T W z_iq for every query, the first of equals: the tokens that weights (dim x dim, row-major)
-/// attend to, for MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a score is not finite.
+/// argmax_t x_it^T W z_iq for every query, the first of equals: the tokens that weights (dim x dim,
+/// row-major) attend to, for MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a
+/// score is not finite.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch,
                                                          std::span<const float> weights);

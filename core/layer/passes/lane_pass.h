@@ -7,7 +7,8 @@
 
 namespace softstep {
 
-/// One sample to a lane, all samples at once, each with one query: V and g have the sample index last, dim x n_lanes.
+/// One sample to a lane, all samples at once, each with one query: V and g have the sample index last, dim x
+/// n_lanes.
 template <class T>
 class LanePass final : public AttentionPass<T> {
  public:

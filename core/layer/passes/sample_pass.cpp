@@ -118,8 +118,7 @@ void SamplePass<T>::average(std::size_t row, std::size_t sample, double weight, 
   data.kernels.exp_nonpositive(p, p, n_tokens);
   for (std::size_t t = 0; t < n_tokens; ++t)
     if (!(p[t] == T(0)))
-      data.kernels.axpy(d, p[t] * factor,
-                        data.batch.sample(sample) + t * data.batch.row_stride(), mean);
+      data.kernels.axpy(d, p[t] * factor, data.batch.sample(sample) + t * data.batch.row_stride(), mean);
 }
 
 template class SamplePass<float>;

@@ -33,8 +33,8 @@ class SamplePass final : public AttentionPass<T> {
   const T* projected_;
   T* rows_;
   T* means_;
-  std::vector<T> work_;      // scores and weights of the samples of one call, by thread
-  std::size_t work_stride_;  // of a thread: no two share a cache line
+  std::vector<T> work_;                     // scores and weights of the samples of one call, by thread
+  std::size_t work_stride_;                 // of a thread: no two share a cache line
   std::vector<QueryProducts<T>> products_;  // by thread
   std::vector<simd::AttentionStats<T>> stats_;
   // What the kernel is handed, by row. It stays the same while all samples are attended to by teams of one

@@ -8,8 +8,8 @@
 
 namespace softstep {
 
-/// Scores that are given, all samples, each with one query: one score, and one r_t / e^c in place of a gradient row, per token in
-/// batch order.
+/// Scores that are given, all samples, each with one query: one score, and one r_t / e^c in place of a
+/// gradient row, per token in batch order.
 template <class T>
 class ScorePass final : public AttentionPass<T> {
  public:

@@ -60,8 +60,9 @@ std::vector<std::size_t> best_tokens(const BatchView<T>& batch, std::span<const 
       const double score =
           sum_over(d, [&](std::size_t j) { return scale * static_cast<double>(token(t)[j]) * v[j]; });
       if (!std::isfinite(score))
-        throw InvalidArgument("weights", "sample " + std::to_string(rows.sample_of(row)) + ", token " + std::to_string(t) +
-                                             ": its score is " + data::number_text(score));
+        throw InvalidArgument("weights", "sample " + std::to_string(rows.sample_of(row)) + ", token " +
+                                             std::to_string(t) + ": its score is " +
+                                             data::number_text(score));
       if (t == 0 || score > most) {
         best = t;
         most = score;

@@ -10,10 +10,10 @@
 
 namespace softstep {
 
-/// The constraints A_k = D_k z_iq^T, D_k = x_i,opt - x_it, of a batch, one per query and token of its sample in
-/// batch order (zero at the optimal tokens), each scaled to unit norm. For N constraints and n queries products
-/// cost 2 N d + 2 n d rank multiply-adds and read the tokens where they lie; beside them are kept two n x d
-/// arrays and the queries' coordinates.
+/// The constraints A_k = D_k z_iq^T, D_k = x_i,opt - x_it, of a batch, one per query and token of its sample
+/// in batch order (zero at the optimal tokens), each scaled to unit norm. For N constraints and n queries
+/// products cost 2 N d + 2 n d rank multiply-adds and read the tokens where they lie; beside them are kept
+/// two n x d arrays and the queries' coordinates.
 ///
 /// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the
 /// ends of the range of double is taken times a power of two, so that its norm and the inverse keep all

@@ -7,8 +7,8 @@
 
 namespace softstep {
 
-/// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one query one after the
-/// other; "sample" is one query of one here.
+/// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one query one after
+/// the other; "sample" is one query of one here.
 struct RankOneConstraints {
   std::size_t dim = 0, n_samples = 0, n_slots = 0;
   int exponent =

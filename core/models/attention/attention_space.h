@@ -72,8 +72,7 @@ class AttentionSpace final : public Workspace {
   /// Scores this thread's samples with a decoder in training.
   void score(const Team& team, const T* decoder) {
     const auto [begin, end] = pass_rows_.share_of_samples(team);
-    for (std::size_t k = begin; k < end; ++k)
-      trained_.score(data.batch, data.kernels, samples()[k], decoder);
+    for (std::size_t k = begin; k < end; ++k) trained_.score(data.batch, data.kernels, samples()[k], decoder);
   }
 
   /// The factors of rows that will be multiplied by the samples' queries.

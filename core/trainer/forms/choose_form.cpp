@@ -79,9 +79,9 @@ bool fits_lanes(const AttentionData<T>& data) {
          (data.longest * lanes <= 2 * data.total_tokens || lanes == multiple);
 }
 
-// 2 n^2 d flops, n the queries, against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16 to 256 samples
-// in 200 to 2048 dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing within 1 %; at d =
-// 4 n up to 18 % are lost.
+// 2 n^2 d flops, n the queries, against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16
+// to 256 samples in 200 to 2048 dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing
+// within 1 %; at d = 4 n up to 18 % are lost.
 template <class T>
 bool pays_without_gradient(const AttentionData<T>& data) {
   return 12 * data.n_rows() <= data.batch.dim;

@@ -1,7 +1,8 @@
 #pragma once
 
 // The two layouts of the work between the projected queries V and the gradient rows g, one of each for every
-// query of every sample: sample by sample, or with the sample index last. Everything that depends on which it is, is here.
+// query of every sample: sample by sample, or with the sample index last. Everything that depends on which it
+// is, is here.
 
 #include <algorithm>
 #include <cmath>

@@ -9,8 +9,8 @@
 
 namespace softstep {
 
-/// Of samples with one query, W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries z_i = 2^b_i zu_i: the
-/// scores x_it^T W z_i, and the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
+/// Of samples with one query, W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries
+/// z_i = 2^b_i zu_i: the scores x_it^T W z_i, and the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
 template <class T>
 class TokenSpanTrajectory final : public SpanTrajectory<T> {
  public:
@@ -142,7 +142,7 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     return gram;
   }
 
-  std::size_t n_;                    // tokens of all samples
+  std::size_t n_;  // tokens of all samples
   const PassRows rows_;
   std::vector<T> scores_, weights_;  // y and g
   ScorePass<T> attention_;
