@@ -53,8 +53,8 @@ struct MaxMarginResult {
       {};  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
   std::vector<double> multipliers = {};  ///< lambda >= 0, one per token (0 at opt_i or the selected one), in
                                          ///< batch order; of several queries one per token of each
-  double norm = 0.0;          ///< ||W_mm||_F
-  double margin = 0.0;        ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
+  double norm = 0.0;                     ///< ||W_mm||_F
+  double margin = 0.0;                   ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
   double duality_gap = 0.0;   ///< (primal - dual) / primal of the problem min 1/2 ||W||^2, for the feasible W
   double kkt_residual = 0.0;  ///< max over k of |min(lambda_k / max lambda, <A_k,W> - 1)| before scaling
   std::size_t n_constraints = 0;  ///< sum_i m_i (T_i - 1) for m_i queries
