@@ -42,6 +42,7 @@ const struct {
     {"normalization", "--normalization"},
     {"batch_size", "--batch-size"},
     {"rank", "--factored"},
+    {"key_query", "--prompt"},
     {"std", "--init"},
     {"state", "--resume"},
     {"norm", "--norm"},

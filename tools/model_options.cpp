@@ -97,6 +97,9 @@ MaxMarginResult solve_prompt(BatchView<T> batch, const MaxMarginOptions& options
   batch.queries = queries.data();
   batch.query_stride = 0;
   batch.query_index = nullptr;
+  batch.query_offsets = {};
+  batch.query_weights = {};
+  batch.all_tokens_are_queries = false;
   MaxMarginResult solved = solve_max_margin(batch, options);
   for (std::size_t j = 0; j < batch.dim && !solved.weights.empty(); ++j)
     solved.weights[j] = solved.weights[j * batch.dim];

@@ -67,8 +67,29 @@ CLI::Option* add_data(CLI::App& app, DataOptions& data) {
   CLI::Option* file = add_path(app, "--data", data.file, "Data set: a safetensors file");
   add_path(app, "--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
       ->needs(file);
+  data.queries_option =
+      add_word(app, "--queries", data.queries, {"data", "all"},
+               "Queries of a sample: those of the data, or every token; of several the mean "
+               "of their outputs counts");
   return file;
 }
+
+template <class T>
+Dataset<T> with_queries(const Dataset<T>& data, const DataOptions& options) {
+  if (options.queries == "data") return data;
+  BatchView<T> view = data.view();
+  view.queries = nullptr;
+  view.query_index = nullptr;
+  view.n_queries = 1;
+  view.query_offsets = {};
+  view.query_weights = {};
+  view.all_tokens_are_queries = true;
+  view.validate();
+  return Dataset<T>(view, std::make_shared<Dataset<T>>(data));
+}
+
+template Dataset<float> with_queries(const Dataset<float>&, const DataOptions&);
+template Dataset<double> with_queries(const Dataset<double>&, const DataOptions&);
 
 namespace {
 
@@ -101,7 +122,7 @@ Dataset<T> load_data(const DataOptions& data) {
   if (!data.decoder.empty()) loaded = with_decoder(loaded, data.decoder);
   if (loaded.view().decoder == nullptr)
     throw InvalidArgument(data.file, "has no tensor decoder (give one with --decoder FILE)");
-  return loaded;
+  return with_queries(loaded, data);
 }
 
 template Dataset<float> load_data<float>(const DataOptions&);

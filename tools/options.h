@@ -43,12 +43,16 @@ CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::stri
 std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags);
 
 struct DataOptions {
-  std::string file, decoder;
+  std::string file, decoder, queries = "data";
+  CLI::Option* queries_option = nullptr;
 };
-/// --data and --decoder.
+/// --data, --decoder and --queries; returns the first.
 CLI::Option* add_data(CLI::App& app, DataOptions& data);
-/// Reads the file, with the decoder from its own file if one is given. Throws InvalidArgument, also if there
-/// is no decoder at all.
+/// The data with the queries that the options choose: their own, or every token of a sample.
+template <class T>
+Dataset<T> with_queries(const Dataset<T>& data, const DataOptions& options);
+/// Reads the file, with the decoder from its own file if one is given and the queries that are chosen. Throws
+/// InvalidArgument, also if there is no decoder at all.
 template <class T>
 Dataset<T> load_data(const DataOptions& data);
 

@@ -64,8 +64,9 @@ template <class T>
 int solve_as(const Options& options, NormMaxMarginOptions solver) {
   // Chosen tokens need no decoder.
   const bool choose = !options.selected.empty();
-  const Dataset<T> data = choose && options.data.decoder.empty() ? load_dataset<T>(options.data.file)
-                                                                 : load_data<T>(options.data);
+  const Dataset<T> data = choose && options.data.decoder.empty()
+                              ? with_queries(load_dataset<T>(options.data.file), options.data)
+                              : load_data<T>(options.data);
   if (choose) solver.selected = read_selected(options.selected, data.view());
   const auto start = std::chrono::steady_clock::now();
   MaxMarginResult result;
@@ -103,6 +104,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   json["tolerance"] = number(solver.tolerance);
   json["threads"] = solver.n_threads;
   json["data"] = options.data.file;
+  json["queries"] = data.view().total_queries();
   json["selected"] = choose ? Json(options.selected) : Json(nullptr);
   json["written"] = written ? Json(options.out) : Json(nullptr);
 
@@ -171,7 +173,8 @@ Command add_solve(CLI::App& program) {
   options->p_option = add_real(*app, "--p", options->p, "p of --norm lp, above 1");
   options->p_option->default_str("");
   add_path(*app, "--selected", options->selected,
-           "Solve for the tokens of this file in place of the optimal ones: tensor `selected` [n], or "
+           "Solve for the tokens of this file in place of the optimal ones: tensor `selected` [n], or one "
+           "for each query, or "
            "`weights` [d,d], which select the tokens they attend to");
   add_whole(*app, "--max-sweeps", options->max_sweeps, 1, 1000000000000, "Give up after this many sweeps");
   add_threads(*app, options->threads, "Threads; the result has the same bits for any number");

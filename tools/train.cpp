@@ -27,7 +27,7 @@ namespace {
 template <class T>
 Dataset<T> training_data(const TrainOptions& options) {
   if (!options.model.needs_no_decoder() || !options.data.decoder.empty()) return load_data<T>(options.data);
-  return load_dataset<T>(options.data.file);
+  return with_queries(load_dataset<T>(options.data.file), options.data);
 }
 
 TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
@@ -158,6 +158,8 @@ int run_train(const TrainOptions& options) {
   if (options.stop_one_minus_cos > 0.0 && options.reference == "none")
     throw InvalidArgument("--stop-one-minus-cos", "needs a reference, and --reference is none");
   options.model.check();
+  if (options.model.kind == "logistic" && options.data.queries_option->count() != 0)
+    throw InvalidArgument("--queries", "does not go with --model logistic, which has no attention");
 
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
@@ -214,6 +216,7 @@ Command add_train(CLI::App& program) {
       "  softstep train --data data.safetensors --rule gd:step-size=20 --init normal:0.1 --seed 3 --json -\n"
       "  softstep train --data data.safetensors --rule ngd --steps 1000 --save-state S.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --steps 9000 --resume S.safetensors\n"
+      "  softstep train --data data.safetensors --queries all --rule ngd --steps 1e4\n"
       "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 \\\n"
       "      --trace joint.csv\n"
       "  softstep train --data data.safetensors --factored 4 --init normal:0.1 --rule ngd --steps 1e4\n"

@@ -95,6 +95,7 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   json[alone ? "reference" : "references"] = run.references.json;
   if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
   json["data"] = options.data.file;
+  json["queries"] = run.batch.total_queries();
   return json;
 }
 

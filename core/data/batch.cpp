@@ -82,6 +82,72 @@ void require_finite_tokens(const BatchView<T>& b) {
   }
 }
 
+// How many queries the samples have.
+template <class T>
+void require_query_counts(const BatchView<T>& b) {
+  const char* counted = !b.query_offsets.empty() ? "query_offsets" : "n_queries";
+  const bool is_counted = !b.query_offsets.empty() || b.n_queries != 1;
+  if (b.n_queries == 0) throw InvalidArgument("n_queries", at_least(0, 1));
+  if (b.all_tokens_are_queries) {
+    if (b.queries || b.query_index || is_counted)
+      throw InvalidArgument("all_tokens_are_queries", std::string("true, and `") +
+                                                          (b.queries       ? "queries"
+                                                           : b.query_index ? "query_index"
+                                                                           : counted) +
+                                                          "` is set too (need one of the two)");
+    return;
+  }
+  if (is_counted && !b.queries && !b.query_index)
+    throw InvalidArgument(counted, "set, and neither `queries` nor `query_index` says what the queries are");
+  if (b.query_offsets.empty()) return require_extent<T>("n_queries", b.n_samples, b.n_queries, 0);
+  if (b.n_queries != 1)
+    throw InvalidArgument(
+        "n_queries", std::to_string(b.n_queries) + ", and `query_offsets` is set too (need one of the two)");
+  if (b.query_offsets.size() - 1 != b.n_samples)
+    throw InvalidArgument("query_offsets",
+                          std::to_string(b.query_offsets.size()) +
+                              " entries (need n_samples + 1 = " + std::to_string(b.n_samples + 1) + ")");
+  if (b.query_offsets[0] != 0)
+    throw InvalidArgument("query_offsets", "entry 0: " + std::to_string(b.query_offsets[0]) + " (need 0)");
+  for (std::size_t i = 0; i < b.n_samples; ++i)
+    if (b.query_offsets[i + 1] <= b.query_offsets[i])
+      throw InvalidArgument("query_offsets", "sample " + std::to_string(i) + " has no queries (entries " +
+                                                 std::to_string(i) + " and " + std::to_string(i + 1) +
+                                                 " are " + std::to_string(b.query_offsets[i]) + " and " +
+                                                 std::to_string(b.query_offsets[i + 1]) + ")");
+}
+
+// "sample 3", and which query of it where it has several.
+template <class T>
+std::string query_place(const BatchView<T>& b, std::size_t i, std::size_t q) {
+  std::string place = "sample " + std::to_string(i);
+  return b.queries_of(i) == 1 ? place : place + ", query " + std::to_string(q);
+}
+
+template <class T>
+void require_query_weights(const BatchView<T>& b) {
+  const std::size_t size = b.query_weights.size(), all = b.total_queries();
+  if (size == 0) return;
+  const bool is_shared = !b.all_tokens_are_queries && b.query_offsets.empty() && size == b.n_queries;
+  if (size != all && !is_shared)
+    throw InvalidArgument(
+        "query_weights",
+        std::to_string(size) + " entries (need one for each of the " + std::to_string(all) + " queries" +
+            (b.n_queries > 1 ? ", or " + std::to_string(b.n_queries) + " for all samples" : std::string()) +
+            ")");
+  for (std::size_t k = 0; k < size; ++k)
+    if (!(b.query_weights[k] > T(0)) || !std::isfinite(b.query_weights[k]))
+      throw InvalidArgument("query_weights", "entry " + std::to_string(k) + ": " +
+                                                 number_text(static_cast<double>(b.query_weights[k])) +
+                                                 " (need finite numbers above 0)");
+  for (std::size_t i = 0; i < b.n_samples; ++i) {
+    double sum = 0.0;
+    for (std::size_t q = 0; q < b.queries_of(i); ++q) sum += b.query_weight(i, q);
+    if (!std::isfinite(sum))
+      throw InvalidArgument("query_weights", "sample " + std::to_string(i) + ": their sum overflows");
+  }
+}
+
 // Everything but the tokens themselves.
 template <class T>
 void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
@@ -99,7 +165,9 @@ void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
     require_offsets(b);
   else
     require_uniform(b);
-  if (b.queries) require_extent<T>("queries", b.n_samples, b.query_stride ? b.query_stride : b.dim, b.dim);
+  require_query_counts(b);
+  if (b.queries)
+    require_extent<T>("queries", b.total_queries(), b.query_stride ? b.query_stride : b.dim, b.dim);
 
   for (std::size_t i = 0; i < b.n_samples; ++i) {
     if (b.targets != nullptr) {
@@ -113,15 +181,19 @@ void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
   }
   if (b.query_index && !b.queries)
     for (std::size_t i = 0; i < b.n_samples; ++i)
-      if (b.query_index[i] < 0 || static_cast<std::size_t>(b.query_index[i]) >= b.tokens_of(i))
-        throw InvalidArgument("query_index", "sample " + std::to_string(i) + ": " +
-                                                 std::to_string(b.query_index[i]) + " (need 0 to " +
-                                                 std::to_string(b.tokens_of(i) - 1) + ")");
+      for (std::size_t q = 0; q < b.queries_of(i); ++q) {
+        const std::int64_t index = b.query_index[b.first_query(i) + q];
+        if (index < 0 || static_cast<std::size_t>(index) >= b.tokens_of(i))
+          throw InvalidArgument("query_index", query_place(b, i, q) + ": " + std::to_string(index) +
+                                                   " (need 0 to " + std::to_string(b.tokens_of(i) - 1) + ")");
+      }
+  require_query_weights(b);
 
   if (b.decoder) require_finite("decoder", b.decoder, b.dim, [] { return std::string(); });
   if (b.queries)
     for (std::size_t i = 0; i < b.n_samples; ++i)
-      require_finite("queries", b.query(i), b.dim, [&] { return "sample " + std::to_string(i) + ", "; });
+      for (std::size_t q = 0; q < b.queries_of(i); ++q)
+        require_finite("queries", b.query(i, q), b.dim, [&] { return query_place(b, i, q) + ", "; });
 }
 
 }  // namespace
@@ -129,6 +201,21 @@ void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
 template <NumberType T>
 std::size_t BatchView<T>::total_tokens() const {
   return offsets ? static_cast<std::size_t>(offsets[n_samples] - offsets[0]) : n_samples * n_tokens;
+}
+
+template <NumberType T>
+std::size_t BatchView<T>::total_queries() const {
+  if (all_tokens_are_queries) return total_tokens();
+  return query_offsets.empty() ? n_samples * n_queries
+                               : static_cast<std::size_t>(query_offsets[n_samples] - query_offsets[0]);
+}
+
+template <NumberType T>
+bool BatchView<T>::has_single_queries() const {
+  if (total_queries() != n_samples) return false;
+  for (const T weight : query_weights)
+    if (weight != T(1)) return false;
+  return true;
 }
 
 template <NumberType T>

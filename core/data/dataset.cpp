@@ -52,12 +52,19 @@ DatasetParts<To> packed(const BatchView<From>& from) {
   }
   parts.labels.assign(from.labels, from.labels + n);
   if (from.decoder) append(parts.decoder, from.decoder, dim, "decoder", [] { return std::string(); });
+  parts.all_tokens_are_queries = from.all_tokens_are_queries;
+  parts.n_queries = from.n_queries;
+  parts.query_offsets.assign(from.query_offsets.begin(), from.query_offsets.end());
+  append(parts.query_weights, from.query_weights.data(), from.query_weights.size(), "query_weights",
+         [] { return std::string(); });
+  const std::size_t all = from.total_queries();
   if (from.queries) {
-    parts.queries.reserve(elements("queries", n, dim));
+    parts.queries.reserve(elements("queries", all, dim));
     for (std::size_t i = 0; i < n; ++i)
-      append(parts.queries, from.query(i), dim, "queries", [&] { return sample(i); });
+      for (std::size_t q = 0; q < from.queries_of(i); ++q)
+        append(parts.queries, from.query(i, q), dim, "queries", [&] { return sample(i); });
   } else if (from.query_index) {
-    parts.query_index.assign(from.query_index, from.query_index + n);
+    parts.query_index.assign(from.query_index, from.query_index + all);
   }
   return parts;
 }
@@ -87,8 +94,17 @@ Dataset<T> make_dataset(DatasetParts<T> parts) {
   require_size("tokens", p.tokens.size(), elements("tokens", rows, p.dim));
   require_size("labels", p.labels.size(), n);
   if (!p.decoder.empty()) require_size("decoder", p.decoder.size(), p.dim);
-  if (!p.query_index.empty()) require_size("query_index", p.query_index.size(), n);
-  if (!p.queries.empty()) require_size("queries", p.queries.size(), elements("queries", n, p.dim));
+  std::size_t n_queries = elements("n_queries", n, p.n_queries);
+  if (!p.query_offsets.empty()) {
+    require_size("query_offsets", p.query_offsets.size(), n + 1);
+    if (p.query_offsets.back() < 0)
+      throw InvalidArgument(
+          "query_offsets",
+          "entry " + std::to_string(n) + ": " + std::to_string(p.query_offsets.back()) + " (need 0 or more)");
+    n_queries = static_cast<std::size_t>(p.query_offsets.back());
+  }
+  if (!p.query_index.empty()) require_size("query_index", p.query_index.size(), n_queries);
+  if (!p.queries.empty()) require_size("queries", p.queries.size(), elements("queries", n_queries, p.dim));
 
   const auto pointer = [](const auto& v) { return v.empty() ? nullptr : v.data(); };
   BatchView<T> view;
@@ -101,6 +117,10 @@ Dataset<T> make_dataset(DatasetParts<T> parts) {
   view.decoder = pointer(p.decoder);
   view.query_index = pointer(p.query_index);
   view.queries = pointer(p.queries);
+  view.all_tokens_are_queries = p.all_tokens_are_queries;
+  view.n_queries = p.n_queries;
+  view.query_offsets = p.query_offsets;
+  view.query_weights = p.query_weights;
   view.validate();
   return Dataset<T>(view, kept);
 }

@@ -31,10 +31,10 @@ class TokenRows {
     for (std::size_t j = 0; j < row_.size(); ++j) row_[j] = decode(bits[j], halves_->storage);
     return row_.data();
   }
-  /// z_i, until the next call.
-  const T* query(std::size_t i) {
-    if (halves_ == nullptr || batch_.queries != nullptr) return batch_.query(i);
-    return token(i, batch_.query_index ? static_cast<std::size_t>(batch_.query_index[i]) : 0);
+  /// z_iq, until the next call.
+  const T* query(std::size_t i, std::size_t q = 0) {
+    if (halves_ == nullptr || batch_.queries != nullptr) return batch_.query(i, q);
+    return token(i, batch_.query_token(i, q));
   }
 
  private:

@@ -21,6 +21,15 @@ std::size_t longest_of(const BatchView<T>& batch) {
   return longest;
 }
 
+// A token times a query: once for its score and once for the gradient.
+template <class T>
+double work_of(const BatchView<T>& batch, const QueryRows& rows) {
+  double pairs = 0.0;
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    pairs += static_cast<double>(batch.tokens_of(i)) * static_cast<double>(rows.of(i));
+  return 2.0 * pairs * static_cast<double>(batch.dim);
+}
+
 }  // namespace
 
 template <class T>
@@ -32,9 +41,11 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       isa(resolve_isa(wanted.isa)),
       kernels(isa.template kernels<T>()),
       n_threads(thread_count(wanted.n_threads)),
+      query_rows(view),
       stride(padded_stride<T>(view.dim)),
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),
+      attention_work(work_of(view, query_rows)),
       storage_(in_16_bits(wanted.token_storage) ? wanted.token_storage : StoredType::working) {
   if (halves != nullptr) {
     halves_ = *halves;
@@ -53,11 +64,12 @@ template <class T>
 void AttentionData<T>::copy_queries() {
   queries = zero_rows();
   data::TokenRows<T> from = rows();
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    T* z = queries.data() + i * stride;
-    std::copy_n(from.query(i), batch.dim, z);
-    query_norms.push_back(frobenius_norm({z, batch.dim}));
-  }
+  for (std::size_t i = 0; i < batch.n_samples; ++i)
+    for (std::size_t q = 0; q < query_rows.of(i); ++q) {
+      T* z = queries.data() + (query_rows.first(i) + q) * stride;
+      std::copy_n(from.query(i, q), batch.dim, z);
+      query_norms.push_back(frobenius_norm({z, batch.dim}));
+    }
 }
 
 template <class T>

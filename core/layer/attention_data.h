@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/data/token_rows.h"
+#include "core/layer/query_rows.h"
 #include "core/layer/scoring.h"
 #include "core/losses/loss_of.h"
 #include "core/threads/large_array.h"
@@ -37,11 +38,16 @@ class AttentionData {
   const simd::Isa& isa;
   const simd::Kernels<T>& kernels;
   const int n_threads;
+  const QueryRows query_rows;
   const std::size_t stride;   ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
   const std::size_t longest;  ///< most tokens in one sample
   const std::size_t total_tokens;
-  LargeArray<T> queries;            ///< Z, [n_samples] rows of stride
-  std::vector<double> query_norms;  ///< |z_i|
+  const double attention_work;      ///< multiply-adds of attending to all samples
+  LargeArray<T> queries;            ///< Z, [n_rows()] rows of stride
+  std::vector<double> query_norms;  ///< |z|, by row
+
+  /// Queries of all samples.
+  std::size_t n_rows() const { return query_rows.size(); }
 
   /// The scores of the batch's decoder; null where the decoder is trained.
   const Scoring<T>* given_scoring() const { return scoring_.get(); }
@@ -57,17 +63,17 @@ class AttentionData {
   /// The batch with the sample index last, made when it is asked for first. Needs given scores.
   const LaneBatch<T>& lanes() const;
 
-  /// An n x d array with row stride, each row first written by the thread that attends to its sample.
-  LargeArray<T> zero_rows() const {
-    return zeros<T>(batch.n_samples, n_threads, [this](std::size_t i) { return i * stride; });
+  /// An n x d array with row stride, each row first written by a thread that works on it; one of n_rows().
+  LargeArray<T> zero_rows(std::size_t n) const {
+    return zeros<T>(n, n_threads, [this](std::size_t i) { return i * stride; });
   }
+  LargeArray<T> zero_rows() const { return zero_rows(n_rows()); }
   /// Threads worth starting for this many multiply-adds.
   int threads_for(double work_items) const { return worth_threads(work_items) ? n_threads : 1; }
-  /// For attending and `products` products of n x d with d x width.
+  /// For attending and `products` products of n_rows() x d with d x width.
   int threads_for_products(double products, std::size_t width) const {
-    const auto n = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
-    return threads_for((2.0 * static_cast<double>(total_tokens) + products * n * static_cast<double>(width)) *
-                       d);
+    const auto n = static_cast<double>(n_rows()), d = static_cast<double>(batch.dim);
+    return threads_for(attention_work + products * n * static_cast<double>(width) * d);
   }
 
  private:

@@ -22,7 +22,7 @@ class Losses {
     optimal_loss_ = fixed_optimal_loss(data);
     if (!scoring.is_given() || data.options.optimal_loss != OptimalLoss::optimal) return;
     for (std::size_t i = 0; i < data.batch.n_samples; ++i)
-      optimal_slopes_.push_back(data.loss.slope(scoring.optimal_score(i), data.batch.target(i)));
+      optimal_slopes_.push_back(data.loss.slope(optimal_score(data, scoring, i), data.batch.target(i)));
   }
 
   /// L* where it does not depend on the point, else NaN.
@@ -42,26 +42,28 @@ class Losses {
     std::vector<Scaled> terms;
     for (std::size_t i = 0; i < n; ++i)
       terms.push_back(
-          {data.loss.value(scoring.optimal_score(i), data.batch.target(i)) / static_cast<double>(n), 0.0});
+          {data.loss.value(optimal_score(data, scoring, i), data.batch.target(i)) / static_cast<double>(n),
+           0.0});
     return sum_scaled(terms.data(), n).value();
   }
 
-  /// What is wanted of loss and loss gap, after a pass over these samples.
-  void sum(const Outcomes<T>& outcomes, SampleSet samples, Evaluation<T>& out, unsigned want) {
-    const bool with_loss = (want & want_loss) != 0, with_gap = (want & want_loss_gap) != 0;
-    if (!with_loss && !with_gap) return;
-    const std::size_t n = samples.size(data_.batch.n_samples);
-    if (with_gap || data_.options.optimal_loss == OptimalLoss::selected) sum_gap(outcomes, samples, n, out);
-    if (with_loss) sum_loss(outcomes, samples, n, out);
+  /// What is wanted of loss and loss gap, after a pass over these rows.
+  void sum(const Outcomes<T>& outcomes, const PassRows& rows, Evaluation<T>& out, unsigned want) {
+    if (rows.are_samples())
+      sum_samples(rows, out, want,
+                  [&](std::size_t k, std::size_t sample) { return terms_of(outcomes, k, scoring_, sample); });
+    else
+      sum_samples(rows, out, want, [&](std::size_t k, std::size_t) { return outcomes.pooled[k]; });
   }
 
-  void attention_of_optimal(const AttentionPass<T>& pass, SampleSet samples, Evaluation<T>& out) const {
+  /// The smallest attention of an optimal token, and the largest rest: of several queries their mean by
+  /// weight.
+  void attention_of_optimal(const AttentionPass<T>& pass, const PassRows& rows, Evaluation<T>& out) const {
     double smallest = 1.0, largest_rest = -std::numeric_limits<double>::infinity();
     bool nan = false;
-    for (std::size_t row = 0; row < samples.size(data_.batch.n_samples); ++row) {
-      const simd::AttentionStats<T> stats = pass.stats(row);
-      const std::size_t optimal = scoring_.optimal(samples[row]);
-      const double p = attention_of(stats, optimal), rest = log_one_minus_attention_of(stats, optimal);
+    for (std::size_t k = 0; k < rows.n_samples(); ++k) {
+      const auto [p, rest] =
+          rows.are_samples() ? attention_of_row(pass, k, rows.samples()[k]) : pooled_attention(pass, rows, k);
       nan = nan || std::isnan(p) || std::isnan(rest);
       smallest = std::min(smallest, p);
       largest_rest = std::max(largest_rest, rest);
@@ -72,28 +74,66 @@ class Losses {
   }
 
  private:
-  RowTerms terms_at(const Outcomes<T>& outcomes, std::size_t row, std::size_t sample) const {
-    return terms_of(outcomes, row, scoring_, sample);
+  struct OptimalAttention {
+    double attention, log_rest;
+  };
+
+  // The margin where all attention of a sample goes to the optimal token: weights add up to 1, or to what
+  // they add up to.
+  static double optimal_score(const AttentionData<T>& data, const Scoring<T>& scoring, std::size_t i) {
+    return data.query_rows.total_weight(i) * scoring.optimal_score(i);
   }
 
-  void sum_gap(const Outcomes<T>& outcomes, SampleSet samples, std::size_t n, Evaluation<T>& out) {
+  OptimalAttention attention_of_row(const AttentionPass<T>& pass, std::size_t row, std::size_t sample) const {
+    const simd::AttentionStats<T> stats = pass.stats(row);
+    const std::size_t optimal = scoring_.optimal(sample);
+    return {attention_of(stats, optimal), log_one_minus_attention_of(stats, optimal)};
+  }
+  OptimalAttention pooled_attention(const AttentionPass<T>& pass, const PassRows& rows, std::size_t k) const {
+    const std::size_t sample = rows.samples()[k], m = rows.of_batch().of(sample);
+    double attention = 0.0, poison = 0.0;
+    std::vector<Scaled> rests;
+    for (std::size_t q = 0; q < m; ++q) {
+      const OptimalAttention row = attention_of_row(pass, rows.first(k) + q, sample);
+      const double share =
+          rows.of_batch().weight(rows.first_of_batch(k) + q) / rows.of_batch().total_weight(sample);
+      attention += share * row.attention;
+      poison += std::isnan(row.log_rest) ? row.log_rest : 0.0;
+      if (row.log_rest > -std::numeric_limits<double>::infinity()) rests.push_back({share, row.log_rest});
+    }
+    // Shares add up to 1 but for rounding.
+    return {std::min(attention, 1.0), std::min(sum_scaled(rests.data(), rests.size()).log(), 0.0) + poison};
+  }
+
+  template <class TermsAt>
+  void sum_samples(const PassRows& rows, Evaluation<T>& out, unsigned want, TermsAt terms_at) {
+    const bool with_loss = (want & want_loss) != 0, with_gap = (want & want_loss_gap) != 0;
+    if (!with_loss && !with_gap) return;
+    const std::size_t n = rows.n_samples();
+    if (with_gap || data_.options.optimal_loss == OptimalLoss::selected)
+      sum_gap(terms_at, rows.samples(), n, out);
+    if (with_loss) sum_loss(terms_at, rows.samples(), n, out);
+  }
+
+  template <class TermsAt>
+  void sum_gap(TermsAt terms_at, SampleSet samples, std::size_t n, Evaluation<T>& out) {
     double selected = 0.0;
-    for (std::size_t row = 0; row < n; ++row) {
-      const std::size_t i = samples[row];
-      const RowTerms terms = terms_at(outcomes, row, i);
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t i = samples[k];
+      const auto terms = terms_at(k, i);
       const double target = data_.batch.target(i);
       switch (data_.options.optimal_loss) {
         case OptimalLoss::optimal:
-          terms_[row] =
+          terms_[k] =
               data_.loss.difference(terms.optimal_score, optimal_slopes_[i], terms.gap_to_optimal(), target);
           break;
         case OptimalLoss::selected:
-          terms_[row] = data_.loss.difference(terms.pivot_score(), terms.gap_to_pivot(), target);
+          terms_[k] = data_.loss.difference(terms.pivot_score(), terms.gap_to_pivot(), target);
           selected += data_.loss.value(terms.pivot_score(), target);
           break;
         case OptimalLoss::value:
         case OptimalLoss::zero:
-          terms_[row] = data_.loss.scaled(terms.margin(), target);
+          terms_[k] = data_.loss.scaled(terms.margin(), target);
       }
     }
     out.loss_gap = mean_scaled(terms_.data(), n);
@@ -104,14 +144,15 @@ class Losses {
       out.optimal_loss = selected / static_cast<double>(n);
   }
 
-  void sum_loss(const Outcomes<T>& outcomes, SampleSet samples, std::size_t n, Evaluation<T>& out) {
+  template <class TermsAt>
+  void sum_loss(TermsAt terms_at, SampleSet samples, std::size_t n, Evaluation<T>& out) {
     double loss = 0.0;
     std::size_t n_right = 0;
-    for (std::size_t row = 0; row < n; ++row) {
-      const double margin = terms_at(outcomes, row, samples[row]).margin();
-      const double target = data_.batch.target(samples[row]);
+    for (std::size_t k = 0; k < n; ++k) {
+      const double margin = terms_at(k, samples[k]).margin();
+      const double target = data_.batch.target(samples[k]);
       loss += data_.loss.value(margin, target);
-      terms_[row] = data_.loss.scaled(margin, target);
+      terms_[k] = data_.loss.scaled(margin, target);
       if (margin > 0.0) ++n_right;
     }
     out.loss = loss / static_cast<double>(n);
@@ -122,7 +163,7 @@ class Losses {
 
   const AttentionData<T>& data_;
   const Scoring<T>& scoring_;
-  std::vector<Scaled> terms_;           // work space, by row
+  std::vector<Scaled> terms_;           // work space, by sample of the pass
   std::vector<Scaled> optimal_slopes_;  // -l' at the optimal scores, by sample
   double optimal_loss_;
 };

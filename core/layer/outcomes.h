@@ -1,6 +1,7 @@
 #pragma once
 
-// What attending to the samples of a pass yields beside the gradient rows, by row of the pass.
+// What attending to the samples of a pass yields beside the gradient rows, by row of the pass; and by sample
+// where these have several rows.
 
 #include <algorithm>
 #include <cstddef>
@@ -9,15 +10,34 @@
 
 #include "core/layer/scoring.h"
 #include "core/layer/units.h"
+#include "core/losses/loss_of.h"
 #include "simd/dispatch.h"
+#include "softstep/scaled.h"
 
 namespace softstep {
+
+/// A sample of several queries: what pooling its rows comes to (sample_terms.h).
+struct SampleTerms {
+  double optimal_score = 0.0;    ///< that of m where all rows attend to the optimal token
+  double score_of_pivots = 0.0;  ///< that of m where each attends to its pivot
+  Scaled to_optimal, to_pivots;  ///< the first and the second less m
+
+  double pivot_score() const { return score_of_pivots; }
+  double margin() const { return score_of_pivots - to_pivots.value(); }
+  Scaled gap_to_optimal() const { return to_optimal; }
+  Scaled gap_to_pivot() const { return to_pivots; }
+  /// -l'(m)
+  Scaled slope(const LossOf& loss, double target) const {
+    return loss.slope_near(score_of_pivots, -to_pivots, target);
+  }
+};
 
 template <class T>
 class Outcomes {
  public:
-  /// Room for `n` rows. What is no row, up to whole vectors, has a largest entry of 0.
-  explicit Outcomes(std::size_t n) {
+  /// Room for `n` rows, and for `n_pooled` samples of several. What is no row, up to whole vectors, has a
+  /// largest entry of 0.
+  explicit Outcomes(std::size_t n, std::size_t n_pooled = 0) : pooled(n_pooled) {
     const std::size_t padded = simd::round_up_to_lanes<T>(n);
     for (auto* values : {&exponent, &mean_gap, &pivot_gap, &largest, &pivot_gap_in_units})
       values->assign(padded, 0.0);
@@ -30,6 +50,8 @@ class Outcomes {
   std::vector<double> largest;    ///< the largest entry of the gradient row without l'; 0 for no row
   /// pivot_gap in units of the sample's gaps; set where these are far from 1 (is_far), else not.
   std::vector<double> pivot_gap_in_units;
+  /// By sample of the pass; empty where rows are samples.
+  std::vector<SampleTerms> pooled;
 
   /// Takes down a sample's statistics; `largest_entry` of its row.
   void note(std::size_t row, const simd::AttentionStats<T>& stats, double largest_entry,

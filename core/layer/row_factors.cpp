@@ -30,7 +30,7 @@ double first_token_size(const AttentionData<T>& data) {
 template <class T>
 RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
   // The factors of what is no row, up to whole vectors, are never anything but 0.
-  const std::size_t padded = simd::round_up_to_lanes<T>(data.batch.n_samples);
+  const std::size_t padded = simd::round_up_to_lanes<T>(data.n_rows());
   for (auto* values :
        {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &size_, &target_})
     values->assign(padded, 0.0);
@@ -61,10 +61,11 @@ int RowFactors<T>::common_power_of(SampleSet samples, const Scoring<T>& scoring,
 }
 
 template <class T>
-void RowFactors<T>::set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor,
+void RowFactors<T>::set_rows(const PassRows& rows, const Scoring<T>& scoring, const double* largest_factor,
                              const int* powers) {
-  n_rows_ = samples.size(data_.batch.n_samples);
-  samples_ = samples;
+  n_rows_ = rows.size();
+  rows_ = &rows;
+  const SampleSet samples = rows.by_row();
   scoring_ = &scoring;
   common_power_ = common_power_of(samples, scoring, largest_factor);
   if (powers != nullptr) query_norms_ = data_.query_norms;
@@ -78,16 +79,20 @@ void RowFactors<T>::set_rows(SampleSet samples, const Scoring<T>& scoring, const
     unit_power_[row] =
         factor == 0.0 ? -infinity : scoring.gap_power(i) + power - common_power_ + factor * 0.0;
     const int divided = powers == nullptr ? 0 : powers[row];
-    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(n_rows_), divided - power);
+    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(rows.n_samples()), divided - power);
     if (powers != nullptr) query_norms_[row] = std::ldexp(query_norms_[row], -divided);
   }
 }
 
 template <class T>
 double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
-  if (!data_.loss.has_kernel()) return set_from_loss(outcomes, largest);
+  if (!rows_->are_samples()) return set_pooled(outcomes, largest);
+  if (!data_.loss.has_kernel())
+    return set_from_slopes(outcomes, largest, [&](std::size_t row) {
+      return terms_of(outcomes, row, *scoring_, rows_->samples()[row]).slope(data_.loss, target_[row]);
+    });
   // Whole vectors where what follows the rows is known to be no row.
-  const std::size_t n = n_rows_ == data_.batch.n_samples ? simd::round_up_to_lanes<double>(n_rows_) : n_rows_;
+  const std::size_t n = n_rows_ == data_.n_rows() ? simd::round_up_to_lanes<double>(n_rows_) : n_rows_;
   const double top = data_.isa.f64->row_factors({.n = n,
                                                  .logistic = data_.loss.is_logistic(),
                                                  .exponent = outcomes.exponent.data(),
@@ -106,16 +111,16 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
 
 // The same with slopes of any loss: of either sign, and of any size beside their exponent.
 template <class T>
-double RowFactors<T>::set_from_loss(const Outcomes<T>& outcomes, const double* largest) {
+template <class SlopeOf>
+double RowFactors<T>::set_from_slopes(const Outcomes<T>& outcomes, const double* largest, SlopeOf slope_of) {
   double top = -infinity, poison = 0.0;
   for (std::size_t row = 0; row < n_rows_; ++row) {
-    const RowTerms terms = terms_of(outcomes, row, *scoring_, samples_[row]);
-    const Scaled slope = terms.slope(data_.loss, target_[row]);
+    const Scaled slope = slope_of(row);
     const int power = unit_power<T>(largest[row]);
     double& size = size_[row] = -infinity;
     if (largest[row] != 0.0 && slope.mantissa != 0.0)
-      size = terms.exponent + slope.exponent + std::log(std::fabs(slope.mantissa)) + largest[row] * 0.0 +
-             (unit_power_[row] + power) * std::log(2.0);
+      size = outcomes.exponent[row] + slope.exponent + std::log(std::fabs(slope.mantissa)) +
+             largest[row] * 0.0 + (unit_power_[row] + power) * std::log(2.0);
     row_scale_[row] = std::ldexp(1.0, -power);
     row_factor_[row] = -std::copysign(inverse_factor_[row], slope.mantissa);
     top = std::max(top, size);
@@ -127,9 +132,24 @@ double RowFactors<T>::set_from_loss(const Outcomes<T>& outcomes, const double* l
   return top + common_power_ * std::log(2.0);
 }
 
+// The slope of a sample goes with all its rows, times the weight of each.
+template <class T>
+double RowFactors<T>::set_pooled(const Outcomes<T>& outcomes, const double* largest) {
+  std::vector<Scaled>& slopes = pooled_slopes_;
+  slopes.resize(n_rows_);
+  for (std::size_t k = 0, row = 0; k < rows_->n_samples(); ++k) {
+    const Scaled slope = outcomes.pooled[k].slope(data_.loss, target_[row]);
+    const std::size_t in_batch = rows_->first_of_batch(k),
+                      end = row + rows_->of_batch().of(rows_->samples()[k]);
+    for (std::size_t q = 0; row < end; ++row, ++q)
+      slopes[row] = {slope.mantissa * rows_->of_batch().weight(in_batch + q), slope.exponent};
+  }
+  return set_from_slopes(outcomes, largest, [&](std::size_t row) { return slopes[row]; });
+}
+
 template <class T>
 void RowFactors<T>::scale_rows(const Team& team, T* rows, std::size_t n_cols, std::size_t stride) const {
-  const auto [begin, end] = share_of_samples(team, n_rows_);
+  const auto [begin, end] = rows_->share(team);
   for (std::size_t row = begin; row < end; ++row)
     data_.kernels.scale_row(n_cols, static_cast<T>(row_scale_[row]), static_cast<T>(row_factor_[row]),
                             rows + row * stride);

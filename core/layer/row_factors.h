@@ -18,10 +18,10 @@ class RowFactors {
  public:
   explicit RowFactors(const AttentionData<T>& data);
 
-  /// Which samples the rows are of. `largest_factor`: by row, the largest entry of what the row will be
+  /// Which rows they are of. `largest_factor`: by row, the largest entry of what the row will be
   /// multiplied by on the way to its block (of a query, where the block is W). `powers`: by row, where that
-  /// is divided by a power of two first; null if not.
-  void set_rows(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor,
+  /// is divided by a power of two first; null if not. `rows` stay where they are.
+  void set_rows(const PassRows& rows, const Scoring<T>& scoring, const double* largest_factor,
                 const int* powers = nullptr);
   /// Finds the factors and returns C: -infinity where every row is zero, NaN where one is not a number; then
   /// there are no factors. `largest`: by row, the largest entry of the row as it is, and zeros up to whole
@@ -36,22 +36,25 @@ class RowFactors {
   /// One per token in batch order. `token_powers`: where tokens are divided by powers of two first; null if
   /// not.
   void scale_weights(const Team& team, T* weights, const int* token_powers = nullptr) const;
-  /// At least sum_i |g_i| |z_i| of the scaled rows, all samples: what the gradient's norm could be if nothing
+  /// At least sum_i |g_i| |z_i| of the scaled rows, all of them: what the gradient's norm could be if nothing
   /// cancelled.
   double sum_of_sizes() const;
 
  private:
-  double set_from_loss(const Outcomes<T>& outcomes, const double* largest);
+  template <class SlopeOf>
+  double set_from_slopes(const Outcomes<T>& outcomes, const double* largest, SlopeOf slope_of);
+  double set_pooled(const Outcomes<T>& outcomes, const double* largest);
   int common_power_of(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor) const;
 
   const AttentionData<T>& data_;
   std::size_t n_rows_ = 0;
-  SampleSet samples_;
+  const PassRows* rows_ = nullptr;
   const Scoring<T>* scoring_ = nullptr;
   int token_power_ = 0;   // of the first token that is not zero
   int common_power_ = 0;  // of gaps, queries and tokens; unit_power_ is without it
   std::vector<double> optimal_score_, target_, gap_unit_, unit_power_, inverse_factor_;
-  std::vector<double> query_norms_;  // |z_i|, divided as the queries are
+  std::vector<double> query_norms_;    // |z|, divided as the queries are
+  std::vector<Scaled> pooled_slopes_;  // by row
   std::vector<double> row_scale_, row_factor_, size_;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the numbers of one sample's kernel call mean (docs/mathematics.md, section 2), in double.
+// What the numbers of one row's kernel call mean (docs/mathematics.md, section 2), in double.
 
 #include <algorithm>
 #include <cmath>

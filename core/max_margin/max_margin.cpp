@@ -47,17 +47,17 @@ void MaxMarginOptions::validate() const {
 
 namespace {
 
-// The constraint of token k in batch order.
+// Constraint k in batch order.
 template <class T>
-ExactRow token_row(const BatchView<T>& batch, const TokenScores& tokens, std::size_t k) {
+ExactRow token_row(const data::BatchRows<T>& rows, const TokenScores& tokens, std::size_t k) {
   const auto after = std::upper_bound(tokens.first.begin(), tokens.first.end(), k);
   const auto i = static_cast<std::size_t>(after - tokens.first.begin()) - 1;
   const auto token = [&](std::size_t t) {
-    const T* x = batch.sample(i) + t * batch.row_stride();
-    return std::vector<double>(x, x + batch.dim);
+    const T* x = rows.token(i, t);
+    return std::vector<double>(x, x + rows.dim);
   };
   return {token(tokens.optimal[i]), token(k - tokens.first[i]),
-          std::vector<double>(batch.query(i), batch.query(i) + batch.dim), i};
+          std::vector<double>(rows.query(i), rows.query(i) + rows.dim), i};
 }
 
 }  // namespace
@@ -68,12 +68,13 @@ MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptio
   const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch
   const int n_threads = thread_count(options.n_threads);
   ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
-  const RayProof proof([&](std::size_t k) { return token_row(batch, tokens, k); });
+  const data::BatchRows<T> batch_rows(batch);
+  const RayProof proof([&](std::size_t k) { return token_row(batch_rows, tokens, k); });
   const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
     return proof.proves(multipliers, go_on);
   };
   MaxMarginResult result =
-      solve_hard_margin(rows, tokens.gaps.size() - batch.n_samples, options, n_threads, judge);
+      solve_hard_margin(rows, tokens.gaps.size() - batch_rows.size(), options, n_threads, judge);
   result.unique_optimal_tokens = tokens.not_unique.empty();
   return result;
 }

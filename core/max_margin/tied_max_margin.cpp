@@ -9,6 +9,7 @@
 #include <limits>
 #include <string>
 
+#include "core/data/batch_rows.h"
 #include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
@@ -285,17 +286,20 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   std::vector<std::size_t> n_tokens;
   for (std::size_t i = 0; i < n; ++i) n_tokens.push_back(batch.tokens_of(i));
   require_tied(tied, n, n_tokens);
-  require_writable(batch.total_tokens(), d, d);
+  const data::BatchRows<T> rows(batch);
+  std::size_t n_slots = 0;
+  for (std::size_t row = 0; row < rows.size(); ++row) n_slots += rows.tokens_of(row);
+  require_writable(n_slots, d, d);
   Written given;
   given.size = d * d;
   std::vector<double> difference(d), query(d);
   // Powers of two for all tokens, for all differences and for all queries.
   double largest_token = 0.0, largest_difference = 0.0, largest_query = 0.0;
-  for (std::size_t i = 0; i < n; ++i) {
-    largest_query = std::max(largest_query, largest_of(batch.query(i), d));
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    largest_query = std::max(largest_query, largest_of(rows.query(row), d));
+  for (std::size_t i = 0; i < n; ++i)
     for (std::size_t t = 0; t < n_tokens[i]; ++t)
       largest_token = std::max(largest_token, largest_of(batch.sample(i) + t * batch.row_stride(), d));
-  }
   const int before = std::min(0, exponent_towards_one(largest_token));
   const auto number = [&](T x) { return std::ldexp(static_cast<double>(x), before); };
   for (std::size_t i = 0; i < n; ++i)
@@ -307,33 +311,31 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   const int after = exponent_towards_one(largest_difference);
   const int of_query = exponent_towards_one(largest_query);
   given.exponent = before + after + of_query;
-  for (std::size_t i = 0; i < n; ++i) {
-    query.assign(batch.query(i), batch.query(i) + d);
+  std::vector<std::size_t> row_of, token_of;  // of a slot
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    query.assign(rows.query(row), rows.query(row) + d);
     scale_by_power(query, of_query);
-    const T* best = batch.sample(i) + tied[i][0] * batch.row_stride();
-    for (std::size_t t = 0; t < n_tokens[i]; ++t, ++given.n_slots) {
-      if (t == tied[i][0]) continue;
-      const T* other = batch.sample(i) + t * batch.row_stride();
+    const std::vector<std::size_t>& equals = tied[rows.sample_of(row)];
+    const T* best = rows.token(row, equals[0]);
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t, ++given.n_slots) {
+      row_of.push_back(row);
+      token_of.push_back(t);
+      if (t == equals[0]) continue;
+      const T* other = rows.token(row, t);
       for (std::size_t j = 0; j < d; ++j)
         difference[j] = std::ldexp(number(best[j]) - number(other[j]), after);
-      const bool equal = std::find(tied[i].begin(), tied[i].end(), t) != tied[i].end();
+      const bool equal = std::find(equals.begin(), equals.end(), t) != equals.end();
       given.add(equal, given.n_slots, difference, query);
     }
   }
-  std::vector<std::size_t> sample_of, token_of;  // of a slot
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t t = 0; t < n_tokens[i]; ++t) {
-      sample_of.push_back(i);
-      token_of.push_back(t);
-    }
   given.exact = [&](std::size_t slot) {
-    const std::size_t i = sample_of[slot];
+    const std::size_t row = row_of[slot];
     const auto token = [&](std::size_t t) {
-      const T* x = batch.sample(i) + t * batch.row_stride();
+      const T* x = rows.token(row, t);
       return std::vector<double>(x, x + d);
     };
-    return ExactRow{token(tied[i][0]), token(token_of[slot]),
-                    std::vector<double>(batch.query(i), batch.query(i) + d), i};
+    return ExactRow{token(tied[rows.sample_of(row)][0]), token(token_of[slot]),
+                    std::vector<double>(rows.query(row), rows.query(row) + d), row};
   };
   return in_given_units(TiedSolver(given, options).run(), given.exponent);
 }

@@ -21,15 +21,16 @@ double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
 template <class T, class W>
 std::vector<double> values_of(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                               std::span<const W> weights) {
-  require_choice(batch, chosen);
+  const data::BatchRows<T> rows(batch);
+  const std::vector<std::size_t> best_of = choice_by_row(rows, chosen);
   require_weights(batch, weights);
   std::vector<double> out, v(batch.dim);
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    project(batch, i, weights, v);
-    const T* best = batch.sample(i) + chosen[i] * batch.row_stride();
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      const T* x = batch.sample(i) + t * batch.row_stride();
-      out.push_back(t == chosen[i] ? infinity : sum_over(batch.dim, [&](std::size_t j) {
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    project(rows, row, weights, v);
+    const T* best = rows.token(row, best_of[row]);
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t) {
+      const T* x = rows.token(row, t);
+      out.push_back(t == best_of[row] ? infinity : sum_over(batch.dim, [&](std::size_t j) {
         return (static_cast<double>(best[j]) - static_cast<double>(x[j])) * v[j];
       }));
     }
@@ -45,7 +46,8 @@ std::vector<double> margins_of(const BatchView<T>& batch, const std::vector<std:
   std::size_t k = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i) {
     double smallest = infinity;
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) smallest = smaller(smallest, values[k++]);
+    const std::size_t end = k + batch.queries_of(i) * batch.tokens_of(i);
+    while (k < end) smallest = smaller(smallest, values[k++]);
     out.push_back(smallest);
   }
   return out;
@@ -65,25 +67,26 @@ AttentionSparsity sparsity_of(const BatchView<T>& batch, std::span<const W> weig
   if (!(level > 0.0) || !(level < 1.0))
     throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");
   AttentionSparsity out;
+  const data::BatchRows<T> rows(batch);
   std::vector<double> v(batch.dim), s;
-  std::size_t n_below = 0, n_tokens = 0;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    project(batch, i, weights, v);
-    score_sample(batch, i, v, s);
-    const double entropy = attention_entropy(s);
+  double n_below = 0.0;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    project(rows, row, weights, v);
+    score_row(rows, row, v, s);
+    const double entropy = attention_entropy(s), share = rows.share(row);
     const double pivot = *std::max_element(s.begin(), s.end());
     double sum = 0.0;
+    std::size_t below = 0;
     for (const double score : s) sum += std::exp(score - pivot);
-    for (const double score : s) n_below += std::exp(score - pivot) < level * sum;
-    n_tokens += s.size();
-    out.mean_entropy += entropy;
-    out.mean_effective_tokens += std::exp(entropy);
+    for (const double score : s) below += std::exp(score - pivot) < level * sum;
+    n_below += share * static_cast<double>(below);
+    out.mean_entropy += share * entropy;
+    out.mean_effective_tokens += share * std::exp(entropy);
   }
   out.mean_entropy /= static_cast<double>(batch.n_samples);
   out.mean_effective_tokens /= static_cast<double>(batch.n_samples);
-  out.fraction_below = std::isnan(out.mean_entropy)
-                           ? out.mean_entropy
-                           : static_cast<double>(n_below) / static_cast<double>(n_tokens);
+  out.fraction_below =
+      std::isnan(out.mean_entropy) ? out.mean_entropy : n_below / static_cast<double>(batch.total_tokens());
   return out;
 }
 

@@ -52,16 +52,17 @@ Direction direction_of(std::span<const A> a, std::span<const B> b) {
 template <class T, class W>
 double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights) {
   require_weights(batch, weights);
-  require_choice(batch, scores.optimal);
+  const data::BatchRows<T> rows(batch);
+  const std::vector<std::size_t> optimal = choice_by_row(rows, scores.optimal);
   const double norm = norm_of(weights);
   double smallest = std::numeric_limits<double>::infinity();
   std::vector<double> v(batch.dim);
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    project(batch, i, weights, v);
-    const T* best = batch.sample(i) + scores.optimal[i] * batch.row_stride();
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      if (t == scores.optimal[i]) continue;
-      const T* x = batch.sample(i) + t * batch.row_stride();
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    project(rows, row, weights, v);
+    const T* best = rows.token(row, optimal[row]);
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t) {
+      if (t == optimal[row]) continue;
+      const T* x = rows.token(row, t);
       const double margin = sum_over(batch.dim, [&](std::size_t j) {
         return (static_cast<double>(best[j]) - static_cast<double>(x[j])) * v[j];
       });
@@ -75,12 +76,13 @@ double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span
 template <class T, class W>
 double entropy_of(const BatchView<T>& batch, std::span<const W> weights) {
   require_weights(batch, weights);
+  const data::BatchRows<T> rows(batch);
   std::vector<double> v(batch.dim), s;
   double total = 0.0;
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    project(batch, i, weights, v);
-    score_sample(batch, i, v, s);
-    total += attention_entropy(s);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    project(rows, row, weights, v);
+    score_row(rows, row, v, s);
+    total += rows.share(row) * attention_entropy(s);
   }
   return total / static_cast<double>(batch.n_samples);
 }

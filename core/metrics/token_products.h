@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/batch_rows.h"
 #include "softstep/batch.h"
 
 namespace softstep {
@@ -41,38 +42,50 @@ void require_weights(const BatchView<T>& batch, std::span<const W> weights) {
   require_size("weights", weights.size(), batch.dim * batch.dim, "dim * dim");
 }
 
-/// One token for each sample.
+/// One token for each row, from one for each sample or one for each query.
 template <class T>
-void require_choice(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                    const char* name = "chosen") {
-  if (chosen.size() != batch.n_samples)
-    throw InvalidArgument(name, std::to_string(chosen.size()) + " tokens (need one for each of the " +
-                                    std::to_string(batch.n_samples) + " samples)");
-  for (std::size_t i = 0; i < chosen.size(); ++i)
-    if (chosen[i] >= batch.tokens_of(i))
-      throw InvalidArgument(name, "sample " + std::to_string(i) + ": " + std::to_string(chosen[i]) +
-                                      " (need 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
+std::vector<std::size_t> choice_by_row(const data::BatchRows<T>& rows, const std::vector<std::size_t>& chosen,
+                                       const char* name = "chosen") {
+  const std::size_t n = rows.batch.n_samples;
+  if (chosen.size() != n && chosen.size() != rows.size())
+    throw InvalidArgument(
+        name,
+        std::to_string(chosen.size()) + " tokens (need one for each of the " + std::to_string(n) +
+            " samples" +
+            (rows.size() == n ? std::string() : ", or of the " + std::to_string(rows.size()) + " queries") +
+            ")");
+  const bool by_sample = chosen.size() == n;
+  std::vector<std::size_t> out(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const std::size_t i = rows.sample_of(row);
+    out[row] = chosen[by_sample ? i : row];
+    if (out[row] >= rows.tokens_of(row))
+      throw InvalidArgument(name, "sample " + std::to_string(i) + ": " + std::to_string(out[row]) +
+                                      " (need 0 to " + std::to_string(rows.tokens_of(row) - 1) + ")");
+  }
+  return out;
 }
 
-/// v = W z_i
+/// v = W z of a row
 template <class T, class W>
-void project(const BatchView<T>& batch, std::size_t i, std::span<const W> weights, std::vector<double>& v) {
-  const T* z = batch.query(i);
-  for (std::size_t r = 0; r < batch.dim; ++r) {
-    const W* row = weights.data() + r * batch.dim;
-    v[r] = sum_over(batch.dim,
-                    [&](std::size_t c) { return static_cast<double>(row[c]) * static_cast<double>(z[c]); });
+void project(const data::BatchRows<T>& rows, std::size_t row, std::span<const W> weights,
+             std::vector<double>& v) {
+  const T* z = rows.query(row);
+  for (std::size_t r = 0; r < rows.dim; ++r) {
+    const W* w = weights.data() + r * rows.dim;
+    v[r] = sum_over(rows.dim,
+                    [&](std::size_t c) { return static_cast<double>(w[c]) * static_cast<double>(z[c]); });
   }
 }
 
-/// s_t = x_it^T v for every token of sample i
+/// s_t = x_t^T v for every token of a row
 template <class T>
-void score_sample(const BatchView<T>& batch, std::size_t i, const std::vector<double>& v,
-                  std::vector<double>& s) {
-  s.resize(batch.tokens_of(i));
+void score_row(const data::BatchRows<T>& rows, std::size_t row, const std::vector<double>& v,
+               std::vector<double>& s) {
+  s.resize(rows.tokens_of(row));
   for (std::size_t t = 0; t < s.size(); ++t) {
-    const T* x = batch.sample(i) + t * batch.row_stride();
-    s[t] = sum_over(batch.dim, [&](std::size_t j) { return static_cast<double>(x[j]) * v[j]; });
+    const T* x = rows.token(row, t);
+    s[t] = sum_over(rows.dim, [&](std::size_t j) { return static_cast<double>(x[j]) * v[j]; });
   }
 }
 

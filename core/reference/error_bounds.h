@@ -146,6 +146,7 @@ struct SampleError {
   double score = 0.0;  ///< delta: of each s_t
   double token_score =
       0.0;  ///< of each gamma_t, beside its rounding; 0 for a decoder scored once, in twice the precision
+  double margin = 0.0;  ///< of m from the other queries of the sample; |d log l'| <= 1
 };
 
 /// How a block's gradient is made of the samples' rows, sum_i f_i(row_i) with f_i linear: |f_i(x)|, and the
@@ -194,7 +195,7 @@ GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<S
         4.0 * delta + std::expm1(2.0 * delta) * row.shifted_moment + u * (c + largest_gap) +
         (8.0 * static_cast<double>(sample.n_tokens) + 16.0) * u * row.shifted_moment +
         4.0 * u_double * (c + std::fabs(static_cast<double>(sample.optimal_score)) + largest_gap) +
-        3.0 * errors[i].token_score;
+        3.0 * errors[i].token_score + errors[i].margin;
     const Number relative_slope = value.slope / norm;
     // A size may be 0 where the quotient by the norm is beyond double: products first.
     const Number scale = relative_slope * exp(Number(Number(row.exponent) - value.slope_shift));
@@ -223,14 +224,15 @@ inline double norm_of(const double* x, std::size_t n) {
   return norm;
 }
 
-/// The same at W, for a fixed decoder: f_i(x) = x z_i^T.
+/// The same at W, for a fixed decoder: f_i(x) = x z_i^T. `margin_errors`: SampleError::margin of each sample.
 template <class Number, class T>
 GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<SampleValue<Number>>& values,
-                             const T* w, const Number& norm, double u) {
+                             const T* w, const Number& norm, double u,
+                             const std::vector<double>& margin_errors = {}) {
   std::vector<SampleError> errors;
   std::vector<double> query_norms;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    errors.push_back({score_error(problem, i, w, u), 0.0});
+    errors.push_back({score_error(problem, i, w, u), 0.0, margin_errors.empty() ? 0.0 : margin_errors[i]});
     query_norms.push_back(0.0);
     for (const Number& z : problem.samples[i].query)
       query_norms[i] = std::hypot(query_norms[i], static_cast<double>(z));

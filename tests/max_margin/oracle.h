@@ -17,21 +17,26 @@ namespace softstep::test {
 using Real = long double;
 using Rows = std::vector<std::vector<Real>>;
 
-/// A_k = (x_i,chosen - x_it) z_i^T row-major for every token in batch order; empty rows at the chosen tokens.
+/// A_k = (x_i,chosen - x_it) z_iq^T row-major for every query and token in batch order; empty rows at the
+/// chosen tokens, of which there is one for each sample or for each query.
 template <class T>
 Rows constraint_matrix(const BatchView<T>& batch, const std::vector<std::size_t>& chosen) {
   Rows out;
+  const bool by_sample = chosen.size() == batch.n_samples;
+  std::size_t row = 0;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
-      out.emplace_back();
-      if (t == chosen[i]) continue;
-      const T* best = batch.sample(i) + chosen[i] * batch.row_stride();
-      const T* other = batch.sample(i) + t * batch.row_stride();
-      for (std::size_t r = 0; r < batch.dim; ++r)
-        for (std::size_t c = 0; c < batch.dim; ++c)
-          out.back().push_back((static_cast<Real>(best[r]) - static_cast<Real>(other[r])) *
-                               static_cast<Real>(batch.query(i)[c]));
-    }
+    for (std::size_t q = 0; q < batch.queries_of(i); ++q, ++row)
+      for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+        const std::size_t winner = chosen[by_sample ? i : row];
+        out.emplace_back();
+        if (t == winner) continue;
+        const T* best = batch.sample(i) + winner * batch.row_stride();
+        const T* other = batch.sample(i) + t * batch.row_stride();
+        for (std::size_t r = 0; r < batch.dim; ++r)
+          for (std::size_t c = 0; c < batch.dim; ++c)
+            out.back().push_back((static_cast<Real>(best[r]) - static_cast<Real>(other[r])) *
+                                 static_cast<Real>(batch.query(i, q)[c]));
+      }
   return out;
 }
 

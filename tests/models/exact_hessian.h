@@ -12,6 +12,8 @@
 //     theta = 32 u2 (1 + range of s + |m| + |log| of the sizes)
 //   sums and products in double: (36 T + 82) u2 of section 9.4, of terms at most T^2 M: the pivot has
 //     p_a >= 1/T
+//   several queries: sums of m_i terms of the margin and its change, 2 m_i u2 of their sizes, in theta
+//   of a gradient alone the softmax is in T: u for u2, in the same terms with those of r_t for those of dr_t
 //   rows: T roundings and one cast; normalised and scaled: 4; product over samples, two of them, and the
 //     factor K or Q: 2 n + d + 8
 
@@ -82,118 +84,141 @@ std::vector<ExactProduct> exact_hessian_product(const BatchView<T>& batch, const
       const T* token = batch.sample(i) + t * batch.row_stride();
       x.emplace_back(token, token + d);
     }
-    const ExactRow z(batch.query(i), batch.query(i) + d);
     const Exact y(batch.sign(i)), target(batch.target(i));
-    ExactRow v = at[0], dv = direction[0], a, da;
-    if (options.key_query == KeyQuery::combined) {
-      v = times(at[0], d, d, z);
-      dv = times(direction[0], d, d, z);
-    } else if (options.key_query == KeyQuery::factored) {
-      a = through(at[1], d, r, z);
-      da = through(direction[1], d, r, z);
-      v = times(at[0], d, r, a);
-      dv = times(direction[0], d, r, a);
-      const ExactRow more = times(at[0], d, r, da);
-      for (std::size_t j = 0; j < d; ++j) dv[j] += more[j];
-    }
-    ExactRow s, sigma, gamma, tau, p;
+    const std::size_t n_queries = batch.queries_of(i);
+    struct Query {
+      ExactRow z, a, da, s, sigma, p;
+      Exact weight;
+    };
+    std::vector<Query> queries(n_queries);
+    ExactRow gamma, tau;
     for (const ExactRow& token : x) {
-      s.push_back(dot_of(token, v));
-      sigma.push_back(dot_of(token, dv));
       gamma.push_back(y * dot_of(token, u));
       tau.push_back(joint ? Exact(y * dot_of(token, direction.back())) : Exact(0));
     }
-    const Exact top = *std::max_element(s.begin(), s.end()), low = *std::min_element(s.begin(), s.end());
-    Exact mass(0), m(0);
-    for (const Exact& score : s) {
-      p.push_back(exp(Exact(score - top)));
-      mass += p.back();
-    }
-    for (std::size_t t = 0; t < n_tokens; ++t) {
-      p[t] /= mass;
-      m += p[t] * gamma[t];
-    }
-    // m - gamma_a and l' where gamma_a is the label exactly: 520 digits hold what the plain subtraction
-    // leaves of e^-400; the pairwise form does at any size.
-    Exact shift(0);
-    std::size_t pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
-    for (std::size_t t = 0; t < n_tokens; ++t) shift += p[t] * (gamma[t] - gamma[pivot]);
-    const bool at_label = gamma[pivot] == target && loss.first(gamma[pivot], target) == 0;
-    const Exact l1 = at_label ? Exact(loss.second(gamma[pivot], target) * shift) : loss.first(m, target);
-    const Exact l2 = loss.second(m, target);
-
-    Exact dm(0), dm_size(0), tau_mean(0);
-    for (std::size_t t = 0; t < n_tokens; ++t) {
-      tau_mean += p[t] * tau[t];
-      dm_size += p[t] * abs(tau[t]);
-      for (std::size_t k = 0; k < t; ++k) {
-        const Exact pair = p[t] * p[k] * (gamma[t] - gamma[k]) * (sigma[t] - sigma[k]);
-        dm += pair;
-        dm_size += abs(pair);
+    Exact m(0), shift(0), pivots(0), dm(0), dm_size(0), range(0);
+    for (std::size_t q = 0; q < n_queries; ++q) {
+      Query& query = queries[q];
+      query.weight =
+          batch.query_weights.empty() ? Exact(Exact(1) / Exact(n_queries)) : Exact(batch.query_weight(i, q));
+      query.z = ExactRow(batch.query(i, q), batch.query(i, q) + d);
+      ExactRow v = at[0], dv = direction[0];
+      if (options.key_query == KeyQuery::combined) {
+        v = times(at[0], d, d, query.z);
+        dv = times(direction[0], d, d, query.z);
+      } else if (options.key_query == KeyQuery::factored) {
+        query.a = through(at[1], d, r, query.z);
+        query.da = through(direction[1], d, r, query.z);
+        v = times(at[0], d, r, query.a);
+        dv = times(direction[0], d, r, query.a);
+        const ExactRow more = times(at[0], d, r, query.da);
+        for (std::size_t j = 0; j < d; ++j) dv[j] += more[j];
       }
-    }
-    dm += tau_mean;
-    ExactRow row(d, Exact(0)), gradient(d, Exact(0)), decoder(d, Exact(0));
-    Exact row_size(0), gradient_size(0), decoder_size(0);
-    for (std::size_t t = 0; t < n_tokens; ++t) {
-      Exact own(0), own_size(0), triple(0), triple_size(0), moved(0), moved_size(0), turned(0),
-          turned_size(0);
-      for (std::size_t k = 0; k < n_tokens; ++k) {
-        const Exact difference = p[t] * p[k] * (gamma[t] - gamma[k]);
-        own += difference;
-        own_size += abs(difference);
-        moved += p[t] * p[k] * (tau[t] - tau[k]);
-        moved_size += p[t] * p[k] * abs(Exact(tau[t] - tau[k]));
-        turned += p[t] * p[k] * (sigma[t] - sigma[k]);
-        turned_size += p[t] * p[k] * abs(Exact(sigma[t] - sigma[k]));
-        for (std::size_t j = 0; j < n_tokens; ++j) {
-          triple += difference * p[j] * (sigma[t] + sigma[k] - 2 * sigma[j]);
-          triple_size +=
-              abs(difference) * p[j] * (abs(Exact(sigma[t] - sigma[j])) + abs(Exact(sigma[k] - sigma[j])));
+      for (const ExactRow& token : x) {
+        query.s.push_back(dot_of(token, v));
+        query.sigma.push_back(dot_of(token, dv));
+      }
+      const ExactRow &s = query.s, &sigma = query.sigma;
+      const auto top = std::max_element(s.begin(), s.end());
+      const auto pivot = static_cast<std::size_t>(top - s.begin());
+      range = std::max(range, Exact(*top - *std::min_element(s.begin(), s.end())));
+      Exact mass(0);
+      for (const Exact& score : s) {
+        query.p.push_back(exp(Exact(score - *top)));
+        mass += query.p.back();
+      }
+      for (Exact& p : query.p) p /= mass;
+      const ExactRow& p = query.p;
+      pivots += query.weight * gamma[pivot];
+      for (std::size_t t = 0; t < n_tokens; ++t) {
+        m += query.weight * p[t] * gamma[t];
+        shift += query.weight * p[t] * (gamma[t] - gamma[pivot]);
+        dm += query.weight * p[t] * tau[t];
+        dm_size += query.weight * p[t] * abs(tau[t]);
+        for (std::size_t k = 0; k < t; ++k) {
+          const Exact pair = query.weight * p[t] * p[k] * (gamma[t] - gamma[k]) * (sigma[t] - sigma[k]);
+          dm += pair;
+          dm_size += abs(pair);
         }
       }
-      const Exact dr = l2 * dm * own + l1 * (triple + moved);
-      const Exact dr_size = abs(l2) * dm_size * own_size + abs(l1) * (triple_size + moved_size);
-      const Exact du = l2 * dm * p[t] + l1 * turned;
-      const Exact length = norm_of(x[t]);
-      for (std::size_t j = 0; j < d; ++j) {
-        row[j] += dr * x[t][j];
-        gradient[j] += l1 * own * x[t][j];
-        decoder[j] += y * (gradient_only ? Exact(l1 * p[t]) : du) * x[t][j];
-      }
-      row_size += dr_size * length;
-      gradient_size += abs(l1) * own_size * length;
-      decoder_size += (abs(l2) * dm_size * p[t] + abs(l1) * turned_size) * length;
     }
-    if (gradient_only) row = gradient;
+    // m less the pivots' scores, and l' where these are the label exactly: 520 digits hold what the plain
+    // subtraction leaves of e^-400; the pairwise form does at any size.
+    const bool at_label = pivots == target && loss.first(pivots, target) == 0;
+    const Exact l1 = at_label ? Exact(loss.second(pivots, target) * shift) : loss.first(m, target);
+    const Exact l2 = loss.second(m, target);
 
-    const double u2 = 0x1p-53, unit = unit_roundoff<T>, tokens = static_cast<double>(n_tokens);
-    const double theta =
-        32.0 * u2 * static_cast<double>(Exact(64 + 4 * (top - low) + abs(m) + abs(gamma[pivot])));
-    const double relative = 1.01 * (std::expm1(theta) + (36.0 * tokens + 82.0) * u2 * tokens * tokens +
-                                    (tokens + 12.0 + 2.0 * static_cast<double>(n + d)) * unit);
-    const Exact part = Exact(1) / Exact(n), error = part * Exact(relative);
-    if (options.key_query == KeyQuery::combined) {
-      out[0].add(row, z, part);
-      out[0].bound += error * row_size * norm_of(z);
-    } else if (options.key_query == KeyQuery::prompt) {
-      out[0].add(row, {Exact(1)}, part);
-      out[0].bound += error * row_size;
-    } else {
-      out[0].add(row, a, part);
-      out[0].bound += error * row_size * norm_of(a);
-      out[1].add(z, through(at[0], d, r, row), part);
-      out[1].bound += error * row_size * norm_of(at[0]) * norm_of(z);
-      if (!gradient_only) {
-        out[0].add(gradient, da, part);
-        out[0].bound += error * gradient_size * norm_of(da);
-        out[1].add(z, through(direction[0], d, r, gradient), part);
-        out[1].bound += error * gradient_size * norm_of(direction[0]) * norm_of(z);
+    for (const Query& query : queries) {
+      const ExactRow &z = query.z, &a = query.a, &da = query.da, &sigma = query.sigma, &p = query.p;
+      ExactRow row(d, Exact(0)), gradient(d, Exact(0)), decoder(d, Exact(0));
+      Exact row_size(0), gradient_size(0), decoder_size(0);
+      for (std::size_t t = 0; t < n_tokens; ++t) {
+        Exact own(0), own_size(0), triple(0), triple_size(0), moved(0), moved_size(0), turned(0),
+            turned_size(0);
+        for (std::size_t k = 0; k < n_tokens; ++k) {
+          const Exact difference = p[t] * p[k] * (gamma[t] - gamma[k]);
+          own += difference;
+          own_size += abs(difference);
+          moved += p[t] * p[k] * (tau[t] - tau[k]);
+          moved_size += p[t] * p[k] * abs(Exact(tau[t] - tau[k]));
+          turned += p[t] * p[k] * (sigma[t] - sigma[k]);
+          turned_size += p[t] * p[k] * abs(Exact(sigma[t] - sigma[k]));
+          for (std::size_t j = 0; j < n_tokens; ++j) {
+            triple += difference * p[j] * (sigma[t] + sigma[k] - 2 * sigma[j]);
+            triple_size +=
+                abs(difference) * p[j] * (abs(Exact(sigma[t] - sigma[j])) + abs(Exact(sigma[k] - sigma[j])));
+          }
+        }
+        const Exact dr = l2 * dm * own + l1 * (triple + moved);
+        const Exact dr_size = abs(l2) * dm_size * own_size + abs(l1) * (triple_size + moved_size);
+        const Exact du = l2 * dm * p[t] + l1 * turned;
+        const Exact length = norm_of(x[t]);
+        for (std::size_t j = 0; j < d; ++j) {
+          row[j] += dr * x[t][j];
+          gradient[j] += l1 * own * x[t][j];
+          decoder[j] += y * (gradient_only ? Exact(l1 * p[t]) : du) * x[t][j];
+        }
+        row_size += dr_size * length;
+        gradient_size += abs(l1) * own_size * length;
+        decoder_size +=
+            (gradient_only ? Exact(abs(l1) * p[t]) : abs(l2) * dm_size * p[t] + abs(l1) * turned_size) *
+            length;
       }
-    }
-    if (joint) {
-      out.back().add(decoder, {Exact(1)}, part);
-      out.back().bound += error * decoder_size;
+      if (gradient_only) {
+        row = gradient;
+        row_size = gradient_size;
+      }
+
+      const double u2 = gradient_only ? unit_roundoff<T> : 0x1p-53, unit = unit_roundoff<T>,
+                   tokens = static_cast<double>(n_tokens);
+      const double theta =
+          32.0 * u2 *
+          static_cast<double>(Exact(64 + 2 * Exact(n_queries) + 4 * range + abs(m) + abs(pivots)));
+      const double relative = 1.01 * (std::expm1(theta) + (36.0 * tokens + 82.0) * u2 * tokens * tokens +
+                                      (tokens + 12.0 + 2.0 * static_cast<double>(n * n_queries + d)) * unit);
+      const Exact part = query.weight / Exact(n), error = part * Exact(relative);
+      if (options.key_query == KeyQuery::combined) {
+        out[0].add(row, z, part);
+        out[0].bound += error * row_size * norm_of(z);
+      } else if (options.key_query == KeyQuery::prompt) {
+        out[0].add(row, {Exact(1)}, part);
+        out[0].bound += error * row_size;
+      } else {
+        out[0].add(row, a, part);
+        out[0].bound += error * row_size * norm_of(a);
+        out[1].add(z, through(at[0], d, r, row), part);
+        out[1].bound += error * row_size * norm_of(at[0]) * norm_of(z);
+        if (!gradient_only) {
+          out[0].add(gradient, da, part);
+          out[0].bound += error * gradient_size * norm_of(da);
+          out[1].add(z, through(direction[0], d, r, gradient), part);
+          out[1].bound += error * gradient_size * norm_of(direction[0]) * norm_of(z);
+        }
+      }
+      if (joint) {
+        out.back().add(decoder, {Exact(1)}, part);
+        out.back().bound += error * decoder_size;
+      }
     }
   }
   return out;

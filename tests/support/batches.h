@@ -17,13 +17,17 @@ struct Layout {
   std::size_t dim = 5;
   std::size_t pad = 0;  ///< elements between rows (and between samples and queries), NaN
   bool separate_queries = false, query_index = false, ragged = false;
+  /// Several queries: m of every sample, or of each (with separate_queries or query_index), or every token.
+  std::size_t n_queries = 1;
+  std::vector<std::size_t> queries_of = {};
+  bool all_queries = false, weights = false;  ///< weights that do not add up to 1
 };
 
 template <class T>
 struct TestBatch {
-  std::vector<T> tokens, decoder, queries;
+  std::vector<T> tokens, decoder, queries, query_weights;
   std::vector<std::int8_t> labels;
-  std::vector<std::int64_t> offsets, query_index;
+  std::vector<std::int64_t> offsets, query_index, query_offsets;
   BatchView<T> view;
 
   TestBatch(const Layout& layout, std::uint64_t seed, double token_scale = 1.0, double decoder_scale = 1.0) {
@@ -43,9 +47,14 @@ struct TestBatch {
       for (std::size_t t = 0; t < layout.n_tokens[i]; ++t) row(tokens, token_scale);
       if (layout.pad != 0 && !layout.ragged) tokens.insert(tokens.end(), 3, nan);
       labels.push_back(random() % 2 == 0 ? std::int8_t{1} : std::int8_t{-1});
-      query_index.push_back(static_cast<std::int64_t>(random() % layout.n_tokens[i]));
-      row(queries, token_scale);
+      const std::size_t m = layout.queries_of.empty() ? layout.n_queries : layout.queries_of[i];
+      query_offsets.push_back(static_cast<std::int64_t>(query_index.size()));
+      for (std::size_t q = 0; q < m; ++q) {
+        query_index.push_back(static_cast<std::int64_t>(random() % layout.n_tokens[i]));
+        row(queries, token_scale);
+      }
     }
+    query_offsets.push_back(static_cast<std::int64_t>(query_index.size()));
     offsets.push_back(total);
     for (std::size_t j = 0; j < d; ++j) decoder.push_back(number(decoder_scale));
     view.tokens = tokens.data();
@@ -64,6 +73,14 @@ struct TestBatch {
     if (layout.separate_queries) {
       view.queries = queries.data();
       view.query_stride = layout.pad == 0 ? 0 : d + layout.pad;
+    }
+    view.all_tokens_are_queries = layout.all_queries;
+    view.n_queries = layout.n_queries;
+    if (!layout.queries_of.empty()) view.query_offsets = query_offsets;
+    if (layout.weights) {
+      for (std::size_t q = 0; q < view.total_queries(); ++q)
+        query_weights.push_back(static_cast<T>(0.6 + 0.5 * uniform(random)));
+      view.query_weights = query_weights;
     }
   }
   TestBatch(const TestBatch&) = delete;
@@ -92,7 +109,9 @@ std::vector<T> weights_toward(const BatchView<T>& batch, Toward toward, double n
         for (std::size_t t = 0; t < n_tokens; ++t)
           lift += static_cast<double>(batch.sample(i)[chosen * batch.row_stride() + r]) -
                   static_cast<double>(batch.sample(i)[t * batch.row_stride() + r]);
-        for (std::size_t c = 0; c < d; ++c) w[r * d + c] += lift * static_cast<double>(batch.query(i)[c]);
+        for (std::size_t q = 0; q < batch.queries_of(i); ++q)
+          for (std::size_t c = 0; c < d; ++c)
+            w[r * d + c] += lift * static_cast<double>(batch.query(i, q)[c]);
       }
     }
   double length = 0.0;

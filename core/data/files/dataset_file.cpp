@@ -1,5 +1,7 @@
 // Data sets as safetensors files: `tokens` [n, T, d], or [sum T, d] with `offsets` [n + 1]; `labels` [n];
-// optional `decoder` [d]; optional `queries`, floating-point [n, d] vectors or integer [n] token indices.
+// optional `decoder` [d]; optional `queries`, floating-point [n, d] vectors or integer [n] token indices; of
+// m queries a sample [n, m, d] or [n, m], or [sum m, d] or [sum m] with `query_offsets` [n + 1], and then
+// optional `query_weights` [m] or [sum m]. Where all tokens are queries a file has their indices.
 
 #include <cmath>
 #include <cstring>
@@ -21,10 +23,10 @@ using data::TensorFile;
 template <class T>
 struct LoadedStorage {
   std::shared_ptr<const data::MappedFile> map;
-  std::vector<T> tokens, decoder, queries;
+  std::vector<T> tokens, decoder, queries, query_weights;
   std::vector<std::uint16_t> halves;  // tokens in 16 bits that are not aligned
   std::vector<std::int8_t> labels;
-  std::vector<std::int64_t> offsets, query_index;
+  std::vector<std::int64_t> offsets, query_index, query_offsets;
 };
 
 [[noreturn]] void refuse(const std::string& path, const TensorEntry& tensor, const std::string& problem) {
@@ -194,6 +196,43 @@ StoredType stored_type(const std::string& path) {
 
 namespace {
 
+template <class T>
+void read_queries(const std::string& path, const TensorFile& file, LoadedStorage<T>& storage,
+                  BatchView<T>& view) {
+  const std::size_t n = view.n_samples, dim = view.dim;
+  const TensorEntry* queries = file.find("queries");
+  const TensorEntry *offsets = file.find("query_offsets"), *weights = file.find("query_weights");
+  if (queries == nullptr) {
+    for (const TensorEntry* alone : {offsets, weights})
+      if (alone != nullptr) refuse(path, *alone, "stands without a tensor `queries`");
+    return;
+  }
+  std::vector<std::size_t> shape = queries->shape;
+  if (offsets != nullptr) {
+    require_shape(path, *offsets, {n + 1});
+    view.query_offsets = {indices(path, *offsets, storage.query_offsets), n + 1};
+    const std::int64_t last = view.query_offsets[n];
+    if (shape.empty() || last < 0 || static_cast<std::size_t>(last) != shape[0])
+      refuse(path, *offsets, "ends with " + std::to_string(last) + " (need the rows of `queries`)");
+  }
+  const bool are_indices = is_integer(*queries);
+  std::vector<std::size_t> needed = {offsets != nullptr && !shape.empty() ? shape[0] : n};
+  if (offsets == nullptr && shape.size() == (are_indices ? 2u : 3u)) {
+    view.n_queries = shape[1];
+    needed.push_back(shape[1]);
+  }
+  if (!are_indices) needed.push_back(dim);
+  require_shape(path, *queries, needed);
+  if (are_indices)
+    view.query_index = indices(path, *queries, storage.query_index);
+  else
+    view.queries = floats(path, *queries, storage.queries);
+  if (weights == nullptr) return;
+  if (weights->shape.size() != 1 || weights->count == 0)
+    refuse(path, *weights, "has shape " + data::shape_text(weights->shape) + " (need a list)");
+  view.query_weights = {floats(path, *weights, storage.query_weights), weights->count};
+}
+
 // All but the tokens themselves.
 template <class T>
 void read_all_but_tokens(const std::string& path, const TensorFile& file, LoadedStorage<T>& storage,
@@ -208,15 +247,7 @@ void read_all_but_tokens(const std::string& path, const TensorFile& file, Loaded
     require_shape(path, *decoder, {dim});
     view.decoder = floats(path, *decoder, storage.decoder);
   }
-  if (const TensorEntry* queries = file.find("queries")) {
-    if (is_integer(*queries)) {
-      require_shape(path, *queries, {n});
-      view.query_index = indices(path, *queries, storage.query_index);
-    } else {
-      require_shape(path, *queries, {n, dim});
-      view.queries = floats(path, *queries, storage.queries);
-    }
-  }
+  read_queries(path, file, storage, view);
 }
 
 template <class View>
@@ -261,6 +292,50 @@ HalfDataset load_half_dataset(const std::string& path) {
   return HalfDataset(view, storage);
 }
 
+namespace {
+
+template <class Integer>
+data::TensorToWrite integers(const char* name, std::vector<Integer> values, std::vector<std::size_t> shape) {
+  data::TensorToWrite tensor = integers(name, std::move(values));
+  tensor.shape = std::move(shape);
+  return tensor;
+}
+
+template <class T>
+void add_queries(const std::string& path, const BatchView<T>& view, StoredType type,
+                 std::vector<data::TensorToWrite>& tensors) {
+  const std::size_t n = view.n_samples, all = view.total_queries();
+  // Those of a ragged batch are counted by sample, wherever they are said to lie.
+  const bool is_uniform = view.all_tokens_are_queries ? view.offsets == nullptr : view.query_offsets.empty();
+  if (!is_uniform) {
+    std::vector<std::int64_t> offsets;
+    for (std::size_t i = 0; i < n; ++i) offsets.push_back(static_cast<std::int64_t>(view.first_query(i)));
+    offsets.push_back(static_cast<std::int64_t>(all));
+    tensors.push_back(integers("query_offsets", std::move(offsets)));
+  }
+  std::vector<std::size_t> shape = {is_uniform ? n : all};
+  if (is_uniform && (all != n || view.all_tokens_are_queries)) shape.push_back(view.queries_of(0));
+  if (view.queries) {
+    shape.push_back(view.dim);
+    const std::size_t stride = view.query_stride ? view.query_stride : view.dim;
+    tensors.push_back(rows<T>(path, "queries", std::move(shape), type, all,
+                              [&view, stride](std::size_t row) { return view.queries + row * stride; }));
+  } else if (view.query_index || view.all_tokens_are_queries) {
+    std::vector<std::int64_t> index;
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t q = 0; q < view.queries_of(i); ++q)
+        index.push_back(static_cast<std::int64_t>(view.query_token(i, q)));
+    tensors.push_back(integers("queries", std::move(index), std::move(shape)));
+  }
+  if (view.query_weights.empty()) return;
+  const std::size_t n_weights = view.query_weights.size();
+  tensors.push_back(rows<T>(path, "query_weights", {n_weights},
+                            sizeof(T) == 4 ? StoredType::f32 : StoredType::f64, 1,
+                            [&view](std::size_t) { return view.query_weights.data(); }));
+}
+
+}  // namespace
+
 template <NumberType T>
 void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
   const BatchView<T>& view = dataset.view();
@@ -288,11 +363,7 @@ void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType
   if (view.decoder)
     tensors.push_back(
         rows<T>(path, "decoder", {dim}, exact, 1, [&view](std::size_t) { return view.decoder; }));
-  if (view.queries)
-    tensors.push_back(
-        rows<T>(path, "queries", {n, dim}, type, n, [&view](std::size_t i) { return view.query(i); }));
-  else if (view.query_index)
-    tensors.push_back(integers("queries", std::vector<std::int64_t>(view.query_index, view.query_index + n)));
+  add_queries(path, view, type, tensors);
   data::write_tensor_file(path, std::move(tensors), {});
 }
 

@@ -18,7 +18,7 @@ namespace softstep {
 enum class KeyQuery {
   combined,  ///< W, dim x dim: s = X W z
   factored,  ///< W = K Q^T, K and Q dim x rank: s = X K (Q^T z); W is never formed
-  prompt     ///< one trained vector p in place of W z: s = X p
+  prompt     ///< one trained vector p in place of W z, of samples with one query: s = X p
 };
 
 struct SOFTSTEP_EXPORT AttentionOptions {
@@ -44,6 +44,10 @@ struct SOFTSTEP_EXPORT AttentionOptions {
 ///   s_it = x_it^T W z_i,  f_i = u^T X_i^T softmax(s_i)                                  (arXiv 2402.05738)
 ///   dL/dW = (1/n) sum_i g_i z_i^T,  dL/dK = G Q,  dL/dQ = G^T K,  dL/dp = (1/n) sum_i g_i,
 ///   dL/du = (1/n) sum_i l'(m_i) y_i X_i^T p_i
+/// A batch may have several queries a sample (BatchView), f_i = sum_q w_iq u^T X_i^T softmax(X_i W z_iq):
+/// then g_i z_i^T is a sum over them, X_i^T p_i one with weights, and the optimal loss that of m_i =
+/// gamma_i,opt sum_q w_iq (docs/mathematics.md, section 13). A prompt stands in place of one query.
+///
 /// Blocks: "weights" [dim, dim], or "keys" and "queries" [dim, rank], or "prompt" [dim, 1]; then "decoder"
 /// [dim, 1] if it is trained. Gradients are in pivot form, which carries the exponent beside the mantissa
 /// (docs/mathematics.md, section 2).
@@ -80,7 +84,8 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   std::string identity() const override;
   std::unique_ptr<Workspace> make_workspace() const override;
 
-  /// Attention p_it of every token, in batch order: sum over samples of T_i values.
+  /// Attention p_it of every token, in batch order: sum over samples of T_i values. Of several queries the
+  /// mean by weight.
   std::vector<double> attention(Point<T> at) const;
   std::vector<double> attention(std::span<const T> block) const;  ///< of a model of one block
 

@@ -36,11 +36,22 @@ struct SOFTSTEP_EXPORT BatchView {
   /// labels are not looked at then.
   const T* targets = nullptr;
   const T* decoder = nullptr;  ///< u, [dim]; may be null where no decoder is needed
-  /// The query z_i: separate vectors if `queries` is set, else token query_index[i] of sample i, else token
-  /// 0.
+  /// The query z_i of a sample that has one: separate vectors if `queries` is set, else token query_index[i]
+  /// of sample i, else token 0.
   const std::int64_t* query_index = nullptr;  ///< [n_samples], 0-based within the sample
   const T* queries = nullptr;                 ///< [n_samples] rows of dim elements
   std::size_t query_stride = 0;               ///< elements between rows of `queries`; 0 means dim
+  /// Several queries a sample, z_iq for q = 0 .. m_i - 1, whose outputs are pooled by weights w_iq:
+  ///   f(X_i) = sum_q w_iq u^T X_i^T softmax(X_i W z_iq)
+  /// One of three fields says so: every token of a sample is a query of it; or all samples have `n_queries`;
+  /// or sample i has those from query_offsets[i] to query_offsets[i+1] - 1. In the last two cases
+  /// `query_index` or `queries` has an entry or a row for each query, those of sample 0 first.
+  bool all_tokens_are_queries = false;
+  std::size_t n_queries = 1;                         ///< m of every sample
+  std::span<const std::int64_t> query_offsets = {};  ///< [n_samples + 1], increasing from 0
+  /// w_iq, one for each query of each sample, or one for each of the m queries that all samples have. Finite
+  /// and above 0; they need not add up to 1. Empty: the mean, w_iq = 1 / m_i.
+  std::span<const T> query_weights = {};
 
   std::size_t row_stride() const { return token_stride ? token_stride : dim; }
   std::size_t tokens_of(std::size_t i) const {
@@ -50,10 +61,38 @@ struct SOFTSTEP_EXPORT BatchView {
     if (offsets) return tokens + static_cast<std::size_t>(offsets[i]) * row_stride();
     return tokens + i * (sample_stride ? sample_stride : n_tokens * row_stride());
   }
-  const T* query(std::size_t i) const {
-    if (queries) return queries + i * (query_stride ? query_stride : dim);
-    return sample(i) + (query_index ? static_cast<std::size_t>(query_index[i]) * row_stride() : 0);
+  /// m_i
+  std::size_t queries_of(std::size_t i) const {
+    if (all_tokens_are_queries) return tokens_of(i);
+    return query_offsets.empty() ? n_queries
+                                 : static_cast<std::size_t>(query_offsets[i + 1] - query_offsets[i]);
   }
+  /// Place of a sample's first query among the queries of all samples.
+  std::size_t first_query(std::size_t i) const {
+    if (all_tokens_are_queries)
+      return offsets ? static_cast<std::size_t>(offsets[i] - offsets[0]) : i * n_tokens;
+    return query_offsets.empty() ? i * n_queries : static_cast<std::size_t>(query_offsets[i]);
+  }
+  /// The token of sample i that its query q is; not for separate vectors.
+  std::size_t query_token(std::size_t i, std::size_t q = 0) const {
+    if (all_tokens_are_queries) return q;
+    return query_index ? static_cast<std::size_t>(query_index[first_query(i) + q]) : 0;
+  }
+  /// z_iq
+  const T* query(std::size_t i, std::size_t q = 0) const {
+    if (queries) return queries + (first_query(i) + q) * (query_stride ? query_stride : dim);
+    return sample(i) + query_token(i, q) * row_stride();
+  }
+  /// w_iq
+  double query_weight(std::size_t i, std::size_t q = 0) const {
+    if (query_weights.empty()) return 1.0 / static_cast<double>(queries_of(i));
+    return static_cast<double>(
+        query_weights[query_weights.size() == total_queries() ? first_query(i) + q : q]);
+  }
+  /// Queries of all samples together.
+  std::size_t total_queries() const;
+  /// Whether every sample has one query, of weight 1.
+  bool has_single_queries() const;
   /// y_i of a label; 1 where the batch has targets.
   double sign(std::size_t i) const { return targets == nullptr && labels[i] < 0 ? -1.0 : 1.0; }
   /// What a loss is measured against: 1 where the batch has labels.
@@ -62,8 +101,8 @@ struct SOFTSTEP_EXPORT BatchView {
   std::size_t total_tokens() const;
 
   /// Checks everything a kernel relies on: pointers, sizes, strides, overflow, offsets, labels, query
-  /// indices, finiteness of tokens, queries and decoder. Throws InvalidArgument naming the first field that
-  /// is wrong.
+  /// indices and weights, finiteness of tokens, queries and decoder. Throws InvalidArgument naming the first
+  /// field that is wrong.
   void validate() const;
 };
 

@@ -50,6 +50,10 @@ struct DatasetParts {
   std::vector<T> decoder = {};
   std::vector<std::int64_t> query_index = {};
   std::vector<T> queries = {};
+  bool all_tokens_are_queries = false;
+  std::size_t n_queries = 1;
+  std::vector<std::int64_t> query_offsets = {};
+  std::vector<T> query_weights = {};
 };
 
 /// Takes ownership of the parts and validates the batch. Throws InvalidArgument.
@@ -90,9 +94,11 @@ SOFTSTEP_EXPORT Dataset<double> generate(const GeneratorOptions& options);
 SOFTSTEP_EXPORT StoredType parse_stored_type(const std::string& name);
 
 /// Reads tensors `tokens` ([n,T,d], or [sum T,d] with `offsets` [n+1]), `labels` [n], optional `decoder` [d],
-/// and optional `queries` ([n,d] vectors or [n] integer token indices). Tokens of the same type and aligned
-/// are used in place from the mapped file; F16, BF16 and other widths are converted. Throws BadFile or
-/// IoError naming the file and what is wrong with it; the data are validated.
+/// and optional `queries` ([n,d] vectors or [n] integer token indices; of m queries a sample [n,m,d] or
+/// [n,m], or all in [sum m,d] or [sum m] with `query_offsets` [n+1]; then optional `query_weights` [m] or
+/// [sum m]). Tokens of the same type and aligned are used in place from the mapped file; F16, BF16 and other
+/// widths are converted. Throws BadFile or IoError naming the file and what is wrong with it; the data are
+/// validated.
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> load_dataset(const std::string& path);
 

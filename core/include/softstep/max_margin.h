@@ -14,8 +14,8 @@ namespace softstep {
 
 /// Settings of the max-margin solver.
 struct SOFTSTEP_EXPORT MaxMarginOptions {
-  /// The local problem: one token of each sample, which is to win in place of opt_i. No decoder is needed
-  /// then. Empty: the optimal tokens.
+  /// The local problem: one token of each sample, or for each query, which is to win in place of opt_i. No
+  /// decoder is needed then. Empty: the optimal tokens.
   std::vector<std::size_t> selected = {};
   /// Stop when both the relative duality gap and the KKT residual are at most this.
   double tolerance = 1e-10;
@@ -51,13 +51,13 @@ struct MaxMarginResult {
   MaxMarginStatus status = MaxMarginStatus::not_run;
   std::vector<double> weights =
       {};  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
-  std::vector<double> multipliers =
-      {};                     ///< lambda >= 0, one per token (0 at opt_i or the selected one), in batch order
-  double norm = 0.0;          ///< ||W_mm||_F
-  double margin = 0.0;        ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
+  std::vector<double> multipliers = {};  ///< lambda >= 0, one per token (0 at opt_i or the selected one), in
+                                         ///< batch order; of several queries one per token of each
+  double norm = 0.0;                     ///< ||W_mm||_F
+  double margin = 0.0;                   ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
   double duality_gap = 0.0;   ///< (primal - dual) / primal of the problem min 1/2 ||W||^2, for the feasible W
   double kkt_residual = 0.0;  ///< max over k of |min(lambda_k / max lambda, <A_k,W> - 1)| before scaling
-  std::size_t n_constraints = 0;  ///< sum_i (T_i - 1)
+  std::size_t n_constraints = 0;  ///< sum_i m_i (T_i - 1) for m_i queries
   std::size_t n_support = 0;      ///< multipliers above 1e-9 of the largest
   std::size_t sweeps = 0;
   bool unique_optimal_tokens = true;  ///< false: some sample has two tokens of the same best score
@@ -68,7 +68,7 @@ struct MaxMarginResult {
 };
 
 /// Hard-margin problem of the attention layer ("W-SVM", arXiv 2402.05738):
-///   W_mm = argmin ||W||_F  subject to  (x_i,opt - x_it)^T W z_i >= 1  for all i and t != opt_i,
+///   W_mm = argmin ||W||_F  subject to  (x_i,opt - x_it)^T W z_iq >= 1  for all i, t != opt_i and queries q,
 /// solved in the dual without ever forming the constraint matrix or its Gram matrix. Works in double
 /// precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are a
 /// status, not an error.
@@ -76,8 +76,9 @@ template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});
 
-/// argmax_t x_it^T W z_i, the first of equals: the tokens that weights (dim x dim, row-major) attend to, for
-/// MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a score is not finite.
+/// argmax_t x_it^T W z_iq for every query, the first of equals: the tokens that weights (dim x dim,
+/// row-major) attend to, for MaxMarginOptions::selected. Throws InvalidArgument for a bad batch or where a
+/// score is not finite.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<std::size_t> selected_tokens(const BatchView<T>& batch,
                                                          std::span<const float> weights);
@@ -113,7 +114,7 @@ struct TiedMaxMarginResult {
 
 /// The general problem, several tokens S_i of each sample that share the best score:
 ///   argmin ||W||_F  subject to  (x_is - x_is')^T W z_i = 0 for s, s' in S_i,
-///                               (x_is - x_it)^T W z_i >= 1 for t not in S_i.
+///                               (x_is - x_it)^T W z_i >= 1 for t not in S_i, each for every query z_i.
 /// `tied` holds S_i, indices of distinct tokens, at least one a sample. No decoder is needed. The constraints
 /// are written out, so for small problems: memory (sum_i T_i) d^2, time quadratic in the number of
 /// equalities. Data that cannot be separated, or equalities that contradict a margin, are a status. Throws

@@ -10,6 +10,10 @@
 
 namespace softstep {
 
+// Where samples have several queries (BatchView), margins are the smallest over all of them, and what is said
+// of attention is a sample's mean over its queries by weight. Tokens are chosen for each sample, or for each
+// query.
+//
 // Arrays of float or double, whatever the batch is in: a std::vector or a std::span. `weights` are W, dim x
 // dim row-major. Another size than the one that is needed is an InvalidArgument.
 
@@ -73,7 +77,7 @@ SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_v
                                            double relative_tolerance = 1e-6);
 
 /// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i /
-/// ||W||. `chosen` has one token per sample. +infinity with no constraint, NaN at W = 0. Throws
+/// ||W||. `chosen` has one token per sample, or per query. +infinity with no constraint, NaN at W = 0. Throws
 /// InvalidArgument for a bad choice or p.
 template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
@@ -88,7 +92,8 @@ template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScores& scores,
                                       std::span<const double> weights, MatrixNorm norm, double p = 2.0);
 
-/// (x_i,chosen - x_it)^T W z_i for every token in batch order; +infinity at the chosen tokens, which are no
+/// (x_i,chosen - x_it)^T W z_i for every token in batch order, of several queries for every token of each;
+/// +infinity at the chosen tokens, which are no
 /// constraints.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,

@@ -20,7 +20,7 @@ LanePass<T>::LanePass(const AttentionData<T>& data, const T* projected, T* rows)
 }
 
 template <class T>
-void LanePass<T>::attend(const Team& team, SampleSet, bool with_rows) {
+void LanePass<T>::attend(const Team& team, const PassRows&, bool with_rows) {
   const AttentionData<T>& data = this->data_;
   const auto [begin, end_of_lanes] = share_of_lanes<T>(team, lanes_.n_lanes);
   // The last vectors, of padding alone, are left as they are: zero.

@@ -7,14 +7,15 @@
 
 namespace softstep {
 
-/// One sample to a lane, all samples at once: V and g have the sample index last, dim x n_lanes.
+/// One sample to a lane, all samples at once, each with one query: V and g have the sample index last, dim x
+/// n_lanes.
 template <class T>
 class LanePass final : public AttentionPass<T> {
  public:
   /// V is read from `projected` and g written to `rows`, which stay where they are.
   LanePass(const AttentionData<T>& data, const T* projected, T* rows);
 
-  void attend(const Team& team, SampleSet samples, bool with_rows) override;
+  void attend(const Team& team, const PassRows& rows, bool with_rows) override;
   simd::AttentionStats<T> stats(std::size_t row) const override;
 
  private:

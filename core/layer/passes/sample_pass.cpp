@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/layer/mantissa.h"
-#include "core/layer/sharing.h"
+#include "core/layer/sample_terms.h"
 
 namespace softstep {
 namespace {
@@ -20,9 +20,10 @@ SamplePass<T>::SamplePass(const AttentionData<T>& data, const Scoring<T>& scorin
       rows_(rows),
       means_(means),
       work_stride_(simd::round_up_to_lanes<T>(2 * together * data.longest) + simd::lane_multiple<T>) {
+  if (!data.query_rows.are_samples()) products_.resize(static_cast<std::size_t>(data.n_threads));
   work_.assign(work_stride_ * static_cast<std::size_t>(data.n_threads), T(0));
-  stats_.resize(data.batch.n_samples);
-  args_.resize(data.batch.n_samples);
+  stats_.resize(data.n_rows());
+  args_.resize(data.n_rows());
 }
 
 template <class T>
@@ -50,45 +51,74 @@ simd::AttentionArgs<T> SamplePass<T>::args_of(std::size_t row, std::size_t sampl
 }
 
 template <class T>
-void SamplePass<T>::attend(const Team& team, SampleSet samples, bool with_rows) {
+void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_rows) {
   const AttentionData<T>& data = this->data_;
-  const auto [begin, end] = share_of_samples(team, samples.size(data.batch.n_samples));
+  const SampleSet samples = rows.by_row();
+  const auto [begin, end] = rows.share(team);
   T* work = work_.data() + work_stride_ * team.rank;
-  const bool may_keep = samples.is_all() && this->scoring_.is_given();
+  const bool may_keep = rows.is_all() && this->scoring_.is_given();
   const Prepared now{team.size, with_rows};
   if (!may_keep || !(prepared_ == now))
     for (std::size_t row = begin; row < end; ++row)
       args_[row] = args_of(row, samples[row], with_rows, work + 2 * (row % together) * data.longest);
-  if (means_ == nullptr || !with_rows) {
+  if (!rows.are_samples()) {
+    attend_to_pooled(team, rows, with_rows);
+  } else if (means_ == nullptr || !with_rows) {
     data.kernels.attention(args_.data() + begin, end - begin, stats_.data() + begin);
   } else {
     for (std::size_t row = begin; row < end; ++row) {
       data.kernels.attention(args_.data() + row, 1, stats_.data() + row);
-      average(row, samples[row]);
+      std::fill_n(means_ + row * data.stride, data.batch.dim, T(0));
+      average(row, samples[row], 1.0, means_ + row * data.stride);
     }
   }
   for (std::size_t row = begin; row < end; ++row)
     this->outcomes_.note(row, stats_[row], static_cast<double>(stats_[row].largest), this->scoring_,
                          samples[row]);
+  if (!rows.are_samples()) pool(rows, rows.share_of_samples(team), this->scoring_, this->outcomes_);
   team.wait();
   if (team.leads()) prepared_ = may_keep ? now : Prepared{};
 }
 
-// X_i^T p_i, from the scores that the kernel has just left.
 template <class T>
-void SamplePass<T>::average(std::size_t row, std::size_t sample) {
+void SamplePass<T>::attend_to_pooled(const Team& team, const PassRows& rows, bool with_rows) {
+  const AttentionData<T>& data = this->data_;
+  const auto [begin, end] = rows.share_of_samples(team);
+  for (std::size_t k = begin; k < end; ++k) {
+    const std::size_t sample = rows.samples()[k], first = rows.first(k), m = data.query_rows.of(sample);
+    const bool with_mean = means_ != nullptr && with_rows;
+    T* mean = with_mean ? means_ + k * data.stride : nullptr;
+    if (with_mean) std::fill_n(mean, data.batch.dim, T(0));
+    const auto weight = [&](std::size_t q) { return data.query_rows.weight(rows.first_of_batch(k) + q); };
+    if (m >= QueryProducts<T>::from) {
+      products_[team.rank].attend(data, args_.data() + first, m, sample, stats_.data() + first, weight, mean);
+      continue;
+    }
+    if (!with_mean) {
+      data.kernels.attention(args_.data() + first, m, stats_.data() + first);
+      continue;
+    }
+    for (std::size_t q = 0; q < m; ++q) {
+      data.kernels.attention(args_.data() + first + q, 1, stats_.data() + first + q);
+      average(first + q, sample, weight(q), mean);
+    }
+  }
+}
+
+// Adds w X_i^T p, from the scores that the kernel has just left.
+template <class T>
+void SamplePass<T>::average(std::size_t row, std::size_t sample, double weight, T* mean) {
   const AttentionData<T>& data = this->data_;
   const std::size_t n_tokens = data.batch.tokens_of(sample), d = data.batch.dim;
   const T* scores = args_[row].scores;
-  T *p = args_[row].weights, *mean = means_ + row * data.stride;
-  std::fill_n(mean, d, T(0));
+  T* p = args_[row].weights;
+  const T factor = static_cast<T>(weight) * stats_[row].pivot_attention;
   const T top = scores[stats_[row].pivot];
   for (std::size_t t = 0; t < n_tokens; ++t) p[t] = scores[t] - top;
   data.kernels.exp_nonpositive(p, p, n_tokens);
   for (std::size_t t = 0; t < n_tokens; ++t)
     if (!(p[t] == T(0)))
-      data.kernels.axpy(d, p[t] * stats_[row].pivot_attention,
-                        data.batch.sample(sample) + t * data.batch.row_stride(), mean);
+      data.kernels.axpy(d, p[t] * factor, data.batch.sample(sample) + t * data.batch.row_stride(), mean);
 }
 
 template class SamplePass<float>;

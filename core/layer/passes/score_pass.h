@@ -8,8 +8,8 @@
 
 namespace softstep {
 
-/// Scores that are given, all samples: one score, and one r_t / e^c in place of a gradient row, per token in
-/// batch order.
+/// Scores that are given, all samples, each with one query: one score, and one r_t / e^c in place of a
+/// gradient row, per token in batch order.
 template <class T>
 class ScorePass final : public AttentionPass<T> {
  public:
@@ -27,7 +27,7 @@ class ScorePass final : public AttentionPass<T> {
                                    data.batch.sample(i) + t * data.batch.row_stride(), data.batch.dim)));
   }
 
-  void attend(const Team& team, SampleSet, bool with_rows) override {
+  void attend(const Team& team, const PassRows&, bool with_rows) override {
     const AttentionData<T>& data = this->data_;
     const auto [begin, end] = team.share(data.batch.n_samples);
     for (std::size_t i = begin; i < end; ++i) {

@@ -13,16 +13,19 @@ namespace softstep {
 
 template <class T>
 TokenScores chosen_tokens(const BatchView<T>& batch, const std::vector<std::size_t>& selected) {
-  if (selected.empty()) return score_tokens(batch);
+  if (selected.empty()) {
+    TokenScores scores = score_tokens(batch);
+    return data::scores_by_row(data::BatchRows<T>(batch), std::move(scores));
+  }
   batch.validate();
-  require_choice(batch, selected, "selected");
+  const data::BatchRows<T> rows(batch);
   TokenScores out;
+  out.optimal = choice_by_row(rows, selected, "selected");
   out.first.push_back(0);
-  for (std::size_t i = 0; i < batch.n_samples; ++i)
-    out.first.push_back(out.first.back() + batch.tokens_of(i));
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    out.first.push_back(out.first.back() + rows.tokens_of(row));
   out.gaps.assign(out.first.back(), 0.0);
-  out.optimal_score.assign(batch.n_samples, 0.0);
-  out.optimal = selected;
+  out.optimal_score.assign(rows.size(), 0.0);
   return out;
 }
 
@@ -34,30 +37,32 @@ template <class T, class W>
 std::vector<std::size_t> best_tokens(const BatchView<T>& batch, std::span<const W> weights) {
   batch.validate();
   require_weights(batch, weights);
+  const data::BatchRows<T> rows(batch);
   const std::size_t d = batch.dim;
   std::vector<std::size_t> out;
   std::vector<double> w(weights.begin(), weights.end()), z(d), v(d);
   scale_towards_one(w.data(), w.size());
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
-    z.assign(batch.query(i), batch.query(i) + d);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    z.assign(rows.query(row), rows.query(row) + d);
     scale_towards_one(z.data(), d);
     for (std::size_t r = 0; r < d; ++r)
       v[r] = sum_over(d, [&](std::size_t c) { return w[r * d + c] * z[c]; });
     scale_towards_one(v.data(), d);
-    const auto token = [&](std::size_t t) { return batch.sample(i) + t * batch.row_stride(); };
+    const auto token = [&](std::size_t t) { return rows.token(row, t); };
     double largest = 0.0;
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t)
       for (std::size_t j = 0; j < d; ++j)
         largest = std::max(largest, std::fabs(static_cast<double>(token(t)[j])));
     const double scale = std::ldexp(1.0, exponent_towards_one(largest));
     std::size_t best = 0;
     double most = 0.0;
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t) {
       const double score =
           sum_over(d, [&](std::size_t j) { return scale * static_cast<double>(token(t)[j]) * v[j]; });
       if (!std::isfinite(score))
-        throw InvalidArgument("weights", "sample " + std::to_string(i) + ", token " + std::to_string(t) +
-                                             ": its score is " + data::number_text(score));
+        throw InvalidArgument("weights", "sample " + std::to_string(rows.sample_of(row)) + ", token " +
+                                             std::to_string(t) + ": its score is " +
+                                             data::number_text(score));
       if (t == 0 || score > most) {
         best = t;
         most = score;

@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <vector>
 
-#include "softstep/batch.h"
+#include "core/data/batch_rows.h"
 
 namespace softstep {
 
-/// The tokens whose scores are to win, as TokenScores: those of `selected` if it is not empty (then no
+/// The tokens whose scores are to win, as TokenScores by row: those of `selected` if it is not empty (then no
 /// decoder is needed, and gaps and scores are 0), else the optimal ones. Validates the batch, and the
 /// selection against it.
 template <class T>

@@ -25,7 +25,7 @@ template <class T>
 ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& scores,
                                   const simd::Kernels<double>& kernels, int n_threads)
     : batch_(batch), scores_(scores), kernels_(kernels), n_threads_(n_threads) {
-  const std::size_t n = batch.n_samples, d = batch.dim, n_tokens = scores.gaps.size();
+  const std::size_t n = batch_.size(), d = batch.dim, n_tokens = scores.gaps.size();
   row_threads_ = product_of(n_tokens, d) < parallel_from ? 1 : n_threads;
   scratch_.resize(d * static_cast<std::size_t>(n_threads));
   scales_.assign(n_tokens, 1.0);
@@ -37,7 +37,7 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
   std::vector<int> exponents(n_tokens, 0);  // ||A_k|| = products_k 2^exponents_k
   for (std::size_t i = 0; i < n; ++i) {
     const ScaledNorm query = unit_query(i, unit_queries.data() + i * d);
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+    for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
       if (t == scores.optimal[i]) continue;
       const std::size_t k = scores.first[i] + t;
       const int scale = choose_scale(i, t, scratch_.data());
@@ -86,8 +86,7 @@ int ConstraintRows<T>::choose_scale(std::size_t i, std::size_t t, double* row) {
 
 template <class T>
 void ConstraintRows<T>::difference(std::size_t i, std::size_t t, double* out) const {
-  const T* best = batch_.sample(i) + scores_.optimal[i] * batch_.row_stride();
-  const T* other = batch_.sample(i) + t * batch_.row_stride();
+  const T *best = batch_.token(i, scores_.optimal[i]), *other = batch_.token(i, t);
   const double scale = scales_[scores_.first[i] + t];
   if (scale < 1.0) {  // before the difference, which may overflow
     for (std::size_t j = 0; j < batch_.dim; ++j)
@@ -114,12 +113,12 @@ void ConstraintRows<T>::unit_row(std::size_t k, double* span) const {
 
 template <class T>
 double ConstraintRows<T>::product_cost() const {
-  return product_of(2, n_rows(), batch_.dim) + product_of(2 * batch_.n_samples, batch_.dim, basis_.rank);
+  return product_of(2, n_rows(), batch_.dim) + product_of(2 * batch_.size(), batch_.dim, basis_.rank);
 }
 
 template <class T>
 void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
-  const std::size_t d = batch_.dim, n = batch_.n_samples;
+  const std::size_t d = batch_.dim, n = batch_.size();
   for_each_index(n, row_threads_, [&](std::size_t i, std::size_t thread) {
     double* row = scratch_.data() + d * thread;
     double* sum = sums_.data() + i * d;
@@ -143,7 +142,7 @@ void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
 template <class T>
 void ConstraintRows<T>::apply(const double* span, double* values) {
   const std::size_t d = batch_.dim;
-  for_each_block(batch_.n_samples, d, product_threads_, [&](Block block) {
+  for_each_block(batch_.size(), d, product_threads_, [&](Block block) {
     kernels_.product_nt({block.n_rows, block.n_cols, basis_.rank,
                          basis_.coordinates.data() + block.row * basis_.stride, basis_.stride,
                          span + block.col * basis_.rank, basis_.rank,
@@ -156,7 +155,7 @@ void ConstraintRows<T>::apply(const double* span, double* values) {
 template <class T>
 void ConstraintRows<T>::score_rows(double* values) {
   const std::size_t d = batch_.dim;
-  for_each_index(batch_.n_samples, row_threads_, [&](std::size_t i, std::size_t thread) {
+  for_each_index(batch_.size(), row_threads_, [&](std::size_t i, std::size_t thread) {
     double* row = scratch_.data() + d * thread;
     for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
       const std::size_t k = scores_.first[i] + t;
@@ -168,12 +167,12 @@ void ConstraintRows<T>::score_rows(double* values) {
   });
 }
 
-// Tokens of one sample; no more than d together, so that the blocks take no more room than the tokens.
+// Tokens of one query; no more than d together, so that the blocks take no more room than the tokens.
 template <class T>
 std::vector<std::pair<std::size_t, std::size_t>> ConstraintRows<T>::blocks() const {
   const std::size_t most = std::clamp<std::size_t>(batch_.dim, 8, 64);
   std::vector<std::pair<std::size_t, std::size_t>> out;
-  for (std::size_t i = 0; i < batch_.n_samples; ++i) {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
     const std::size_t n_tokens = batch_.tokens_of(i), parts = (n_tokens + most - 1) / most;
     for (std::size_t b = 0; b < parts; ++b) {
       const std::size_t begin = n_tokens * b / parts, end = n_tokens * (b + 1) / parts;
@@ -213,7 +212,7 @@ std::vector<double> ConstraintRows<T>::matrix(const double* span) const {
 template <class T>
 void ConstraintRows<T>::apply_matrix(const double* matrix, double* values) {
   // From the queries themselves: nothing that the solver derived from them takes part.
-  const std::size_t d = batch_.dim, n = batch_.n_samples;
+  const std::size_t d = batch_.dim, n = batch_.size();
   for (std::size_t i = 0; i < n; ++i) unit_query(i, sums_.data() + i * d);
   for_each_block(n, d, product_of(n, d, d) < parallel_from ? 1 : n_threads_, [&](Block block) {
     kernels_.product_nt({block.n_rows, block.n_cols, d, sums_.data() + block.row * d, d,

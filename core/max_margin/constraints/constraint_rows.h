@@ -3,16 +3,17 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/data/batch_rows.h"
 #include "core/max_margin/constraints/constraint_map.h"
 #include "core/max_margin/constraints/query_basis.h"
 #include "simd/dispatch.h"
-#include "softstep/batch.h"
 
 namespace softstep {
 
-/// The constraints A_k = D_k z_i^T, D_k = x_i,opt - x_it, of a batch, one row per token in batch order (zero
-/// at the optimal tokens), each scaled to unit norm. Products cost 2 (sum_i T_i) d + 2 n d rank multiply-adds
-/// and read the tokens where they lie; beside them are kept two n x d arrays and the queries' coordinates.
+/// The constraints A_k = D_k z_iq^T, D_k = x_i,opt - x_it, of a batch, one per query and token of its sample
+/// in batch order (zero at the optimal tokens), each scaled to unit norm. For N constraints and n queries
+/// products cost 2 N d + 2 n d rank multiply-adds and read the tokens where they lie; beside them are kept
+/// two n x d arrays and the queries' coordinates.
 ///
 /// Differences are formed in double: exact for most float32 tokens, else rounded once. A difference near the
 /// ends of the range of double is taken times a power of two, so that its norm and the inverse keep all
@@ -20,6 +21,7 @@ namespace softstep {
 template <class T>
 class ConstraintRows final : public ConstraintMap {
  public:
+  /// `scores` by row of the batch (chosen_tokens).
   ConstraintRows(const BatchView<T>& batch, const TokenScores& scores, const simd::Kernels<double>& kernels,
                  int n_threads);
 
@@ -50,7 +52,7 @@ class ConstraintRows final : public ConstraintMap {
   void difference(std::size_t i, std::size_t t, double* out) const;
   void score_rows(double* values);
 
-  BatchView<T> batch_;
+  data::BatchRows<T> batch_;
   const TokenScores& scores_;
   const simd::Kernels<double>& kernels_;
   int n_threads_, row_threads_, product_threads_;

@@ -10,7 +10,7 @@ namespace softstep {
 struct ExactRow {
   std::vector<double> best, other;  ///< an empty `other` is 0
   std::vector<double> query;
-  std::size_t sample;  ///< rows of one sample have the same query
+  std::size_t sample;  ///< which query of which sample: rows of one have it in common
 };
 
 using ExactRows = std::function<ExactRow(std::size_t)>;

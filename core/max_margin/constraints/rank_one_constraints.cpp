@@ -46,9 +46,10 @@ std::vector<double> RankOneConstraints::combination(const std::vector<double>& m
 
 template <class T>
 RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenScores& chosen) {
+  const data::BatchRows<T> rows(batch);
   RankOneConstraints out;
   out.dim = batch.dim;
-  out.n_samples = batch.n_samples;
+  out.n_samples = rows.size();
   double largest = 0.0;  // token: a difference of two may overflow
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
@@ -60,16 +61,16 @@ RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenSco
     const auto value = static_cast<double>(x);
     return before == 0 ? value : std::ldexp(value, before);
   };
-  for (std::size_t i = 0; i < batch.n_samples; ++i) {
+  for (std::size_t row = 0; row < rows.size(); ++row) {
     out.first.push_back(out.size());
-    out.queries.insert(out.queries.end(), batch.query(i), batch.query(i) + batch.dim);
-    const T* best = batch.sample(i) + chosen.optimal[i] * batch.row_stride();
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t, ++out.n_slots) {
-      if (t == chosen.optimal[i]) continue;
-      const T* other = batch.sample(i) + t * batch.row_stride();
+    out.queries.insert(out.queries.end(), rows.query(row), rows.query(row) + batch.dim);
+    const T* best = rows.token(row, chosen.optimal[row]);
+    for (std::size_t t = 0; t < rows.tokens_of(row); ++t, ++out.n_slots) {
+      if (t == chosen.optimal[row]) continue;
+      const T* other = rows.token(row, t);
       for (std::size_t j = 0; j < batch.dim; ++j)
         out.differences.push_back(number(best[j]) - number(other[j]));
-      out.owner.push_back(i);
+      out.owner.push_back(row);
       out.slot.push_back(out.n_slots);
     }
   }

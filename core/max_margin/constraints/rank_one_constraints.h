@@ -7,8 +7,8 @@
 
 namespace softstep {
 
-/// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one sample one after
-/// the other.
+/// The constraints A_k = D_k z_i^T of a batch, D and z written out in double, those of one query one after
+/// the other; "sample" is one query of one here.
 struct RankOneConstraints {
   std::size_t dim = 0, n_samples = 0, n_slots = 0;
   int exponent =
@@ -30,6 +30,7 @@ struct RankOneConstraints {
   std::vector<double> combination(const std::vector<double>& multipliers) const;
 };
 
+/// `chosen` by row of the batch (chosen_tokens).
 template <class T>
 RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenScores& chosen);
 

@@ -128,21 +128,21 @@ void AttentionHessian<T>::make_row(const TokenWeights& weights, const T* tokens,
 }
 
 template <class T>
-bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& layer, HessianWeights& weights,
-                                    std::vector<T>& decoded) {
-  const std::size_t i = layer.samples()[row], n_tokens = data_.batch.tokens_of(i);
-  const bool train_decoder = data_.options.train_decoder;
-  const double sign = data_.batch.sign(i);
-  const bool halves = data_.storage() != StoredType::working;
-  if (halves) {
-    decoded.resize(n_tokens * d_);
-    for (std::size_t t = 0; t < n_tokens; ++t)
-      for (std::size_t j = 0; j < d_; ++j)
-        decoded[t * d_ + j] =
-            static_cast<T>(data::decode(data_.half_sample(i)[t * data_.half_stride() + j], data_.storage()));
-  }
-  const T* tokens = halves ? decoded.data() : data_.batch.sample(i);
-  const std::size_t stride = halves ? d_ : data_.batch.row_stride();
+typename AttentionHessian<T>::Tokens AttentionHessian<T>::tokens_of(std::size_t sample,
+                                                                    std::vector<T>& decoded) const {
+  if (data_.storage() == StoredType::working) return {data_.batch.sample(sample), data_.batch.row_stride()};
+  const std::size_t n_tokens = data_.batch.tokens_of(sample);
+  decoded.resize(n_tokens * d_);
+  for (std::size_t t = 0; t < n_tokens; ++t)
+    for (std::size_t j = 0; j < d_; ++j)
+      decoded[t * d_ + j] = static_cast<T>(
+          data::decode(data_.half_sample(sample)[t * data_.half_stride() + j], data_.storage()));
+  return {decoded.data(), d_};
+}
+
+template <class T>
+void AttentionHessian<T>::score(std::size_t row, std::size_t sample, const AttentionSpace<T>& layer,
+                                Tokens tokens, HessianWeights& weights) {
   // Powers of two, so that the product with them is exact.
   const double score_unit =
       projected_.exponent[row] == -infinity ? 0.0 : std::round(projected_.exponent[row] / log_two);
@@ -150,24 +150,79 @@ bool AttentionHessian<T>::do_sample(std::size_t row, const AttentionSpace<T>& la
   weights.sigma_power = moves && std::isfinite(moved_.exponent[row])
                             ? static_cast<int>(std::round(moved_.exponent[row] / log_two))
                             : 0;
-  for (std::size_t t = 0; t < n_tokens; ++t) {
-    const T* x = tokens + t * stride;
+  for (std::size_t t = 0; t < data_.batch.tokens_of(sample); ++t) {
+    const T* x = tokens.first + t * tokens.stride;
     weights.scores[t] =
         std::ldexp(data_.kernels.dot(d_, x, projected_.row(row)), static_cast<int>(score_unit));
     weights.sigma[t] = data_.kernels.dot(d_, x, moved_.row(row));
-    weights.gaps[t] = layer.scoring.gap(i, t);
-    if (train_decoder)
-      weights.tau[t] = sign * data_.kernels.dot(d_, direction_.back().data(),
-                                                data_.batch.sample(i) + t * data_.batch.row_stride());
+    weights.gaps[t] = layer.scoring.gap(sample, t);
+    if (data_.options.train_decoder)
+      weights.tau[t] = data_.batch.sign(sample) *
+                       data_.kernels.dot(d_, direction_.back().data(),
+                                         data_.batch.sample(sample) + t * data_.batch.row_stride());
   }
-  const bool has_curvature = weights.set({n_tokens, layer.scoring.gap_unit(i), layer.scoring.optimal_score(i),
-                                          data_.batch.target(i), train_decoder},
-                                         data_.loss);
-  make_row(weights.change, tokens, stride, 1.0, change_, row);
-  if (data_.options.key_query == KeyQuery::factored)
-    make_row(weights.gradient, tokens, stride, 1.0, gradient_, row);
-  if (train_decoder) make_row(weights.decoder, tokens, stride, sign, decoder_, row);
-  return has_curvature;
+}
+
+// Of a sample, from what its queries add to its margin by their weights.
+template <class T>
+HessianWeights::Slopes AttentionHessian<T>::slopes_of(std::size_t sample, double pivot_score,
+                                                      const std::vector<HessianWeights::Margin>& margins,
+                                                      double poison) const {
+  std::vector<Scaled> shifts, changes;
+  for (const HessianWeights::Margin& margin : margins) {
+    shifts.push_back(margin.shift);
+    changes.push_back(margin.change);
+  }
+  const double target = data_.batch.target(sample);
+  const Scaled shift = sum_scaled(shifts.data(), shifts.size());
+  const double margin = pivot_score + shift.value();
+  const Scaled curvature = data_.loss.curvature(margin, target);
+  HessianWeights::Slopes out;
+  out.has_curvature = !(std::isfinite(margin) && std::isnan(curvature.mantissa));
+  out.slope = -data_.loss.slope_near(pivot_score, shift, target);  // l'
+  out.curved_change = curvature * sum_scaled(changes.data(), changes.size());
+  out.are_numbers = (poison + margin) * 0.0 == 0.0;
+  return out;
+}
+
+template <class T>
+bool AttentionHessian<T>::do_sample(std::size_t k, const AttentionSpace<T>& layer, HessianWeights& weights,
+                                    std::vector<T>& decoded) {
+  const PassRows& rows = layer.pass_rows();
+  const std::size_t i = rows.samples()[k], first = rows.first(k), m = data_.query_rows.of(i);
+  const bool train_decoder = data_.options.train_decoder;
+  const auto weight = [&](std::size_t q) { return data_.query_rows.weight(rows.first_of_batch(k) + q); };
+  const Tokens tokens = tokens_of(i, decoded);
+  const HessianWeights::Sample sample{data_.batch.tokens_of(i), layer.scoring.gap_unit(i), train_decoder};
+  std::vector<HessianWeights::Margin> margins(m);
+  double poison = 0.0, pivot_gap = 0.0;
+  for (std::size_t q = 0; q < m; ++q) {
+    score(first + q, i, layer, tokens, weights);
+    margins[q] = weights.open(sample);
+    margins[q].shift.mantissa *= weight(q);
+    margins[q].change.mantissa *= weight(q);
+    pivot_gap += weight(q) * margins[q].pivot_gap;
+    poison += margins[q].poison;
+  }
+  const double pivot_score = data_.query_rows.total_weight(i) * layer.scoring.optimal_score(i) - pivot_gap;
+  const HessianWeights::Slopes slopes = slopes_of(i, pivot_score, margins, poison);
+  const double sign = data_.batch.sign(i);
+  for (std::size_t q = 0; q < m; ++q) {
+    const std::size_t row = first + q;
+    if (m > 1) {  // else it is open still
+      score(row, i, layer, tokens, weights);
+      weights.open(sample);
+    }
+    HessianWeights::Slopes of_query = slopes;
+    of_query.slope.mantissa *= weight(q);
+    of_query.curved_change.mantissa *= weight(q);
+    weights.close(sample, of_query);
+    make_row(weights.change, tokens.first, tokens.stride, 1.0, change_, row);
+    if (data_.options.key_query == KeyQuery::factored)
+      make_row(weights.gradient, tokens.first, tokens.stride, 1.0, gradient_, row);
+    if (train_decoder) make_row(weights.decoder, tokens.first, tokens.stride, sign, decoder_, row);
+  }
+  return slopes.has_curvature;
 }
 
 template <class T>
@@ -201,7 +256,7 @@ void AttentionHessian<T>::sum(std::span<const Product> products, int n_threads, 
   out.exponent = top + log_unit_ + poison;
   const std::span<T> mantissa = out.room(size);
   if (!has_rows(out.exponent)) return fill_without_rows(out, mantissa);
-  const auto n = static_cast<double>(n_);
+  const auto n = static_cast<double>(n_samples_);
   bool first = true;
   total_.assign(size, 0.0);
   for (const Product& product : products) {
@@ -239,15 +294,17 @@ void AttentionHessian<T>::product(AttentionSpace<T>& layer, std::span<const Bloc
   const bool factored = data_.options.key_query == KeyQuery::factored;
   scale_direction(direction);
   resize(layer.n_rows());
+  n_samples_ = layer.n_samples();
   while (weights_.size() < static_cast<std::size_t>(n_threads)) weights_.emplace_back(data_.longest);
   tokens_.resize(weights_.size());
   std::atomic<bool> has_curvature = true;
   with_team(n_threads, [&](const Team& team) {
     if (data_.options.train_decoder) layer.score(team, at.back().data());
-    const auto [begin, end] = share_of_samples(team, n_);
+    const auto [begin, end] = layer.pass_rows().share(team);
+    const auto [first, last] = layer.pass_rows().share_of_samples(team);
     project(begin, end, layer, at);
-    for (std::size_t row = begin; row < end; ++row)
-      if (!do_sample(row, layer, weights_[team.rank], tokens_[team.rank])) has_curvature = false;
+    for (std::size_t k = first; k < last; ++k)
+      if (!do_sample(k, layer, weights_[team.rank], tokens_[team.rank])) has_curvature = false;
     if (factored) through_factors(begin, end, at);
   });
   if (!has_curvature)

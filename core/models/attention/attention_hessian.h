@@ -27,7 +27,7 @@ class AttentionHessian {
                std::vector<BlockGradient<T>>& out, int n_threads);
 
  private:
-  /// Vectors, one a sample: values(row) e^exponent[row].
+  /// Vectors, one a query of a sample: values(row) e^exponent[row].
   struct Rows {
     std::size_t width = 0;
     LargeArray<T> values;
@@ -49,9 +49,19 @@ class AttentionHessian {
   void scale_direction(Point<T> direction);
   void resize(std::size_t n);
   void project(std::size_t begin, std::size_t end, const AttentionSpace<T>& layer, Point<T> at);
-  /// Returns false where the loss has no second derivative.
-  bool do_sample(std::size_t row, const AttentionSpace<T>& layer, HessianWeights& weights,
-                 std::vector<T>& tokens);
+  struct Tokens {
+    const T* first;
+    std::size_t stride;
+  };
+  /// The k-th sample. Returns false where the loss has no second derivative.
+  bool do_sample(std::size_t k, const AttentionSpace<T>& layer, HessianWeights& weights,
+                 std::vector<T>& decoded);
+  Tokens tokens_of(std::size_t sample, std::vector<T>& decoded) const;
+  /// What is given of a row.
+  void score(std::size_t row, std::size_t sample, const AttentionSpace<T>& layer, Tokens tokens,
+             HessianWeights& weights);
+  HessianWeights::Slopes slopes_of(std::size_t sample, double pivot_score,
+                                   const std::vector<HessianWeights::Margin>& margins, double poison) const;
   void make_row(const TokenWeights& weights, const T* tokens, std::size_t stride, double sign, Rows& rows,
                 std::size_t row);
   void through_factors(std::size_t begin, std::size_t end, Point<T> at);
@@ -59,7 +69,7 @@ class AttentionHessian {
 
   const AttentionData<T>& data_;
   const std::size_t d_, r_;
-  std::size_t n_ = 0;
+  std::size_t n_ = 0, n_samples_ = 0;      // rows, and what they are divided by
   std::vector<std::vector<T>> direction_;  // in units of e^log_unit_
   double log_unit_ = 0.0;
   Rows queries_;                      // z

@@ -38,6 +38,10 @@ void check(const BatchView<T>& batch, const AttentionOptions& options) {
       throw InvalidArgument("token_storage", std::string(to_string(options.token_storage)) +
                                                  " goes with the fixed decoder and the combined matrix only");
   }
+  if (options.key_query == KeyQuery::prompt && !batch.has_single_queries())
+    throw InvalidArgument("key_query",
+                          "prompt stands in place of the query (the batch has several queries a sample, or "
+                          "weights of queries)");
   const LossOf loss(options.loss, options.own_loss.get());
   require_known_infimum(loss, options.optimal_loss, batch.targets != nullptr);
   if (options.train_decoder && options.optimal_loss != OptimalLoss::zero &&
@@ -66,21 +70,23 @@ struct Space final : Workspace {
   std::unique_ptr<AttentionHessian<T>> hessian;  // made when it is asked for first
 };
 
-// (1/n) sum_i l'(m_i) y_i X_i^T p_i
+// (1/n) sum_i l'(m_i) y_i sum_q w_iq X_i^T p_iq
 template <class T>
 void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
   const AttentionSpace<T>& layer = space.layer;
   const AttentionData<T>& data = layer.data;
-  const auto sample = [&](std::size_t row) { return layer.samples()[row]; };
+  const Outcomes<T>& outcomes = layer.pass.outcomes();
+  const auto sample = [&](std::size_t k) { return layer.samples()[k]; };
   sum_slopes(
-      layer.n_rows(), data.batch.dim,
-      [&](std::size_t row) {
-        return terms_of(layer.pass.outcomes(), row, layer.scoring, sample(row))
-            .slope(data.loss, data.batch.target(sample(row)));
+      layer.n_samples(), data.batch.dim,
+      [&](std::size_t k) {
+        const double target = data.batch.target(sample(k));
+        if (!outcomes.pooled.empty()) return outcomes.pooled[k].slope(data.loss, target);
+        return terms_of(outcomes, k, layer.scoring, sample(k)).slope(data.loss, target);
       },
-      [&](std::size_t row) { return data.batch.sign(sample(row)); },
-      [&](std::size_t row) { return layer.means.data() + row * data.stride; }, data.kernels,
-      space.decoder_sum, out);
+      [&](std::size_t k) { return data.batch.sign(sample(k)); },
+      [&](std::size_t k) { return layer.means.data() + k * data.stride; }, data.kernels, space.decoder_sum,
+      out);
 }
 
 }  // namespace
@@ -111,10 +117,9 @@ void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions&
       {batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
   parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
   parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
-  const double n = static_cast<double>(batch.n_samples);
-  parts_->n_threads =
-      parts_->data.threads_for(2.0 * static_cast<double>(parts_->data.total_tokens * batch.dim) +
-                               2.0 * n * make_map<T>(options, batch.dim)->work());
+  const double n = static_cast<double>(parts_->data.n_rows());
+  parts_->n_threads = parts_->data.threads_for(parts_->data.attention_work +
+                                               2.0 * n * make_map<T>(options, batch.dim)->work());
 }
 template <NumberType T>
 AttentionModel<T>::~AttentionModel() = default;
@@ -194,11 +199,11 @@ void AttentionModel<T>::evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& 
   with_team(parts_->n_threads, [&](const Team& team) {
     if (options().train_decoder) layer.score(team, at.back().data());
     space.map->project(team, layer, at);
-    layer.pass.attend(team, samples, with_rows);
-    if (team.leads()) layer.losses.sum(layer.pass.outcomes(), samples, out, want);
+    layer.pass.attend(team, layer.pass_rows(), with_rows);
+    if (team.leads()) layer.losses.sum(layer.pass.outcomes(), layer.pass_rows(), out, want);
     if (with_rows) space.map->backward(team, layer, at, out.gradients.data(), space.mantissas.data());
   });
-  if ((want & want_attention) != 0) layer.losses.attention_of_optimal(layer.pass, samples, out);
+  if ((want & want_attention) != 0) layer.losses.attention_of_optimal(layer.pass, layer.pass_rows(), out);
   if (!with_rows) return;
   space.map->finish(layer, out.gradients.data(), space.mantissas.data());
   if (options().train_decoder) decoder_gradient(space, out.gradients.back());
@@ -219,12 +224,17 @@ std::vector<double> AttentionModel<T>::attention(Point<T> at) const {
   });
   std::size_t first = 0;
   for (std::size_t i = 0; i < data.batch.n_samples; ++i) {
-    const simd::AttentionStats<T> stats =
-        data.kernels.attention_of(layer.pass.args_of(i, i, false, work.data()));
-    const auto top = static_cast<double>(work[stats.pivot]);
-    for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t)
-      out[first++] =
-          static_cast<double>(stats.pivot_attention) * std::exp(static_cast<double>(work[t]) - top);
+    for (std::size_t q = 0; q < data.query_rows.of(i); ++q) {
+      const std::size_t row = data.query_rows.first(i) + q;
+      const simd::AttentionStats<T> stats =
+          data.kernels.attention_of(layer.pass.args_of(row, i, false, work.data()));
+      const auto top = static_cast<double>(work[stats.pivot]);
+      const double share = data.query_rows.weight(row) / data.query_rows.total_weight(i);
+      for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t)
+        out[first + t] += share * (static_cast<double>(stats.pivot_attention) *
+                                   std::exp(static_cast<double>(work[t]) - top));
+    }
+    first += data.batch.tokens_of(i);
   }
   return out;
 }
@@ -242,7 +252,12 @@ std::string AttentionModel<T>::identity() const {
   for (std::size_t i = 0; i < view.n_samples; ++i) {
     digest.add(view.tokens_of(i));
     for (std::size_t t = 0; t < view.tokens_of(i); ++t) digest.add(rows.token(i, t), view.dim);
-    digest.add(rows.query(i), view.dim);
+    const bool single = parts_->data.query_rows.are_samples();
+    if (!single) digest.add(view.queries_of(i));
+    for (std::size_t q = 0; q < view.queries_of(i); ++q) {
+      digest.add(rows.query(i, q), view.dim);
+      if (!single) digest.add(view.query_weight(i, q));
+    }
     digest.add(view.sign(i));
     digest.add(view.target(i));
   }

@@ -24,11 +24,12 @@ class AttentionSpace final : public Workspace {
         scoring(data.given_scoring() == nullptr ? trained_ : *data.given_scoring()),
         projected(data.zero_rows()),
         rows(data.zero_rows()),
-        means(data.given_scoring() == nullptr ? data.zero_rows() : LargeArray<T>{}),
+        means(data.given_scoring() == nullptr ? data.zero_rows(data.batch.n_samples) : LargeArray<T>{}),
         pass(data, scoring, projected.data(), rows.data(), means.empty() ? nullptr : means.data()),
         losses(data, scoring),
         factors_(data),
-        largest_query_(data.batch.n_samples) {}
+        pass_rows_(data.query_rows),
+        largest_query_(data.n_rows()) {}
 
   const AttentionData<T>& data;
 
@@ -38,54 +39,59 @@ class AttentionSpace final : public Workspace {
  public:
   const Scoring<T>& scoring;
   LargeArray<T> projected, rows;  ///< V; g, then scaled
-  LargeArray<T> means;            ///< X_i^T p_i, with a trained decoder
+  LargeArray<T> means;            ///< sum_q w_iq X_i^T p_iq by sample, with a trained decoder
   SamplePass<T> pass;
   Losses<T> losses;
 
   /// The samples of the next evaluation.
   void choose(SampleSet samples) {
-    const bool same = samples.is_all() && chosen_ && samples_.is_all();
-    samples_ = samples;
+    const bool same = samples.is_all() && chosen_ && pass_rows_.is_all();
     if (same) return;
+    chosen_ = false;  // should choose() throw
+    pass_rows_.choose(samples);
     chosen_ = true;
     queries_are_set_ = false;
-    if (!samples.is_all()) own_queries_.resize(data.batch.n_samples * data.stride);
-    for (std::size_t row = 0; row < n_rows(); ++row) {
-      const T* z = data.queries.data() + samples[row] * data.stride;
-      if (!samples.is_all()) std::copy_n(z, data.stride, own_queries_.data() + row * data.stride);
-      largest_query_[row] = static_cast<double>(largest_of(z, data.batch.dim));
-    }
+    if (!samples.is_all()) own_queries_.resize(data.n_rows() * data.stride);
+    std::size_t row = 0;
+    for (std::size_t k = 0; k < n_samples(); ++k)
+      for (std::size_t q = 0; q < data.query_rows.of(samples[k]); ++q, ++row) {
+        const T* z = data.queries.data() + (pass_rows_.first_of_batch(k) + q) * data.stride;
+        if (!samples.is_all()) std::copy_n(z, data.stride, own_queries_.data() + row * data.stride);
+        largest_query_[row] = static_cast<double>(largest_of(z, data.batch.dim));
+      }
   }
-  SampleSet samples() const { return samples_; }
-  std::size_t n_rows() const { return samples_.size(data.batch.n_samples); }
+  const PassRows& pass_rows() const { return pass_rows_; }
+  SampleSet samples() const { return pass_rows_.samples(); }
+  std::size_t n_samples() const { return pass_rows_.n_samples(); }
+  /// Queries of these samples.
+  std::size_t n_rows() const { return pass_rows_.size(); }
   /// z of each row, with row stride.
-  const T* queries() const { return samples_.is_all() ? data.queries.data() : own_queries_.data(); }
+  const T* queries() const { return pass_rows_.is_all() ? data.queries.data() : own_queries_.data(); }
   const double* largest_query() const { return largest_query_.data(); }
 
   /// Scores this thread's samples with a decoder in training.
   void score(const Team& team, const T* decoder) {
-    const auto [begin, end] = share_of_samples(team, n_rows());
-    for (std::size_t row = begin; row < end; ++row)
-      trained_.score(data.batch, data.kernels, samples_[row], decoder);
+    const auto [begin, end] = pass_rows_.share_of_samples(team);
+    for (std::size_t k = begin; k < end; ++k) trained_.score(data.batch, data.kernels, samples()[k], decoder);
   }
 
   /// The factors of rows that will be multiplied by the samples' queries.
   RowFactors<T>& factors_by_query() {
-    if (!queries_are_set_) factors_.set_rows(samples_, scoring, largest_query_.data());
+    if (!queries_are_set_) factors_.set_rows(pass_rows_, scoring, largest_query_.data());
     queries_are_set_ = scoring.is_given();
     return factors_;
   }
   /// Of rows that will be multiplied by something else, whose largest entries these are, by row.
   RowFactors<T>& factors_by(const double* largest_factor) {
-    factors_.set_rows(samples_, scoring, largest_factor);
+    factors_.set_rows(pass_rows_, scoring, largest_factor);
     queries_are_set_ = false;
     return factors_;
   }
 
  private:
   RowFactors<T> factors_;
-  SampleSet samples_;
-  bool chosen_ = false;           // samples_ and what follows from it
+  PassRows pass_rows_;
+  bool chosen_ = false;           // pass_rows_ and what follows from it
   bool queries_are_set_ = false;  // factors_ are those by query
   LargeArray<T> own_queries_;     // of some samples
   std::vector<double> largest_query_;

@@ -152,45 +152,31 @@ void HessianWeights::add_attention_change(const Moved& moved, Scaled factor, Wei
                        : -p_a_ * shrink_ * e_[t] * (moved.alpha + shrink_ * moved.nu_a);
 }
 
-bool HessianWeights::set(const Sample& sample, const LossOf& loss) {
+HessianWeights::Margin HessianWeights::open(const Sample& sample) {
   set_pivot(sample);
   const double log_unit = std::log(sample.gap_unit);
-  const double pivot_score = sample.optimal_score - gaps[pivot_];
-  const Scaled shift = mu_ == 0.0 ? Scaled{0.0, 0.0} : Scaled{mu_, c_ + log_unit};  // m - gamma_a
-  const double margin = pivot_score + shift.value();
-  const Scaled slope = -loss.slope_near(pivot_score, shift, sample.target);  // l'
-  const Scaled curvature = loss.curvature(margin, sample.target);
-  if (std::isfinite(margin) && std::isnan(curvature.mantissa)) return false;
-
-  const double poison = (largest_of(scores, n_) + largest_of(sigma, n_) + margin +
-                         (sample.train_decoder ? largest_of(tau, n_) : 0.0)) *
-                        0.0;
-  if (!(poison == 0.0)) {
-    for (TokenWeights* out : {&gradient, &change, &decoder}) {
-      out->values.assign(n_, 0.0);
-      out->exponent = std::numeric_limits<double>::quiet_NaN();
-    }
-    return true;
-  }
-
-  sum_.clear(n_);
-  std::vector<double>& of_gradient = sum_.add(times(slope, 0, c_ + log_unit));
-  std::copy_n(rho_.begin(), n_, of_gradient.begin());
-  sum_.put_into(gradient);
+  Margin out;
+  out.pivot_gap = gaps[pivot_];
+  if (mu_ != 0.0) out.shift = {mu_, c_ + log_unit};
+  out.poison =
+      (largest_of(scores, n_) + largest_of(sigma, n_) + (sample.train_decoder ? largest_of(tau, n_) : 0.0)) *
+      0.0;
+  if (!(out.poison == 0.0)) return out;
 
   const Moved& moved = score_change_;
   move(sigma, sigma_power, score_change_);
-  double kappa_b = 0.0, rho_b = 0.0;
+  kappa_b_ = 0.0;
+  double rho_b = 0.0;
   for (std::size_t t = 0; t < n_; ++t)
     if (!in_a_[t]) {
-      kappa_b += rho_[t] * moved.inside[t];
+      kappa_b_ += rho_[t] * moved.inside[t];
       rho_b += rho_[t];
     }
-  const double kappa_a = -moved.alpha * rho_b;
+  kappa_a_ = -moved.alpha * rho_b;
 
   // dm: the mean of tau, and what the changing attention adds.
-  Scaled terms[6] = {times({kappa_b, 0.0}, moved.power_b, c_ + log_unit),
-                     times({kappa_a, 0.0}, moved.power_a, c_ + b_ + log_unit)};
+  Scaled terms[6] = {times({kappa_b_, 0.0}, moved.power_b, c_ + log_unit),
+                     times({kappa_a_, 0.0}, moved.power_a, c_ + b_ + log_unit)};
   std::size_t n_terms = 2;
   if (sample.train_decoder) {
     const Moved& token = token_change_;
@@ -200,32 +186,50 @@ bool HessianWeights::set(const Sample& sample, const LossOf& loss) {
     terms[n_terms++] = times({token.nu_b, 0.0}, token.power_b, c_);
     terms[n_terms++] = times({token.nu_a, 0.0}, token.power_a, b_ + c_);
   }
-  const Scaled margin_change = sum_scaled(terms, n_terms);
+  out.change = sum_scaled(terms, n_terms);
+  return out;
+}
 
+void HessianWeights::close(const Sample& sample, const Slopes& slopes) {
+  if (!slopes.are_numbers) {
+    for (TokenWeights* out : {&gradient, &change, &decoder}) {
+      out->values.assign(n_, 0.0);
+      out->exponent = std::numeric_limits<double>::quiet_NaN();
+    }
+    return;
+  }
+  const double log_unit = std::log(sample.gap_unit);
+  const Scaled slope = slopes.slope;
+  sum_.clear(n_);
+  std::vector<double>& of_gradient = sum_.add(times(slope, 0, c_ + log_unit));
+  std::copy_n(rho_.begin(), n_, of_gradient.begin());
+  sum_.put_into(gradient);
+
+  const Moved& moved = score_change_;
   sum_.clear(n_);
   std::vector<double>& of_b = sum_.add(times(slope, moved.power_b, c_ + log_unit));
   for (std::size_t t = 0; t < n_; ++t)
     of_b[t] = in_a_[t]
-                  ? -rho_[t] * shrink_ * moved.nu_b - p_a_ * e_[t] * kappa_b
-                  : rho_[t] * (moved.inside[t] - shrink_ * moved.nu_b) - p_a_ * shrink_ * e_[t] * kappa_b;
+                  ? -rho_[t] * shrink_ * moved.nu_b - p_a_ * e_[t] * kappa_b_
+                  : rho_[t] * (moved.inside[t] - shrink_ * moved.nu_b) - p_a_ * shrink_ * e_[t] * kappa_b_;
   if (b_ > -infinity) {
     std::vector<double>& of_a = sum_.add(times(slope, moved.power_a, c_ + b_ + log_unit));
     for (std::size_t t = 0; t < n_; ++t)
-      of_a[t] = in_a_[t] ? -p_a_ * (mu_ * (moved.tied[t] - e_[t] * shrink_ * moved.nu_a) + e_[t] * kappa_a)
-                         : -rho_[t] * (moved.alpha + shrink_ * moved.nu_a) - p_a_ * shrink_ * e_[t] * kappa_a;
+      of_a[t] = in_a_[t]
+                    ? -p_a_ * (mu_ * (moved.tied[t] - e_[t] * shrink_ * moved.nu_a) + e_[t] * kappa_a_)
+                    : -rho_[t] * (moved.alpha + shrink_ * moved.nu_a) - p_a_ * shrink_ * e_[t] * kappa_a_;
   }
-  std::vector<double>& of_margin = sum_.add(times(curvature * margin_change, 0, c_ + log_unit));
+  std::vector<double>& of_margin = sum_.add(times(slopes.curved_change, 0, c_ + log_unit));
   std::copy_n(rho_.begin(), n_, of_margin.begin());
   if (sample.train_decoder) add_attention_change(token_change_, slope, sum_);
   sum_.put_into(change);
-  if (!sample.train_decoder) return true;
+  if (!sample.train_decoder) return;
 
   sum_.clear(n_);
-  std::vector<double>& of_mean = sum_.add(curvature * margin_change);
+  std::vector<double>& of_mean = sum_.add(slopes.curved_change);
   for (std::size_t t = 0; t < n_; ++t) of_mean[t] = p_a_ * (in_a_[t] ? 1.0 : shrink_) * e_[t];
   add_attention_change(moved, slope, sum_);
   sum_.put_into(decoder);
-  return true;
 }
 
 }  // namespace softstep

@@ -1,8 +1,9 @@
 #pragma once
 
-// One sample of a Hessian-vector product, given its scores and how they change along the direction: what each
-// token weighs in the sample's rows. In double, whatever the tokens are. docs/mathematics.md, section 10; the
-// names are those of that page.
+// One query of a sample in a Hessian-vector product, given its scores and how they change along the
+// direction: what each token weighs in its rows. Slope and curvature of the loss are those of the sample, at
+// its margin; so a query is opened first, for its part of the margin, and closed when the margin is known. In
+// double, whatever the tokens are. docs/mathematics.md, section 10; the names are those of that page.
 //
 // The changes of the scores are split in two, as the result is linear in them: those of B and those of the
 // pivot's ties. Each part has an exponent of its own, c or c + b with b = max over the ties of s_t - s_a, so
@@ -44,9 +45,7 @@ class HessianWeights {
   /// What is given of a sample beside the scores.
   struct Sample {
     std::size_t n_tokens;
-    double gap_unit;       ///< a power of two
-    double optimal_score;  ///< gamma_opt
-    double target;
+    double gap_unit;     ///< a power of two
     bool train_decoder;  ///< tau is given and `decoder` wanted
   };
 
@@ -55,14 +54,27 @@ class HessianWeights {
   /// sigma is in units of 2 to this power.
   int sigma_power = 0;
 
-  // Out, in the sample's own terms, without 1/n.
+  // Out, in the query's own terms, without 1/n.
   TokenWeights gradient;  ///< r_t
   TokenWeights change;    ///< dr_t
   TokenWeights decoder;   ///< d(l' p_t), without y
 
+  /// A query's part of the margin.
+  struct Margin {
+    double pivot_gap = 0.0;  ///< gamma_opt - gamma_a
+    Scaled shift, change;    ///< m - gamma_a and dm
+    double poison = 0.0;     ///< NaN where something is no number
+  };
+  /// l' and l'' dm of the sample; of a query times its weight.
+  struct Slopes {
+    Scaled slope, curved_change;
+    bool are_numbers = true;
+    bool has_curvature = true;  ///< false: the margin is a number and the loss has no second derivative there
+  };
+
   explicit HessianWeights(std::size_t longest);
-  /// False if the margin is a number and the loss has no second derivative there.
-  bool set(const Sample& sample, const LossOf& loss);
+  Margin open(const Sample& sample);
+  void close(const Sample& sample, const Slopes& slopes);
 
  private:
   // Numbers x_t against their attention-weighted mean: the parts x^B, in units of 2^power_b, and x^A, in
@@ -84,6 +96,7 @@ class HessianWeights {
   std::vector<double> e_, v_, d_, rho_;  // e_t in B, w_t in A; e^(s_t - s_a - b) of ties; D_t in units; rho_t
   double c_ = 0.0, b_ = 0.0, shrink_ = 0.0, tie_shrink_ = 0.0;  // shrink: e^c, e^b
   double p_a_ = 0.0, rest_ = 0.0, ties_ = 0.0, mu_ = 0.0;
+  double kappa_b_ = 0.0, kappa_a_ = 0.0;
   Moved score_change_, token_change_;
   WeightSum sum_;
 };

@@ -2,11 +2,12 @@
 
 // What stands for the key-query matrix: how its blocks project the queries, V = Z W^T, and what reaches them
 // of dL/dV.
+// A row of Z, V and dV for each query of each sample.
 //   combined  V = Z W^T                dW = (dV)^T Z
 //   factored  A = Z Q,  V = A K^T      dK = (dV)^T A,  dQ = Z^T (dV K)
 //   prompt    v_i = p                  dp = sum_i dv_i
-// A block is scaled by the largest sample in it, with an exponent of its own: a sample that drops out of dK
-// (its query orthogonal to Q) must not push the others below the range of numbers.
+// A block is scaled by the largest row in it, with an exponent of its own: a row that drops out of dK (its
+// query orthogonal to Q) must not push the others below the range of numbers.
 
 #include <algorithm>
 #include <memory>
@@ -25,7 +26,7 @@ class KeyQueryMap {
   virtual ~KeyQueryMap() = default;
   virtual std::vector<BlockShape> blocks() const = 0;
   virtual std::size_t n_blocks() const { return 1; }
-  /// Multiply-adds of project() for one sample; backward() takes as many.
+  /// Multiply-adds of project() for one row; backward() takes as many.
   virtual double work() const = 0;
   // Called by all threads of a team, after AttentionSpace::choose; they end when all are done.
   /// V from the blocks.
@@ -125,7 +126,7 @@ class FactoredMap final : public KeyQueryMap<T> {
     const std::size_t m = space.n_rows(), stride = space.data.stride;
     if (team.leads()) projected_.resize(m * r_);
     team.wait();
-    const auto [begin, end] = share_of_samples(team, m);
+    const auto [begin, end] = space.pass_rows().share(team);
     if (begin < end) {
       space.data.kernels.product_nn({end - begin, r_, d_, space.queries() + begin * stride, stride,
                                      at[1].data(), r_, projected_.data() + begin * r_, r_});
@@ -143,7 +144,7 @@ class FactoredMap final : public KeyQueryMap<T> {
       largest_.assign(simd::round_up_to_lanes<double>(m), 0.0);
     }
     team.wait();
-    const auto [begin, end] = share_of_samples(team, m);
+    const auto [begin, end] = space.pass_rows().share(team);
     if (begin < end)
       kernels.product_nn({end - begin, r_, d_, space.rows.data() + begin * stride, stride, at[0].data(), r_,
                           through_.data() + begin * r_, r_});
@@ -206,7 +207,7 @@ class PromptMap final : public KeyQueryMap<T> {
   double work() const override { return static_cast<double>(d_); }
 
   void project(const Team& team, AttentionSpace<T>& space, Point<T> at) override {
-    const auto [begin, end] = share_of_samples(team, space.n_rows());
+    const auto [begin, end] = space.pass_rows().share(team);
     for (std::size_t row = begin; row < end; ++row)
       std::copy_n(at[0].data(), d_, space.projected.data() + row * space.data.stride);
   }

@@ -33,7 +33,7 @@ double time_of(double flops, double speed) {
 template <class T>
 Form cheapest_form(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
-  const auto samples = static_cast<double>(batch.n_samples), d = static_cast<double>(batch.dim);
+  const auto samples = static_cast<double>(data.n_rows()), d = static_cast<double>(batch.dim);
   const auto tokens = static_cast<double>(data.total_tokens);
   // Set-up is paid once. Not the number asked for: a run in parts must take the same form as one in a whole.
   constexpr double steps = 1000.0;
@@ -41,8 +41,9 @@ Form cheapest_form(const AttentionData<T>& data) {
   // With the sample index last, padding is work too.
   const double n =
       fits_lanes(data) ? static_cast<double>(simd::round_up_to_lanes<T>(batch.n_samples)) : samples;
-  const double pass = step_cost + std::max(time_of<T>(4.0 * tokens * n / samples * d, attention_speed),
-                                           traffic(tokens * d * width));
+  const double pass =
+      step_cost + std::max(time_of<T>(2.0 * data.attention_work * n / samples, attention_speed),
+                           traffic(tokens * d * width));
   // Weights and gradient are each gone through three times beside the products.
   const double dense = pass + time_of<T>(4.0 * n * d * d, product_speed) + traffic(6.0 * d * d * width);
   const double query = pass + time_of<T>(2.0 * n * samples * d, product_speed) +
@@ -54,7 +55,8 @@ Form cheapest_form(const AttentionData<T>& data) {
       std::max(time_of<T>(2.0 * tokens * tokens, vector_speed), traffic(gram)) +
       (time_of<T>(2.0 * tokens * tokens * d + 2.0 * samples * d * d, product_speed) + traffic(2.0 * gram)) /
           steps;
-  const bool may_take_tokens = data.storage() == StoredType::working && gram <= most_gram_bytes;
+  const bool may_take_tokens =
+      data.storage() == StoredType::working && gram <= most_gram_bytes && data.query_rows.are_samples();
   if (may_take_tokens && token < query && token < dense) return Form::token_span;
   return query < dense ? Form::query_span : Form::dense;
 }
@@ -62,7 +64,7 @@ Form cheapest_form(const AttentionData<T>& data) {
 template <class T>
 bool fits_lanes(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
-  if (data.storage() != StoredType::working) return false;
+  if (data.storage() != StoredType::working || !data.query_rows.are_samples()) return false;
   // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away.
   // Measured on one thread, 96 and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes
   // gain 2.0 to 1.0 times up to 2000 in float32 and 1200 in float64, and lose up to 1.2 beyond; in shorter
@@ -77,12 +79,12 @@ bool fits_lanes(const AttentionData<T>& data) {
          (data.longest * lanes <= 2 * data.total_tokens || lanes == multiple);
 }
 
-// 2 n^2 d flops against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16 to 256 samples
-// in 200 to 2048 dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing within 1 %; at d =
-// 4 n up to 18 % are lost.
+// 2 n^2 d flops, n the queries, against four passes over d^2 numbers. Measured with AVX-512 on one thread, 16
+// to 256 samples in 200 to 2048 dimensions: from d = 12 n on 10 to 18 % of a step are gained, or nothing
+// within 1 %; at d = 4 n up to 18 % are lost.
 template <class T>
 bool pays_without_gradient(const AttentionData<T>& data) {
-  return 12 * data.batch.n_samples <= data.batch.dim;
+  return 12 * data.n_rows() <= data.batch.dim;
 }
 
 template Form cheapest_form(const AttentionData<float>&);

@@ -15,12 +15,12 @@ class Conclusion {
   /// `powers`: of two, that the queries are divided by before rows are multiplied by them; null if they are
   /// not.
   explicit Conclusion(const AttentionData<T>& data, const int* powers = nullptr)
-      : losses_(data, *data.given_scoring()), factors_(data) {
+      : losses_(data, *data.given_scoring()), factors_(data), rows_(data.query_rows) {
     std::vector<double> largest_query;
-    for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+    for (std::size_t i = 0; i < data.n_rows(); ++i)
       largest_query.push_back(
           static_cast<double>(largest_of(data.queries.data() + i * data.stride, data.batch.dim)));
-    factors_.set_rows({}, *data.given_scoring(), largest_query.data(), powers);
+    factors_.set_rows(rows_, *data.given_scoring(), largest_query.data(), powers);
   }
 
   /// Called by all threads of a team after the pass. Fills in of loss, gap, attention and exponent what is
@@ -28,8 +28,8 @@ class Conclusion {
   bool conclude(const Team& team, const AttentionPass<T>& pass, Evaluation<T>& out, unsigned want) {
     const bool want_rows = (want & want_gradient) != 0;
     if (team.leads()) {
-      losses_.sum(pass.outcomes(), {}, out, want);
-      if ((want & want_attention) != 0) losses_.attention_of_optimal(pass, {}, out);
+      losses_.sum(pass.outcomes(), rows_, out, want);
+      if ((want & want_attention) != 0) losses_.attention_of_optimal(pass, rows_, out);
       if (want_rows)
         out.gradients[0].exponent = factors_.set(pass.outcomes(), pass.outcomes().largest.data());
     }
@@ -41,6 +41,7 @@ class Conclusion {
  private:
   Losses<T> losses_;
   RowFactors<T> factors_;
+  const PassRows rows_;
 };
 
 }  // namespace softstep

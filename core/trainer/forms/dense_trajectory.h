@@ -150,7 +150,7 @@ class DenseTrajectory final : public Trajectory<T> {
   // stay in cache. Every thread needs all rows first; afterwards they are cleared.
   void refresh(const Team& team) {
     const simd::Kernels<T>& kernels = pass_.data().kernels;
-    const std::size_t n = pass_.data().batch.n_samples, stride = pass_.data().stride;
+    const std::size_t n = pass_.data().n_rows(), stride = pass_.data().stride;
     team.wait();
     const auto [begin, end] = team.share(dim_, band_unit);
     std::vector<T> band(band_unit * row_stride_, T(0));

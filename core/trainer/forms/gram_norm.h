@@ -30,7 +30,7 @@ class GramNorm {
   /// the very worst, and to 2 n f u commonly.
   std::optional<double> operator()(const T* rows) const {
     constexpr double smallest = 1.0 / 4096.0;
-    const std::size_t n = data_.batch.n_samples;
+    const std::size_t n = data_.n_rows();
     const std::vector<T> gram = gram_of(rows);
     double squared = 0.0, whole = 0.0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -48,7 +48,7 @@ class GramNorm {
 
  private:
   std::vector<T> gram_of(const T* rows) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, stride = data_.stride;
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim, stride = data_.stride;
     std::vector<T> gram(n * n);
     const int threads = data_.threads_for(static_cast<double>(n) * static_cast<double>(n * d));
     for_each_block(n, n, threads, [&](Block block) {

@@ -48,6 +48,11 @@ Form chosen_form(const AttentionData<T>& data, const TrainState<T>& state, const
   if (form == Form::token_span && data.storage() != StoredType::working)
     throw InvalidArgument("form", "token-span does not go with tokens stored as " +
                                       std::string(to_string(data.options.token_storage)));
+  if (form == Form::token_span && !data.query_rows.are_samples())
+    throw InvalidArgument("form", "token-span goes with one query a sample, of weight 1 (the batch has " +
+                                      std::to_string(data.n_rows()) + " queries in " +
+                                      std::to_string(data.batch.n_samples) +
+                                      " samples; dense and query-span do)");
   return form;
 }
 

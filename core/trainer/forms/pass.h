@@ -1,7 +1,8 @@
 #pragma once
 
-// The two layouts of the work between the projected queries V and the gradient rows g: sample by sample, or
-// with the sample index last. Everything that depends on which it is, is here.
+// The two layouts of the work between the projected queries V and the gradient rows g, one of each for every
+// query of every sample: sample by sample, or with the sample index last. Everything that depends on which it
+// is, is here.
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +23,11 @@ template <class T>
 class Pass {
  public:
   Pass(const AttentionData<T>& data, bool lanes)
-      : data_(data), lanes_(lanes ? &data.lanes() : nullptr), projected_(zero_rows()), rows_(zero_rows()) {
+      : data_(data),
+        lanes_(lanes ? &data.lanes() : nullptr),
+        pass_rows_(data.query_rows),
+        projected_(zero_rows()),
+        rows_(zero_rows()) {
     if (lanes)
       attention_ = std::make_unique<LanePass<T>>(data, projected_.data(), rows_.data());
     else
@@ -31,12 +36,12 @@ class Pass {
   }
 
   const AttentionData<T>& data() const { return data_; }
-  /// V and g; what is beyond the samples and dimensions is 0.
+  /// V and g; what is beyond the queries and dimensions is 0.
   T* projected() { return projected_.data(); }
   T* rows() { return rows_.data(); }
   /// Entries of each.
   std::size_t size() const { return n_rows() * n_cols(); }
-  std::size_t n_rows() const { return lanes_ ? data_.batch.dim : data_.batch.n_samples; }
+  std::size_t n_rows() const { return lanes_ ? data_.batch.dim : data_.n_rows(); }
   std::size_t n_cols() const { return lanes_ ? lanes_->n_lanes : data_.stride; }
   /// Whether project() and outer_product() have W transposed: each in the layout that needs no sums over
   /// lanes.
@@ -60,7 +65,7 @@ class Pass {
   // in a step: after outer_product() with the rows that for_each_block() gives it.
 
   /// From V to g without l', and to what is said of the samples.
-  void attend(const Team& team, bool with_rows) { attention_->attend(team, {}, with_rows); }
+  void attend(const Team& team, bool with_rows) { attention_->attend(team, pass_rows_, with_rows); }
   const AttentionPass<T>& attention() const { return *attention_; }
   void scale(const Team& team, const RowFactors<T>& factors) {
     if (lanes_)
@@ -71,8 +76,8 @@ class Pass {
 
   /// V = Z W^T, W with rows of stride ldw, into v: projected() or something like it.
   void project(const Team& team, const T* w, std::size_t ldw, T* v) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
-    // Where there are more samples than dimensions each thread projects those that it will attend to.
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim, cols = n_cols();
+    // Where there are more queries than dimensions each thread projects those that it will attend to.
     if (n < d) {
       if (lanes_)
         multiply(team, d, cols, d, w, ldw, lanes_->queries.data(), cols, v, cols);
@@ -83,7 +88,7 @@ class Pass {
       const auto [begin, end] = share_of_lanes<T>(team, cols);
       multiply(d, end - begin, d, w, ldw, lanes_->queries.data() + begin, cols, v + begin, cols);
     } else {
-      const auto [begin, end] = share_of_samples(team, n);
+      const auto [begin, end] = pass_rows_.share(team);
       multiply(end - begin, d, d, data_.queries.data() + begin * cols, cols, w, ldw, v + begin * cols, cols);
     }
   }
@@ -92,7 +97,7 @@ class Pass {
     outer_product(team, g, data_.queries.data(), out);
   }
   void outer_product(const Team& team, const T* g, const T* z, T* out) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim;
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim;
     if (lanes_)
       multiply(team, d, d, n, g, n_cols(), z, data_.stride, out, d);
     else
@@ -108,7 +113,7 @@ class Pass {
   }
   /// Z Z^T in the layout that mix() takes.
   std::vector<T> query_gram(const T* z) const {
-    const std::size_t n = data_.batch.n_samples, cols = lanes_ ? lanes_->n_lanes : n;
+    const std::size_t n = data_.n_rows(), cols = lanes_ ? lanes_->n_lanes : n;
     std::vector<T> gram(n * cols, T(0));
     for_each_block(n, n, data_.threads_for_products(1.0, n), [&](Block block) {
       data_.kernels.product_nt({block.n_rows, block.n_cols, data_.batch.dim, z + block.row * data_.stride,
@@ -119,7 +124,7 @@ class Pass {
   }
   /// u_i = sum_j <z_i, z_j> g_j: what V changes by if W does by sum_j g_j z_j^T.
   void mix(const Team& team, const T* gram, const T* g, T* u) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim, cols = n_cols();
     if (lanes_)
       multiply(team, d, cols, n, g, cols, gram, cols, u, cols);
     else
@@ -128,7 +133,7 @@ class Pass {
 
   /// v_i += a 2^b_i u_i for the powers b_i of the units.
   void add_in_units(const Team& team, double a, const QueryUnits<T>& units, const T* u, T* v) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim, cols = n_cols();
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim, cols = n_cols();
     if (units.is_uniform()) {
       const auto [begin, end] = team.share(size(), band_unit);
       const T factor = in_units<T>(a, n == 0 ? 0 : units.power(0));
@@ -153,7 +158,7 @@ class Pass {
   }
   void outer_product_by_samples(const Team& team, const T* g, const T* z, T* out, std::size_t ldout, bool add,
                                 T scale) const {
-    const std::size_t n = data_.batch.n_samples, d = data_.batch.dim;
+    const std::size_t n = data_.n_rows(), d = data_.batch.dim;
     for_each_block(d, d, team, [&](Block block) {
       data_.kernels.product_tn({block.n_rows, block.n_cols, n, z + block.row, data_.stride, g + block.col,
                                 data_.stride, out + block.row * ldout + block.col, ldout, add, scale});
@@ -174,6 +179,7 @@ class Pass {
 
   const AttentionData<T>& data_;
   const LaneBatch<T>* lanes_;  // null: sample by sample
+  const PassRows pass_rows_;
   LargeArray<T> projected_, rows_;
   std::unique_ptr<AttentionPass<T>> attention_;
 };

@@ -6,8 +6,8 @@
 
 namespace softstep {
 
-/// W = base + sum_i c_i zu_i^T with vectors c_i and queries z_i = 2^b_i zu_i: V = Z W^T, and the Gram matrix
-/// of the zu_i.
+/// W = base + sum_i c_i zu_i^T with vectors c_i and the queries z_i = 2^b_i zu_i of all samples: V = Z W^T,
+/// and the Gram matrix of the zu_i.
 template <class T>
 class QuerySpanTrajectory final : public SpanTrajectory<T> {
  public:
@@ -19,9 +19,7 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
   typename Trajectory<T>::Entries entries(std::size_t) const override {
     return {pass_.n_rows(), pass_.n_cols(), nullptr};
   }
-  int n_threads() const override {
-    return this->data_.threads_for_products(1.0, this->data_.batch.n_samples);
-  }
+  int n_threads() const override { return this->data_.threads_for_products(1.0, this->data_.n_rows()); }
 
  private:
   void attend(const Team& team, bool with_rows) override { pass_.attend(team, with_rows); }

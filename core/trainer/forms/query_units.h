@@ -18,8 +18,8 @@ namespace softstep {
 template <class T>
 class QueryUnits {
  public:
-  explicit QueryUnits(const AttentionData<T>& data) : data_(data), powers_(data.batch.n_samples) {
-    const std::size_t n = data.batch.n_samples, d = data.batch.dim;
+  explicit QueryUnits(const AttentionData<T>& data) : data_(data), powers_(data.n_rows()) {
+    const std::size_t n = data.n_rows(), d = data.batch.dim;
     for (std::size_t i = 0; i < n; ++i)
       powers_[i] = coarse_power<T>(static_cast<double>(largest_of(data.queries.data() + i * data.stride, d)));
     uniform_ = are_alike(powers_);

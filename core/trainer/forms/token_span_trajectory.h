@@ -9,14 +9,15 @@
 
 namespace softstep {
 
-/// W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries z_i = 2^b_i zu_i: the
-/// scores x_it^T W z_i, and the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
+/// Of samples with one query, W = base + sum_it c_it xu_it zu_i^T with tokens x_it = 2^a_it xu_it and queries
+/// z_i = 2^b_i zu_i: the scores x_it^T W z_i, and the Gram matrix <xu_k, xu_l> <zu_i, zu_j> of all tokens.
 template <class T>
 class TokenSpanTrajectory final : public SpanTrajectory<T> {
  public:
   TokenSpanTrajectory(const AttentionData<T>& data, const TrainState<T>& state)
       : SpanTrajectory<T>(data),
         n_(data.total_tokens),
+        rows_(data.query_rows),
         scores_(n_, T(0)),
         weights_(n_, T(0)),
         attention_(data, scores_.data(), weights_.data()),
@@ -59,7 +60,7 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   std::size_t token_stride() const {
     return tokens_.empty() ? this->data_.batch.row_stride() : this->data_.batch.dim;
   }
-  void attend(const Team& team, bool with_rows) override { attention_.attend(team, {}, with_rows); }
+  void attend(const Team& team, bool with_rows) override { attention_.attend(team, rows_, with_rows); }
   const AttentionPass<T>& attention() const override { return attention_; }
   void scale(const Team& team, const RowFactors<T>& factors) override {
     factors.scale_weights(team, weights_.data(), token_powers_.empty() ? nullptr : token_powers_.data());
@@ -141,7 +142,8 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     return gram;
   }
 
-  std::size_t n_;                    // tokens of all samples
+  std::size_t n_;  // tokens of all samples
+  const PassRows rows_;
   std::vector<T> scores_, weights_;  // y and g
   ScorePass<T> attention_;
   std::vector<int> token_powers_, powers_;  // a_it, empty where all are 0; a_it + b_i
