@@ -11,6 +11,8 @@ the direction G / ||G|| is off by at most
     kappa = ||(1/n) sum |l'| (|X|^T p (Gamma + M)) |z|^T|| / ||G||.
 A deviation e of W moves the direction by at most Lambda e, Lambda = (1/n) sum_i C_i |z_i|^2 / ||G|| with
     C_i = |X^T q|^2 / 4 + |l'| (sum_t |q_t| |x_t|^2 + 2 |X^T q| |X^T p|).
+With every token a query, g_i z_i^T and what bounds it are means over the T queries, and so are |X^T q| |z| and the rest of C_i |z|^2;
+G is a sum of n T terms.
 The step size of the check is 1 / Lambda at most, so e doubles in a step: after 3 steps e <= (1 + 2 + 4) eta delta, plus the
 roundings of W itself, 3 u ||W||. Two implementations differ by twice that; their losses by ||G|| times it, and rounding.
 """
@@ -42,58 +44,72 @@ class Agreement:
 
 
 class Problem:
-    def __init__(self, data_file: pathlib.Path):
+    """`all_tokens`: every token of a sample is a query of it, and its prediction their mean; else token 0 alone."""
+
+    def __init__(self, data_file: pathlib.Path, all_tokens: bool = False):
         tensors = load_file(data_file)
         self.x, self.u = tensors["tokens"], tensors["decoder"].astype(np.float64)
         self.y = tensors["labels"].astype(np.float64)
         self.n, self.n_tokens, self.d = self.x.shape
+        self.queries = self.n_tokens if all_tokens else 1
 
     def chunks(self):
         step = max(1, CHUNK // (self.n_tokens * self.d))
         for first in range(0, self.n, step):
             x = self.x[first:first + step].astype(np.float64)
-            yield x, x[:, 0, :], self.y[first:first + step, None]
+            yield x, x[:, :self.queries, :], self.y[first:first + step, None]
 
     def at(self, w: np.ndarray) -> dict:
-        """Gradient and the quantities of the bound."""
-        d = self.d
+        """Loss, gradient and the quantities of the bound. Arrays over queries are [n, m, .]."""
+        d, m = self.d, self.queries
         gradient, magnitude = np.zeros((d, d)), np.zeros((d, d))
         sums = dict.fromkeys(("curvature", "moment", "loss"), 0.0)
         largest = 0.0
         for x, z, y in self.chunks():
             ax, az = np.abs(x), np.abs(z)
-            gamma, big = y * (x @ self.u), ax @ np.abs(self.u)
-            s = np.matvec(x, z @ w.T)
-            largest = max(largest, float(np.matvec(ax, az @ np.abs(w).T).max()))
-            p = np.exp(s - s.max(axis=1, keepdims=True))
-            p /= p.sum(axis=1, keepdims=True)
-            m = (p * gamma).sum(axis=1, keepdims=True)
-            slope = 1 / (1 + np.exp(m))
-            q, bound = p * (gamma - m), p * (big + (p * big).sum(axis=1, keepdims=True))
-            xq, xp = np.vecmat(q, x), np.vecmat(p, x)
-            gradient -= (slope * xq).T @ z
-            magnitude += (slope * np.vecmat(bound, ax)).T @ az
-            length_q, length_p = np.linalg.norm(xq, axis=1), np.linalg.norm(xp, axis=1)
-            spread = (np.abs(q) * (x * x).sum(axis=2)).sum(axis=1) + 2 * length_q * length_p
-            curvature = length_q ** 2 / 4 + slope[:, 0] * spread
-            loss = np.logaddexp(0, -m)
-            sums["curvature"] += float(curvature @ (z * z).sum(axis=1))
+            xt, axt = x.transpose(0, 2, 1), ax.transpose(0, 2, 1)
+            gamma, big = (y * (x @ self.u))[:, None], (ax @ np.abs(self.u))[:, None]
+            s = (z @ w.T) @ xt
+            largest = max(largest, float(((az @ np.abs(w).T) @ axt).max()))
+            p = np.exp(s - s.max(axis=2, keepdims=True))
+            p /= p.sum(axis=2, keepdims=True)
+            output = (p * gamma).sum(axis=2, keepdims=True)
+            margin = output.mean(axis=1, keepdims=True)
+            slope = 1 / (1 + np.exp(margin)) / m
+            q, bound = p * (gamma - output), p * (big + (p * big).sum(axis=2, keepdims=True))
+            xq, xp = q @ x, p @ x
+            gradient -= (slope * xq).reshape(-1, d).T @ z.reshape(-1, d)
+            magnitude += (slope * (bound @ ax)).reshape(-1, d).T @ az.reshape(-1, d)
+            length_q, length_p, length_z = (np.linalg.norm(a, axis=2) for a in (xq, xp, z))
+            spread = (np.abs(q) @ (x * x).sum(axis=2)[:, :, None])[:, :, 0] + 2 * length_q * length_p
+            loss = np.logaddexp(0, -margin)
+            sums["curvature"] += float(((length_q * length_z).mean(axis=1) ** 2 / 4).sum())
+            sums["curvature"] += float((slope[:, :, 0] * spread * length_z ** 2).sum())
             sums["moment"] += float((slope * bound).sum())
             sums["loss"] += float(loss.sum())
         out = {name: value / self.n for name, value in sums.items()}
         return {**out, "gradient": gradient / self.n, "magnitude": np.linalg.norm(magnitude) / self.n, "largest": largest}
 
 
-def prepare(data_file: pathlib.Path, weights_file: pathlib.Path) -> Agreement:
+def write_truth(problem: Problem, weights_file: pathlib.Path, step_size: float, out: pathlib.Path) -> float:
+    """The steps of the check in float64; their loss."""
+    w = load_file(weights_file)["weights"]
+    for _ in range(STEPS):
+        gradient = problem.at(w)["gradient"]
+        w = w - step_size / np.linalg.norm(gradient) * gradient
+    save_file({"weights": w}, out)
+    return problem.at(w)["loss"]
+
+
+def prepare(problem: Problem, weights_file: pathlib.Path) -> Agreement:
     """Writes W_0 beside the data and derives the bound there."""
-    problem = Problem(data_file)
     first = problem.at(np.zeros((problem.d, problem.d)))["gradient"]
     start = (-START / np.linalg.norm(first) * first).astype(np.float32).astype(np.float64)
     save_file({"weights": start}, weights_file)
     at = problem.at(start)
     norm = float(np.linalg.norm(at["gradient"]))
     step_size = min(0.1, norm / at["curvature"])
-    c = 6 * math.sqrt(problem.n + 10 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
+    c = 6 * math.sqrt(problem.n * problem.queries + 10 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
     delta = 2 * c * at["magnitude"] / norm
     weights = 2 * (7 * step_size * delta + STEPS * (START + STEPS * step_size))
     loss = norm * weights + 2 * c * at["moment"] + 2 * 6 * math.sqrt(problem.n + 4) * at["loss"]

@@ -1,11 +1,12 @@
 """The command: which parts to run, and where the results go."""
 import argparse
 import json
-import math
 import sys
 import time
 
-from . import breaking, environment, report, research, solvers, steps
+from . import breaking, environment, report, research, results_file, solvers, steps
+from .heads import command as heads
+from .results_file import without_nan
 from .worker_process import COMPILED, INTERPRETED
 
 SHAPES = "20,5,10 6,8,10 100,20,100 1000,64,256 256,512,128 4000,128,256 2000,8,512 64,16,2048"
@@ -18,7 +19,7 @@ def shape(text: str) -> steps.Shape:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers",
+    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers; compare --attention --help: attention over heads",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="none: only write the report again")
     parser.add_argument("--shapes", nargs="+", type=shape, default=[shape(s) for s in SHAPES.split()], metavar="n,T,d")
@@ -37,15 +38,6 @@ def arguments() -> argparse.Namespace:
         options.peers.insert(0, "softstep")
     options.peers.sort(key=[*COMPILED, *INTERPRETED].index)  # softstep first: the others are compared with it
     return options
-
-
-def without_nan(value):
-    """JSON has no NaN: null."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def merged(old: list[dict], new: list[dict]) -> list[dict]:
@@ -78,6 +70,9 @@ def measure(options: argparse.Namespace) -> dict:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--attention"]:
+        heads.main(sys.argv[2:])
+        return
     options = arguments()
     began = time.monotonic()
     results = measure(options)
@@ -92,6 +87,6 @@ def main() -> None:
     file.write_text(json.dumps(results, indent=1) + "\n")
     text = report.text(results)
     if options.report:
-        (environment.ROOT / "benchmarks" / "RESULTS.md").write_text(text)
+        results_file.write(steps=text)
     print(text)
     print(f"compare: {time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -17,6 +17,7 @@ from .worker_process import Worker, WorkerFailed
 FINALISTS = 2  # variants of a peer that go on after the first round
 PREPARE_TIMEOUT = 150.0  # seconds; torch.compile needs them
 OUT = environment.ROOT / "out" / "peers"
+TOKENS = "tokens"  # the rule and the first word of the variants of the model whose tokens are all queries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +68,17 @@ def make_data(shape: Shape, number_type: str) -> tuple[pathlib.Path, pathlib.Pat
 
 
 @functools.cache
-def agreement_of(shape: Shape, number_type: str) -> agreement.Agreement:
-    return agreement.prepare(*make_data(shape, number_type))
+def problem_of(shape: Shape, number_type: str, rule: str) -> tuple[agreement.Problem, pathlib.Path]:
+    """`tokens` is the normalised step of the model whose tokens are all queries; it starts elsewhere."""
+    data, weights = make_data(shape, number_type)
+    if rule == TOKENS:
+        return agreement.Problem(data, all_tokens=True), weights.with_suffix(".tokens.weights")
+    return agreement.Problem(data), weights
+
+
+@functools.cache
+def agreement_of(shape: Shape, number_type: str, rule: str) -> agreement.Agreement:
+    return agreement.prepare(*problem_of(shape, number_type, rule))
 
 
 class Cell:
@@ -76,9 +86,10 @@ class Cell:
 
     def __init__(self, shape: Shape, number_type: str, threads: int, rule: str, settings: Settings, workers: dict[str, Worker]):
         self.type, self.settings, self.workers, self.rule = number_type, settings, workers, rule
-        self.data, self.start = make_data(shape, number_type)
-        self.agreement = agreement_of(shape, number_type)
-        self.step_size = self.agreement.step_size if rule == "ngd" else self.agreement.polyak_cap
+        self.data = make_data(shape, number_type)[0]
+        self.problem, self.start = problem_of(shape, number_type, "ngd" if rule == "polyak" else rule)
+        self.agreement = agreement_of(shape, number_type, "ngd" if rule == "polyak" else rule)
+        self.step_size = self.agreement.polyak_cap if rule == "polyak" else self.agreement.step_size
         self.bounds = self.agreement.bounds(number_type)
         if not self.bounds[0] <= 0.5 * self.agreement.step_of_weights:
             raise ValueError(f"{shape} {number_type}: the bound is as long as the steps, the check would say nothing")
@@ -87,12 +98,19 @@ class Cell:
         self.entries: list[Measured] = []
         self.head = {"shape": str(shape), "type": number_type, "threads": threads, "rule": rule}
 
-    def ours(self, name: str) -> bool:
-        return self.rule == name.split("-")[0]
+    def asked_for(self, peer: str, variant: str) -> bool:
+        rule = variant.split("-")[0]
+        if peer in ("softstep", "optax"):
+            return rule == self.rule
+        return (rule == TOKENS) == (self.rule == TOKENS)
 
     def prepare(self) -> None:
-        """Loads, compiles and checks every variant; softstep comes first and is what the others are compared with."""
+        """Loads, compiles and checks every variant; softstep comes first and is what the others are compared with, but where it
+        and they are compared with steps in float64."""
         truth: tuple[pathlib.Path, float] | None = None
+        if self.rule == TOKENS:
+            file = self.folder / "truth.safetensors"
+            truth = file, agreement.write_truth(self.problem, self.start, self.step_size, file)
         for peer, worker in self.workers.items():
             try:
                 names = worker.ask("load", self.data, self.start)["variants"]
@@ -100,7 +118,7 @@ class Cell:
                 self.entries.append(Measured(peer, "*", refused=str(error)))
                 continue
             for name in names:
-                if peer in ("softstep", "optax") and not self.ours(name):
+                if not self.asked_for(peer, name):
                     continue
                 entry = Measured(peer, name)
                 self.entries.append(entry)

@@ -8,6 +8,11 @@ from . import environment
 
 COMPILED = {"softstep": "softstep_worker", "eigen": "eigen_worker", "eigen+openblas": "eigen_blas_worker",
             "loops": "loops_worker"}
+# Of attention over heads: workers/heads.
+HEADS_COMPILED = {"softstep": "heads_softstep_worker"}
+HEADS_INTERPRETED = {peer: f"heads/{peer}_worker.py" for peer in ("torch", "jax", "numpy", "onnxruntime", "openvino")}
+LIMITS = "limits"
+
 INTERPRETED = {"numpy": "numpy_worker.py", "torch": "torch_worker.py", "jax": "jax_worker.py", "optax": "optax_worker.py"}
 
 
@@ -16,15 +21,20 @@ class WorkerFailed(Exception):
 
 
 def command(peer: str) -> list[str]:
-    if peer in COMPILED:
-        return [str(environment.BUILD / "workers" / COMPILED[peer])]
-    return [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / INTERPRETED[peer])]
+    """`peer` is a name of a table above, with "heads " before it for those of attention over heads."""
+    heads = peer.startswith("heads ")
+    compiled = HEADS_COMPILED if heads else {**COMPILED, LIMITS: "limits_worker"}
+    interpreted = HEADS_INTERPRETED if heads else INTERPRETED
+    name = peer.removeprefix("heads ")
+    if name in compiled:
+        return [str(environment.BUILD / "workers" / compiled[name])]
+    return [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / interpreted[name])]
 
 
 class Worker:
     def __init__(self, peer: str, number_type: str, threads: int):
         self.peer = peer
-        log = environment.ROOT / "out" / "peers" / "logs" / f"{peer}-{number_type}-{threads}.log"
+        log = environment.ROOT / "out" / "peers" / "logs" / f"{peer.replace(' ', '-')}-{number_type}-{threads}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         cpus = environment.cpus(threads)
         with log.open("w") as errors:

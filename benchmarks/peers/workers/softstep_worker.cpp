@@ -1,5 +1,5 @@
 // softstep itself behind the protocol of the peers. A variant is <rule>-<form>: the rule, and how W is
-// represented.
+// represented. `tokens` is the rule `ngd` of the model whose tokens are all queries.
 
 #include "worker.h"
 
@@ -18,6 +18,15 @@ Form form_of(const std::string& name) {
   throw std::runtime_error("unknown form " + name);
 }
 
+/// Of a version whose batches have one query a sample alone there is no such row.
+template <class Batch>
+void all_tokens_are_queries(Batch& batch) {
+  if constexpr (requires { batch.all_tokens_are_queries; })
+    batch.all_tokens_are_queries = true;
+  else
+    throw std::runtime_error("left out: this version's BatchView has one query a sample");
+}
+
 template <class T>
 class Trained final : public Variant<T> {
  public:
@@ -30,6 +39,10 @@ class Trained final : public Variant<T> {
     batch.dim = data.d;
     batch.labels = data.labels.data();
     batch.decoder = data.decoder.data();
+    if (rule_ == "tokens") {
+      all_tokens_are_queries(batch);
+      rule_ = "ngd";
+    }
     AttentionOptions objective;
     objective.n_threads = threads;
     objective_ = std::make_unique<AttentionModel<T>>(batch, objective);
@@ -72,7 +85,7 @@ class Trained final : public Variant<T> {
 int main(int argc, char** argv) {
   using namespace softstep::peers;
   std::vector<std::string> names;
-  for (const char* rule : {"ngd", "polyak"})
+  for (const char* rule : {"ngd", "polyak", "tokens"})
     for (const auto& [form, value] : forms) names.push_back(std::string(rule) + "-" + form);
   return serve(argc, argv, names, std::string(softstep::version) + ", " + softstep::active_isa(),
                [&]<class T>(const std::string& name, const Data<T>& data, int threads) {

@@ -41,7 +41,29 @@ def functional_step(way, w, step_size, x, gamma, z):
     return w - gradient * (step_size / torch.linalg.vector_norm(gradient))
 
 
+def tokens_loss_of(way, w, x, gamma, z):
+    """Every token is a query of its sample; the prediction is the mean of what they give. `way` and z have no part in it."""
+    p = torch.softmax((x @ w.T) @ x.transpose(1, 2), dim=2)
+    return F.softplus(-torch.matmul(p, gamma.unsqueeze(2)).mean((1, 2))).mean()
+
+
+def tokens_hand_step(way, w, step_size, x, gamma, z):
+    p = torch.softmax((x @ w.T) @ x.transpose(1, 2), dim=2)
+    m = torch.matmul(p, gamma.unsqueeze(2))
+    slope = torch.sigmoid(-m.mean(1, keepdim=True)) * (-1.0 / (x.shape[0] * x.shape[1]))
+    rows = (p * ((gamma.unsqueeze(1) - m) * slope)) @ x
+    gradient = rows.flatten(0, 1).T @ x.flatten(0, 1)
+    return w - gradient * (step_size / torch.linalg.vector_norm(gradient))
+
+
+def tokens_functional_step(way, w, step_size, x, gamma, z):
+    gradient = torch.func.grad(lambda v: tokens_loss_of(way, v, x, gamma, z))(w)
+    return w - gradient * (step_size / torch.linalg.vector_norm(gradient))
+
+
 class Peer:
+    loss_of = staticmethod(loss_of)
+
     def __init__(self, data: Data, way: str):
         self.way = way
         self.x, self.gamma, self.z = map(torch.from_numpy, (data.tokens, data.scores, data.queries))
@@ -56,7 +78,7 @@ class Peer:
 
     def loss(self):
         with torch.no_grad():
-            return loss_of(self.way, self.w, self.x, self.gamma, self.z).item()
+            return self.loss_of(self.way, self.w, self.x, self.gamma, self.z).item()
 
     def weights(self):
         return self.w.detach().numpy()
@@ -79,7 +101,7 @@ class EagerAutograd(Peer):
     def advance(self, steps, step_size):
         w = self.w.requires_grad_()
         for _ in range(steps):
-            gradient, = torch.autograd.grad(loss_of(self.way, w, self.x, self.gamma, self.z), w)
+            gradient, = torch.autograd.grad(self.loss_of(self.way, w, self.x, self.gamma, self.z), w)
             with torch.no_grad():
                 w.sub_(gradient.mul_(step_size / torch.linalg.vector_norm(gradient)))
 
@@ -109,8 +131,27 @@ class Compiled(Peer):
         self.w = w
 
 
+class TokensEagerAutograd(EagerAutograd):
+    loss_of = staticmethod(tokens_loss_of)
+
+
+class TokensCompiled(Compiled):
+    loss_of = staticmethod(tokens_loss_of)
+
+
+class TokensEagerHand(Peer):
+    loss_of = staticmethod(tokens_loss_of)
+
+    def advance(self, steps, step_size):
+        with torch.inference_mode():
+            for _ in range(steps):
+                self.w = tokens_hand_step(self.way, self.w, step_size, self.x, self.gamma, self.z)
+
+
 def variants(data: Data):
-    out = {}
+    out = {"tokens-autograd": lambda: TokensEagerAutograd(data, ""), "tokens-hand": lambda: TokensEagerHand(data, ""),
+           "tokens-compile-autograd": lambda: TokensCompiled(data, "", tokens_functional_step),
+           "tokens-compile-hand": lambda: TokensCompiled(data, "", tokens_hand_step)}
     for way in SCORES:
         if way == "bmm" or data.tokens.size <= SMALL:  # einsum is bmm behind a call; sum writes an array of X's size
             out[f"eager-hand-{way}"] = lambda way=way: EagerHand(data, way)
