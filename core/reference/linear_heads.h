@@ -66,9 +66,11 @@ LinearHeadOutputs<Number> linear_head(const LinearHead<Number>& in) {
   std::vector<Number> state(d * dv, Number(0));
   for (std::size_t t = 0; t < in.n_positions(); ++t) {
     if (t < in.n_keys)
-      for (std::size_t l = 0; l < d; ++l)
+      for (std::size_t l = 0; l < d; ++l) {
+        const Number gate = in.gate(t, l);
         for (std::size_t c = 0; c < dv; ++c)
-          state[l * dv + c] = in.gate(t, l) * state[l * dv + c] + in.keys[t * d + l] * in.values[t * dv + c];
+          state[l * dv + c] = gate * state[l * dv + c] + in.keys[t * d + l] * in.values[t * dv + c];
+      }
     in.for_queries_at(t, [&](std::size_t i) {
       for (std::size_t c = 0; c < dv; ++c) {
         Number sum(0);
@@ -83,6 +85,7 @@ LinearHeadOutputs<Number> linear_head(const LinearHead<Number>& in) {
 
 template <class Number>
 struct LinearHeadGradients {
+  std::vector<Number> outputs;  ///< O, which the gradients take anyway
   std::vector<Number> queries, keys, values, log_gates;
 };
 
@@ -92,6 +95,7 @@ LinearHeadGradients<Number> linear_head_gradients(const LinearHead<Number>& in,
   const std::size_t d = in.dim, dv = in.value_dim;
   const LinearHeadOutputs<Number> forward = linear_head(in);
   LinearHeadGradients<Number> out;
+  out.outputs = forward.outputs;
   out.queries.assign(in.n_queries * d, Number(0));
   out.keys.assign(in.n_keys * d, Number(0));
   out.values.assign(in.n_keys * dv, Number(0));
@@ -107,15 +111,16 @@ LinearHeadGradients<Number> linear_head_gradients(const LinearHead<Number>& in,
     });
     if (t >= in.n_keys) continue;
     for (std::size_t l = 0; l < d; ++l) {
+      const Number gate = in.gate(t, l);
       Number through(0);
       for (std::size_t c = 0; c < dv; ++c) {
         out.keys[t * d + l] += later[l * dv + c] * in.values[t * dv + c];
         out.values[t * dv + c] += later[l * dv + c] * in.keys[t * d + l];
         if (t > 0) through += forward.states[t - 1][l * dv + c] * later[l * dv + c];
-        later[l * dv + c] *= in.gate(t, l);
+        later[l * dv + c] *= gate;
       }
       if (in.gate_columns != 0)
-        out.log_gates[t * in.gate_columns + (in.gate_columns == 1 ? 0 : l)] += in.gate(t, l) * through;
+        out.log_gates[t * in.gate_columns + (in.gate_columns == 1 ? 0 : l)] += gate * through;
     }
   }
   return out;
