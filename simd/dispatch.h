@@ -135,6 +135,7 @@ struct Kernels {
 #include "simd/kernels.def"
 #undef SOFTSTEP_KERNEL
   std::size_t vector_width;  ///< numbers in one vector
+  std::size_t tile_columns;  ///< columns of a panel of product_panels
 
   /// One sample of `attention`.
   AttentionStats<T> attention_of(const AttentionArgs<T>& sample) const {

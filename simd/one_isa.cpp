@@ -12,7 +12,7 @@ constexpr Kernels<T> table = {
 #define SOFTSTEP_KERNEL(name, result, arguments) &name<T>,
 #include "simd/kernels.def"
 #undef SOFTSTEP_KERNEL
-    Vec<T>::width};
+    Vec<T>::width, tile_columns<T>};
 
 extern const Kernels<float> f32_kernels;
 extern const Kernels<double> f64_kernels;

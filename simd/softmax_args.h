@@ -33,6 +33,20 @@ struct TransposeArgs {
   std::size_t ld;
 };
 
+/// A product with a matrix in panels; see simd/kernels/product_panels.h.
+template <class T>
+struct PanelsArgs {
+  std::size_t m, n, k;
+  const T* a;
+  std::size_t lda;
+  bool transposed;  ///< A is k x m
+  const T* panels;
+  std::size_t panel_rows;  ///< k at least: rows of a panel, of which the product reads the first k
+  T* c;
+  std::size_t ldc;
+  bool add;
+};
+
 /// A block of scores becomes weights, row by row, while what is known of each row goes on; see
 /// simd/kernels/softmax_rows.h.
 template <class T>

@@ -15,24 +15,26 @@
 namespace softstep::heads {
 
 /// Rows of a group that go through the products together, and keys. Constant for an instruction set, so that
-/// bits depend on nothing else: sums over keys are begun anew at each block.
+/// bits depend on nothing else: sums over keys go on from block to block.
+/// `lot` rows at a time go through scores, softmax and products, so that their scores stay in the near
+/// caches: whole tiles for every instruction set.
 struct BlockSize {
-  std::size_t rows, keys;
+  std::size_t rows, keys, lot;
 };
-/// Rows of a block that is seen in part are done in so many at a time, each lot up to the last key it sees.
-constexpr std::size_t part_rows = 32;
 
-/// Blocks that stay in the second cache: of `per_key` arrays of keys and `per_pair` of scores. `width` is the
-/// number of lanes.
+/// Blocks of rows of `columns` numbers that the second cache holds. Only `keys` has a part in the bits of
+/// results.
 template <class T>
-BlockSize block_size(std::size_t columns, std::size_t width, bool backward) {
-  const std::size_t rows = sizeof(T) == sizeof(float) ? 128 : 64;
-  // Whole tiles of the products for every instruction set.
-  const std::size_t unit = width >= 16 || (width == 8 && sizeof(T) == sizeof(double)) ? 64 : 48;
-  const std::size_t budget = (backward ? std::size_t{1} << 15 : std::size_t{3} << 14) / sizeof(T);
-  const std::size_t keys =
-      std::clamp<std::size_t>(budget / std::max<std::size_t>(columns, 32) / unit, 1, 4) * unit;
-  return {rows, keys};
+BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backward) {
+  const std::size_t row_bytes = std::max<std::size_t>(columns, 32) * sizeof(T);
+  const std::size_t fitting = (backward ? 48 : 96) * 1024 / row_bytes,
+                    most = (backward ? 768 : 1536) / sizeof(T);
+  const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
+  // Whole tiles for every instruction set.
+  const std::size_t lot = backward ? 384 / sizeof(T) : 24;
+  const std::size_t rows =
+      backward ? lot : std::clamp<std::size_t>(128 * 1024 / row_bytes / lot, 2, 22) * lot;
+  return {rows, panels * tile_columns, lot};
 }
 
 /// Memory of one thread, begun at a cache line.
@@ -108,10 +110,33 @@ PlainRows<T> plain_rows(const simd::Kernels<T>& kernels, const InputRows<T>& row
   return {room, n_columns};
 }
 
+/// Numbers that a matrix of n_rows x n_columns takes in panels.
+inline std::size_t panels_size(std::size_t n_rows, std::size_t n_columns, std::size_t tile_columns) {
+  return (n_columns + tile_columns - 1) / tile_columns * tile_columns * n_rows;
+}
+/// Rows of a block in panels for product_panels.
 template <class T>
-void transpose(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
-               std::size_t n_columns, T* out, std::size_t ld) {
-  kernels.transpose({n_rows, n_columns, rows.rows, static_cast<std::ptrdiff_t>(rows.ld), out, ld});
+void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
+                 std::size_t n_columns, T* panels) {
+  simd::PackArgs<T> args{};
+  args.n_rows = n_rows;
+  args.stride = static_cast<std::ptrdiff_t>(rows.ld);
+  args.scale = T(1);
+  args.ld = kernels.tile_columns;
+  for (std::size_t j = 0; j < n_columns; j += kernels.tile_columns) {
+    args.n_columns = std::min(kernels.tile_columns, n_columns - j);
+    args.rows = rows.rows + j;
+    args.out = panels + j * n_rows;
+    kernels.pack_rows(args);
+  }
+}
+/// The same of the transpose: a column of the panels for each row.
+template <class T>
+void pack_transposed(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
+                     std::size_t n_columns, T* panels) {
+  for (std::size_t r = 0; r < n_rows; r += kernels.tile_columns)
+    kernels.transpose({std::min(kernels.tile_columns, n_rows - r), n_columns, rows.rows + r * rows.ld,
+                       static_cast<std::ptrdiff_t>(rows.ld), panels + r * n_columns, kernels.tile_columns});
 }
 
 /// Columns begin .. end-1 of a block of keys that rows see.
@@ -120,31 +145,49 @@ struct Seen {
   std::size_t* end;
 };
 
-/// Calls body(first row, rows, columns, all seen) for lots of rows that see some of the keys first_key ..
-/// first_key + n_keys - 1. `ranges` are those of the block's rows; `seen` is filled in where not all is seen.
+/// Calls body(first row, rows, columns, all seen) for each lot of rows that sees some of the keys first_key
+/// .. first_key + n_keys - 1, up to the last that it sees. `ranges` are those of the block's rows; `seen` is
+/// filled in where not all is seen.
 template <class Body>
-void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t first_key, std::size_t n_keys,
-                  const Seen& seen, Body body) {
+void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t lot, std::size_t first_key,
+                  std::size_t n_keys, const Seen& seen, Body body) {
   const std::size_t end_key = first_key + n_keys;
-  bool whole = true;
-  for (std::size_t r = 0; whole && r < n_rows; ++r)
-    whole = ranges[r].begin <= first_key && ranges[r].end >= end_key;
-  if (whole) return body(std::size_t{0}, n_rows, n_keys, true);
-  for (std::size_t first = 0; first < n_rows; first += part_rows) {
-    const std::size_t count = std::min(part_rows, n_rows - first);
+  for (std::size_t first = 0; first < n_rows; first += lot) {
+    const std::size_t end = first + std::min(lot, n_rows - first);
     std::size_t columns = 0;
-    for (std::size_t r = first; r < first + count; ++r) {
+    bool whole = true;
+    for (std::size_t r = first; r < end; ++r) {
       seen.begin[r] = std::clamp(ranges[r].begin, first_key, end_key) - first_key;
       seen.end[r] = std::clamp(ranges[r].end, first_key, end_key) - first_key;
       if (seen.begin[r] < seen.end[r]) columns = std::max(columns, seen.end[r]);
+      whole = whole && seen.begin[r] == 0 && seen.end[r] == n_keys;
     }
     if (columns == 0) continue;
-    for (std::size_t r = first; r < first + count; ++r) {
+    for (std::size_t r = first; r < end; ++r) {
       seen.begin[r] = std::min(seen.begin[r], columns);
       seen.end[r] = std::min(seen.end[r], columns);
     }
-    body(first, count, columns, false);
+    body(first, end - first, columns, whole);
   }
+}
+
+/// Rows of a group: batch entry, key head, number of the first.
+struct RowBlock {
+  std::size_t b, key_head, first, n_rows;
+};
+inline void ranges_of(const Geometry& g, const RowBlock& block, KeyRange* ranges) {
+  const std::size_t m = g.queries_of(block.b);
+  for (std::size_t r = 0; r < block.n_rows; ++r) ranges[r] = g.seen_by(block.b, (block.first + r) % m);
+}
+/// Rows of a block, as they are stored, times `scale`, one after the other.
+template <class T>
+void load_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
+               const RowBlock& block, std::size_t n_columns, T scale, T* out) {
+  for_each_run(block.key_head * g.group, g.queries_of(block.b), block.first, block.n_rows,
+               [&](const Run& run, std::size_t before) {
+                 pack(kernels, rows, rows.place(block.b, run.head, g.first_query(block.b), run.first_query),
+                      run.n_rows, n_columns, scale, out + before * n_columns, n_columns);
+               });
 }
 
 /// First and last key that any of the rows sees.

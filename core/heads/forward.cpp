@@ -1,9 +1,11 @@
-// The forward pass, one block of rows after the other (docs/mathematics.md, section 11.1).
+// The forward pass (docs/mathematics.md, section 11.1): which thread does what, and what rows give in the
+// end.
 
 #include <atomic>
 #include <cmath>
 
-#include "core/heads/block_scores.h"
+#include "core/heads/forward_few.h"
+#include "core/heads/forward_tiles.h"
 #include "core/heads/state.h"
 #include "core/heads/store_rows.h"
 #include "core/threads/team.h"
@@ -13,42 +15,13 @@ namespace heads {
 namespace {
 
 template <class T>
-struct ForwardSpace {
-  ForwardSpace(const Geometry& g, BlockSize size)
-      : numbers(4 * WorkSpace<T>::rounded(size.rows * std::max(g.dim, g.value_dim)) +
-                WorkSpace<T>::rounded(size.rows * size.keys) +
-                3 * WorkSpace<T>::rounded(size.keys * std::max(g.dim, g.value_dim)) +
-                5 * WorkSpace<T>::rounded(size.rows)),
-        places(5 * WorkSpace<std::size_t>::rounded(size.rows)),
-        ranges(size.rows) {
-    q = numbers.take(size.rows * g.dim);
-    own.rest_values = numbers.take(size.rows * g.value_dim);
-    value = numbers.take(g.value_dim);
-    result = numbers.take(g.value_dim);
-    scores = numbers.take(size.rows * size.keys);
-    keys = numbers.take(size.keys * g.dim);
-    plain_keys = numbers.take(size.keys * g.dim);
-    plain_values = numbers.take(size.keys * g.value_dim);
-    for (T** row : {&own.top, &own.second, &own.rest, &decay, &former_weight}) *row = numbers.take(size.rows);
-    for (std::size_t** row : {&own.pivot, &former, &seen.begin, &seen.end}) *row = places.take(size.rows);
-  }
-  WorkSpace<T> numbers;
-  WorkSpace<std::size_t> places;
-  std::vector<KeyRange> ranges;
-  T *q, *scores, *keys, *plain_keys, *plain_values, *decay, *former_weight, *value, *result;
-  RowsAt<T> own;
-  std::size_t* former;
-  Seen seen;
-};
-
-template <class T>
 class Forward {
  public:
   Forward(const Call<T>& call, const HeadsOutputs<T>& outputs)
       : call_(call),
         g_(call.geometry),
         kernels_(call.kernels),
-        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.vector_width, false)),
+        size_(block_size<T>(std::max(g_.dim, g_.value_dim), kernels_.tile_columns, false)),
         out_(g_.output(outputs.outputs, Axis::queries, g_.value_dim, "outputs")),
         log_sum_exp_(outputs.log_sum_exp),
         state_(outputs.state) {
@@ -56,116 +29,110 @@ class Forward {
       throw InvalidArgument("log_sum_exp", std::to_string(log_sum_exp_.size()) + " numbers (need " +
                                                std::to_string(g_.total_rows()) + ")");
     call.require_apart_from_inputs(extent_of(g_, out_, Axis::queries, g_.value_dim, "outputs"));
-    for (std::size_t b = 0; b < g_.batch; ++b)
-      for (std::size_t k = 0; k < g_.n_key_heads; ++k)
-        for (std::size_t first = 0; first < g_.group * g_.queries_of(b); first += size_.rows)
-          blocks_.push_back({b, k, first, std::min(size_.rows, g_.group * g_.queries_of(b) - first)});
     if (state_) state_->impl().resize(g_.total_rows(), g_.value_dim);
-    const std::size_t n_threads =
-        std::min<std::size_t>(static_cast<std::size_t>(call.n_threads), blocks_.size());
-    for (std::size_t k = 0; k < std::max<std::size_t>(1, n_threads); ++k) spaces_.emplace_back(g_, size_);
+    for (std::size_t b = 0; b < g_.batch; ++b)
+      for (std::size_t k = 0; k < g_.n_key_heads; ++k) lay_out(b, k);
+    partial_.resize(n_partial_rows_, g_.value_dim);
+    const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(call.n_threads), items_.size());
+    for (std::size_t k = 0; k < std::max<std::size_t>(1, wanted); ++k)
+      spaces_.emplace_back(g_, size_, kernels_.tile_columns);
   }
 
   void run() {
-    std::atomic<std::size_t> next{0};
-    with_team<Waits::never>(static_cast<int>(spaces_.size()), [&](const Team& team) {
+    std::atomic<std::size_t> next{0}, next_in_chunks{0};
+    with_team(static_cast<int>(spaces_.size()), [&](const Team& team) {
+      ForwardSpace<T>& space = spaces_[team.rank];
       // The last rows see the most keys under a causal mask: first.
-      for (std::size_t k = next++; k < blocks_.size(); k = next++)
-        attend(blocks_[blocks_.size() - 1 - k], spaces_[team.rank]);
+      for (std::size_t k = next++; k < items_.size(); k = next++)
+        attend(items_[items_.size() - 1 - k], space);
+      if (in_chunks_.empty()) return;
+      team.wait();
+      for (std::size_t k = next_in_chunks++; k < in_chunks_.size(); k = next_in_chunks++)
+        put_together(in_chunks_[k], space);
     });
   }
 
  private:
+  // A block of rows with all its keys, or a chunk of the keys of few rows, whose results begin at a partial
+  // row.
+  struct Item {
+    RowBlock block;
+    std::size_t chunk, partial_row;
+  };
+  struct InChunks {
+    RowBlock block;
+    std::size_t n_chunks, partial_row;
+  };
+  static constexpr std::size_t no_row = static_cast<std::size_t>(-1);
+
+  // Whole lots, as even as can be, and enough blocks for all threads. Rows have the same bits in blocks of
+  // any size.
+  std::size_t rows_of_block(std::size_t n) const {
+    const auto parts = [](std::size_t whole, std::size_t part) { return (whole + part - 1) / part; };
+    const std::size_t groups = g_.batch * g_.n_key_heads, threads = static_cast<std::size_t>(call_.n_threads);
+    const std::size_t wanted = threads == 1 ? 1 : parts(4 * threads, groups);
+    const std::size_t blocks = std::max(parts(n, size_.rows), std::min(wanted, parts(n, 4 * size_.lot)));
+    return parts(parts(n, blocks), size_.lot) * size_.lot;
+  }
+
+  void lay_out(std::size_t b, std::size_t key_head) {
+    const std::size_t n = g_.group * g_.queries_of(b);
+    if (n > few_rows) {
+      const std::size_t rows = rows_of_block(n);
+      for (std::size_t first = 0; first < n; first += rows)
+        items_.push_back({{b, key_head, first, std::min(rows, n - first)}, 0, no_row});
+    } else if (n != 0) {
+      const RowBlock block{b, key_head, 0, n};
+      const std::size_t n_chunks = std::max<std::size_t>(1, (g_.keys_of(b) + chunk_keys - 1) / chunk_keys);
+      in_chunks_.push_back({block, n_chunks, n_partial_rows_});
+      for (std::size_t chunk = 0; chunk < n_chunks; ++chunk, n_partial_rows_ += n)
+        items_.push_back({block, chunk, n_partial_rows_});
+    }
+  }
+
+  void attend(const Item& item, ForwardSpace<T>& space) {
+    if (item.partial_row != no_row)
+      return attend_few(call_, item.block, item.chunk, partial_.rows().from(item.partial_row, g_.value_dim),
+                        space);
+    const RowsAt<T> rows = rows_of(item.block, space);
+    attend_in_tiles(call_, size_, item.block, rows, space);
+    conclude(item.block, rows, space);
+  }
+
+  void put_together(const InChunks& of, ForwardSpace<T>& space) {
+    const std::size_t n = of.block.n_rows, dv = g_.value_dim;
+    const RowsAt<T> rows = rows_of(of.block, space);
+    rows.clear(n, dv);
+    for (std::size_t chunk = 0; chunk < of.n_chunks; ++chunk)
+      for (std::size_t r = 0; r < n; ++r)
+        take_in(kernels_, rows, partial_.rows().from(of.partial_row + chunk * n, dv), r, dv,
+                [&](std::size_t key) { return value_row(call_, of.block, key, space.value); });
+    conclude(of.block, rows, space);
+  }
+
   RowsAt<T> rows_of(const RowBlock& block, ForwardSpace<T>& space) {
     if (!state_) return space.own;
-    auto& state = state_->impl();
-    const std::size_t place = g_.first_row(block.b, block.key_head) + block.first;
-    return {state.rest_values.data() + place * g_.value_dim, state.top.data() + place,
-            state.second.data() + place, state.rest.data() + place, state.pivot.data() + place};
+    return state_->impl().rows().from(g_.first_row(block.b, block.key_head) + block.first, g_.value_dim);
   }
 
-  void attend(const RowBlock& block, ForwardSpace<T>& space) {
-    const RowsAt<T> rows = rows_of(block, space);
-    const std::size_t n = block.n_rows, m = g_.queries_of(block.b);
-    std::fill_n(rows.rest_values, n * g_.value_dim, T(0));
-    std::fill_n(rows.top, n, -std::numeric_limits<T>::infinity());
-    std::fill_n(rows.second, n, -std::numeric_limits<T>::infinity());
-    std::fill_n(rows.rest, n, T(0));
-    std::fill_n(rows.pivot, n, simd::no_pivot);
-    for_each_run(block.key_head * g_.group, m, block.first, n, [&](const Run& run, std::size_t before) {
-      pack(kernels_, call_.queries,
-           call_.queries.place(block.b, run.head, g_.first_query(block.b), run.first_query), run.n_rows,
-           g_.dim, static_cast<T>(g_.scale), space.q + before * g_.dim, g_.dim);
-      for (std::size_t r = 0; r < run.n_rows; ++r)
-        space.ranges[before + r] = g_.seen_by(block.b, run.first_query + r);
-    });
-    const KeyRange seen = seen_by_any(space.ranges.data(), n);
-    for (std::size_t first = seen.begin / size_.keys * size_.keys; first < seen.end; first += size_.keys)
-      add_keys(block, rows, first, std::min(size_.keys, seen.end - first), space);
-    conclude(block, rows, space);
-  }
-
-  // What the block's rows take from the keys first_key .. first_key + n_keys - 1.
-  void add_keys(const RowBlock& block, const RowsAt<T>& rows, std::size_t first_key, std::size_t n_keys,
-                ForwardSpace<T>& space) {
-    const std::size_t ld = size_.keys, dv = g_.value_dim, offset = g_.first_key(block.b);
-    transpose(kernels_,
-              plain_rows(kernels_, call_.keys, call_.keys.place(block.b, block.key_head, offset, first_key),
-                         n_keys, g_.dim, space.plain_keys),
-              n_keys, g_.dim, space.keys, ld);
-    const PlainRows<T> values =
-        plain_rows(kernels_, call_.values, call_.values.place(block.b, block.key_head, offset, first_key),
-                   n_keys, dv, space.plain_values);
-    for_each_lot(space.ranges.data(), block.n_rows, first_key, n_keys, space.seen,
-                 [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
-                   lot_scores<T>(call_, block, first, count, first_key, columns, space.q, space.keys, ld,
-                                 space.scores, nullptr);
-                   kernels_.softmax_rows({count, columns, space.scores + first * ld, ld,
-                                          whole ? nullptr : space.seen.begin + first,
-                                          whole ? nullptr : space.seen.end + first, first_key,
-                                          rows.top + first, rows.second + first, rows.pivot + first,
-                                          rows.rest + first, space.decay, space.former_weight, space.former});
-                   for (std::size_t r = 0; r < count; ++r) {
-                     T* values_of_rest = rows.rest_values + (first + r) * dv;
-                     if (space.decay[r] != T(1)) kernels_.scale_row(dv, space.decay[r], T(1), values_of_rest);
-                     if (space.former_weight[r] != T(0))
-                       kernels_.axpy(dv, space.former_weight[r],
-                                     value_row(block, space.former[r], space.value), values_of_rest);
-                   }
-                   kernels_.product_nn({count, dv, columns, space.scores + first * ld, ld, values.rows,
-                                        values.ld, rows.rest_values + first * dv, dv, true, T(1)});
-                 });
-  }
-
-  // v_j as numbers of T.
-  const T* value_row(const RowBlock& block, std::size_t key, T* room) const {
-    return plain_rows(kernels_, call_.values,
-                      call_.values.place(block.b, block.key_head, g_.first_key(block.b), key), 1,
-                      g_.value_dim, room)
-        .rows;
-  }
-
+  // o = p_a v_a + (p_a e^c) R
   void conclude(const RowBlock& block, const RowsAt<T>& rows, ForwardSpace<T>& space) {
     const std::size_t dv = g_.value_dim, m = g_.queries_of(block.b);
     for (std::size_t r = 0; r < block.n_rows; ++r) {
       const std::size_t row = block.first + r, h = block.key_head * g_.group + row / m, i = row % m;
-      const bool to_halves = out_.in_halves();
       const std::ptrdiff_t place = out_.place(block.b, h, g_.first_query(block.b), i);
-      T* out = to_halves ? space.result : out_.numbers + place;
-      // o = p_a v_a + (p_a e^c) R
+      T* out = out_.in_halves() ? space.result : out_.numbers + place;
+      // A row that sees nothing has sums of 0, one with a single key too; NaN stays.
       const bool sees = rows.pivot[r] != simd::no_pivot;
-      const T power = std::exp(rows.second[r] - rows.top[r]),
-              shifted =
-                  rows.second[r] > -std::numeric_limits<T>::infinity() ? power * rows.rest[r] : rows.rest[r];
-      const T pivot_attention = sees ? T(1) / (T(1) + shifted) : T(0);
+      const T power = weight_below(rows.second[r], rows.top[r]), rest = power * rows.rest[r];
+      const T pivot_attention = sees ? T(1) / (T(1) + rest) : T(0);
       std::copy_n(rows.rest_values + r * dv, dv, out);
-      kernels_.scale_row(
-          dv, sees && rows.second[r] > -std::numeric_limits<T>::infinity() ? pivot_attention * power : T(1),
-          T(1), out);
-      if (sees) kernels_.axpy(dv, pivot_attention, value_row(block, rows.pivot[r], space.value), out);
-      if (to_halves) store_row(out, dv, out_, place);
+      kernels_.scale_row(dv, pivot_attention * power, T(1), out);
+      if (sees) kernels_.axpy(dv, pivot_attention, value_row(call_, block, rows.pivot[r], space.value), out);
+      if (!(rows.rest[r] == rows.rest[r])) std::fill_n(out, dv, rows.rest[r]);
+      if (out_.in_halves()) store_row(out, dv, out_, place);
       if (!log_sum_exp_.empty())
-        log_sum_exp_[g_.row_place(block.b, h, i)] = sees ? rows.top[r] + std::log1p(shifted) : rows.top[r];
+        log_sum_exp_[g_.row_place(block.b, h, i)] = rows.top[r] + (sees ? std::log1p(rest) : rows.rest[r]);
     }
   }
 
@@ -176,7 +143,10 @@ class Forward {
   const OutputRows<T> out_;
   const std::span<T> log_sum_exp_;
   HeadsState<T>* const state_;
-  std::vector<RowBlock> blocks_;
+  std::vector<Item> items_;
+  std::vector<InChunks> in_chunks_;
+  std::size_t n_partial_rows_ = 0;
+  typename HeadsState<T>::Impl partial_;
   std::vector<ForwardSpace<T>> spaces_;
 };
 

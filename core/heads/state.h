@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/heads/row_state.h"
 #include "core/threads/large_array.h"
 #include "simd/dispatch.h"
 #include "softstep/attention.h"
@@ -28,16 +29,9 @@ struct HeadsState<T>::Impl {
     rest.resize(rows);
     pivot.resize(rows);
   }
+  heads::RowsAt<T> rows() {
+    return {rest_values.data(), top.data(), second.data(), rest.data(), pivot.data()};
+  }
 };
 
-namespace heads {
-
-/// Where rows go on: those of a state from one row on, or a thread's own.
-template <class T>
-struct RowsAt {
-  T *rest_values, *top, *second, *rest;
-  std::size_t* pivot;
-};
-
-}  // namespace heads
 }  // namespace softstep

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "core/reference/heads.h"
@@ -24,6 +25,9 @@ struct Rounding {
 /// of a running maximum, of which there is one a block of eight at most.
 inline double chain(std::size_t n) { return 2.0 * static_cast<double>(n) + 16.0; }
 
+/// Where a score may be off by more, nothing is known of the row.
+constexpr double most_score_error = 5.0;
+
 inline double size_of(const auto& x) { return std::fabs(static_cast<double>(x)); }
 
 /// One row in double, in the order of HeadRow::keys.
@@ -35,6 +39,7 @@ struct RowSizes {
   double rest_error = 0.0;           ///< sum over k != a of p_k times what each is off by: that of p_a
   double log_sum_exp = 0.0;          ///< its error
   double exponent = 0.0;             ///< c
+  bool known = true;                 ///< scores are not off by more than exponentials allow for
   bool one_pivot = true;             ///< no other score is within the errors of the largest
 };
 
@@ -58,11 +63,12 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
     if (cap != 0.0) {
       const double x = size_of(row.raw[j]), least = std::max(0.0, x - error) / cap;
       const double steepest = 4.0 * std::exp(-2.0 * least) / std::pow(1.0 + std::exp(-2.0 * least), 2.0);
-      out.slope_error[j] = std::min(2.0 * error / cap, 30.0) + (12.0 + 4.0 * x / cap) * u;
+      out.slope_error[j] = std::min(2.0 * error / cap, 2.0 * most_score_error) + (12.0 + 4.0 * x / cap) * u;
       error = steepest * error + 10.0 * u * std::min(x, cap);
     }
     if (head.bias.n_rows != 0) error += u * (size_of(row.scores[j]) + (cap != 0.0 ? cap : size));
-    out.score_error.push_back(std::min(error, 30.0));  // beyond that nothing is known
+    if (!(error <= most_score_error)) out.known = false;
+    out.score_error.push_back(std::min(error, most_score_error));
     p[j] = static_cast<double>(row.attention[j]);
     below[j] = static_cast<double>(Number(row.top - row.scores[j]));
   }
@@ -79,8 +85,7 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
   out.rest_error = shared;
   for (std::size_t j = 0; j < n; ++j) {
     const bool alone = j == a && out.one_pivot;
-    out.weight_error.push_back(
-        alone ? shared : std::expm1(std::min(30.0, epsilon[j] + epsilon[a] + shared + rounded[j])));
+    out.weight_error.push_back(alone ? shared : std::expm1(epsilon[j] + epsilon[a] + shared + rounded[j]));
     const double x = below[j] + out.exponent;  // s_second - s_j
     out.unit_weight.push_back(j == a ? p[a] : std::exp(-x) * p[a]);
   }
@@ -202,6 +207,20 @@ HeadErrors head_errors(const Head<Number>& head, const std::vector<HeadRow<Numbe
     }
     const RowSizes sizes = row_sizes(head, row, i, rounding);
     out.log_sum_exp.push_back(sizes.log_sum_exp);
+    if (!sizes.known) {
+      const auto unknown = [](Matrix<double>& errors, std::size_t r) {
+        std::fill_n(errors.numbers.begin() + static_cast<std::ptrdiff_t>(r * errors.n_cols), errors.n_cols,
+                    std::numeric_limits<double>::infinity());
+      };
+      unknown(out.outputs, i);
+      unknown(out.queries, i);
+      unknown(out.scores, i);
+      for (const std::size_t key : row.keys) {
+        unknown(out.keys, key);
+        unknown(out.values, key);
+      }
+      continue;
+    }
     const std::vector<double> of_outputs = output_errors(head, row, sizes, outputs, i, rounding);
     std::copy(of_outputs.begin(), of_outputs.end(), &out.outputs(i, 0));
     const std::vector<double> of_scores =

@@ -34,18 +34,30 @@ void softmax_gradient(const SoftmaxGradientArgs<T>& in) {
             pivot_attention = V::all(in.pivot_attention[r]), rest_attention = V::all(in.rest_attention[r]),
             zero = V::all(0);
     // The pivot's own score may lie above `second`, where exp is not meant to be taken.
-    const auto weight = [&](V s) SOFTSTEP_LAMBDA_INLINE {
-      const V x = s - second;
-      return exp_nonpositive(select(less(zero, x), zero, x));
+    const auto below = [&](V score) SOFTSTEP_LAMBDA_INLINE {
+      const V x = score - second;
+      return select(less(zero, x), zero, x);
     };
+    constexpr std::size_t together = 4;
     std::size_t j = begin;
-    for (; j + w <= end; j += w) {
-      const V e = weight(V::load(scores + j)), d = V::load(slopes + j);
-      (e * pivot_attention * (d - delta)).store(scores + j);
-      (e * rest_attention).store(slopes + j);
-    }
+    const auto next = [&]<std::size_t n>() SOFTSTEP_LAMBDA_INLINE {
+      V e[n];
+      SOFTSTEP_UNROLL
+      for (std::size_t k = 0; k < n; ++k) e[k] = below(V::load(scores + j + k * w));
+      exp_nonpositive(e);
+      SOFTSTEP_UNROLL
+      for (std::size_t k = 0; k < n; ++k) {
+        const V d = V::load(slopes + j + k * w);
+        (e[k] * pivot_attention * (d - delta)).store(scores + j + k * w);
+        (e[k] * rest_attention).store(slopes + j + k * w);
+      }
+      j += n * w;
+    };
+    while (j + together * w <= end) next.template operator()<together>();
+    while (j + w <= end) next.template operator()<1>();
     if (const std::size_t n = end - j; n != 0) {
-      const V e = weight(load_part(scores + j, n, hidden_score<T>)), d = load_part(slopes + j, n);
+      const V e = exp_nonpositive(below(load_part(scores + j, n, hidden_score<T>))),
+              d = load_part(slopes + j, n);
       store_part(e * pivot_attention * (d - delta), scores + j, n);
       store_part(e * rest_attention, slopes + j, n);
     }

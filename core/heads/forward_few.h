@@ -1,0 +1,95 @@
+#pragma once
+
+// The forward pass of few rows, as when one token is decoded: keys and values are read once, where they lie
+// and as they are stored, in chunks that different threads can take.
+
+#include "core/heads/forward_tiles.h"
+
+namespace softstep::heads {
+
+/// Up to so many rows of a group are few: more of them gain by packed keys.
+constexpr std::size_t few_rows = 4;
+/// Keys of a chunk, and of what goes through scores, softmax and sums together. Constant, so that bits depend
+/// on nothing else.
+constexpr std::size_t chunk_keys = 2048, few_keys = 128;
+
+/// Stored rows for the kernels that read them in place; negative and overlapping strides are copied to
+/// `room`.
+template <class T>
+simd::AttentionArgs<T> rows_in_place(const simd::Kernels<T>& kernels, const InputRows<T>& rows,
+                                     std::ptrdiff_t place, std::size_t n_rows, std::size_t n_columns,
+                                     T* room) {
+  simd::AttentionArgs<T> args{};
+  args.n_tokens = n_rows;
+  args.dim = n_columns;
+  if (rows.in_halves() && rows.row >= static_cast<std::ptrdiff_t>(n_columns)) {
+    args.storage = rows.storage;
+    args.half_tokens = rows.halves + place;
+    args.token_stride = static_cast<std::size_t>(rows.row);
+    return args;
+  }
+  const PlainRows<T> plain = plain_rows(kernels, rows, place, n_rows, n_columns, room);
+  args.tokens = plain.rows;
+  args.token_stride = plain.ld;
+  return args;
+}
+
+/// scores[r][j] of a block's rows and of keys from first_key on, with cap and bias.
+template <class T>
+void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_key, std::size_t n_keys,
+                const T* q, T* room, T* scores, T* derivative) {
+  const Geometry& g = call.geometry;
+  simd::AttentionArgs<T> args = rows_in_place(
+      call.kernels, call.keys, call.keys.place(block.b, block.key_head, g.first_key(block.b), first_key),
+      n_keys, g.dim, room);
+  for (std::size_t r = 0; r < block.n_rows; ++r) {
+    args.projected_query = q + r * g.dim;
+    args.scores = scores + r * few_keys;
+    call.kernels.row_scores(args);
+  }
+  if (g.soft_cap > 0.0)
+    call.kernels.soft_cap({block.n_rows, n_keys, static_cast<T>(g.soft_cap), scores, few_keys, derivative});
+  if (call.bias.numbers.empty()) return;
+  const std::size_t m = g.queries_of(block.b);
+  for (std::size_t r = 0; r < block.n_rows; ++r) {
+    const std::size_t row = block.first + r;
+    call.kernels.axpy(n_keys, T(1),
+                      call.bias_row(block.b, block.key_head * g.group + row / m, row % m) + first_key,
+                      scores + r * few_keys);
+  }
+}
+
+/// A block's rows, over the keys of one chunk.
+template <class T>
+void attend_few(const Call<T>& call, const RowBlock& block, std::size_t chunk, const RowsAt<T>& rows,
+                ForwardSpace<T>& space) {
+  const Geometry& g = call.geometry;
+  const std::size_t dv = g.value_dim;
+  rows.clear(block.n_rows, dv);
+  load_queries(call, block, space);
+  const KeyRange seen = seen_by_any(space.ranges.data(), block.n_rows);
+  const std::size_t end = std::min(seen.end, (chunk + 1) * chunk_keys);
+  for (std::size_t first = std::max(seen.begin / few_keys * few_keys, chunk * chunk_keys); first < end;
+       first += few_keys) {
+    const std::size_t n = std::min(few_keys, end - first);
+    few_scores<T>(call, block, first, n, space.q, space.plain, space.scores, nullptr);
+    bool whole = true;
+    for (std::size_t r = 0; r < block.n_rows; ++r) {
+      space.seen.begin[r] = std::clamp(space.ranges[r].begin, first, first + n) - first;
+      space.seen.end[r] = std::clamp(space.ranges[r].end, first, first + n) - first;
+      whole = whole && space.seen.begin[r] == 0 && space.seen.end[r] == n;
+    }
+    weigh(call, block, rows, 0, block.n_rows, first, n, few_keys, whole, space);
+    simd::AttentionArgs<T> args = rows_in_place(
+        call.kernels, call.values, call.values.place(block.b, block.key_head, g.first_key(block.b), first), n,
+        dv, space.plain);
+    args.gradient = space.result;
+    for (std::size_t r = 0; r < block.n_rows; ++r) {
+      args.weights = space.scores + r * few_keys;
+      call.kernels.weighted_rows(args);
+      call.kernels.axpy(dv, T(1), space.result, rows.rest_values + r * dv);
+    }
+  }
+}
+
+}  // namespace softstep::heads
