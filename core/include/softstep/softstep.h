@@ -9,6 +9,7 @@
 #include "softstep/files.h"
 #include "softstep/gradient_check.h"
 #include "softstep/isa.h"
+#include "softstep/linear_attention.h"
 #include "softstep/linear_model.h"
 #include "softstep/log_gap.h"
 #include "softstep/loss.h"
