@@ -19,6 +19,11 @@ BatchView<T> view_of(const softstep_batch& in) {
   out.query_index = in.query_index;
   out.queries = static_cast<const T*>(in.queries);
   out.query_stride = in.query_stride;
+  out.all_tokens_are_queries = in.all_tokens_are_queries != 0;
+  if (in.n_queries != 0) out.n_queries = in.n_queries;
+  if (in.query_offsets != nullptr) out.query_offsets = {in.query_offsets, in.n_samples + 1};
+  if (in.query_weights != nullptr)
+    out.query_weights = {static_cast<const T*>(in.query_weights), in.n_query_weights};
   return out;
 }
 

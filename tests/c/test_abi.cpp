@@ -43,6 +43,7 @@ std::string sizes() {
   FIELD(softstep_batch, tokens);
   FIELD(softstep_batch, offsets);
   FIELD(softstep_batch, query_stride);
+  FIELD(softstep_batch, n_query_weights);
   SIZE(softstep_own_loss);
   FIELD(softstep_own_loss, is_decreasing);
   SIZE(softstep_attention_options);

@@ -136,6 +136,33 @@ TEST_CASE("A model evaluates in C as it does in C++, to the bit", "[c]") {
   CHECK(gradient == out.gradients[0].values);
 }
 
+TEST_CASE("Several queries a sample are pooled in C as in C++", "[c]") {
+  const CProblem problem;
+  const std::vector<double> weights = normal_values(144, 1.0, 5), shares{0.5, 0.2, 0.1, 0.1, 0.1};
+  softstep_batch batch = problem.batch();
+  batch.all_tokens_are_queries = 1;
+  batch.query_index = nullptr;
+  std::vector<double> all_shares;
+  for (int i = 0; i < 8; ++i) all_shares.insert(all_shares.end(), shares.begin(), shares.end());
+  batch.query_weights = all_shares.data();
+  batch.n_query_weights = all_shares.size();
+  const CModel c(batch);
+  REQUIRE(c.status == SOFTSTEP_OK);
+  softstep_evaluation evaluation{};
+  evaluation.struct_size = sizeof evaluation;
+  const std::array<const void*, 1> blocks{weights.data()};
+  REQUIRE(softstep_evaluate(c.model, c.space, blocks.data(), SOFTSTEP_WANT_LOSS, nullptr, 0, &evaluation,
+                            nullptr, nullptr) == SOFTSTEP_OK);
+  BatchView<double> view = problem.data.view();
+  view.all_tokens_are_queries = true;
+  view.query_index = nullptr;
+  view.query_weights = all_shares;
+  AttentionModel<double> model(view);
+  Evaluation<double> out;
+  model.evaluate(std::span<const double>(weights), out, want_loss);
+  CHECK(evaluation.loss == out.loss);
+}
+
 TEST_CASE("Training in C takes the steps of C++, saves, loads and calls back", "[c]") {
   const CProblem problem;
   const std::size_t size = 12 * 12;

@@ -74,6 +74,15 @@ typedef struct softstep_batch {
   const int64_t* query_index; /* [n_samples] tokens; null: token 0 */
   const void* queries;        /* [n_samples] rows in place of tokens */
   size_t query_stride;        /* 0: dim */
+  /* Several queries a sample, pooled by weights: every token, or n_queries each, or those from
+   * query_offsets[i] to query_offsets[i + 1] - 1; query_index or queries then have an entry or a row for
+   * each. */
+  int32_t all_tokens_are_queries;
+  int32_t reserved2;
+  size_t n_queries;             /* 0: 1 */
+  const int64_t* query_offsets; /* [n_samples + 1] or null */
+  const void* query_weights; /* one for each query of each sample, or for each of n_queries; null: the mean */
+  size_t n_query_weights;
 } softstep_batch;
 
 /* ---- Losses of one's own (softstep/loss.h) ---- */
