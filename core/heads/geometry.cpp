@@ -167,6 +167,8 @@ bool apart_from_itself(std::size_t columns,
     if (count > 1) sorted.emplace_back(static_cast<std::size_t>(std::abs(stride)), count);
   std::sort(sorted.begin(), sorted.end());
   std::size_t reach = columns;
+  for (const auto& [stride, count] : dims)
+    if (count == 0) return true;
   for (const auto& [stride, count] : sorted) {
     if (stride < reach) return false;
     reach += stride * (count - 1);
