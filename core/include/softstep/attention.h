@@ -117,9 +117,9 @@ class SOFTSTEP_EXPORT HeadsState {
   HeadsState(HeadsState&&) noexcept;
   HeadsState& operator=(HeadsState&&) noexcept;
 
-  struct Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
+  struct SOFTSTEP_HIDDEN Impl;  ///< internal
+  SOFTSTEP_HIDDEN Impl& impl();
+  SOFTSTEP_HIDDEN const Impl& impl() const;  ///< throws InvalidArgument where it has been moved from
 
  private:
   std::unique_ptr<Impl> impl_;
