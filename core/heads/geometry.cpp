@@ -18,8 +18,8 @@ std::string at(const char* name, std::size_t k) { return std::string(name) + "["
 // [batch + 1], from 0 on, never falling. Returns the longest entry.
 std::size_t check_offsets(std::span<const std::int64_t> offsets, std::size_t batch, const char* name) {
   if (offsets.empty() || offsets.size() - 1 != batch)
-    throw InvalidArgument(name,
-                          text(offsets.size()) + " numbers (need one more than batch = " + text(batch) + ")");
+    throw InvalidArgument(name, text(offsets.size()) + " numbers (need batch + 1" +
+                                    (batch == SIZE_MAX ? "" : " = " + text(batch + 1)) + ")");
   if (offsets[0] != 0) throw InvalidArgument(at(name, 0), std::to_string(offsets[0]) + " (need 0)");
   std::int64_t longest = 0;
   for (std::size_t b = 0; b < batch; ++b) {
