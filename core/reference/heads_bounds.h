@@ -33,15 +33,16 @@ inline double size_of(const auto& x) { return std::fabs(static_cast<double>(x));
 
 /// One row in double, in the order of HeadRow::keys.
 struct RowSizes {
-  std::vector<double> score_error;   ///< epsilon_j: of each s_j
-  std::vector<double> slope_error;   ///< of each cap_slope
-  std::vector<double> unit_weight;   ///< w_j = p_j / e^c; of the pivot p_a
-  std::vector<double> weight_error;  ///< of w_j and of the pivot's p, relative
-  double rest_error = 0.0;           ///< sum over k != a of p_k times what each is off by: that of p_a
-  double log_sum_exp = 0.0;          ///< its error
-  double exponent = 0.0;             ///< c
-  bool known = true;                 ///< scores are not off by more than exponentials allow for
-  bool one_pivot = true;             ///< no other score is within the errors of the largest
+  std::vector<double> score_error;      ///< epsilon_j: of each s_j
+  std::vector<double> slope_error;      ///< of each cap_slope
+  std::vector<double> unit_weight;      ///< w_j = p_j / e^c; of the pivot p_a
+  std::vector<double> weight_error;     ///< of w_j and of the pivot's p, relative; e^c is not taken for w_j
+  std::vector<double> attention_error;  ///< of p_j, relative
+  double rest_error = 0.0;              ///< sum over k != a of p_k times what each is off by: that of p_a
+  double log_sum_exp = 0.0;             ///< its error
+  double exponent = 0.0;                ///< c
+  bool known = true;                    ///< scores are not off by more than exponentials allow for
+  bool one_pivot = true;                ///< no other score is within the errors of the largest
 };
 
 /// tanh and what is made of it: cap tanh is off by 10 u of itself, its slope by (12 + 4 |x| / cap) u
@@ -88,9 +89,13 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
   out.rest_error = shared;
   for (std::size_t j = 0; j < n; ++j) {
     const bool alone = j == a && out.one_pivot;
-    out.weight_error.push_back(alone ? shared : std::expm1(epsilon[j] + epsilon[a] + shared + rounded[j]));
-    const double x = below[j] + out.exponent;  // s_second - s_j
-    out.unit_weight.push_back(j == a ? p[a] : std::exp(-x) * p[a]);
+    const double x = std::max(0.0, below[j] + out.exponent);  // s_second - s_j
+    const auto grown = [&](double roundings) {
+      return std::expm1(epsilon[j] + epsilon[a] + shared + roundings * u);
+    };
+    out.weight_error.push_back(alone ? shared : grown(k + x));
+    out.attention_error.push_back(alone ? shared : grown(k + below[j]));
+    out.unit_weight.push_back(j == a ? p[a] : std::exp(-(below[j] + out.exponent)) * p[a]);
   }
   const double log_normalizer = std::log(static_cast<double>(row.normalizer));
   out.log_sum_exp = 1.01 * ((out.known ? std::log(mean_epsilon) : largest_error) + shared +
@@ -153,19 +158,21 @@ std::vector<double> score_gradient_errors(const Head<Number>& head, const HeadRo
     }
   // mu, in units of e^c where there is one pivot.
   const double unit = std::exp(sizes.exponent);
-  double mu_error = 0.0;
+  double mu_error = 0.0, mu = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
     if (j == a && sizes.one_pivot) continue;
     double difference = 0.0;
     for (const std::size_t pivot : pivots)
       difference = std::max(difference, size_of(Number(d[j] - d[pivot])));
     const double w = j == a ? sizes.unit_weight[a] / unit : sizes.unit_weight[j];
-    mu_error +=
-        w * (sizes.weight_error[j] * difference + (k + below[j] + length) * u * (size[j] + pivot_size)) +
-        2.0 * rounding.smallest * (size[j] + pivot_size);
+    const double x = std::max(0.0, below[j] + sizes.exponent);
+    mu += w * difference;
+    mu_error += w * (sizes.weight_error[j] * difference + (k + x + length) * u * (size[j] + pivot_size)) +
+                2.0 * rounding.smallest * (size[j] + pivot_size);
   }
-  const double delta_error =
-      (length * u + 2.0 * rounding.smallest) * pivot_size + (unit + rounding.smallest) * mu_error;
+  const double delta_error = (length * u + 2.0 * rounding.smallest) * pivot_size +
+                             (unit + rounding.smallest) * (mu_error + (4.0 - sizes.exponent) * u * mu) +
+                             rounding.smallest * mu;
   std::vector<double> errors;
   for (std::size_t j = 0; j < n; ++j) {
     const double gradient = size_of(exact(i, row.keys[j]));
@@ -247,7 +254,7 @@ HeadErrors head_errors(const Head<Number>& head, const std::vector<HeadRow<Numbe
       }
       const double p = static_cast<double>(row.attention[j]);
       for (std::size_t l = 0; l < dv; ++l)
-        out.values(key, l) += (1.01 * p * (sizes.weight_error[j] + column_chain * u) + 2.0 * smallest) *
+        out.values(key, l) += (1.01 * p * (sizes.attention_error[j] + column_chain * u) + 2.0 * smallest) *
                                   size_of(output_gradient(i, l)) +
                               2.0 * smallest;
     }
