@@ -114,6 +114,11 @@ PlainRows<T> plain_rows(const simd::Kernels<T>& kernels, const InputRows<T>& row
 inline std::size_t panels_size(std::size_t n_rows, std::size_t n_columns, std::size_t tile_columns) {
   return (n_columns + tile_columns - 1) / tile_columns * tile_columns * n_rows;
 }
+/// The columns that a last panel lacks are multiplied too, and go nowhere; as numbers they raise no flag.
+template <class T>
+void clear_panel(const simd::Kernels<T>& kernels, std::size_t n_rows, T* panel) {
+  std::fill_n(panel, n_rows * kernels.tile_columns, T(0));
+}
 /// Rows of a block in panels for product_panels.
 template <class T>
 void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
@@ -125,6 +130,7 @@ void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std:
   args.ld = kernels.tile_columns;
   for (std::size_t j = 0; j < n_columns; j += kernels.tile_columns) {
     args.n_columns = std::min(kernels.tile_columns, n_columns - j);
+    if (args.n_columns < kernels.tile_columns) clear_panel(kernels, n_rows, panels + j * n_rows);
     args.rows = rows.rows + j;
     args.out = panels + j * n_rows;
     kernels.pack_rows(args);
@@ -134,9 +140,13 @@ void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std:
 template <class T>
 void pack_transposed(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
                      std::size_t n_columns, T* panels) {
-  for (std::size_t r = 0; r < n_rows; r += kernels.tile_columns)
-    kernels.transpose({std::min(kernels.tile_columns, n_rows - r), n_columns, rows.rows + r * rows.ld,
-                       static_cast<std::ptrdiff_t>(rows.ld), panels + r * n_columns, kernels.tile_columns});
+  for (std::size_t r = 0; r < n_rows; r += kernels.tile_columns) {
+    const std::size_t count = std::min(kernels.tile_columns, n_rows - r);
+    T* panel = panels + r * n_columns;
+    if (count < kernels.tile_columns) clear_panel(kernels, n_columns, panel);
+    kernels.transpose({count, n_columns, rows.rows + r * rows.ld, static_cast<std::ptrdiff_t>(rows.ld), panel,
+                       kernels.tile_columns});
+  }
 }
 
 /// Columns begin .. end-1 of a block of keys that rows see.

@@ -28,7 +28,11 @@ class Forward {
     if (!log_sum_exp_.empty() && log_sum_exp_.size() != g_.total_rows())
       throw InvalidArgument("log_sum_exp", std::to_string(log_sum_exp_.size()) + " numbers (need " +
                                                std::to_string(g_.total_rows()) + ")");
-    call.require_apart_from_inputs(extent_of(g_, out_, Axis::queries, g_.value_dim, "outputs"));
+    const Extent output = extent_of(g_, out_, Axis::queries, g_.value_dim, "outputs"),
+                 sums = flat_extent(log_sum_exp_, "log_sum_exp");
+    call.require_apart_from_inputs(output);
+    call.require_apart_from_inputs(sums);
+    require_apart(sums, output);
     if (state_) state_->impl().resize(g_.total_rows(), g_.value_dim);
     for (std::size_t b = 0; b < g_.batch; ++b)
       for (std::size_t k = 0; k < g_.n_key_heads; ++k) lay_out(b, k);
@@ -155,6 +159,16 @@ class Forward {
 
 template <NumberType T>
 HeadsState<T>::HeadsState() : impl_(std::make_unique<Impl>()) {}
+template <NumberType T>
+auto HeadsState<T>::impl() -> Impl& {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>();
+  return *impl_;
+}
+template <NumberType T>
+auto HeadsState<T>::impl() const -> const Impl& {
+  if (impl_ == nullptr) throw InvalidArgument("state", "moved from (run attention_forward with it first)");
+  return *impl_;
+}
 template <NumberType T>
 HeadsState<T>::~HeadsState() = default;
 template <NumberType T>

@@ -10,14 +10,16 @@ Results<T>::Results(const Call<T>& call, const HeadsGradients<T>& gradients,
       key_exponents(gradients.key_exponents) {
   const Geometry& g = call.geometry;
   std::vector<Extent> outputs;
-  const auto resolve = [&](const HeadsSpan<T>& array, Axis axis, std::size_t columns, const char* name) {
-    if (!array.wanted()) return OutputRows<T>{};
-    const OutputRows<T> out = g.output(array, axis, columns, name);
-    const Extent extent = extent_of(g, out, axis, columns, name);
+  const auto require_apart_from_all = [&](const Extent& extent) {
     call.require_apart_from_inputs(extent);
     for (const Extent& other : apart_from) require_apart(extent, other);
     for (const Extent& other : outputs) require_apart(extent, other);
     outputs.push_back(extent);
+  };
+  const auto resolve = [&](const HeadsSpan<T>& array, Axis axis, std::size_t columns, const char* name) {
+    if (!array.wanted()) return OutputRows<T>{};
+    const OutputRows<T> out = g.output(array, axis, columns, name);
+    require_apart_from_all(extent_of(g, out, axis, columns, name));
     return out;
   };
   queries = resolve(gradients.queries, Axis::queries, g.dim, "gradients.queries");
@@ -32,6 +34,9 @@ Results<T>::Results(const Call<T>& call, const HeadsGradients<T>& gradients,
   if (!bias.empty() && call.bias.numbers.empty())
     throw InvalidArgument("gradients.bias", "given (the inputs have no bias)");
   check_size(bias.size(), call.bias.numbers.size(), "gradients.bias");
+  require_apart_from_all(flat_extent(bias, "gradients.bias"));
+  require_apart_from_all(flat_extent(query_exponents, "gradients.query_exponents"));
+  require_apart_from_all(flat_extent(key_exponents, "gradients.key_exponents"));
 }
 
 template <class T>

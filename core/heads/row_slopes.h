@@ -26,6 +26,12 @@ struct RowAttention {
     rest.assign(n, T(0));
     exponent.assign(n, -std::numeric_limits<double>::infinity());
     for (std::size_t k = 0; k < n; ++k) {
+      // NaN among the scores: whatever the row gives is NaN.
+      if (std::isnan(state.rest[k])) {
+        pivot[k] = rest[k] = state.rest[k];
+        exponent[k] = 0.0;
+        continue;
+      }
       if (state.pivot[k] == simd::no_pivot) continue;
       double attention = 1.0;
       if (state.second[k] > -std::numeric_limits<T>::infinity()) {
@@ -74,6 +80,10 @@ struct RowSlopes {
     double largest = -std::numeric_limits<double>::infinity();
     for (std::size_t row = 0; row < g.group * m; ++row) {
       const std::size_t k = place + row;
+      if (std::isnan(state.rest[k])) {
+        mean_slope[k] = pivot_gradient[k] = state.rest[k];
+        continue;
+      }
       if (state.pivot[k] == simd::no_pivot) continue;
       const T* slope =
           plain_rows(call.kernels, slopes,

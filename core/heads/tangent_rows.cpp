@@ -29,13 +29,15 @@ struct TangentRows<T>::Space {
   Space(const Geometry& g, BlockSize size, std::size_t tile_columns)
       : forward(g, size, tile_columns),
         numbers(WorkSpace<T>::rounded(size.rows * g.dim) + 2 * WorkSpace<T>::rounded(size.lot * size.keys) +
-                WorkSpace<T>::rounded(size.keys * g.dim) +
-                WorkSpace<T>::rounded(panels_size(size.keys, g.value_dim, tile_columns)) +
+                2 * WorkSpace<T>::rounded(size.keys * g.dim) +
+                2 * WorkSpace<T>::rounded(panels_size(size.keys, g.value_dim, tile_columns)) +
                 2 * WorkSpace<T>::rounded(g.dim) + WorkSpace<T>::rounded(size.rows)) {
     tangents = numbers.take(size.rows * g.dim);
     slopes = numbers.take(size.lot * size.keys);
     derivative = numbers.take(size.lot * size.keys);
+    keys = numbers.take(size.keys * g.dim);
     key_tangents = numbers.take(size.keys * g.dim);
+    values = numbers.take(panels_size(size.keys, g.value_dim, tile_columns));
     value_tangents = numbers.take(panels_size(size.keys, g.value_dim, tile_columns));
     key = numbers.take(g.dim);
     key_tangent = numbers.take(g.dim);
@@ -45,7 +47,8 @@ struct TangentRows<T>::Space {
   }
   ForwardSpace<T> forward;
   WorkSpace<T> numbers;
-  T *tangents, *slopes, *derivative, *key_tangents, *value_tangents, *key, *key_tangent, *zeros;
+  T *tangents, *slopes, *derivative, *keys, *key_tangents, *values, *value_tangents, *key, *key_tangent,
+      *zeros;
 };
 
 template <class T>
@@ -121,18 +124,18 @@ void TangentRows<T>::one_block(const RowBlock& block, Space& space) {
       return plain_rows(kernels, rows, rows.place(block.b, block.key_head, first_key_row, first_key), n,
                         columns, own.plain);
     };
-    pack_transposed(kernels, plain(call_.keys, d), n, d, own.keys);
+    pack_transposed(kernels, plain(call_.keys, d), n, d, space.keys);
     if (direction_.keys.wanted())
       pack_transposed(kernels, plain(direction_.keys, d), n, d, space.key_tangents);
-    pack_panels(kernels, plain(call_.values, dv), n, dv, own.values);
+    pack_panels(kernels, plain(call_.values, dv), n, dv, space.values);
     if (direction_.values.wanted())
       pack_panels(kernels, plain(direction_.values, dv), n, dv, space.value_tangents);
     for_each_lot(
         own.ranges.data(), block.n_rows, size_.lot, first_key, n, own.seen,
         [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
-          lot_scores<T>(call_, block, first, count, first_key, columns, own.q, own.keys, ld, own.scores,
+          lot_scores<T>(call_, block, first, count, first_key, columns, own.q, space.keys, ld, own.scores,
                         space.derivative);
-          lot_tangents<T>(call_, direction_, first, count, columns, own.q, space.tangents, own.keys,
+          lot_tangents<T>(call_, direction_, first, count, columns, own.q, space.tangents, space.keys,
                           space.key_tangents, ld, space.derivative, space.slopes);
           simd::SoftmaxGradientArgs<T> args{};
           args.n_rows = count;
@@ -158,7 +161,7 @@ void TangentRows<T>::one_block(const RowBlock& block, Space& space) {
             for (std::size_t j = 0; j < columns; ++j) sum += own.scores[r * ld + j];
             mean_tangent[place + first + r] += sum;
           }
-          kernels.product_panels({count, dv, columns, own.scores, ld, false, own.values, n,
+          kernels.product_panels({count, dv, columns, own.scores, ld, false, space.values, n,
                                   value_sums.data() + (place + first) * dv, dv, true});
           if (direction_.values.wanted())
             kernels.product_panels({count, dv, columns, space.slopes, ld, false, space.value_tangents, n,

@@ -17,8 +17,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "softstep/attention.h"
-
 namespace softstep::reference {
 
 template <class Number>
@@ -42,8 +40,10 @@ struct Head {
   Number soft_cap = Number(0);  ///< 0: none
 };
 
-/// Whether query i of m may see key j of n by its place.
-inline bool sees(const HeadsMask& mask, std::size_t i, std::size_t m, std::size_t j, std::size_t n) {
+/// Whether query i of m may see key j of n by its place. Mask: `causal`, `before` and `after`, as in
+/// softstep/attention.h.
+template <class Mask>
+bool sees(const Mask& mask, std::size_t i, std::size_t m, std::size_t j, std::size_t n) {
   const std::int64_t beside =
       static_cast<std::int64_t>(i) + static_cast<std::int64_t>(n) - static_cast<std::int64_t>(m);
   const std::int64_t behind = static_cast<std::int64_t>(j) - beside;

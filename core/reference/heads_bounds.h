@@ -17,8 +17,9 @@ namespace softstep::reference {
 
 /// Of the working type.
 struct Rounding {
-  double u = 0.0;         ///< unit roundoff
-  double smallest = 0.0;  ///< smallest normal number: what is below may count as 0
+  double u = 0.0;               ///< unit roundoff
+  double smallest = 0.0;        ///< smallest normal number: what is below may count as 0
+  bool exact_products = false;  ///< scale q . k is free of rounding in these data, in any order
 };
 
 /// K: the roundings that a term of a sum over n keys or queries goes through. n sums, and 5 for each change
@@ -32,15 +33,16 @@ inline double size_of(const auto& x) { return std::fabs(static_cast<double>(x));
 
 /// One row in double, in the order of HeadRow::keys.
 struct RowSizes {
-  std::vector<double> score_error;   ///< epsilon_j: of each s_j
-  std::vector<double> slope_error;   ///< of each cap_slope
-  std::vector<double> unit_weight;   ///< w_j = p_j / e^c; of the pivot p_a
-  std::vector<double> weight_error;  ///< of w_j and of the pivot's p, relative
-  double rest_error = 0.0;           ///< sum over k != a of p_k times what each is off by: that of p_a
-  double log_sum_exp = 0.0;          ///< its error
-  double exponent = 0.0;             ///< c
-  bool known = true;                 ///< scores are not off by more than exponentials allow for
-  bool one_pivot = true;             ///< no other score is within the errors of the largest
+  std::vector<double> score_error;      ///< epsilon_j: of each s_j
+  std::vector<double> slope_error;      ///< of each cap_slope
+  std::vector<double> unit_weight;      ///< w_j = p_j / e^c; of the pivot p_a
+  std::vector<double> weight_error;     ///< of w_j and of the pivot's p, relative; e^c is not taken for w_j
+  std::vector<double> attention_error;  ///< of p_j, relative
+  double rest_error = 0.0;              ///< sum over k != a of p_k times what each is off by: that of p_a
+  double log_sum_exp = 0.0;             ///< its error
+  double exponent = 0.0;                ///< c
+  bool known = true;                    ///< scores are not off by more than exponentials allow for
+  bool one_pivot = true;                ///< no other score is within the errors of the largest
 };
 
 /// tanh and what is made of it: cap tanh is off by 10 u of itself, its slope by (12 + 4 |x| / cap) u
@@ -52,26 +54,28 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
   RowSizes out;
   out.exponent = static_cast<double>(row.exponent);
   std::vector<double> p(n), below(n), rounded(n);
+  double largest_error = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
     double size = 0.0;
     for (std::size_t l = 0; l < d; ++l)
       size += size_of(head.queries(i, l)) * size_of(head.keys(row.keys[j], l));
     size *= size_of(head.scale);
     // The product and its factors: d + 4; what is added to it: its sum.
-    double error = (static_cast<double>(d) + 4.0) * u * size;
+    double error = rounding.exact_products ? 0.0 : (static_cast<double>(d) + 4.0) * u * size;
     out.slope_error.push_back(0.0);
     if (cap != 0.0) {
       const double x = size_of(row.raw[j]), least = std::max(0.0, x - error) / cap;
       const double steepest = 4.0 * std::exp(-2.0 * least) / std::pow(1.0 + std::exp(-2.0 * least), 2.0);
       out.slope_error[j] = std::min(2.0 * error / cap, 2.0 * most_score_error) + (12.0 + 4.0 * x / cap) * u;
-      error = steepest * error + 10.0 * u * std::min(x, cap);
+      error = steepest * (error + 2.0 * u * x) + 10.0 * u * std::min(x, cap);
     }
     if (head.bias.n_rows != 0) error += u * (size_of(row.scores[j]) + (cap != 0.0 ? cap : size));
-    if (!(error <= most_score_error)) out.known = false;
+    largest_error = std::max(largest_error, error);
     out.score_error.push_back(std::min(error, most_score_error));
     p[j] = static_cast<double>(row.attention[j]);
     below[j] = static_cast<double>(Number(row.top - row.scores[j]));
   }
+  out.known = largest_error <= most_score_error;
   const std::vector<double>& epsilon = out.score_error;
   for (std::size_t j = 0; j < n; ++j)
     if (j != a && below[j] <= 2.0 * (epsilon[j] + epsilon[a])) out.one_pivot = false;
@@ -85,14 +89,18 @@ RowSizes row_sizes(const Head<Number>& head, const HeadRow<Number>& row, std::si
   out.rest_error = shared;
   for (std::size_t j = 0; j < n; ++j) {
     const bool alone = j == a && out.one_pivot;
-    out.weight_error.push_back(alone ? shared : std::expm1(epsilon[j] + epsilon[a] + shared + rounded[j]));
-    const double x = below[j] + out.exponent;  // s_second - s_j
-    out.unit_weight.push_back(j == a ? p[a] : std::exp(-x) * p[a]);
+    const double x = std::max(0.0, below[j] + out.exponent);  // s_second - s_j
+    const auto grown = [&](double roundings) {
+      return std::expm1(epsilon[j] + epsilon[a] + shared + roundings * u);
+    };
+    out.weight_error.push_back(alone ? shared : grown(k + x));
+    out.attention_error.push_back(alone ? shared : grown(k + below[j]));
+    out.unit_weight.push_back(j == a ? p[a] : std::exp(-(below[j] + out.exponent)) * p[a]);
   }
   const double log_normalizer = std::log(static_cast<double>(row.normalizer));
-  out.log_sum_exp =
-      1.01 * (std::log(mean_epsilon) + shared + u * (4.0 + 4.0 * log_normalizer + 2.0 * size_of(row.top))) +
-      static_cast<double>(n) * rounding.smallest;
+  out.log_sum_exp = 1.01 * ((out.known ? std::log(mean_epsilon) : largest_error) + shared +
+                            u * (4.0 + 4.0 * log_normalizer + 2.0 * size_of(row.top))) +
+                    static_cast<double>(n) * rounding.smallest;
   return out;
 }
 
@@ -150,19 +158,21 @@ std::vector<double> score_gradient_errors(const Head<Number>& head, const HeadRo
     }
   // mu, in units of e^c where there is one pivot.
   const double unit = std::exp(sizes.exponent);
-  double mu_error = 0.0;
+  double mu_error = 0.0, mu = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
     if (j == a && sizes.one_pivot) continue;
     double difference = 0.0;
     for (const std::size_t pivot : pivots)
       difference = std::max(difference, size_of(Number(d[j] - d[pivot])));
     const double w = j == a ? sizes.unit_weight[a] / unit : sizes.unit_weight[j];
-    mu_error +=
-        w * (sizes.weight_error[j] * difference + (k + below[j] + length) * u * (size[j] + pivot_size)) +
-        2.0 * rounding.smallest * (size[j] + pivot_size);
+    const double x = std::max(0.0, below[j] + sizes.exponent);
+    mu += w * difference;
+    mu_error += w * (sizes.weight_error[j] * difference + (k + x + length) * u * (size[j] + pivot_size)) +
+                2.0 * rounding.smallest * (size[j] + pivot_size);
   }
-  const double delta_error =
-      (length * u + 2.0 * rounding.smallest) * pivot_size + (unit + rounding.smallest) * mu_error;
+  const double delta_error = (length * u + 2.0 * rounding.smallest) * pivot_size +
+                             (unit + rounding.smallest) * (mu_error + (4.0 - sizes.exponent) * u * mu) +
+                             rounding.smallest * mu;
   std::vector<double> errors;
   for (std::size_t j = 0; j < n; ++j) {
     const double gradient = size_of(exact(i, row.keys[j]));
@@ -244,7 +254,7 @@ HeadErrors head_errors(const Head<Number>& head, const std::vector<HeadRow<Numbe
       }
       const double p = static_cast<double>(row.attention[j]);
       for (std::size_t l = 0; l < dv; ++l)
-        out.values(key, l) += (1.01 * p * (sizes.weight_error[j] + column_chain * u) + 2.0 * smallest) *
+        out.values(key, l) += (1.01 * p * (sizes.attention_error[j] + column_chain * u) + 2.0 * smallest) *
                                   size_of(output_gradient(i, l)) +
                               2.0 * smallest;
     }

@@ -6,9 +6,12 @@
 //   e_j = e^(s_j - second)      p_j = (p_a e^c) e_j     ds_j e^-c = (p_a e_j) (D_j - delta)       j != a
 //                               p_a                     ds_a e^-c = -p_a mu, given                pivot
 //
-// Where a row is hidden from a key both are 0. NaN stays. Nothing beyond n_keys of a row is read or written.
-// Error, with a bound b on that of s_j - second: ds_j within (b + 4 u) |ds_j| + u p_a e_j (|D_j| + |delta|)
-// (tests/simd/test_softmax_blocks.cpp).
+// Where a row is hidden from a key both are 0. NaN stays, also in a row whose other scores are all -infinity.
+// Nothing beyond n_keys of a row is read or written.
+// Error, given what is known of the row: ds_j e^-c within (|s_j - second| + 6) u of itself, p_j within
+// (|s_j - second| + 4) u. The difference of scores is rounded once, exp has 3 u, the difference of slopes and
+// each product one rounding. Below the smallest normal number e_j may be 0
+// (tests/simd/test_softmax_gradient.cpp).
 // Traffic: reads and writes both blocks once, in the near caches.
 
 #include "simd/dispatch.h"
@@ -24,12 +27,16 @@ void softmax_gradient(const SoftmaxGradientArgs<T>& in) {
   for (std::size_t r = 0; r < in.n_rows; ++r) {
     T *scores = in.scores + r * in.ld, *slopes = in.slopes + r * in.ld;
     std::size_t begin = in.begin ? in.begin[r] : 0, end = in.end ? in.end[r] : in.n_keys;
-    // A row with one key has no rest.
-    if (!(begin < end) || !(in.second[r] > hidden_score<T>)) begin = end = 0;
+    if (!(begin < end)) begin = end = 0;
     clear_numbers(scores, begin);
     clear_numbers(slopes, begin);
     clear_numbers(scores + end, in.n_keys - end);
     clear_numbers(slopes + end, in.n_keys - end);
+    // A row with one key, or none, has no rest.
+    if (in.second[r] == hidden_score<T>) {
+      weigh_hidden(scores + begin, end - begin);
+      for (; begin < end; ++begin) slopes[begin] = scores[begin];
+    }
     const V second = V::all(in.second[r]), delta = V::all(in.mean_slope[r]),
             pivot_attention = V::all(in.pivot_attention[r]), rest_attention = V::all(in.rest_attention[r]),
             zero = V::all(0);

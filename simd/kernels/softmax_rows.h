@@ -10,12 +10,16 @@
 // `second` only rise. Where `second` has risen, earlier sums are to be multiplied by `decay`; where the pivot
 // has changed, the former one joins the rest with `former_weight`. The first of equal scores is the pivot.
 //
-// A score of -infinity is that of a hidden key. NaN goes into `rest`. A row that has seen no key keeps top =
-// second = -infinity. Nothing beyond n_keys of a row is read or written.
-// Error: e_j within 1.5 ULP of exp of the rounded difference, whose rounding is u |s_j - second|; the block's
-// sum over n numbers within (ceil(n / 4 lanes) + 4 + log2(lanes)) u of itself
-// (tests/simd/test_softmax_blocks.cpp). Traffic: reads the scores twice from the first cache, writes the
-// weights once.
+// A score of -infinity is that of a hidden key. NaN goes into `rest`, and so does what two scores of
+// +infinity make; one is a pivot like any other. A row that has seen no key keeps top = second = -infinity.
+// Nothing beyond n_keys of a row is read or written.
+//
+// Error (tests/simd/test_softmax_blocks.cpp): e_j, decay and former_weight within 1.5 ULP of exp of the
+// rounded difference, whose rounding is u |s_j - second|; below the smallest normal number 0 or the rounded
+// result. The block's sum over n numbers within r(n) u of itself, r(n) = ceil(n / 4 lanes) + 3 + log2(lanes).
+// E after B blocks of at most n keys within u sum_j e_j (|s_j - second| + 3 + 6 B + r(n)): each block takes
+// one multiplication by `decay`, which has 3 u, and two sums.
+// Traffic: reads the scores twice from the first cache, writes the weights once.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"

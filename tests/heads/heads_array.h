@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/data/half.h"
+#include "heads/halves.h"
 #include "softstep/attention.h"
 #include "support/guarded.h"
 
@@ -59,17 +59,14 @@ class HeadsArray {
 
   T get(std::size_t b, std::size_t h, std::size_t r, std::size_t c) const {
     const std::size_t k = place(b, h, r, c);
-    if (storage_ == StoredType::f16) return static_cast<T>(data::decode_f16(halves_[k]));
-    if (storage_ == StoredType::bf16) return static_cast<T>(data::decode_bf16(halves_[k]));
+    if (in_16_bits(storage_)) return static_cast<T>(read_half(storage_, halves_[k]));
     return numbers_[k];
   }
   /// Rounded to what is stored.
   void set(std::size_t b, std::size_t h, std::size_t r, std::size_t c, double x) {
     const std::size_t k = place(b, h, r, c);
-    if (storage_ == StoredType::f16)
-      halves_[k] = data::encode_f16(x);
-    else if (storage_ == StoredType::bf16)
-      halves_[k] = data::encode_bf16(x);
+    if (in_16_bits(storage_))
+      halves_[k] = round_to_half(storage_, x);
     else
       numbers_[k] = static_cast<T>(x);
   }

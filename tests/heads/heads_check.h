@@ -100,7 +100,9 @@ class HeadsExact {
   std::vector<KeyHead> key_heads;      ///< [batch][key heads]
   std::vector<QueryHead> query_heads;  ///< [batch][heads]
 
-  explicit HeadsExact(const HeadsCase<T>& in) : in_(in) {
+  /// `exact_products`: scale q . k is free of rounding in these data.
+  explicit HeadsExact(const HeadsCase<T>& in, bool exact_products = false) : in_(in) {
+    rounding_.exact_products = exact_products;
     const HeadsShape& shape = in.setup.shape;
     const std::size_t group = shape.n_heads / in.setup.n_key_heads();
     for (std::size_t b = 0; b < shape.batch; ++b)
@@ -143,16 +145,13 @@ class HeadsExact {
   }
 
  private:
-  static constexpr reference::Rounding rounding{unit_roundoff<T>,
-                                                static_cast<double>(std::numeric_limits<T>::min())};
-
   void add_gradients(KeyHead& key_head, QueryHead& q, std::size_t b, std::size_t h, std::size_t group) {
     reference::Matrix<Number> d_o(q.head.queries.n_rows, q.head.values.n_cols);
     for (std::size_t i = 0; i < d_o.n_rows; ++i)
       for (std::size_t l = 0; l < d_o.n_cols; ++l) d_o(i, l) = Number(in_.output_gradient.get(b, h, i, l));
     q.gradients = reference::gradients(q.head, q.rows, d_o, Number(key_head.exponent));
     q.errors = reference::head_errors(q.head, q.rows, q.outputs, q.gradients, d_o, key_head.exponent,
-                                      group * d_o.n_rows, rounding);
+                                      group * d_o.n_rows, rounding_);
     add(key_head.keys, q.gradients.keys);
     add(key_head.values, q.gradients.values);
     add(key_head.key_errors, q.errors.keys);
@@ -197,8 +196,8 @@ class HeadsExact {
     }
     if (plain) {
       const long double factor = std::exp(static_cast<long double>(unit)),
-                        product = (4.0L + std::fabs(unit)) * rounding.u * (std::fabs(exact) + error);
-      const long double lost = zero ? 0.0L : rounding.smallest * (1.0L + std::fabs(exact) + error);
+                        product = (4.0L + std::fabs(unit)) * rounding_.u * (std::fabs(exact) + error);
+      const long double lost = zero ? 0.0L : rounding_.smallest * (1.0L + std::fabs(exact) + error);
       return add_stored(worst, computed, exact * factor, (error + product) * factor + lost);
     }
     if (std::isnan(exponent) || exponent == std::numeric_limits<double>::infinity()) worst = NAN;
@@ -261,8 +260,8 @@ class HeadsExact {
             const std::size_t k = in_.bias_place(b, h, i, j);
             const long double x = wide(head.gradients.scores(i, j)), e = head.errors.scores(i, j);
             exact[k] += x * unit;
-            error[k] += (e + (4 - c) * rounding.u * (std::fabs(x) + e)) * unit +
-                        (e == 0 ? 0 : rounding.smallest * (1 + std::fabs(x)));
+            error[k] += (e + (4 - c) * rounding_.u * (std::fabs(x) + e)) * unit +
+                        (e == 0 ? 0 : rounding_.smallest * (1 + std::fabs(x)));
             size[k] += std::fabs(x) * unit;
           }
         }
@@ -270,13 +269,20 @@ class HeadsExact {
     const long double n_terms = static_cast<long double>(shape.batch * shape.n_heads);
     for (std::size_t k = 0; k < exact.size(); ++k)
       HeadsRatios::add(ratios.bias, out.bias[k] - exact[k],
-                       error[k] + n_terms * rounding.u * (size[k] + error[k]));
+                       error[k] + n_terms * rounding_.u * (size[k] + error[k]));
   }
 
   const HeadsCase<T>& in_;
+  reference::Rounding rounding_{unit_roundoff<T>, static_cast<double>(std::numeric_limits<T>::min())};
 };
 
 // Compiled in heads_tests.cpp.
+extern template class HeadsArray<float>;
+extern template class HeadsArray<double>;
+extern template struct HeadsCase<float>;
+extern template struct HeadsCase<double>;
+extern template struct HeadsRun<float>;
+extern template struct HeadsRun<double>;
 extern template class HeadsExact<float>;
 extern template class HeadsExact<double>;
 

@@ -2,6 +2,12 @@
 
 namespace softstep::test {
 
+template class HeadsArray<float>;
+template class HeadsArray<double>;
+template struct HeadsCase<float>;
+template struct HeadsCase<double>;
+template struct HeadsRun<float>;
+template struct HeadsRun<double>;
 template class HeadsExact<float>;
 template class HeadsExact<double>;
 

@@ -1,5 +1,7 @@
 // Numbers of queries and keys, and head sizes, around multiples of lanes and tiles.
 
+#include <utility>
+
 #include "heads/heads_tests.h"
 
 namespace softstep::test {
@@ -63,6 +65,13 @@ TEST_CASE("One query beside many keys, one key beside many queries, none", "[hea
     std::swap(setup.shape.n_queries, setup.shape.n_keys);
     check<float>(setup, {1, 3});
     check<double>(setup, {1, 3});
+  }
+  // None of either
+  for (const auto& [m, n] : {std::pair<std::size_t, std::size_t>{0, 5}, {5, 0}, {0, 0}}) {
+    HeadsSetup none;
+    none.shape = {.batch = 2, .n_heads = 2, .n_queries = m, .n_keys = n, .dim = 8};
+    check<float>(none);
+    check<double>(none);
   }
   // Offsets may leave an entry without queries or without keys.
   HeadsSetup setup;

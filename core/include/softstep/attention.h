@@ -117,9 +117,9 @@ class SOFTSTEP_EXPORT HeadsState {
   HeadsState(HeadsState&&) noexcept;
   HeadsState& operator=(HeadsState&&) noexcept;
 
-  struct Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
+  struct SOFTSTEP_HIDDEN Impl;  ///< internal
+  SOFTSTEP_HIDDEN Impl& impl();
+  SOFTSTEP_HIDDEN const Impl& impl() const;  ///< throws InvalidArgument where it has been moved from
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -134,9 +134,11 @@ struct HeadsOutputs {
 };
 
 /// O = softmax(scale Q K^T + bias) V. Memory beside inputs and outputs: some blocks a thread, and the state.
-/// Error: |o - exact| <= u (8 + 2 d + 4 max_j |s_ij|_1 + n_j) max_j |v_j| where |s|_1 = scale sum |q_l k_l|
-/// (docs/mathematics.md, section 11.3). Throws InvalidArgument; nothing has been written then. NaN or
-/// infinity in Q, K or V give NaN in the rows that see them.
+/// Error: |o - exact| <= (4 n + 40 + 2 log n + 2 (d + 6) max_j (scale sum_l |q_l k_jl| + |bias_j|)) u max_j
+/// |v_j| for a row that sees n keys, while the third term times u is small (docs/mathematics.md,
+/// section 11.3; the gradients' bounds are there too). Throws InvalidArgument; nothing has been written then.
+/// NaN or infinity in Q, K or V give such in the rows that see them, and may spoil other rows of the head.
+/// Keys that no row of a batch entry sees, as padding, are never looked at.
 template <NumberType T>
 SOFTSTEP_EXPORT void attention_forward(const HeadsInputs<T>& inputs, const HeadsOutputs<T>& outputs,
                                        const HeadsOptions& options = {});
