@@ -59,6 +59,18 @@ TEST_CASE("Linear attention of no queries or no keys is 0", "[linear_heads]") {
               {.shape = {.n_queries = m, .n_keys = n, .dim = 3}, .causal = causal, .gates = gates});
 }
 
+TEST_CASE("A window of no keys behind is the causal mask", "[linear_heads]") {
+  const LinearCase<float> in({.shape = {.n_queries = 70, .n_keys = 80, .dim = 5}});
+  LinearRun<float> causal = run(in, ""), window(in);
+  LinearAttentionOptions options = in.options("");
+  options.mask.causal = false;
+  options.mask.after = 0;
+  linear_attention_forward<float>(in.inputs(), window.outputs.span(), options);
+  linear_attention_backward<float>(in.inputs(), in.output_gradient.view(), window.gradients(HeadGates::none),
+                                   options);
+  REQUIRE(window.bits(HeadGates::none) == causal.bits(HeadGates::none));
+}
+
 TEST_CASE("Linear attention without a mask sums keys and queries by blocks", "[linear_heads]") {
   for (const std::size_t n : {255, 256, 257, 600}) {
     const LinearSetup setup{
