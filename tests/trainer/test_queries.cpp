@@ -24,8 +24,9 @@ BatchView<T> with_all_queries(const Dataset<T>& data) {
   return view;
 }
 
+// More dimensions than queries, so that W can lead every query to its token.
 template <class T>
-Dataset<T> small(std::uint64_t seed, std::size_t n_tokens = 4, std::size_t dim = 20) {
+Dataset<T> small(std::uint64_t seed, std::size_t n_tokens = 4, std::size_t dim = 60) {
   return convert<T>(signal_noise(seed, 5, n_tokens, dim));
 }
 
@@ -33,7 +34,7 @@ Dataset<T> small(std::uint64_t seed, std::size_t n_tokens = 4, std::size_t dim =
 
 TEMPLATE_TEST_CASE("every rule takes steps on samples with several queries", "[trainer]", float, double) {
   for (const std::size_t n_tokens : {4, 9}) {
-    const Dataset<TestType> data = small<TestType>(3, n_tokens);
+    const Dataset<TestType> data = small<TestType>(3, n_tokens, n_tokens * 18);
     const BatchView<TestType> batch = with_all_queries(data);
     for (const RuleInfo& info : step_rules())
       for (const MasterWeights master : {MasterWeights::working, MasterWeights::float64}) {
@@ -53,7 +54,7 @@ TEMPLATE_TEST_CASE("every rule takes steps on samples with several queries", "[t
 
 TEMPLATE_TEST_CASE("dense and query-span runs of several queries are one trajectory, token-span is refused",
                    "[trainer]", float, double) {
-  for (const std::size_t dim : {20, 300}) {  // the second forms no gradient in a dense run
+  for (const std::size_t dim : {60, 300}) {  // the second forms no gradient in a dense run
     const Dataset<TestType> data = small<TestType>(4, 4, dim);
     const BatchView<TestType> batch = with_all_queries(data);
     for (const char* rule : {"ngd", "polyak"}) {
