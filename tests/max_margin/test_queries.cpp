@@ -16,7 +16,7 @@ using namespace softstep::test;
 namespace {
 
 std::vector<Layout> layouts() {
-  std::vector<Layout> out(4);
+  std::vector<Layout> out(5);
   out[0] = {{3, 3}, 4};
   out[0].all_queries = true;
   out[1] = {{4, 4, 4}, 6, 2, true};
@@ -26,6 +26,8 @@ std::vector<Layout> layouts() {
   out[2].queries_of = {3, 1, 2};
   out[3] = {{2, 2, 2}, 14, 0, false, true};  // more than twice the queries: their own span is used
   out[3].n_queries = 2;
+  out[4] = {{5, 5, 5, 5}, 3};  // as many queries as this in so few dimensions: hardly ever separable
+  out[4].all_queries = true;
   return out;
 }
 
