@@ -34,9 +34,7 @@ std::vector<double> wide(const StoredNumbers<T>& in, std::size_t size) {
   return out;
 }
 
-double norm(const std::vector<double>& x) {
-  return std::sqrt(Exact::dot(x.data(), x.data(), x.size()));
-}
+double norm(const std::vector<double>& x) { return std::sqrt(Exact::dot(x.data(), x.data(), x.size())); }
 
 // The bounds of benchmarks/peers/harness/heads/truth.py, by which norms of rows are compared here: a sum of k
 // products is off by 6 sqrt(k) u of the sum of the absolute ones. `stored`: what a type of 16 bits may round.
@@ -164,8 +162,8 @@ double worst_over_bound(const HeadsArrays<T>& in) {
           const std::size_t r = h * shape.n_queries + i;
           const double *query = exact.row(exact.q, r), *slope = exact.row(exact.slope, r);
           const double s = exact.scale * Exact::dot(query, exact.row(exact.k, key), d);
-          bounds.largest_score = std::max(
-              bounds.largest_score, exact.scale * Exact::dot(query, exact.row(exact.k, key), d, true));
+          bounds.largest_score = std::max(bounds.largest_score,
+                                          exact.scale * Exact::dot(query, exact.row(exact.k, key), d, true));
           const double p = std::exp(s - exact.log_sum_exp[r]);
           const double product = Exact::dot(slope, exact.row(exact.v, key), d),
                        size = Exact::dot(slope, exact.row(exact.v, key), d, true);
