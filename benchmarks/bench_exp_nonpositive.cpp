@@ -2,14 +2,10 @@
 
 #include "contenders.h"
 #include "core/reference/kernels.h"
+#include "score_rows.h"
 
 namespace softstep::bench {
 namespace {
-
-// What an exponential is counted as: the operations of range reduction and polynomial in simd/exp.h. Nominal,
-// so that all contenders are measured against the same.
-template <class T>
-constexpr double flops_of_exp = sizeof(T) == 4 ? 20 : 30;
 
 // In units of T's roundoff. The kernel: 1.5 ULP (simd/exp.h). The others: 4 ULP, what the C library states
 // for its vector functions.

@@ -42,20 +42,39 @@ struct ExpConstants<double> {
                                  0x1.000000000000ap-1};
 };
 
-template <class T>
-SOFTSTEP_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
+// Of n vectors at once, step by step: one alone is a chain of operations that wait for each other, and more
+// of them than a processor keeps in sight.
+template <std::size_t n_vectors, class T>
+SOFTSTEP_INLINE void exp_nonpositive(Vec<T> (&x)[n_vectors]) {
   using C = ExpConstants<T>;
   using V = Vec<T>;
+  const auto each = [](auto step) SOFTSTEP_LAMBDA_INLINE {
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < n_vectors; ++k) step(k);
+  };
+  V shifted[n_vectors], n[n_vectors], r[n_vectors], q[n_vectors];
   // Arguments from -infinity on up to `lowest` end there, where the power of two is an exponent field of 0.
   // NaN stays, and NaN times any power of two is NaN.
-  const V inside = at_least(V::all(C::lowest), x);
-  const V shifted = fma(inside, V::all(C::log2e), V::all(C::shifter));
-  const V n = shifted - V::all(C::shifter);
-  const V r = fma(n, V::all(-C::log2_low), fma(n, V::all(-C::log2_high), inside));
-  V q = V::all(C::q[0]);
-  for (std::size_t i = 1; i < sizeof(C::q) / sizeof(T); ++i) q = fma(q, r, V::all(C::q[i]));
-  const V p = V::all(T(1)) + fma(r * r, q, r);
-  return p * power_of_two(shifted);
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { x[k] = at_least(V::all(C::lowest), x[k]); });
+  each([&](std::size_t k)
+           SOFTSTEP_LAMBDA_INLINE { shifted[k] = fma(x[k], V::all(C::log2e), V::all(C::shifter)); });
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { n[k] = shifted[k] - V::all(C::shifter); });
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { r[k] = fma(n[k], V::all(-C::log2_high), x[k]); });
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { r[k] = fma(n[k], V::all(-C::log2_low), r[k]); });
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { q[k] = fma(V::all(C::q[0]), r[k], V::all(C::q[1])); });
+  SOFTSTEP_UNROLL
+  for (std::size_t i = 2; i < sizeof(C::q) / sizeof(T); ++i)
+    each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { q[k] = fma(q[k], r[k], V::all(C::q[i])); });
+  each([&](std::size_t k) SOFTSTEP_LAMBDA_INLINE { q[k] = fma(r[k] * r[k], q[k], r[k]); });
+  each([&](std::size_t k)
+           SOFTSTEP_LAMBDA_INLINE { x[k] = (V::all(T(1)) + q[k]) * power_of_two(shifted[k]); });
+}
+
+template <class T>
+SOFTSTEP_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
+  Vec<T> one[1] = {x};
+  exp_nonpositive(one);
+  return one[0];
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -32,7 +32,8 @@ BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backwar
   const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
   // Whole tiles for every instruction set.
   const std::size_t lot = backward ? 384 / sizeof(T) : 24;
-  const std::size_t rows = backward ? lot : std::clamp<std::size_t>(72 * 1024 / row_bytes / lot, 2, 12) * lot;
+  const std::size_t rows =
+      backward ? lot : std::clamp<std::size_t>(128 * 1024 / row_bytes / lot, 2, 22) * lot;
   return {rows, panels * tile_columns, lot};
 }
 
@@ -113,6 +114,11 @@ PlainRows<T> plain_rows(const simd::Kernels<T>& kernels, const InputRows<T>& row
 inline std::size_t panels_size(std::size_t n_rows, std::size_t n_columns, std::size_t tile_columns) {
   return (n_columns + tile_columns - 1) / tile_columns * tile_columns * n_rows;
 }
+/// The columns that a last panel lacks are multiplied too, and go nowhere; as numbers they raise no flag.
+template <class T>
+void clear_panel(const simd::Kernels<T>& kernels, std::size_t n_rows, T* panel) {
+  std::fill_n(panel, n_rows * kernels.tile_columns, T(0));
+}
 /// Rows of a block in panels for product_panels.
 template <class T>
 void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
@@ -124,6 +130,7 @@ void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std:
   args.ld = kernels.tile_columns;
   for (std::size_t j = 0; j < n_columns; j += kernels.tile_columns) {
     args.n_columns = std::min(kernels.tile_columns, n_columns - j);
+    if (args.n_columns < kernels.tile_columns) clear_panel(kernels, n_rows, panels + j * n_rows);
     args.rows = rows.rows + j;
     args.out = panels + j * n_rows;
     kernels.pack_rows(args);
@@ -133,9 +140,13 @@ void pack_panels(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std:
 template <class T>
 void pack_transposed(const simd::Kernels<T>& kernels, const PlainRows<T>& rows, std::size_t n_rows,
                      std::size_t n_columns, T* panels) {
-  for (std::size_t r = 0; r < n_rows; r += kernels.tile_columns)
-    kernels.transpose({std::min(kernels.tile_columns, n_rows - r), n_columns, rows.rows + r * rows.ld,
-                       static_cast<std::ptrdiff_t>(rows.ld), panels + r * n_columns, kernels.tile_columns});
+  for (std::size_t r = 0; r < n_rows; r += kernels.tile_columns) {
+    const std::size_t count = std::min(kernels.tile_columns, n_rows - r);
+    T* panel = panels + r * n_columns;
+    if (count < kernels.tile_columns) clear_panel(kernels, n_columns, panel);
+    kernels.transpose({count, n_columns, rows.rows + r * rows.ld, static_cast<std::ptrdiff_t>(rows.ld), panel,
+                       kernels.tile_columns});
+  }
 }
 
 /// Columns begin .. end-1 of a block of keys that rows see.
@@ -168,6 +179,25 @@ void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t lot, s
     }
     body(first, end - first, columns, whole);
   }
+}
+
+/// Rows of a group: batch entry, key head, number of the first.
+struct RowBlock {
+  std::size_t b, key_head, first, n_rows;
+};
+inline void ranges_of(const Geometry& g, const RowBlock& block, KeyRange* ranges) {
+  const std::size_t m = g.queries_of(block.b);
+  for (std::size_t r = 0; r < block.n_rows; ++r) ranges[r] = g.seen_by(block.b, (block.first + r) % m);
+}
+/// Rows of a block, as they are stored, times `scale`, one after the other.
+template <class T>
+void load_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
+               const RowBlock& block, std::size_t n_columns, T scale, T* out) {
+  for_each_run(block.key_head * g.group, g.queries_of(block.b), block.first, block.n_rows,
+               [&](const Run& run, std::size_t before) {
+                 pack(kernels, rows, rows.place(block.b, run.head, g.first_query(block.b), run.first_query),
+                      run.n_rows, n_columns, scale, out + before * n_columns, n_columns);
+               });
 }
 
 /// First and last key that any of the rows sees.

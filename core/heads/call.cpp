@@ -1,8 +1,8 @@
 #include "core/heads/call.h"
 
 #include <cmath>
+#include <limits>
 
-#include "core/data/finite.h"
 #include "core/threads/team.h"
 
 namespace softstep::heads {
@@ -17,9 +17,12 @@ void check_bias(const HeadsBias<T>& bias, const Geometry& g) {
   if (bias.numbers.size() != wanted)
     throw InvalidArgument(
         "bias", std::to_string(bias.numbers.size()) + " numbers (need " + std::to_string(wanted) + ")");
-  if (data::all_finite(bias.numbers.data(), bias.numbers.size())) return;
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  std::size_t n_good = 0;  // a loop without an end of its own is vectorised
+  for (const T x : bias.numbers) n_good += x < infinity ? 1 : 0;
+  if (n_good == bias.numbers.size()) return;
   for (std::size_t k = 0; k < bias.numbers.size(); ++k)
-    if (!(bias.numbers[k] < std::numeric_limits<T>::infinity()))
+    if (!(bias.numbers[k] < infinity))
       throw InvalidArgument("bias[" + std::to_string(k) + "]",
                             std::to_string(bias.numbers[k]) + " (need finite numbers or -infinity)");
 }
@@ -30,11 +33,18 @@ template <class T>
 Call<T>::Call(const HeadsInputs<T>& inputs, const HeadsOptions& options)
     : geometry(inputs.shape, options),
       kernels(resolve_isa(options.isa).kernels<T>()),
-      n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
       queries(geometry.input(inputs.queries, Axis::queries, geometry.dim, "queries")),
       keys(geometry.input(inputs.keys, Axis::keys, geometry.dim, "keys")),
       values(geometry.input(inputs.values, Axis::keys, geometry.value_dim, "values")),
+      n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
       bias(inputs.bias) {
+  // Both are numbers of T in the kernels, and so is 1 / soft_cap.
+  const T cap = static_cast<T>(geometry.soft_cap);
+  if (!std::isfinite(static_cast<T>(geometry.scale)))
+    throw InvalidArgument("scale", std::to_string(geometry.scale) + " (beyond float32)");
+  if (!std::isfinite(cap) || (geometry.soft_cap > 0.0 && !(cap >= std::numeric_limits<T>::min())))
+    throw InvalidArgument("soft_cap", std::to_string(geometry.soft_cap) +
+                                          " (need 0, or a normal number of the type that is computed with)");
   check_bias(bias, geometry);
 }
 
@@ -43,6 +53,7 @@ void Call<T>::require_apart_from_inputs(const Extent& output) const {
   require_apart(output, extent_of(geometry, queries, Axis::queries, geometry.dim, "queries"));
   require_apart(output, extent_of(geometry, keys, Axis::keys, geometry.dim, "keys"));
   require_apart(output, extent_of(geometry, values, Axis::keys, geometry.value_dim, "values"));
+  require_apart(output, flat_extent(bias.numbers, "bias"));
 }
 
 template struct Call<float>;

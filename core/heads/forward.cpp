@@ -28,7 +28,11 @@ class Forward {
     if (!log_sum_exp_.empty() && log_sum_exp_.size() != g_.total_rows())
       throw InvalidArgument("log_sum_exp", std::to_string(log_sum_exp_.size()) + " numbers (need " +
                                                std::to_string(g_.total_rows()) + ")");
-    call.require_apart_from_inputs(extent_of(g_, out_, Axis::queries, g_.value_dim, "outputs"));
+    const Extent output = extent_of(g_, out_, Axis::queries, g_.value_dim, "outputs"),
+                 sums = flat_extent(log_sum_exp_, "log_sum_exp");
+    call.require_apart_from_inputs(output);
+    call.require_apart_from_inputs(sums);
+    require_apart(sums, output);
     if (state_) state_->impl().resize(g_.total_rows(), g_.value_dim);
     for (std::size_t b = 0; b < g_.batch; ++b)
       for (std::size_t k = 0; k < g_.n_key_heads; ++k) lay_out(b, k);
@@ -65,11 +69,22 @@ class Forward {
   };
   static constexpr std::size_t no_row = static_cast<std::size_t>(-1);
 
+  // Whole lots, as even as can be, and enough blocks for all threads. Rows have the same bits in blocks of
+  // any size.
+  std::size_t rows_of_block(std::size_t n) const {
+    const auto parts = [](std::size_t whole, std::size_t part) { return (whole + part - 1) / part; };
+    const std::size_t groups = g_.batch * g_.n_key_heads, threads = static_cast<std::size_t>(call_.n_threads);
+    const std::size_t wanted = threads == 1 ? 1 : parts(4 * threads, groups);
+    const std::size_t blocks = std::max(parts(n, size_.rows), std::min(wanted, parts(n, 4 * size_.lot)));
+    return parts(parts(n, blocks), size_.lot) * size_.lot;
+  }
+
   void lay_out(std::size_t b, std::size_t key_head) {
     const std::size_t n = g_.group * g_.queries_of(b);
     if (n > few_rows) {
-      for (std::size_t first = 0; first < n; first += size_.rows)
-        items_.push_back({{b, key_head, first, std::min(size_.rows, n - first)}, 0, no_row});
+      const std::size_t rows = rows_of_block(n);
+      for (std::size_t first = 0; first < n; first += rows)
+        items_.push_back({{b, key_head, first, std::min(rows, n - first)}, 0, no_row});
     } else if (n != 0) {
       const RowBlock block{b, key_head, 0, n};
       const std::size_t n_chunks = std::max<std::size_t>(1, (g_.keys_of(b) + chunk_keys - 1) / chunk_keys);
@@ -144,6 +159,16 @@ class Forward {
 
 template <NumberType T>
 HeadsState<T>::HeadsState() : impl_(std::make_unique<Impl>()) {}
+template <NumberType T>
+auto HeadsState<T>::impl() -> Impl& {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>();
+  return *impl_;
+}
+template <NumberType T>
+auto HeadsState<T>::impl() const -> const Impl& {
+  if (impl_ == nullptr) throw InvalidArgument("state", "moved from (run attention_forward with it first)");
+  return *impl_;
+}
 template <NumberType T>
 HeadsState<T>::~HeadsState() = default;
 template <NumberType T>

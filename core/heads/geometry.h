@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "simd/dispatch.h"
@@ -114,6 +115,12 @@ struct Extent {
 template <class T, class Half>
 Extent extent_of(const Geometry& geometry, const StoredRows<T, Half>& rows, Axis axis, std::size_t columns,
                  const char* name);
+/// Of numbers that follow each other.
+template <class T>
+Extent flat_extent(std::span<T> numbers, const char* name) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(numbers.data());
+  return {name, begin, begin + numbers.size_bytes()};
+}
 /// Throws InvalidArgument unless elements of an output can be told not to lie on those of another array.
 void require_apart(const Extent& output, const Extent& other);
 

@@ -13,23 +13,54 @@
 
 namespace softstep::heads {
 
+/// Attention of the pivot and of the rest, by row in the order of Geometry::first_row.
+template <class T>
+struct RowAttention {
+  LargeArray<T> pivot;          ///< p_a; 0 for a row that sees no key
+  LargeArray<T> rest;           ///< p_a e^c
+  LargeArray<double> exponent;  ///< c; -infinity for a row with one key or none
+
+  RowAttention(const Call<T>& call, const typename HeadsState<T>::Impl& state) {
+    const std::size_t n = call.geometry.total_rows();
+    pivot.assign(n, T(0));
+    rest.assign(n, T(0));
+    exponent.assign(n, -std::numeric_limits<double>::infinity());
+    for (std::size_t k = 0; k < n; ++k) {
+      // NaN among the scores: whatever the row gives is NaN.
+      if (std::isnan(state.rest[k])) {
+        pivot[k] = rest[k] = state.rest[k];
+        exponent[k] = 0.0;
+        continue;
+      }
+      if (state.pivot[k] == simd::no_pivot) continue;
+      double attention = 1.0;
+      if (state.second[k] > -std::numeric_limits<T>::infinity()) {
+        exponent[k] = static_cast<double>(state.second[k]) - static_cast<double>(state.top[k]);
+        const double power = std::exp(exponent[k]);
+        attention = 1.0 / (1.0 + power * static_cast<double>(state.rest[k]));
+        rest[k] = static_cast<T>(attention * power);
+      }
+      pivot[k] = static_cast<T>(attention);
+    }
+  }
+};
+
 template <class T>
 struct RowSlopes {
-  // By row, in the order of Geometry::first_row.
-  LargeArray<T> pivot_attention;  ///< p_a; 0 for a row that sees no key
-  LargeArray<T> rest_attention;   ///< p_a e^c
-  LargeArray<T> mean_slope;       ///< delta
-  LargeArray<T> pivot_gradient;   ///< ds_a e^-c
-  LargeArray<double> exponent;    ///< c; -infinity for a row with one key or none
+  RowAttention<T> attention;
+  LargeArray<T> mean_slope;        ///< delta
+  LargeArray<T> pivot_gradient;    ///< ds_a e^-c
+  LargeArray<double> pivot_slope;  ///< D_a = dO . v_a
   /// By batch entry and key head: the largest exponent of its rows, 0 if none has a finite one.
   std::vector<double> largest_exponent;
 
   RowSlopes(const Call<T>& call, const typename HeadsState<T>::Impl& state,
-            const InputRows<T>& output_gradient) {
+            const InputRows<T>& output_gradient)
+      : attention(call, state) {
     const Geometry& g = call.geometry;
-    for (LargeArray<T>* values : {&pivot_attention, &rest_attention, &mean_slope, &pivot_gradient})
-      values->resize(g.total_rows());
-    exponent.resize(g.total_rows());
+    mean_slope.assign(g.total_rows(), T(0));
+    pivot_gradient.assign(g.total_rows(), T(0));
+    pivot_slope.assign(g.total_rows(), 0.0);
     largest_exponent.assign(g.batch * g.n_key_heads, 0.0);
     // Threads where the rows' products with R and v_a are worth them.
     const bool large = worth_threads(2.0 * static_cast<double>(g.total_rows() * g.value_dim));
@@ -49,9 +80,10 @@ struct RowSlopes {
     double largest = -std::numeric_limits<double>::infinity();
     for (std::size_t row = 0; row < g.group * m; ++row) {
       const std::size_t k = place + row;
-      const double top = static_cast<double>(state.top[k]), second = static_cast<double>(state.second[k]);
-      pivot_attention[k] = rest_attention[k] = mean_slope[k] = pivot_gradient[k] = T(0);
-      exponent[k] = -std::numeric_limits<double>::infinity();
+      if (std::isnan(state.rest[k])) {
+        mean_slope[k] = pivot_gradient[k] = state.rest[k];
+        continue;
+      }
       if (state.pivot[k] == simd::no_pivot) continue;
       const T* slope =
           plain_rows(call.kernels, slopes,
@@ -61,20 +93,18 @@ struct RowSlopes {
           plain_rows(call.kernels, call.values,
                      call.values.place(b, key_head, g.first_key(b), state.pivot[k]), 1, dv, room + dv)
               .rows;
-      const double pivot_slope = call.kernels.dot(dv, slope, value);
-      double attention = 1.0, mean = pivot_slope;
-      if (second > -std::numeric_limits<double>::infinity()) {
-        const double power = std::exp(second - top), rest = static_cast<double>(state.rest[k]);
-        attention = 1.0 / (1.0 + power * rest);
+      pivot_slope[k] = call.kernels.dot(dv, slope, value);
+      const double c = attention.exponent[k];
+      double mean = pivot_slope[k];
+      if (std::isfinite(c)) {
+        const double power = std::exp(c), rest = static_cast<double>(state.rest[k]),
+                     p = 1.0 / (1.0 + power * rest);
         const double mu =
-            attention * (call.kernels.dot(dv, slope, state.rest_values.data() + k * dv) - rest * pivot_slope);
+            p * (call.kernels.dot(dv, slope, state.rest_values.data() + k * dv) - rest * pivot_slope[k]);
         mean += power * mu;
-        pivot_gradient[k] = static_cast<T>(-attention * mu);
-        rest_attention[k] = static_cast<T>(attention * power);
-        exponent[k] = second - top;
-        largest = std::max(largest, exponent[k]);
+        pivot_gradient[k] = static_cast<T>(-p * mu);
+        largest = std::max(largest, c);
       }
-      pivot_attention[k] = static_cast<T>(attention);
       mean_slope[k] = static_cast<T>(mean);
     }
     if (std::isfinite(largest)) largest_exponent[b * g.n_key_heads + key_head] = largest;

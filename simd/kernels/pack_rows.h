@@ -3,8 +3,8 @@
 // out[r][j] = scale x[r][j]: rows as they are stored, in f16, bf16 or T, as a block of T that the products
 // read. x and out must not overlap; any alignment and strides, a stride of 0 repeats a row. Nothing is
 // written beyond n_columns of a row. Error: one rounding; none where scale is a power of two and nothing
-// leaves the normal range (tests/simd/test_softmax_blocks.cpp). NaN and infinity stay what they are. Traffic:
-// reads each row once, writes it once.
+// leaves the normal range (tests/simd/test_packing.cpp). NaN and infinity stay what they are. Traffic: reads
+// each row once, writes it once.
 
 #include "simd/dispatch.h"
 #include "simd/kernels/tokens.h"

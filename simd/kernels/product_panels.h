@@ -6,10 +6,12 @@
 // `transposed`.
 //
 // Each element of C is one chain of multiply-adds over l = 0 .. k-1, begun at 0 or, with `add`, at C; its
-// bits depend on nothing else. Error: |c_ij - exact| <= k u sum_l |a_il b_lj|, with `add` k u (|c_ij| + sum_l
-// |..|) (tests/simd/test_softmax_blocks.cpp). The last panel need not be filled: what stands beyond column n
-// is read and goes nowhere. C must not overlap A or B; any alignment. Traffic: B once for every tile_rows
-// rows of A, from the near caches; A and C once for every panel.
+// bits depend on nothing else. So a chain may go on in the next call, with `add` and the next terms. Error:
+// |c_ij - exact| <= k u sum_l |a_il b_lj|, with `add` k u |c_ij| + (k + 1) u sum_l |a_il b_lj|: begun at 0
+// the first sum is exact, and where there is no fused multiply-add a product has a rounding of its own
+// (tests/simd/test_product_panels.cpp). The last panel need not be filled: what stands beyond column n is
+// read and goes nowhere. C must not overlap A or B; any alignment. Traffic: B once for every tile_rows rows
+// of A, from the near caches; A and C once for every panel.
 
 #include "simd/kernels/product_tiles.h"
 #include "simd/kernels/token_passes.h"

@@ -3,7 +3,7 @@
 // s_t = x_t . v of all rows x_t: the first pass of the attention kernel alone, for few queries, whose keys
 // are read where they lie. Reads tokens, token_stride, n_tokens, dim, projected_query and storage of
 // AttentionArgs; writes `scores`. Error and traffic: simd/kernels/attention.h
-// (tests/simd/test_softmax_blocks.cpp).
+// (tests/simd/test_row_passes.cpp).
 
 #include "simd/kernels/token_passes.h"
 

@@ -10,12 +10,16 @@
 // `second` only rise. Where `second` has risen, earlier sums are to be multiplied by `decay`; where the pivot
 // has changed, the former one joins the rest with `former_weight`. The first of equal scores is the pivot.
 //
-// A score of -infinity is that of a hidden key. NaN goes into `rest`. A row that has seen no key keeps top =
-// second = -infinity. Nothing beyond n_keys of a row is read or written.
-// Error: e_j within 1.5 ULP of exp of the rounded difference, whose rounding is u |s_j - second|; the block's
-// sum over n numbers within (ceil(n / 2 lanes) + 1 + log2(lanes)) u of itself
-// (tests/simd/test_softmax_blocks.cpp). Traffic: reads the scores twice from the first cache, writes the
-// weights once.
+// A score of -infinity is that of a hidden key. NaN goes into `rest`, and so does what two scores of
+// +infinity make; one is a pivot like any other. A row that has seen no key keeps top = second = -infinity.
+// Nothing beyond n_keys of a row is read or written.
+//
+// Error (tests/simd/test_softmax_blocks.cpp): e_j, decay and former_weight within 1.5 ULP of exp of the
+// rounded difference, whose rounding is u |s_j - second|; below the smallest normal number 0 or the rounded
+// result. The block's sum over n numbers within r(n) u of itself, r(n) = ceil(n / 4 lanes) + 3 + log2(lanes).
+// E after B blocks of at most n keys within u sum_j e_j (|s_j - second| + 3 + 6 B + r(n)): each block takes
+// one multiplication by `decay`, which has 3 u, and two sums.
+// Traffic: reads the scores twice from the first cache, writes the weights once.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
@@ -55,25 +59,33 @@ SOFTSTEP_INLINE T weigh_scores(T* s, std::size_t n, T second) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   const V reference = V::all(second);
-  V sums[2] = {V::all(0), V::all(0)};
+  constexpr std::size_t together = 4;
+  V sums[together];
+  SOFTSTEP_UNROLL
+  for (std::size_t k = 0; k < together; ++k) sums[k] = V::all(0);
   std::size_t j = 0;
-  const auto next = [&](std::size_t k) SOFTSTEP_LAMBDA_INLINE {
+  for (; j + together * w <= n; j += together * w) {
+    V e[together];
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < together; ++k) e[k] = V::load(s + j + k * w) - reference;
+    exp_nonpositive(e);
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < together; ++k) {
+      e[k].store(s + j + k * w);
+      sums[k] = sums[k] + e[k];
+    }
+  }
+  for (; j + w <= n; j += w) {
     const V e = exp_nonpositive(V::load(s + j) - reference);
     e.store(s + j);
-    sums[k] = sums[k] + e;
-    j += w;
-  };
-  while (j + 2 * w <= n) {
-    next(0);
-    next(1);
+    sums[0] = sums[0] + e;
   }
-  if (j + w <= n) next(0);
   if (j < n) {
     const V e = exp_nonpositive(load_part(s + j, n - j, hidden_score<T>) - reference);
     store_part(e, s + j, n - j);
     sums[1] = sums[1] + e;
   }
-  return sum(sums[0] + sums[1]);
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 template <class T>

@@ -1,8 +1,8 @@
 #pragma once
 
 // out[c][r] = in[r][c]. The arrays must not overlap; any alignment and strides. Exact: numbers are moved as
-// bits are (tests/simd/test_softmax_blocks.cpp). Reads and writes each number once, in squares of
-// transpose_size that stay in registers.
+// bits are (tests/simd/test_packing.cpp). Reads and writes each number once, in squares of transpose_size
+// that stay in registers.
 
 #include "simd/dispatch.h"
 #include "simd/vec.h"

@@ -1,6 +1,7 @@
 // No kernel raises a floating-point flag but inexact and underflow on clean data: empty lanes, ties, scores
 // far apart and exponents far below the range of exp are clean.
 
+#include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include "attention_case.h"
 #include "lanes_case.h"
 #include "simd/dispatch.h"
+#include "softmax_case.h"
 #include "support/floating_point_flags.h"
 #include "support/isas.h"
 
@@ -172,5 +174,110 @@ TEMPLATE_TEST_CASE("products, dot, axpy and scalings raise no flag on clean data
                   kernels.scale_lanes({n, lanes, 0, lanes, factors.data(), factors.data(), rows.data()});
                 }) == "");
       }
+  });
+}
+
+TEMPLATE_TEST_CASE(
+    "softmax_rows and softmax_gradient raise no flag on clean data, -infinity among the scores", "[simd]",
+    float, double) {
+  using T = TestType;
+  using softstep::test::ScoreKind;
+  std::mt19937_64 random(33);
+  for_each_isa([&](const Isa& isa) {
+    for (const ScoreKind kind :
+         {ScoreKind::near, ScoreKind::far, ScoreKind::very_far, ScoreKind::equal, ScoreKind::few_values,
+          ScoreKind::rising, ScoreKind::falling, ScoreKind::some_hidden, ScoreKind::all_hidden})
+      for (const std::size_t n : sizes)
+        for (const bool ranges : {false, true}) {
+          softstep::test::SoftmaxCase<T> in(5, 2 * n, 1, ranges, kind, random);
+          INFO(isa.name << ' ' << softstep::test::name(kind) << ", blocks of " << n);
+          for (const std::size_t first : {std::size_t{0}, n}) {
+            in.run(isa, first, n);
+            REQUIRE(in.flags == "");
+          }
+          // The rows as the forward pass leaves them.
+          std::vector<T> scores, slopes = numbers<T>(5 * 2 * n, 3), p_a(5, T(0.5)), rest(5, T(0.25)),
+                                 delta(5, T(1)), of_pivot(5, T(-0.1));
+          for (std::size_t r = 0; r < 5; ++r)
+            for (std::size_t j = 0; j < 2 * n; ++j) scores.push_back(in.score(r, j));
+          REQUIRE(flags_raised_by([&] {
+                    isa.kernels<T>().softmax_gradient(
+                        {5, 2 * n, scores.data(), slopes.data(), 2 * n, ranges ? in.begin.data() : nullptr,
+                         ranges ? in.end.data() : nullptr, 0, in.second.data(), in.pivot.data(), p_a.data(),
+                         rest.data(), delta.data(), of_pivot.data()});
+                  }) == "");
+        }
+  });
+}
+
+TEMPLATE_TEST_CASE("soft_cap raises no flag on clean data, -infinity among the scores", "[simd]", float,
+                   double) {
+  using T = TestType;
+  for_each_isa([&](const Isa& isa) {
+    for (const std::size_t n : sizes)
+      for (const double size : {0.0, 1e-30, 1e-3, 1.0, 50.0, 1e4, 1e30})
+        for (const T cap : {T(1), T(30)})
+          for (const bool hidden : {false, true}) {
+            std::vector<T> x = numbers<T>(n, size), derivative(n);
+            if (hidden) x[n / 2] = -std::numeric_limits<T>::infinity();
+            INFO(isa.name << " n = " << n << " scores to " << size << ", cap " << cap);
+            REQUIRE(flags_raised_by([&] {
+                      isa.kernels<T>().soft_cap({1, n, cap, x.data(), n, derivative.data()});
+                    }) == "");
+          }
+  });
+}
+
+TEMPLATE_TEST_CASE(
+    "pack_rows, transpose, product_panels, row_scores and weighted_rows raise no flag on clean data",
+    "[simd]", float, double) {
+  using T = TestType;
+  for_each_isa([&](const Isa& isa) {
+    const auto& kernels = isa.kernels<T>();
+    for (const std::size_t n : sizes) {
+      const std::size_t m = n + 2, k = n + 1, c = kernels.tile_columns, wide = (n + c - 1) / c * c;
+      const std::vector<T> a = numbers<T>(m * k, 2), panels = numbers<T>(k * wide, 2);
+      std::vector<T> out = numbers<T>(m * std::max(n, k), 1), row(n), column(m);
+      INFO(isa.name << " n = " << n);
+      REQUIRE(flags_raised_by([&] {
+                kernels.pack_rows({m, k, a.data(), static_cast<std::ptrdiff_t>(k), StoredType::working,
+                                   nullptr, T(0.3), out.data(), k});
+                kernels.transpose({m, k, a.data(), static_cast<std::ptrdiff_t>(k), out.data(), m});
+              }) == "");
+      for (const bool add : {false, true})
+        for (const bool transposed : {false, true})
+          REQUIRE(flags_raised_by([&] {
+                    kernels.product_panels({m, n, k, a.data(), transposed ? m : k, transposed, panels.data(),
+                                            k, out.data(), n, add});
+                  }) == "");
+      softstep::simd::AttentionArgs<T> args{};
+      args.tokens = a.data();
+      args.token_stride = args.dim = k;
+      args.n_tokens = m;
+      args.projected_query = panels.data();
+      args.scores = column.data();
+      args.weights = column.data();
+      args.gradient = out.data();
+      const auto passes = [&] {
+        kernels.row_scores(args);
+        kernels.weighted_rows(args);
+      };
+      REQUIRE(flags_raised_by(passes) == "");
+      if constexpr (sizeof(T) == sizeof(float)) {
+        // 1.5 with the sign changing, and the smallest subnormal number.
+        std::vector<std::uint16_t> halves(m * k);
+        for (std::size_t i = 0; i < halves.size(); ++i)
+          halves[i] = static_cast<std::uint16_t>(i % 5 == 4 ? 1 : 0x3e00u | (i % 3 == 0 ? 0x8000u : 0u));
+        args.half_tokens = halves.data();
+        for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
+          args.storage = storage;
+          REQUIRE(flags_raised_by(passes) == "");
+          REQUIRE(flags_raised_by([&] {
+                    kernels.pack_rows({m, k, nullptr, static_cast<std::ptrdiff_t>(k), storage, halves.data(),
+                                       T(0.3), out.data(), k});
+                  }) == "");
+        }
+      }
+    }
   });
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention_case.h"
+#include "halves.h"
 #include "support/isas.h"
 
 namespace {
@@ -19,24 +20,10 @@ using softstep::simd::AttentionArgs;
 using softstep::simd::AttentionStats;
 using softstep::simd::Isa;
 using softstep::test::AttentionCase;
+using softstep::test::both_halves;
+using softstep::test::decoded;
 using softstep::test::for_each_isa;
 using softstep::test::Guarded;
-
-constexpr StoredType both[] = {StoredType::f16, StoredType::bf16};
-
-// From the definition of the formats: sign, exponent with its bias, mantissa.
-float decoded(std::uint16_t bits, StoredType storage) {
-  const int mantissa_bits = storage == StoredType::f16 ? 10 : 7;
-  const int exponent_bits = 15 - mantissa_bits, bias = (1 << (exponent_bits - 1)) - 1;
-  const int mantissa = bits % (1 << mantissa_bits), exponent = (bits & 0x7fff) >> mantissa_bits;
-  const float sign = (bits & 0x8000) != 0 ? -1.0f : 1.0f;
-  if (exponent == (1 << exponent_bits) - 1)
-    return mantissa != 0 ? std::numeric_limits<float>::quiet_NaN()
-                         : sign * std::numeric_limits<float>::infinity();
-  const int significand = exponent == 0 ? mantissa : mantissa + (1 << mantissa_bits);
-  const int power = (exponent == 0 ? 1 : exponent) - bias - mantissa_bits;
-  return sign * std::ldexp(static_cast<float>(significand), power);
-}
 
 template <class T>
 bool same_bits(const T& a, const T& b) {
@@ -68,7 +55,7 @@ const std::size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65,
 
 TEST_CASE("every 16-bit number is read as what it is", "[simd]") {
   for_each_isa([&](const Isa& isa) {
-    for (const StoredType storage : both)
+    for (const StoredType storage : both_halves)
       for (const std::size_t dim : {1, 37}) {
         // The number at the end of a row, seen by a query of 1 there and 0 elsewhere: in a partial and in a
         // whole vector.
@@ -94,20 +81,16 @@ TEST_CASE("every 16-bit number is read as what it is", "[simd]") {
 TEST_CASE("tokens in 16 bits give the same bits as the same numbers in float", "[simd]") {
   std::mt19937_64 random(5);
   for_each_isa([&](const Isa& isa) {
-    for (const StoredType storage : both)
+    for (const StoredType storage : both_halves)
       for (const std::size_t n : sizes)
         for (const std::size_t d : sizes) {
           AttentionCase<float> in(n, d, (n + d) % 3);
           in.fill(random, 3.0);
           Guarded<std::uint16_t> halves(in.tokens.size());
           for (std::size_t k = 0; k < halves.size(); ++k) halves[k] = 0x7fff;  // NaN between rows
-          const unsigned one = storage == StoredType::f16 ? 0x3c00 : 0x3f80;
           for (std::size_t t = 0; t < n; ++t)
             for (std::size_t j = 0; j < d; ++j) {
-              // Below 1 by up to four powers of two.
-              const unsigned mantissas = storage == StoredType::f16 ? 4096 : 512;
-              const auto bits =
-                  static_cast<std::uint16_t>((one - random() % mantissas) | (random() % 2) << 15);
+              const std::uint16_t bits = softstep::test::half_below_one(random, storage);
               halves[t * in.stride + j] = bits;
               in.at(t, j) = decoded(bits, storage);
             }
@@ -126,7 +109,7 @@ TEST_CASE("tokens in 16 bits give the same bits as the same numbers in float", "
 TEST_CASE("an infinite or NaN 16-bit token spoils its sample", "[simd]") {
   for_each_isa([&](const Isa& isa) {
     INFO(isa.name);
-    for (const StoredType storage : both)
+    for (const StoredType storage : both_halves)
       for (const std::uint16_t bad :
            {std::uint16_t{0x7fff},
             storage == StoredType::f16 ? std::uint16_t{0x7c00} : std::uint16_t{0x7f80}})

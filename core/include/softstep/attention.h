@@ -41,6 +41,8 @@ struct HeadsView {
   std::span<const std::uint16_t> halves = {};  ///< in place of `numbers` if storage is f16 or bf16
   StoredType storage = StoredType::working;
   HeadsStrides strides = {};
+
+  bool given() const { return numbers.data() != nullptr || halves.data() != nullptr; }
 };
 
 /// An array that is written.
@@ -115,9 +117,9 @@ class SOFTSTEP_EXPORT HeadsState {
   HeadsState(HeadsState&&) noexcept;
   HeadsState& operator=(HeadsState&&) noexcept;
 
-  struct Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
+  struct SOFTSTEP_HIDDEN Impl;  ///< internal
+  SOFTSTEP_HIDDEN Impl& impl();
+  SOFTSTEP_HIDDEN const Impl& impl() const;  ///< throws InvalidArgument where it has been moved from
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -132,9 +134,11 @@ struct HeadsOutputs {
 };
 
 /// O = softmax(scale Q K^T + bias) V. Memory beside inputs and outputs: some blocks a thread, and the state.
-/// Error: |o - exact| <= u (8 + 2 d + 4 max_j |s_ij|_1 + n_j) max_j |v_j| where |s|_1 = scale sum |q_l k_l|
-/// (docs/mathematics.md, section 11.3). Throws InvalidArgument; nothing has been written then. NaN or infinity
-/// in Q, K or V give NaN in the rows that see them.
+/// Error: |o - exact| <= (4 n + 40 + 2 log n + 2 (d + 6) max_j (scale sum_l |q_l k_jl| + |bias_j|)) u max_j
+/// |v_j| for a row that sees n keys, while the third term times u is small (docs/mathematics.md,
+/// section 11.3; the gradients' bounds are there too). Throws InvalidArgument; nothing has been written then.
+/// NaN or infinity in Q, K or V give NaN in the rows that see them, and may spoil other rows of the head.
+/// Keys that no row of a batch entry sees, as padding, are never looked at.
 template <NumberType T>
 SOFTSTEP_EXPORT void attention_forward(const HeadsInputs<T>& inputs, const HeadsOutputs<T>& outputs,
                                        const HeadsOptions& options = {});
@@ -159,5 +163,32 @@ template <NumberType T>
 SOFTSTEP_EXPORT void attention_backward(const HeadsInputs<T>& inputs, const HeadsState<T>& state,
                                         const HeadsView<T>& output_gradient,
                                         const HeadsGradients<T>& gradients, const HeadsOptions& options = {});
+
+/// A direction in which inputs move; what is not given stands still.
+template <NumberType T>
+struct HeadsDirection {
+  HeadsView<T> queries = {};          ///< Q', as Q
+  HeadsView<T> keys = {};             ///< K'
+  HeadsView<T> values = {};           ///< V'
+  HeadsView<T> output_gradient = {};  ///< dO'; attention_hessian_product only
+};
+
+/// The derivative of the output along a direction (Jacobian-vector product), after attention_forward as
+/// above.
+template <NumberType T>
+SOFTSTEP_EXPORT void attention_tangent(const HeadsInputs<T>& inputs, const HeadsState<T>& state,
+                                       const HeadsDirection<T>& direction, const HeadsSpan<T>& output_tangent,
+                                       const HeadsOptions& options = {});
+
+/// The derivatives of dQ, dK and dV along a direction. With dO fixed they are the product of the direction
+/// with the Hessian of sum_ij dO_ij O_ij by Q, K and V; where dO is the gradient of a loss by O and dO' what
+/// that moves by (the loss's Hessian times attention_tangent), that of the loss. Exponents as in
+/// attention_backward; no gradient of the bias.
+template <NumberType T>
+SOFTSTEP_EXPORT void attention_hessian_product(const HeadsInputs<T>& inputs, const HeadsState<T>& state,
+                                               const HeadsView<T>& output_gradient,
+                                               const HeadsDirection<T>& direction,
+                                               const HeadsGradients<T>& products,
+                                               const HeadsOptions& options = {});
 
 }  // namespace softstep

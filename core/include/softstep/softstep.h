@@ -1,6 +1,7 @@
 #pragma once
 
 // Everything at once. Each header stands on its own.
+#include "softstep/attention.h"
 #include "softstep/attention_model.h"
 #include "softstep/batch.h"
 #include "softstep/dataset.h"

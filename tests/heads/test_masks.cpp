@@ -1,0 +1,113 @@
+// Every mask in every order of memory and every storage.
+
+#include <algorithm>
+
+#include "heads/heads_tests.h"
+
+namespace softstep::test {
+namespace {
+
+constexpr std::size_t huge = static_cast<std::size_t>(-1);
+
+std::vector<HeadsSetup> masks() {
+  HeadsSetup plain;
+  plain.shape = {
+      .batch = 2, .n_heads = 4, .n_key_heads = 2, .n_queries = 19, .n_keys = 21, .dim = 9, .value_dim = 17};
+  std::vector<HeadsSetup> out;
+  const auto add = [&](auto change) {
+    HeadsSetup setup = plain;
+    setup.seed = out.size() + 1;
+    change(setup);
+    out.push_back(setup);
+  };
+  add([](HeadsSetup&) {});
+  add([](HeadsSetup& s) { s.causal = true; });
+  add([](HeadsSetup& s) { s.causal = true, s.shape.n_keys = 6; });  // queries without keys
+  add([](HeadsSetup& s) { s.before = 4; });
+  add([](HeadsSetup& s) { s.after = 3; });
+  add([](HeadsSetup& s) { s.before = 0, s.after = 0; });
+  add([](HeadsSetup& s) { s.before = 2, s.after = 5, s.shape.n_queries = 40; });
+  add([](HeadsSetup& s) { s.causal = true, s.before = 7; });
+  add([](HeadsSetup& s) { s.causal = true, s.after = 3; });
+  add([](HeadsSetup& s) { s.before = huge, s.after = huge; });
+  add([](HeadsSetup& s) { s.before = huge, s.causal = true, s.shape.n_keys = 6; });
+  add([](HeadsSetup& s) { s.key_lengths = {0, 21}; });
+  add([](HeadsSetup& s) { s.key_lengths = {1, 20}; });
+  add([](HeadsSetup& s) { s.key_lengths = {16, 5}, s.causal = true; });
+  add([](HeadsSetup& s) { s.key_lengths = {9, 17}, s.before = 3, s.after = 1; });
+  add([](HeadsSetup& s) { s.soft_cap = 2.0, s.spread = 4.0; });
+  add([](HeadsSetup& s) { s.soft_cap = 0.5, s.spread = 30.0, s.causal = true; });
+  add([](HeadsSetup& s) { s.scale = -0.3; });
+  add([](HeadsSetup& s) { s.bias = true; });
+  add([](HeadsSetup& s) { s.bias = s.bias_per_batch = true, s.hidden = 0.2; });
+  add([](HeadsSetup& s) { s.bias = s.bias_per_head = true, s.hidden = 0.9; });  // rows without keys
+  add([](HeadsSetup& s) {
+    s.bias = s.bias_per_batch = s.bias_per_head = true, s.hidden = 0.5, s.causal = true;
+  });
+  add([](HeadsSetup& s) { s.bias = true, s.hidden = 1.0; });
+  add([](HeadsSetup& s) { s.bias = true, s.soft_cap = 1.5, s.key_lengths = {12, 3}, s.after = 2; });
+  const auto ragged = [](HeadsSetup& s) {
+    s.shape.batch = 4;
+    s.query_offsets = {0, 7, 8, 8, 27};
+    s.key_offsets = {0, 5, 20, 24, 25};
+  };
+  add([&](HeadsSetup& s) { ragged(s); });
+  add([&](HeadsSetup& s) { ragged(s), s.causal = true; });
+  add([&](HeadsSetup& s) { ragged(s), s.before = 3, s.after = 2, s.soft_cap = 1.0; });
+  return out;
+}
+
+template <class T>
+void check_masks(StoredType storage, StoredType result_storage) {
+  for (const Order order :
+       {Order::packed, Order::tokens_first, Order::padded, Order::backwards, Order::repeated})
+    for (HeadsSetup setup : masks()) {
+      setup.order = order;
+      setup.storage = storage;
+      setup.result_storage = result_storage;
+      setup.exponents = setup.seed % 3 != 0;
+      check<T>(setup);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("Masks in every order, float", "[heads]") {
+  check_masks<float>(StoredType::working, StoredType::working);
+}
+TEST_CASE("Masks in every order, double", "[heads]") {
+  check_masks<double>(StoredType::working, StoredType::working);
+}
+TEST_CASE("Masks in every order, f16", "[heads]") { check_masks<float>(StoredType::f16, StoredType::f16); }
+TEST_CASE("Masks in every order, bf16", "[heads]") { check_masks<float>(StoredType::bf16, StoredType::bf16); }
+TEST_CASE("Inputs and results of different storage", "[heads]") {
+  check_masks<float>(StoredType::f16, StoredType::working);
+  check_masks<float>(StoredType::working, StoredType::bf16);
+}
+
+// Rows that see no key: exactly 0 and -infinity, not just within a bound.
+TEST_CASE("A query without keys has output 0, log-sum-exp -infinity and gradient 0", "[heads]") {
+  HeadsSetup setup;
+  setup.shape = {.batch = 2, .n_heads = 2, .n_queries = 9, .n_keys = 4, .dim = 8, .value_dim = 5};
+  setup.causal = true;
+  setup.key_lengths = {0, 4};
+  const HeadsCase<float> in(setup);
+  for_each_isa([&](const simd::Isa& isa) {
+    const HeadsRun<float> out = run(in, isa.name);
+    INFO(isa.name);
+    for (std::size_t b = 0; b < 2; ++b)
+      for (std::size_t h = 0; h < 2; ++h)
+        for (std::size_t i = 0; i < (b == 0 ? 9u : 5u); ++i) {
+          CHECK(out.log_sum_exp[out.row_place(b, h, i)] == -std::numeric_limits<float>::infinity());
+          for (std::size_t l = 0; l < 5; ++l) CHECK(out.outputs.get(b, h, i, l) == 0.0f);
+          for (std::size_t l = 0; l < 8; ++l) CHECK(out.queries.get(b, h, i, l) == 0.0f);
+        }
+    for (std::size_t h = 0; h < 2; ++h)
+      for (std::size_t j = 0; j < 4; ++j) {
+        for (std::size_t l = 0; l < 8; ++l) CHECK(out.keys.get(0, h, j, l) == 0.0f);
+        for (std::size_t l = 0; l < 5; ++l) CHECK(out.values.get(0, h, j, l) == 0.0f);
+      }
+  });
+}
+
+}  // namespace softstep::test
