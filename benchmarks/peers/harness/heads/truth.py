@@ -14,7 +14,7 @@ Both sides are compared by Frobenius norms. In float64 the truth is as far off: 
 Types of 16 bits, of unit roundoff u', may also round what they store: inputs of products (p, dS) and results. These roundings are
 one to a term and not one to a sum, so the root of the sum of their squares counts, within 6 of it but for conspiracies, and 2 for
 what is stored itself: 8 u' times the norms of the terms p_ij v_j, p_ij dO_i, scale m_ij k_j and scale m_ij q_i. Here
-m_ij^2 = dS_ij^2 + (p_ij |dO_i| . |o_i|)^2, because D_i may be made of an O that was rounded.
+m_ij^2 = dS_ij^2 + p_ij^2 sum_l (dO_il o_il)^2, because D_i may be made of an O that was rounded.
 """
 import dataclasses
 import math
@@ -91,7 +91,7 @@ def compute(shape: Shape, causal: bool) -> Truth:
                     ds = p * (a - np.einsum("ij,ij->i", p, a)[:, None])
                     out["dq"][b, h, rows] = shape.scale * ds @ keys[:n]
                     out["dk"][b, g, :n] += shape.scale * ds.T @ query
-                    rounded = np.square(ds) + np.square(p * np.einsum("il,il->i", np.abs(slope), np.abs(out["o"][b, h, rows]))[:, None])
+                    rounded = np.square(ds) + np.square(p) * np.square(slope * out["o"][b, h, rows]).sum(axis=1)[:, None]
                     terms["dq"] += shape.scale ** 2 * float((rounded @ squared_keys[:n]).sum())
                     terms["dk"] += shape.scale ** 2 * float((rounded.sum(axis=1) * np.square(query).sum(axis=1)).sum())
                     np.square(p, out=rounded)
