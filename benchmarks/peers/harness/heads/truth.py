@@ -7,9 +7,10 @@ S the largest scale |q_i| . |k_j|, m = Tq H / Hkv terms of a sum over queries, |
     p_ij is off by c_p u relative:      c_p = 12 sqrt(d + 2) S + 12 sqrt(Tk + 16), its own score and the sum of its row;
     O by (c_p + 6 sqrt(Tk)) u           of p |V|;
     dV by (c_p + 6 sqrt(m)) u           of p^T |dO|;
-    dS_ij by c_s u                      of M_ij = p_ij (|dO_i| . |v_j| + sum_k p_ik |dO_i| . |v_k|), c_s = 2 c_p + 6 sqrt(d) + 6 sqrt(Tk);
-    dQ by (c_s + 6 sqrt(Tk)) u          of scale M |K|;
-    dK by (c_s + 6 sqrt(m)) u           of scale M^T |Q|.
+    dS_ij by c_s u                      of M_ij = p_ij (|A_ij| + sum_k p_ik |A_ik|), c_s = 2 c_p + 6 sqrt(Tk), D_i with it,
+       and by 6 sqrt(d) u               of N_ij = p_ij (|dO_i| . |v_j| + sum_k p_ik |dO_i| . |v_k|), the products in A and D;
+    dQ by (c_s + 6 sqrt(Tk)) u          of scale M |K|, and 6 sqrt(d) u of scale N |K|;
+    dK by (c_s + 6 sqrt(m)) u           of scale M^T |Q|, and 6 sqrt(d) u of scale N^T |Q|.
 Both sides are compared by Frobenius norms. In float64 the truth is as far off: twice the bound.
 Types of 16 bits, of unit roundoff u', may also round what they store: inputs of products (p, dS) and results. These roundings are
 one to a term and not one to a sum, so the root of the sum of their squares counts, within 6 of it but for conspiracies, and 2 for
@@ -34,10 +35,11 @@ TELLING = 0.25
 
 @dataclasses.dataclass
 class Truth:
-    """The four arrays, norms of sums of absolute values and of single terms, and the largest score magnitude."""
+    """The four arrays, norms of the sums of absolute values and of single terms, and the largest score magnitude."""
     shape: Shape
     arrays: dict[str, np.ndarray]
     magnitudes: dict[str, float]
+    inner: dict[str, float]
     terms: dict[str, float]
     largest_score: float
 
@@ -45,12 +47,14 @@ class Truth:
         shape, sqrt = self.shape, math.sqrt
         terms = shape.queries * shape.heads // shape.key_heads
         c_p = 12 * sqrt(shape.dim + 2) * self.largest_score + 12 * sqrt(shape.keys + 16)
-        c_s = 2 * c_p + 6 * sqrt(shape.dim) + 6 * sqrt(shape.keys)
+        c_s = 2 * c_p + 6 * sqrt(shape.keys)
+        inner = 6 * sqrt(shape.dim)
         factors = {"o": c_p + 6 * sqrt(shape.keys), "dv": c_p + 6 * sqrt(terms),
                    "dq": c_s + 6 * sqrt(shape.keys), "dk": c_s + 6 * sqrt(terms)}
         sides = 2 if number_type == "f64" else 1
-        return {name: sides * ROUNDOFF[number_type] * factors[name] * self.magnitudes[name] + STORED[number_type] * self.terms[name]
-                for name in NAMES}
+        u = sides * ROUNDOFF[number_type]
+        return {name: u * (factors[name] * self.magnitudes[name] + inner * self.inner.get(name, 0.0))
+                + STORED[number_type] * self.terms[name] for name in NAMES}
 
     def norm(self, name: str) -> float:
         return float(np.linalg.norm(self.arrays[name]))
@@ -63,14 +67,14 @@ def compute(shape: Shape, causal: bool) -> Truth:
     data = {name: array.astype(np.float64) for name, array in read_data(shape).items()}
     q, k, v, do = (data[name] for name in ("q", "k", "v", "do"))
     out = {"o": np.empty_like(q), "dq": np.empty_like(q), "dk": np.zeros_like(k), "dv": np.zeros_like(v)}
-    squares, terms = dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0.0)
+    squares, inner, terms = (dict.fromkeys(NAMES, 0.0) for _ in range(3))
     largest, group = 0.0, shape.heads // shape.key_heads
     for b in range(shape.batch):
         for g in range(shape.key_heads):
             keys, values = k[b, g], v[b, g]
             abs_keys, abs_values = np.abs(keys), np.abs(values)
             squared_keys, squared_values = np.square(keys).sum(axis=1), np.square(values).sum(axis=1)
-            size_dk, size_dv = np.zeros_like(keys), np.zeros_like(values)
+            size_dk, size_dv, inner_dk = np.zeros_like(keys), np.zeros_like(values), np.zeros_like(keys)
             for h in range(g * group, (g + 1) * group):
                 for first in range(0, shape.queries, ROWS):
                     rows = slice(first, min(first + ROWS, shape.queries))
@@ -97,13 +101,15 @@ def compute(shape: Shape, causal: bool) -> Truth:
                     np.square(p, out=rounded)
                     terms["o"] += float((rounded @ squared_values[:n]).sum())
                     terms["dv"] += float((rounded.sum(axis=1) * np.square(slope).sum(axis=1)).sum())
-                    a = np.abs(slope) @ abs_values[:n].T
-                    m = p * (a + np.einsum("ij,ij->i", p, a)[:, None])
-                    squares["dq"] += float(np.square(shape.scale * m @ abs_keys[:n]).sum())
-                    size_dk[:n] += shape.scale * m.T @ np.abs(query)
+                    np.abs(a, out=a)
+                    for products, sums, of_keys in ((a, squares, size_dk), (np.abs(slope) @ abs_values[:n].T, inner, inner_dk)):
+                        m = p * (products + np.einsum("ij,ij->i", p, products)[:, None])
+                        sums["dq"] += float(np.square(shape.scale * m @ abs_keys[:n]).sum())
+                        of_keys[:n] += shape.scale * m.T @ np.abs(query)
             squares["dk"] += float(np.square(size_dk).sum())
+            inner["dk"] += float(np.square(inner_dk).sum())
             squares["dv"] += float(np.square(size_dv).sum())
-    return Truth(shape, out, *({name: math.sqrt(square) for name, square in s.items()} for s in (squares, terms)), largest)
+    return Truth(shape, out, *({name: math.sqrt(square) for name, square in s.items()} for s in (squares, inner, terms)), largest)
 
 
 def truth_of(shape: Shape, causal: bool) -> Truth:
@@ -112,10 +118,11 @@ def truth_of(shape: Shape, causal: bool) -> Truth:
     if file.exists():
         kept = np.load(file)
         return Truth(shape, {name: kept[name] for name in NAMES},
-                     *({name: float(kept[of + name]) for name in NAMES} for of in ("size_", "terms_")), float(kept["largest"]))
+                     *({name: float(kept[of + name]) for name in NAMES} for of in ("size_", "inner_", "terms_")), float(kept["largest"]))
     made = compute(shape, causal)
     part = file.with_suffix(".part.npz")
     np.savez(part, **made.arrays, **{"size_" + name: value for name, value in made.magnitudes.items()},
+             **{"inner_" + name: value for name, value in made.inner.items()},
              **{"terms_" + name: value for name, value in made.terms.items()}, largest=made.largest_score)
     part.replace(file)
     return made
