@@ -87,7 +87,8 @@ void enlist_passes(const HeadsCase& shape, StoredType type, const char* type_tex
 
 const bool registered = [] {
   constexpr double most_flops = 18e9;  // of a forward pass: a call takes some tenths of a second
-  for (const auto& [n_heads, n_key_heads] : {std::pair<std::size_t, std::size_t>{1, 1}, {8, 8}, {16, 16}, {16, 4}})
+  for (const auto& [n_heads, n_key_heads] :
+       {std::pair<std::size_t, std::size_t>{1, 1}, {8, 8}, {16, 16}, {16, 4}})
     for (const std::size_t tokens : {128, 512, 1024, 2048, 4096, 8192})
       for (const std::size_t dim : {64, 128, 256})
         for (const bool causal : {false, true}) {

@@ -42,6 +42,10 @@ struct StoredNumbers {
 
   StoredNumbers() = default;
   StoredNumbers(const std::vector<float>& values, StoredType type) : storage(type) {
+    if (type == StoredType::working)
+      numbers.reserve(values.size());
+    else
+      halves.reserve(values.size());
     for (const float x : values) {
       if (type == StoredType::working)
         numbers.push_back(static_cast<T>(x));
@@ -71,10 +75,18 @@ struct StoredNumbers {
   }
 };
 
-/// Multiples of 1/64 in [-2, 2]: every type holds them, and scores are of a few units.
-inline std::vector<float> few_bits(std::size_t size, unsigned seed) {
-  std::vector<float> out = uniform<float>(size, -2.0, 2.0, seed);
-  for (float& x : out) x = std::round(64.0f * x) / 64.0f;
+/// Multiples of 1/64 in [-2, 2): every type holds them, and scores are of a few units. A cheap generator,
+/// since arrays are made again whenever another shape was measured in between: G. Marsaglia, "Xorshift RNGs",
+/// 2003.
+inline std::vector<float> few_bits(std::size_t size, std::uint32_t seed) {
+  std::uint32_t random = 2463534242u + seed;
+  std::vector<float> out(size);
+  for (float& x : out) {
+    random ^= random << 13;
+    random ^= random >> 17;
+    random ^= random << 5;
+    x = static_cast<float>(static_cast<int>(random >> 24) - 128) / 64.0f;
+  }
   return out;
 }
 

@@ -25,7 +25,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, len(environment.cpus(0))}))
     parser.add_argument("--peers", nargs="+", choices=peers, default=peers)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.1, help="of one measurement in one round")
+    parser.add_argument("--seconds", type=float, default=0.05, help="of one measurement in one round")
     parser.add_argument("--resume", action="store_true", help="leave what was measured of this commit with these settings")
     parser.add_argument("--spoil", default="", metavar="PEER", help="give this peer a scale 5 %% too large, to see the check refuse it")
     parser.add_argument("--list", action="store_true", help="print the cells, measure nothing")

@@ -2,7 +2,7 @@
 import math
 
 from ..report import table, times
-from . import cells, targets
+from . import breaking, cells, targets
 from .targets import PEERS, Table
 
 HEADING = "# Attention over heads"
@@ -123,20 +123,21 @@ T^2 numbers: 268 MB at T = 8192, 4295 MB at 32768.
 def saturated_table(rows: list[dict]) -> str:
     lines = []
     for r in sorted(rows, key=lambda r: r["spread"]):
+        spread = f"{r['spread']:g}"
         if "refused" in r:
-            lines.append([f"{r['spread']:g}", r["peer"], r["variant"], r["refused"][:80], "", "", "", ""])
+            lines.append([spread, r["peer"], r["variant"], r["refused"][:80], "", "", "", ""])
             continue
-        lines.append([f"{r['spread']:g}", r["peer"], r["variant"], f"{r['zero']} / {r['nan']} of {r['rows']}",
+        lines.append([spread, r["peer"], r["variant"], f"{r['wrong']} / {r['zero']} / {r['nan']} of {r['rows']}",
                       small(r["dq_direction"]), small(r["dq_norm"]), r["dk"] or small(r["dk_direction"]),
                       "" if r["dk"] else small(abs(r["dk_norm"]))])
     return f"""
 ## Saturated rows in float32
 
 T = 16, d = 16, scores exact in float32; against 500 digits. Error of a direction: distance of the unit vectors, more than 1 is
-another direction. Error of a norm: relative. dQ: the worst of the rows that are neither zero nor NaN. softstep gives an exponent
-beside each row of dQ and beside dK.
+another direction. Error of a norm: relative. dQ: rows that are off by more than {breaking.WRONG:g} in direction, that are zero,
+that are NaN; then the worst of those that have a direction. softstep gives an exponent beside each row of dQ and beside dK.
 
-{table(['score spread', 'who', 'variant', 'rows of dQ zero / NaN', 'direction of dQ', 'norm of dQ', 'direction of dK', 'norm of dK'], lines, 3)}""" if rows else ""
+{table(['score spread', 'who', 'variant', 'rows of dQ wrong / zero / NaN', 'direction of dQ', 'norm of dQ', 'direction of dK', 'norm of dK'], lines, 3)}""" if rows else ""
 
 
 def tokens_table(results: list[dict]) -> str:

@@ -106,8 +106,7 @@ class Server {
 
   std::string answer(const Fields& fields) {
     const std::string& command = fields.at(0);
-    if (command == "version")
-      return "{\"version\": \"" + std::string(version) + ", " + active_isa() + "\"}";
+    if (command == "version") return "{\"version\": \"" + std::string(version) + ", " + active_isa() + "\"}";
     if (command == "load") return load(fields);
     const std::string& what = fields.at(2);
     backward_ = what.rfind("both", 0) == 0;
