@@ -33,10 +33,10 @@ template <class T>
 Call<T>::Call(const HeadsInputs<T>& inputs, const HeadsOptions& options)
     : geometry(inputs.shape, options),
       kernels(resolve_isa(options.isa).kernels<T>()),
-      n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
       queries(geometry.input(inputs.queries, Axis::queries, geometry.dim, "queries")),
       keys(geometry.input(inputs.keys, Axis::keys, geometry.dim, "keys")),
       values(geometry.input(inputs.values, Axis::keys, geometry.value_dim, "values")),
+      n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
       bias(inputs.bias) {
   // Both are numbers of T in the kernels, and so is 1 / soft_cap.
   const T cap = static_cast<T>(geometry.soft_cap);

@@ -15,8 +15,8 @@ struct Call {
 
   const Geometry geometry;
   const simd::Kernels<T>& kernels;
-  const int n_threads;  ///< worth starting
   const InputRows<T> queries, keys, values;
+  const int n_threads;  ///< worth starting; after the arrays, which bound what is counted
   const HeadsBias<T> bias;
 
   /// bias_ij for all j of a query; null without a bias.

@@ -160,6 +160,16 @@ class Forward {
 template <NumberType T>
 HeadsState<T>::HeadsState() : impl_(std::make_unique<Impl>()) {}
 template <NumberType T>
+auto HeadsState<T>::impl() -> Impl& {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>();
+  return *impl_;
+}
+template <NumberType T>
+auto HeadsState<T>::impl() const -> const Impl& {
+  if (impl_ == nullptr) throw InvalidArgument("state", "moved from (run attention_forward with it first)");
+  return *impl_;
+}
+template <NumberType T>
 HeadsState<T>::~HeadsState() = default;
 template <NumberType T>
 HeadsState<T>::HeadsState(HeadsState&&) noexcept = default;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/data/checked_size.h"
-#include "core/threads/start.h"
+#include "softstep/threads.h"
 
 namespace softstep::heads {
 namespace {
@@ -17,8 +17,9 @@ std::string at(const char* name, std::size_t k) { return std::string(name) + "["
 
 // [batch + 1], from 0 on, never falling. Returns the longest entry.
 std::size_t check_offsets(std::span<const std::int64_t> offsets, std::size_t batch, const char* name) {
-  if (offsets.size() != batch + 1)
-    throw InvalidArgument(name, text(offsets.size()) + " numbers (need batch + 1 = " + text(batch + 1) + ")");
+  if (offsets.empty() || offsets.size() - 1 != batch)
+    throw InvalidArgument(name, text(offsets.size()) + " numbers (need batch + 1" +
+                                    (batch == SIZE_MAX ? "" : " = " + text(batch + 1)) + ")");
   if (offsets[0] != 0) throw InvalidArgument(at(name, 0), std::to_string(offsets[0]) + " (need 0)");
   std::int64_t longest = 0;
   for (std::size_t b = 0; b < batch; ++b) {
@@ -68,7 +69,9 @@ Geometry::Geometry(const HeadsShape& shape, const HeadsOptions& options)
     throw InvalidArgument("scale", std::to_string(scale) + " (need a finite number)");
   if (!(soft_cap >= 0.0 && std::isfinite(soft_cap)))
     throw InvalidArgument("soft_cap", std::to_string(soft_cap) + " (need a finite number, 0 or more)");
-  check_thread_count(options.threads);
+  if (options.threads < 0 || options.threads > most_threads)
+    throw InvalidArgument(
+        "threads", std::to_string(options.threads) + " (need 0 to " + std::to_string(most_threads) + ")");
   if (ragged) {
     most_queries_ = check_offsets(mask_.query_offsets, batch, "query_offsets");
     most_keys_ = check_offsets(mask_.key_offsets, batch, "key_offsets");
@@ -123,6 +126,17 @@ StoredRows<T, Half> resolve(const Geometry& g, const Array& array, Axis axis, st
                             const std::string& name) {
   StoredRows<T, Half> out;
   out.storage = array.storage;
+  switch (array.storage) {
+    case StoredType::working:
+    case StoredType::f64:
+    case StoredType::f32:
+    case StoredType::f16:
+    case StoredType::bf16:
+      break;
+    default:
+      throw InvalidArgument(name + ".storage",
+                            std::to_string(static_cast<int>(array.storage)) + " (not a StoredType)");
+  }
   const bool halves = in_16_bits(array.storage);
   if (halves && sizeof(T) != sizeof(float))
     throw InvalidArgument(name + ".storage",

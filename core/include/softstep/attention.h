@@ -117,9 +117,9 @@ class SOFTSTEP_EXPORT HeadsState {
   HeadsState(HeadsState&&) noexcept;
   HeadsState& operator=(HeadsState&&) noexcept;
 
-  struct Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
+  struct SOFTSTEP_HIDDEN Impl;  ///< internal
+  SOFTSTEP_HIDDEN Impl& impl();
+  SOFTSTEP_HIDDEN const Impl& impl() const;  ///< throws InvalidArgument where it has been moved from
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -137,7 +137,7 @@ struct HeadsOutputs {
 /// Error: |o - exact| <= (4 n + 40 + 2 log n + 2 (d + 6) max_j (scale sum_l |q_l k_jl| + |bias_j|)) u max_j
 /// |v_j| for a row that sees n keys, while the third term times u is small (docs/mathematics.md,
 /// section 11.3; the gradients' bounds are there too). Throws InvalidArgument; nothing has been written then.
-/// NaN or infinity in Q, K or V give NaN in the rows that see them, and may spoil other rows of the head.
+/// NaN or infinity in Q, K or V give such in the rows that see them, and may spoil other rows of the head.
 /// Keys that no row of a batch entry sees, as padding, are never looked at.
 template <NumberType T>
 SOFTSTEP_EXPORT void attention_forward(const HeadsInputs<T>& inputs, const HeadsOutputs<T>& outputs,
