@@ -18,9 +18,11 @@ std::vector<CheckRow> self_check(const std::string& isa) {
   std::vector<CheckRow> rows;
   for (const simd::Isa* one : chosen) {
     self_check_parts::check_kernels<float>(*one, rows);
+    self_check_parts::check_blocks<float>(*one, rows);
     self_check_parts::check_attention<float>(*one, rows);
     self_check_parts::check_gradients<float>(*one, rows);
     self_check_parts::check_kernels<double>(*one, rows);
+    self_check_parts::check_blocks<double>(*one, rows);
     self_check_parts::check_attention<double>(*one, rows);
     self_check_parts::check_gradients<double>(*one, rows);
   }

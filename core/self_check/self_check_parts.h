@@ -54,6 +54,8 @@ class Worst {
 template <class T>
 void check_kernels(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
+void check_blocks(const simd::Isa& isa, std::vector<CheckRow>& rows);
+template <class T>
 void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
 void check_gradients(const simd::Isa& isa, std::vector<CheckRow>& rows);
