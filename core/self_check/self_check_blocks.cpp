@@ -70,7 +70,8 @@ void check_passes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
 
 template <class T>
 void check_panels(const simd::Isa& isa, std::vector<CheckRow>& rows) {
-  const std::size_t m = 13, columns = isa.kernels<T>().tile_columns, n = columns + 3, n_panels = 2;
+  const std::size_t m = 13, columns = isa.kernels<T>().tile_columns, n = columns + 3,
+                    n_panels = (n + columns - 1) / columns;
   constexpr std::size_t largest_k = 67;
   Worst worst;
   for (const std::size_t k : {std::size_t{1}, std::size_t{5}, largest_k})
