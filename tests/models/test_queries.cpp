@@ -8,7 +8,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "core/data/half.h"
+#include "heads/halves.h"
 #include "models/lattice_model.h"
 #include "softstep/error.h"
 #include "softstep/gradient_check.h"
@@ -229,9 +229,8 @@ TEST_CASE("several queries of tokens in 16 bits have the bits of a copy in 16 bi
       TestBatch<float> batch(layout, 66);
       std::vector<std::uint16_t> halves;
       for (float& x : batch.tokens) {
-        halves.push_back(storage == StoredType::f16 ? data::encode_f16(static_cast<double>(x))
-                                                    : data::encode_bf16(static_cast<double>(x)));
-        x = storage == StoredType::f16 ? data::decode_f16(halves.back()) : data::decode_bf16(halves.back());
+        halves.push_back(round_to_half(storage, static_cast<double>(x)));
+        x = static_cast<float>(read_half(storage, halves.back()));
       }
       HalfBatchView view{halves, storage, batch.view};
       view.rest.tokens = nullptr;
