@@ -112,7 +112,7 @@ TEST_CASE("Linear attention refuses sizes, strides and storage that do not fit",
                   [](Call& c) { c.inputs.log_gates.numbers = c.inputs.log_gates.numbers.first(71); });
   require_refused("log_gates.storage", "f64", [](Call& c) { c.inputs.log_gates.storage = StoredType::f64; });
   require_refused("isa", "mmx", [](Call& c) { c.options.isa = "mmx"; });
-  require_refused("n_threads", "-1", [](Call& c) { c.options.threads = -1; });
+  require_refused("threads", "-1", [](Call& c) { c.options.threads = -1; });
 }
 
 TEST_CASE("Linear attention refuses outputs that overlap", "[linear_heads]") {
