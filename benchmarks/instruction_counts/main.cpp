@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <list>
 #include <string>
 #include <vector>
@@ -105,6 +106,52 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   if (sum == 0.0) std::puts("");  // used
 }
 
+// The kernels of attention over heads: 19 keys of 67 numbers for 13 queries, where nothing moves from call to
+// call that sets how long a call takes.
+template <class T>
+void block_kernels(const simd::Isa& isa, const std::string& type) {
+  const auto& k = isa.kernels<T>();
+  constexpr std::size_t queries = 13, keys = 19, d = 67;
+  const std::vector<T> x = numbers<T>(keys * d, -1, 1), q = numbers<T>(queries * d, -1, 1),
+                       scores = numbers<T>(queries * keys, -9, 9);
+  std::vector<T> packed(keys * d), block(queries * keys), slopes(queries * keys), row(d), weights(keys);
+  record("pack_rows/" + type, [&] {
+    k.pack_rows({keys, d, x.data(), d, StoredType::working, nullptr, T(0.3), packed.data(), d});
+  });
+  record("transpose/" + type, [&] { k.transpose({keys, d, x.data(), d, packed.data(), keys}); });
+  const std::size_t columns = (keys + k.tile_columns - 1) / k.tile_columns * k.tile_columns;
+  const std::vector<T> panels = numbers<T>(columns * d, -1, 1);
+  record("product_panels/" + type, [&] {
+    k.product_panels({queries, keys, d, q.data(), d, false, panels.data(), d, block.data(), keys, false});
+  });
+  simd::AttentionArgs<T> pass{x.data(),     d, keys, d, q.data(), nullptr, 0, row.data(), weights.data(),
+                              packed.data()};
+  record("row_scores/" + type, [&] { k.row_scores(pass); });
+  record("weighted_rows/" + type, [&] { k.weighted_rows(pass); });
+  // Every row has seen nothing yet.
+  constexpr T hidden = -std::numeric_limits<T>::infinity();
+  std::vector<T> top(queries), second(queries), rest(queries), decay(queries), former_weight(queries);
+  std::vector<std::size_t> pivot(queries), former(queries);
+  record("softmax_rows/" + type, [&] {
+    std::copy(scores.begin(), scores.end(), block.begin());
+    std::fill(top.begin(), top.end(), hidden);
+    std::fill(second.begin(), second.end(), hidden);
+    std::fill(pivot.begin(), pivot.end(), simd::no_pivot);
+    k.softmax_rows({queries, keys, block.data(), keys, nullptr, nullptr, 0, top.data(), second.data(),
+                    pivot.data(), rest.data(), decay.data(), former_weight.data(), former.data()});
+  });
+  const std::vector<T> ones(queries, T(1));
+  record("softmax_gradient/" + type, [&] {
+    std::copy(scores.begin(), scores.end(), block.begin());
+    k.softmax_gradient({queries, keys, block.data(), slopes.data(), keys, nullptr, nullptr, 0, second.data(),
+                        pivot.data(), ones.data(), ones.data(), ones.data(), ones.data()});
+  });
+  record("soft_cap/" + type, [&] {
+    std::copy(scores.begin(), scores.end(), block.begin());
+    k.soft_cap({queries, keys, T(5), block.data(), keys, slopes.data()});
+  });
+}
+
 // 100 steps count as one call; data on which every rule goes on for as long.
 constexpr std::int64_t steps_per_call = 100;
 
@@ -142,7 +189,9 @@ int run(const char* name) {
   }
   force_isa(name);
   kernels<float>(*isa, "f32");
+  block_kernels<float>(*isa, "f32");
   kernels<double>(*isa, "f64");
+  block_kernels<double>(*isa, "f64");
   return steps<float>("f32") && steps<double>("f64") ? 0 : 1;
 }
 
