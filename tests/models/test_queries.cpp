@@ -8,12 +8,13 @@
 #include <cstring>
 #include <numeric>
 
-#include "heads/halves.h"
 #include "models/lattice_model.h"
+#include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/gradient_check.h"
 #include "softstep/trainer.h"
 #include "support/batches.h"
+#include "support/temporary_file.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -224,20 +225,21 @@ TEMPLATE_TEST_CASE("a mini-batch of samples with several queries is a batch of i
 TEST_CASE("several queries of tokens in 16 bits have the bits of a copy in 16 bits", "[models]") {
   for (const std::size_t n_tokens : {3, 9})
     for (const StoredType storage : {StoredType::f16, StoredType::bf16}) {
-      Layout layout{std::vector<std::size_t>(3, n_tokens), 4};
-      layout.all_queries = true;
-      TestBatch<float> batch(layout, 66);
-      std::vector<std::uint16_t> halves;
-      for (float& x : batch.tokens) {
-        halves.push_back(round_to_half(storage, static_cast<double>(x)));
-        x = static_cast<float>(read_half(storage, halves.back()));
-      }
-      HalfBatchView view{halves, storage, batch.view};
-      view.rest.tokens = nullptr;
+      const TemporaryFile file("softstep-queries-halves");
+      GeneratorOptions wanted;
+      wanted.n_samples = 3;
+      wanted.n_tokens = n_tokens;
+      wanted.dim = 4;
+      save_dataset(file.path, convert<float>(generate(wanted)), storage);
+      const HalfDataset halves = load_half_dataset(file.path);
+      const Dataset<float> same = load_dataset<float>(file.path);
+      HalfBatchView view = halves.view();
+      BatchView<float> batch = same.view();
+      view.rest.all_tokens_are_queries = batch.all_tokens_are_queries = true;
       view.validate();
       AttentionOptions options;
       options.token_storage = storage;
-      const AttentionModel<float> stored(view), copied(batch.view, options), working(batch.view);
+      const AttentionModel<float> stored(view), copied(batch, options), working(batch);
       const auto at = normal_blocks<float>(stored, 1.0);
       std::vector<Evaluation<float>> out(3);
       std::size_t k = 0;
