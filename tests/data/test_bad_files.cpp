@@ -166,8 +166,8 @@ TEST_CASE("data sets with tensors missing or of the wrong type or rank are refus
   refuse({good_tokens, good_labels, tensor("decoder", "I64", {1}, Ints(1))}, {"`decoder`", "I64"});
   refuse({good_tokens, good_labels, tensor("queries", "F64", {2}, Doubles(2))},
          {"`queries`", "[2]", "[2, 1]"});
-  refuse({good_tokens, good_labels, tensor("queries", "I64", {2, 1}, Ints(2))},
-         {"`queries`", "[2, 1]", "[2]"});
+  refuse({good_tokens, good_labels, tensor("queries", "I64", {2, 1, 1}, Ints(2))},
+         {"`queries`", "[2, 1, 1]", "[2]"});
   refuse({good_tokens, good_labels, tensor("queries", "C64", {2, 1}, Doubles(2))}, {"`queries`", "C64"});
   refuse({good_tokens, good_labels, tensor("offsets", "I64", {3}, Ints{0, 3, 6})}, {"`tokens`", "[2, 3, 1]"});
 }
