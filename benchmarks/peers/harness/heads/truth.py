@@ -19,6 +19,7 @@ m_ij^2 = dS_ij^2 + p_ij^2 sum_l (dO_il o_il)^2, because D_i may be made of an O 
 """
 import dataclasses
 import math
+import os
 import pathlib
 
 import numpy as np
@@ -139,4 +140,4 @@ def errors_over_bounds(truth: Truth, number_type: str, names: list[str], folder:
     return out
 
 
-ANSWERS = OUT / "answers"
+ANSWERS = OUT / "answers" / str(os.getpid())
