@@ -120,7 +120,8 @@ class Measurement:
                     continue
                 try:
                     worker = self.workers.by_peer[entry.peer]
-                    entry.us.append(worker.ask("run", entry.variant, entry.case, self.settings.seconds, timeout=PREPARE_TIMEOUT)["us"])
+                    reply = worker.ask("run", entry.variant, entry.case, self.settings.seconds, timeout=PREPARE_TIMEOUT)
+                    entry.us.append(reply["us"])
                 except WorkerFailed as error:
                     entry.refused = str(error)
             running = [e for e in running if not e.refused]
@@ -136,7 +137,8 @@ class Measurement:
                 "absent": self.workers.refused, "commit": self.commit,
                 "peak_flops": max(limit["flops"] for limit in self.limits),
                 "read_bytes": max(limit["bytes"] for limit in self.limits),
-                "bound_over_norm": {"causal" if causal else "full": right.telling(cell.type) for causal, right in self.truths.items()},
+                "bound_over_norm": {"causal" if causal else "full": right.telling(cell.type)
+                                    for causal, right in self.truths.items()},
                 "entries": [e.result() for e in self.entries]}
 
 
@@ -176,3 +178,4 @@ def run(wanted: list[Cell], settings: Settings, resume: bool, say) -> None:
                 say(f"  {entry.peer} {entry.variant} {entry.case}: {entry.refused}")
     if workers:
         workers.close()
+    shutil.rmtree(truth.ANSWERS, ignore_errors=True)

@@ -103,7 +103,8 @@ def compute(shape: Shape, causal: bool) -> Truth:
                     terms["o"] += float((rounded @ squared_values[:n]).sum())
                     terms["dv"] += float((rounded.sum(axis=1) * np.square(slope).sum(axis=1)).sum())
                     np.abs(a, out=a)
-                    for products, sums, of_keys in ((a, squares, size_dk), (np.abs(slope) @ abs_values[:n].T, inner, inner_dk)):
+                    inside = np.abs(slope) @ abs_values[:n].T
+                    for products, sums, of_keys in ((a, squares, size_dk), (inside, inner, inner_dk)):
                         m = p * (products + np.einsum("ij,ij->i", p, products)[:, None])
                         sums["dq"] += float(np.square(shape.scale * m @ abs_keys[:n]).sum())
                         of_keys[:n] += shape.scale * m.T @ np.abs(query)
