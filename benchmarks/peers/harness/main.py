@@ -19,7 +19,8 @@ def shape(text: str) -> steps.Shape:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers; compare --attention --help: attention over heads",
+    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, epilog="attention over heads: compare --attention --help",
+                                     description="softstep beside its peers",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="none: only write the report again")
     parser.add_argument("--shapes", nargs="+", type=shape, default=[shape(s) for s in SHAPES.split()], metavar="n,T,d")

@@ -82,7 +82,8 @@ def judged(right: dict[str, list[list]], theirs: dict[str, list[list]]) -> dict:
     rows = [against(a, b) for a, b in zip(right["dq"], theirs["dq"])]
     whole = against(sum(right["dk"], []), sum(theirs["dk"], []))
     told = [row for row in rows if not row[0]]
-    return {"rows": len(rows), "wrong": sum(not r[0] and not r[1] <= WRONG for r in rows), "zero": sum(r[0] == "zero" for r in rows), "nan": sum(r[0] == "NaN" for r in rows),
+    return {"rows": len(rows), "wrong": sum(not r[1] <= WRONG for r in told),
+            "zero": sum(r[0] == "zero" for r in rows), "nan": sum(r[0] == "NaN" for r in rows),
             "dq_direction": max((r[1] for r in told), default=math.nan),
             "dq_norm": max((abs(r[2]) for r in told), default=math.nan),
             "dk": whole[0], "dk_direction": whole[1], "dk_norm": whole[2]}

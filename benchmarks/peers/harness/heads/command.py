@@ -27,7 +27,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.05, help="of one measurement in one round")
     parser.add_argument("--resume", action="store_true", help="leave what was measured of this commit with these settings")
-    parser.add_argument("--spoil", default="", metavar="PEER", help="give this peer a scale 5 %% too large, to see the check refuse it")
+    parser.add_argument("--spoil", default="", metavar="PEER", 
+                        help="give this peer a scale 5 %% too large, to see the check refuse it")
     parser.add_argument("--list", action="store_true", help="print the cells, measure nothing")
     parser.add_argument("--report", action="store_true", help="write this part of benchmarks/RESULTS.md")
     options = parser.parse_args(words)
@@ -72,7 +73,8 @@ def results_of(options: argparse.Namespace) -> dict:
 
 def main(words: list[str]) -> None:
     options = arguments(words)
-    wanted = [c for c in cells.cells([p for p in options.part if p in cells.PARTS], options.threads) if re.search(options.cells, str(c))]
+    parts = [p for p in options.part if p in cells.PARTS]
+    wanted = [c for c in cells.cells(parts, options.threads) if re.search(options.cells, str(c))]
     if options.list:
         print("\n".join(map(str, wanted)))
         return

@@ -120,7 +120,8 @@ class Measurement:
                     continue
                 try:
                     worker = self.workers.by_peer[entry.peer]
-                    entry.us.append(worker.ask("run", entry.variant, entry.case, self.settings.seconds, timeout=PREPARE_TIMEOUT)["us"])
+                    reply = worker.ask("run", entry.variant, entry.case, self.settings.seconds, timeout=PREPARE_TIMEOUT)
+                    entry.us.append(reply["us"])
                 except WorkerFailed as error:
                     entry.refused = str(error)
             running = [e for e in running if not e.refused]
@@ -131,24 +132,28 @@ class Measurement:
     def result(self) -> dict:
         cell = self.cell
         return {"part": cell.part, "shape": dataclasses.asdict(cell.shape), "type": cell.type, "threads": cell.threads,
-                "rounds": self.settings.rounds, "seconds": self.settings.seconds, "versions": self.workers.versions,
+                "rounds": self.settings.rounds, "seconds": self.settings.seconds, "peers": self.settings.peers,
+                "versions": self.workers.versions,
                 "absent": self.workers.refused, "commit": self.commit,
                 "peak_flops": max(limit["flops"] for limit in self.limits),
                 "read_bytes": max(limit["bytes"] for limit in self.limits),
-                "bound_over_norm": {"causal" if causal else "full": right.telling(cell.type) for causal, right in self.truths.items()},
+                "bound_over_norm": {"causal" if causal else "full": right.telling(cell.type)
+                                    for causal, right in self.truths.items()},
                 "entries": [e.result() for e in self.entries]}
 
 
 def run(wanted: list[Cell], settings: Settings, resume: bool, say) -> None:
-    """Each cell is written when it is measured; with `resume`, cells of this commit and these settings are left as they are."""
+    """Each cell is written when it is measured, but with a spoiled peer; with `resume`, cells of this commit and these settings
+    are left as they are."""
     commit = environment.machine()["commit"]
+    kept = {"commit": commit, "rounds": settings.rounds, "seconds": settings.seconds, "peers": settings.peers}
     order = sorted(wanted, key=lambda c: (c.type, c.threads))  # stable: one set of workers after the other
     workers: Workers | None = None
     kind: tuple[str, int] | None = None
     for number, cell in enumerate(order):
         if resume and cell.file.exists():
             old = json.loads(cell.file.read_text())
-            if (old["commit"], old["rounds"], old["seconds"]) == (commit, settings.rounds, settings.seconds):
+            if all(old.get(key) == value for key, value in kept.items()):
                 continue
         began = time.monotonic()
         if kind != (cell.type, cell.threads):
@@ -161,10 +166,11 @@ def run(wanted: list[Cell], settings: Settings, resume: bool, say) -> None:
         measurement.prepare()
         ready = time.monotonic()
         measurement.measure()
-        cell.file.parent.mkdir(parents=True, exist_ok=True)
-        part = cell.file.with_suffix(".part")
-        part.write_text(json.dumps(measurement.result(), indent=1) + "\n")
-        part.replace(cell.file)
+        if not settings.spoil:
+            cell.file.parent.mkdir(parents=True, exist_ok=True)
+            part = cell.file.with_suffix(".part")
+            part.write_text(json.dumps(measurement.result(), indent=1) + "\n")
+            part.replace(cell.file)
         say(f"{number + 1}/{len(order)} {cell} thread(s): prepared in {ready - began:.1f} s, "
             f"measured in {time.monotonic() - ready:.1f} s")
         for entry in measurement.entries:
@@ -172,3 +178,4 @@ def run(wanted: list[Cell], settings: Settings, resume: bool, say) -> None:
                 say(f"  {entry.peer} {entry.variant} {entry.case}: {entry.refused}")
     if workers:
         workers.close()
+    shutil.rmtree(truth.ANSWERS, ignore_errors=True)

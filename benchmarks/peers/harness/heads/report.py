@@ -6,7 +6,8 @@ from . import breaking, cells, targets
 from .targets import PEERS, Table
 
 HEADING = "# Attention over heads"
-CASES = {"forward": "forward", "both": "forward + backward", "forward-causal": "causal forward", "both-causal": "causal forward + backward"}
+CASES = {"forward": "forward", "both": "forward + backward", "forward-causal": "causal forward",
+         "both-causal": "causal forward + backward"}
 
 
 def ms(value: float) -> str:
@@ -83,7 +84,8 @@ def decoding(results: dict) -> str:
             continue
         for case in (c for c in CASES if c in m.cases):
             read = m.shape.bytes_of_keys_and_values(m.result["type"]) / m.us(case) / 1e3
-            rows.append([*m.label, CASES[case], ms(m.us(case)), *([f"{read:.3g}", part_of(m.of_read())] if case == "forward" else ["", ""]),
+            of_read = [f"{read:.3g}", part_of(m.of_read())] if case == "forward" else ["", ""]
+            rows.append([*m.label, CASES[case], ms(m.us(case)), *of_read,
                          *(times(m.ratio(case, p)) for p in PEERS)])
     if not rows:
         return ""
@@ -109,8 +111,8 @@ def refusals(results: dict) -> str:
 
 
 def memory_table(rows: list[dict]) -> str:
-    lines = [[r["shape"], CASES[r["case"]], r["peer"], r["variant"], f"{r['bytes'] / 1e6:.1f}" if "bytes" in r else r["refused"][:80]]
-             for r in rows]
+    lines = [[r["shape"], CASES[r["case"]], r["peer"], r["variant"],
+              f"{r['bytes'] / 1e6:.1f}" if "bytes" in r else r["refused"][:80]] for r in rows]
     return f"""
 ## Peak memory
 
@@ -121,6 +123,8 @@ T^2 numbers: 268 MB at T = 8192, 4295 MB at 32768.
 
 
 def saturated_table(rows: list[dict]) -> str:
+    names = ["score spread", "who", "variant", "rows of dQ wrong / zero / NaN", "direction of dQ", "norm of dQ", "direction of dK",
+             "norm of dK"]
     lines = []
     for r in sorted(rows, key=lambda r: r["spread"]):
         spread = f"{r['spread']:g}"
@@ -137,13 +141,14 @@ T = 16, d = 16, scores exact in float32; against 500 digits. Error of a directio
 another direction. Error of a norm: relative. dQ: rows that are off by more than {breaking.WRONG:g} in direction, that are zero,
 that are NaN; then the worst of those that have a direction. softstep gives an exponent beside each row of dQ and beside dK.
 
-{table(['score spread', 'who', 'variant', 'rows of dQ wrong / zero / NaN', 'direction of dQ', 'norm of dQ', 'direction of dK', 'norm of dK'], lines, 3)}""" if rows else ""
+{table(names, lines, 3)}""" if rows else ""
 
 
 def tokens_table(results: list[dict]) -> str:
     lines = []
     for cell in results:
-        ours = min((e["median_us"] for e in cell["entries"] if e["peer"] == "softstep" and e["median_us"] is not None), default=math.nan)
+        ours = min((e["median_us"] for e in cell["entries"] if e["peer"] == "softstep" and e["median_us"] is not None),
+                   default=math.nan)
         for e in cell["entries"]:
             value = math.nan if e["median_us"] is None else e["median_us"]
             if e["refused"] or not math.isnan(value):

@@ -19,6 +19,7 @@ m_ij^2 = dS_ij^2 + p_ij^2 sum_l (dO_il o_il)^2, because D_i may be made of an O 
 """
 import dataclasses
 import math
+import os
 import pathlib
 
 import numpy as np
@@ -102,7 +103,8 @@ def compute(shape: Shape, causal: bool) -> Truth:
                     terms["o"] += float((rounded @ squared_values[:n]).sum())
                     terms["dv"] += float((rounded.sum(axis=1) * np.square(slope).sum(axis=1)).sum())
                     np.abs(a, out=a)
-                    for products, sums, of_keys in ((a, squares, size_dk), (np.abs(slope) @ abs_values[:n].T, inner, inner_dk)):
+                    inside = np.abs(slope) @ abs_values[:n].T
+                    for products, sums, of_keys in ((a, squares, size_dk), (inside, inner, inner_dk)):
                         m = p * (products + np.einsum("ij,ij->i", p, products)[:, None])
                         sums["dq"] += float(np.square(shape.scale * m @ abs_keys[:n]).sum())
                         of_keys[:n] += shape.scale * m.T @ np.abs(query)
@@ -139,4 +141,4 @@ def errors_over_bounds(truth: Truth, number_type: str, names: list[str], folder:
     return out
 
 
-ANSWERS = OUT / "answers"
+ANSWERS = OUT / "answers" / str(os.getpid())
