@@ -59,14 +59,14 @@ inline std::uint16_t encode_bf16(double x) { return encode_16<8, 7>(x); }
 
 // The same of a float, without branches, so that loops over them are vectorised.
 
-inline std::uint16_t encode_bf16(float x) {
+inline std::uint16_t round_to_bf16(float x) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const std::uint32_t nan = (bits >> 16) | 0x40u;
   return static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
-inline std::uint16_t encode_f16(float x) {
+inline std::uint16_t round_to_f16(float x) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), size = bits & 0x7fffffffu;
   // Added to 1/2, a number below 2^-14 is rounded to multiples of 2^-24.
   const float half = 0.5f;

@@ -15,9 +15,9 @@ void store_row(const T* numbers, std::size_t n, const OutputRows<T>& out, std::p
   }
   std::uint16_t* halves = out.halves + place;
   if (out.storage == StoredType::f16)
-    for (std::size_t k = 0; k < n; ++k) halves[k] = data::encode_f16(static_cast<float>(numbers[k]));
+    for (std::size_t k = 0; k < n; ++k) halves[k] = data::round_to_f16(static_cast<float>(numbers[k]));
   else
-    for (std::size_t k = 0; k < n; ++k) halves[k] = data::encode_bf16(static_cast<float>(numbers[k]));
+    for (std::size_t k = 0; k < n; ++k) halves[k] = data::round_to_bf16(static_cast<float>(numbers[k]));
 }
 
 }  // namespace softstep::heads
