@@ -40,5 +40,6 @@ TEST_CASE("--queries all trains, solves and compares with every token as a query
   place.require_bad_input({"train", "--data", "data", "--queries", "all", "--model", "logistic"},
                           {"--queries"});
   // A state goes on with its own queries alone.
-  place.require_bad_input({"train", "--data", "data", "--resume", "S", "--rule", "ngd"}, {"S: was saved with"});
+  place.require_bad_input({"train", "--data", "data", "--resume", "S", "--rule", "ngd"},
+                          {"S: was saved with"});
 }
