@@ -37,6 +37,12 @@ BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backwar
   return {rows, panels * tile_columns, lot};
 }
 
+/// Up to so many rows of a group are few: more of them gain by packed keys.
+constexpr std::size_t few_rows = 4;
+/// Keys of a chunk, and of what goes through scores, softmax and sums together. Constant, so that bits depend
+/// on nothing else.
+constexpr std::size_t chunk_keys = 2048, few_keys = 128;
+
 /// Memory of one thread, begun at a cache line.
 template <class T>
 class WorkSpace {
@@ -157,7 +163,7 @@ struct Seen {
 
 /// Calls body(first row, rows, columns, all seen) for each lot of rows that sees some of the keys first_key
 /// .. first_key + n_keys - 1, up to the last that it sees. `ranges` are those of the block's rows; `seen` is
-/// filled in where not all is seen.
+/// filled in for the lot.
 template <class Body>
 void for_each_lot(const KeyRange* ranges, std::size_t n_rows, std::size_t lot, std::size_t first_key,
                   std::size_t n_keys, const Seen& seen, Body body) {

@@ -7,12 +7,6 @@
 
 namespace softstep::heads {
 
-/// Up to so many rows of a group are few: more of them gain by packed keys.
-constexpr std::size_t few_rows = 4;
-/// Keys of a chunk, and of what goes through scores, softmax and sums together. Constant, so that bits depend
-/// on nothing else.
-constexpr std::size_t chunk_keys = 2048, few_keys = 128;
-
 /// Stored rows for the kernels that read them in place; negative and overlapping strides are copied to
 /// `room`.
 template <class T>
@@ -37,7 +31,7 @@ simd::AttentionArgs<T> rows_in_place(const simd::Kernels<T>& kernels, const Inpu
 /// scores[r][j] of a block's rows and of keys from first_key on, with cap and bias.
 template <class T>
 void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_key, std::size_t n_keys,
-                const T* q, T* room, T* scores, T* derivative) {
+                const T* q, T* room, T* scores) {
   const Geometry& g = call.geometry;
   simd::AttentionArgs<T> args = rows_in_place(
       call.kernels, call.keys, call.keys.place(block.b, block.key_head, g.first_key(block.b), first_key),
@@ -48,7 +42,7 @@ void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_ke
     call.kernels.row_scores(args);
   }
   if (g.soft_cap > 0.0)
-    call.kernels.soft_cap({block.n_rows, n_keys, static_cast<T>(g.soft_cap), scores, few_keys, derivative});
+    call.kernels.soft_cap({block.n_rows, n_keys, static_cast<T>(g.soft_cap), scores, few_keys, nullptr});
   if (call.bias.numbers.empty()) return;
   const std::size_t m = g.queries_of(block.b);
   for (std::size_t r = 0; r < block.n_rows; ++r) {
@@ -72,7 +66,7 @@ void attend_few(const Call<T>& call, const RowBlock& block, std::size_t chunk, c
   for (std::size_t first = std::max(seen.begin / few_keys * few_keys, chunk * chunk_keys); first < end;
        first += few_keys) {
     const std::size_t n = std::min(few_keys, end - first);
-    few_scores<T>(call, block, first, n, space.q, space.plain, space.scores, nullptr);
+    few_scores<T>(call, block, first, n, space.q, space.plain, space.scores);
     bool whole = true;
     for (std::size_t r = 0; r < block.n_rows; ++r) {
       space.seen.begin[r] = std::clamp(space.ranges[r].begin, first, first + n) - first;

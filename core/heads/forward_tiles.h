@@ -67,16 +67,21 @@ struct ForwardSpace {
     q = numbers.take(size.rows * d);
     own.rest_values = numbers.take(size.rows * dv);
     for (T** row : {&value, &result}) *row = numbers.take(dv);
-    scores = numbers.take(size.lot * size.keys);
-    plain = numbers.take(size.keys * std::max(d, dv));
+    scores = numbers.take(scores_size(size));
+    plain = numbers.take(plain_rows_of(size) * std::max(d, dv));
     for (T** row : {&own.top, &own.second, &own.rest, &decay, &former_weight}) *row = numbers.take(size.rows);
     for (std::size_t** row : {&own.pivot, &former, &seen.begin, &seen.end}) *row = places.take(size.rows);
   }
+  // Few rows take keys by few_keys, however few of them a block of many rows has where they are long.
+  static std::size_t scores_size(BlockSize size) {
+    return std::max(size.lot * size.keys, few_rows * few_keys);
+  }
+  static std::size_t plain_rows_of(BlockSize size) { return std::max(size.keys, few_keys); }
   static std::size_t total(const Geometry& g, BlockSize size) {
     const auto rounded = [](std::size_t n) { return WorkSpace<T>::rounded(n); };
     const std::size_t d = g.dim, dv = g.value_dim;
-    return rounded(size.rows * d) + rounded(size.rows * dv) + 2 * rounded(dv) +
-           rounded(size.lot * size.keys) + rounded(size.keys * std::max(d, dv)) + 5 * rounded(size.rows);
+    return rounded(size.rows * d) + rounded(size.rows * dv) + 2 * rounded(dv) + rounded(scores_size(size)) +
+           rounded(plain_rows_of(size) * std::max(d, dv)) + 5 * rounded(size.rows);
   }
   PackedKeys<T> packed;
   WorkSpace<T> numbers;

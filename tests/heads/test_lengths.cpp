@@ -82,4 +82,16 @@ TEST_CASE("One query beside many keys, one key beside many queries, none", "[hea
   check<double>(setup);
 }
 
+// Few rows take keys 128 at a time, where a block of many rows has fewer: copies and scores have room for
+// them.
+TEST_CASE("One query beside long keys that must be copied", "[heads]") {
+  for (const std::size_t dim : {256, 1500}) {
+    HeadsSetup setup;
+    setup.shape = {.n_queries = 1, .n_keys = 300, .dim = dim};
+    setup.order = Order::backwards;
+    check<float>(setup);
+    check<double>(setup);
+  }
+}
+
 }  // namespace softstep::test
