@@ -22,6 +22,9 @@ constexpr std::size_t rows_worth_a_copy = 24;
 // A larger B (bytes) comes from beyond the near caches, and the rows of a panel lie too far apart for the
 // processor to prefetch them: the kernel does.
 constexpr std::size_t large_matrix = std::size_t{1} << 20;
+// Rows of A' that are visited by one panel of B after another stay in the second cache: as many at a time as
+// have this many bytes in a block of `depth` terms.
+constexpr std::size_t near_rows = std::size_t{1} << 17;
 
 // Element (row, l) of A' is a[row * lda + l], or a[l * lda + row] if transposed. Whether the sums are added
 // to C is a template argument, because the code for both cases needs more registers than there are.
@@ -154,6 +157,15 @@ SOFTSTEP_INLINE void copy_panel(std::size_t depth, std::size_t n_vectors, std::s
   }
 }
 
+// Rows of C at a time: all, or so many that those of A' stay near. A split costs another copy of each panel.
+template <class T>
+SOFTSTEP_INLINE std::size_t rows_together(const ProductArgs<T>& in) {
+  const std::size_t depth = in.k < tile_depth ? in.k : tile_depth;
+  if (in.m * depth * sizeof(T) <= 2 * near_rows) return in.m;
+  const std::size_t rows = near_rows / (depth * sizeof(T));
+  return rows / tile_rows * tile_rows;
+}
+
 template <bool transposed, bool adds, class T>
 SOFTSTEP_INLINE void columns_of_tiles(const ProductArgs<T>& in) {
   constexpr std::size_t w = Vec<T>::width;
@@ -197,10 +209,17 @@ SOFTSTEP_INLINE void columns_of_tiles(const ProductArgs<T>& in) {
 
 template <bool transposed, class T>
 void product_by_tiles(const ProductArgs<T>& in) {
-  if (in.add)
-    columns_of_tiles<transposed, true>(in);
-  else
-    columns_of_tiles<transposed, false>(in);
+  const std::size_t rows = rows_together(in);
+  for (std::size_t first = 0; first < in.m; first += rows) {
+    ProductArgs<T> part = in;
+    part.m = in.m - first < rows ? in.m - first : rows;
+    part.a = transposed ? in.a + first : in.a + first * in.lda;
+    part.c = in.c + first * in.ldc;
+    if (in.add)
+      columns_of_tiles<transposed, true>(part);
+    else
+      columns_of_tiles<transposed, false>(part);
+  }
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME
