@@ -11,6 +11,15 @@
 
 namespace softstep::simd {
 
+/// Rows that the caller reads next. A kernel that is handed them fetches them into the second cache while it
+/// works on its own: numbers that nobody reads, so any address may stand here.
+struct AheadRows {
+  const void* rows = nullptr;  ///< null: none
+  std::size_t stride = 0;      ///< bytes from row to row
+  std::size_t bytes = 0;       ///< of a row
+  std::size_t n_rows = 0;
+};
+
 /// One sample of the fused attention kernel; see simd/kernels/attention.h for the contract. Neighbours in one
 /// call must not share outputs or work space, and have the same kind of tokens.
 template <class T>
@@ -30,6 +39,7 @@ struct AttentionArgs {
   /// f16 and bf16 go with T = float only; anything else means T. Arithmetic is in T.
   StoredType storage = StoredType::working;
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
+  AheadRows ahead = {};  ///< row_scores and weighted_rows only
 };
 
 /// The attention kernel interleaves so many samples where they are small. A caller that has so many gives at

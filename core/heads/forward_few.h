@@ -28,15 +28,26 @@ simd::AttentionArgs<T> rows_in_place(const simd::Kernels<T>& kernels, const Inpu
   return args;
 }
 
+/// The same rows, to be fetched while others are read; copied rows are not.
+template <class T>
+simd::AheadRows ahead_of(const InputRows<T>& rows, std::ptrdiff_t place, std::size_t n_rows,
+                         std::size_t n_columns) {
+  if (rows.row < static_cast<std::ptrdiff_t>(n_columns)) return {};
+  const std::size_t size = rows.in_halves() ? sizeof(std::uint16_t) : sizeof(T);
+  const void* first = rows.in_halves() ? static_cast<const void*>(rows.halves + place) : rows.numbers + place;
+  return {first, static_cast<std::size_t>(rows.row) * size, n_columns * size, n_rows};
+}
+
 /// scores[r][j] of a block's rows and of keys from first_key on, with cap and bias.
 template <class T>
 void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_key, std::size_t n_keys,
-                const T* q, T* room, T* scores) {
+                const T* q, T* room, T* scores, const simd::AheadRows& ahead) {
   const Geometry& g = call.geometry;
   simd::AttentionArgs<T> args = rows_in_place(
       call.kernels, call.keys, call.keys.place(block.b, block.key_head, g.first_key(block.b), first_key),
       n_keys, g.dim, room);
   for (std::size_t r = 0; r < block.n_rows; ++r) {
+    args.ahead = r == 0 ? ahead : simd::AheadRows{};
     args.projected_query = q + r * g.dim;
     args.scores = scores + r * few_keys;
     call.kernels.row_scores(args);
@@ -66,7 +77,13 @@ void attend_few(const Call<T>& call, const RowBlock& block, std::size_t chunk, c
   for (std::size_t first = std::max(seen.begin / few_keys * few_keys, chunk * chunk_keys); first < end;
        first += few_keys) {
     const std::size_t n = std::min(few_keys, end - first);
-    few_scores<T>(call, block, first, n, space.q, space.plain, space.scores);
+    const auto place = [&](const InputRows<T>& stored, std::size_t key) {
+      return stored.place(block.b, block.key_head, g.first_key(block.b), key);
+    };
+    // Values are fetched while keys are read, and the next keys while values are.
+    few_scores<T>(call, block, first, n, space.q, space.plain, space.scores,
+                  ahead_of(call.values, place(call.values, first), n, dv));
+    const std::size_t next = first + n, n_next = std::min(few_keys, seen.end - next);
     bool whole = true;
     for (std::size_t r = 0; r < block.n_rows; ++r) {
       space.seen.begin[r] = std::clamp(space.ranges[r].begin, first, first + n) - first;
@@ -74,13 +91,14 @@ void attend_few(const Call<T>& call, const RowBlock& block, std::size_t chunk, c
       whole = whole && space.seen.begin[r] == 0 && space.seen.end[r] == n;
     }
     weigh(call, block, rows, 0, block.n_rows, first, n, few_keys, whole, space);
-    simd::AttentionArgs<T> args = rows_in_place(
-        call.kernels, call.values, call.values.place(block.b, block.key_head, g.first_key(block.b), first), n,
-        dv, space.plain);
+    simd::AttentionArgs<T> args =
+        rows_in_place(call.kernels, call.values, place(call.values, first), n, dv, space.plain);
     args.gradient = space.result;
+    if (n_next != 0) args.ahead = ahead_of(call.keys, place(call.keys, next), n_next, g.dim);
     for (std::size_t r = 0; r < block.n_rows; ++r) {
       args.weights = space.scores + r * few_keys;
       call.kernels.weighted_rows(args);
+      args.ahead = {};
       call.kernels.axpy(dv, T(1), space.result, rows.rest_values + r * dv);
     }
   }

@@ -13,7 +13,7 @@ namespace softstep::simd::SOFTSTEP_ISA_NAME {
 template <class T>
 void weighted_rows(const AttentionArgs<T>& in) {
   with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens)
-                      SOFTSTEP_LAMBDA_INLINE { gradient_row<Tokens>(tokens, in); });
+                      SOFTSTEP_LAMBDA_INLINE { gradient_row<Tokens>(tokens, in, Fetch(in.ahead)); });
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -135,8 +135,7 @@ class Measurement:
                 "rounds": self.settings.rounds, "seconds": self.settings.seconds, "peers": self.settings.peers,
                 "versions": self.workers.versions,
                 "absent": self.workers.refused, "commit": self.commit,
-                "peak_flops": max(limit["flops"] for limit in self.limits),
-                "read_bytes": max(limit["bytes"] for limit in self.limits),
+                "limits": self.limits,
                 "bound_over_norm": {"causal" if causal else "full": right.telling(cell.type)
                                     for causal, right in self.truths.items()},
                 "entries": [e.result() for e in self.entries]}

@@ -92,7 +92,7 @@ def decoding(results: dict) -> str:
     return f"""
 ## Decoding: one query
 
-GB/s of keys and values read once, and their fraction of the read bandwidth of the memory in the same cell.
+GB/s of keys and values read once, and their fraction of the read bandwidth of the memory in the same rounds.
 
 {table(['shape', 'type', 'threads', 'pass', 'softstep, ms', 'GB/s', 'of read', *PEERS], rows, 4)}"""
 

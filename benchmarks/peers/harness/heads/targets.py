@@ -1,6 +1,7 @@
 """What attention over heads is to reach, beside what was measured. Times are medians of one cell; a ratio is theirs over ours."""
 import dataclasses
 import math
+import statistics
 
 from ..targets import Row, at_least
 from . import cells, memory
@@ -41,11 +42,17 @@ class Measured:
     def ratio(self, case: str, name: str) -> float:
         return self.us(case, *PEERS[name]) / self.us(case)
 
+    def of_limit(self, case: str, amount: float, limit: str) -> float:
+        """Median over the rounds, each beside the limit that was measured in it: other users of the machine slow both."""
+        rounds = next((e["rounds_us"] for e in self.result["entries"] if e["peer"] == "softstep" and e["case"] == case
+                       and e["median_us"] == self.us(case)), [])
+        return statistics.median([amount / (1e-6 * us * now[limit]) for us, now in zip(rounds, self.result["limits"])] or [math.nan])
+
     def of_peak(self, case: str) -> float:
-        return self.shape.flops(case) / (1e-6 * self.us(case) * self.result["peak_flops"])
+        return self.of_limit(case, self.shape.flops(case), "flops")
 
     def of_read(self) -> float:
-        return self.shape.bytes_of_keys_and_values(self.result["type"]) / (1e-6 * self.us("forward") * self.result["read_bytes"])
+        return self.of_limit("forward", self.shape.bytes_of_keys_and_values(self.result["type"]), "bytes")
 
     @property
     def label(self) -> list[str]:
@@ -61,7 +68,7 @@ class Table:
         """One that was not measured has only NaN."""
         found = self.by_cell.get(str(Cell(part, shape, number_type, threads)))
         return found or Measured({"shape": dataclasses.asdict(shape), "type": number_type, "threads": threads, "entries": [],
-                                  "peak_flops": math.nan, "read_bytes": math.nan})
+                                  "limits": []})
 
 
 def percent(what: str, wanted: float, value: float) -> Row:
