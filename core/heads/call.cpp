@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/data/text.h"
 #include "core/threads/team.h"
 
 namespace softstep::heads {
@@ -41,9 +42,9 @@ Call<T>::Call(const HeadsInputs<T>& inputs, const HeadsOptions& options)
   // Both are numbers of T in the kernels, and so is 1 / soft_cap.
   const T cap = static_cast<T>(geometry.soft_cap);
   if (!std::isfinite(static_cast<T>(geometry.scale)))
-    throw InvalidArgument("scale", std::to_string(geometry.scale) + " (beyond float32)");
+    throw InvalidArgument("scale", data::number_text(geometry.scale) + " (beyond float32)");
   if (!std::isfinite(cap) || (geometry.soft_cap > 0.0 && !(cap >= std::numeric_limits<T>::min())))
-    throw InvalidArgument("soft_cap", std::to_string(geometry.soft_cap) +
+    throw InvalidArgument("soft_cap", data::number_text(geometry.soft_cap) +
                                           " (need 0, or a normal number of the type that is computed with)");
   check_bias(bias, geometry);
 }

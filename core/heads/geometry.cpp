@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/data/checked_size.h"
+#include "core/data/text.h"
 #include "softstep/threads.h"
 
 namespace softstep::heads {
@@ -66,9 +67,9 @@ Geometry::Geometry(const HeadsShape& shape, const HeadsOptions& options)
                           text(n_key_heads) + " (need a divisor of n_heads = " + text(n_heads) + ")");
   group = n_heads / n_key_heads;
   if (!std::isfinite(scale))
-    throw InvalidArgument("scale", std::to_string(scale) + " (need a finite number)");
+    throw InvalidArgument("scale", data::number_text(scale) + " (need a finite number)");
   if (!(soft_cap >= 0.0 && std::isfinite(soft_cap)))
-    throw InvalidArgument("soft_cap", std::to_string(soft_cap) + " (need a finite number, 0 or more)");
+    throw InvalidArgument("soft_cap", data::number_text(soft_cap) + " (need a finite number, 0 or more)");
   if (options.threads < 0 || options.threads > most_threads)
     throw InvalidArgument(
         "threads", std::to_string(options.threads) + " (need 0 to " + std::to_string(most_threads) + ")");

@@ -206,11 +206,11 @@ TEST_CASE("Numbers that attention over heads cannot use are refused", "[heads]")
   }
   refuse_plain("soft_cap", {"-1"}, [](F& f) { f.options.soft_cap = -1.0; });
   // Beyond float: 0 or infinity there.
-  for (const double bad : {1e39, 1e300}) {
-    refuse_plain("scale", {}, [&](F& f) { f.options.scale = bad; });
-    refuse_plain("soft_cap", {}, [&](F& f) { f.options.soft_cap = bad; });
+  for (const auto& [bad, text] : {std::pair(1e39, "1e+39"), std::pair(1e300, "1e+300")}) {
+    refuse_plain("scale", {text}, [&](F& f) { f.options.scale = bad; });
+    refuse_plain("soft_cap", {text}, [&](F& f) { f.options.soft_cap = bad; });
   }
-  refuse_plain("soft_cap", {}, [](F& f) { f.options.soft_cap = 1e-60; });
+  refuse_plain("soft_cap", {"1e-60"}, [](F& f) { f.options.soft_cap = 1e-60; });
   static std::vector<float> with_nan(60, 0.0f), with_infinity(60, 0.0f);
   with_nan[41] = NAN;
   with_infinity[59] = std::numeric_limits<float>::infinity();
