@@ -21,8 +21,12 @@ SOFTSTEP_INLINE void with_tokens(const AttentionArgs<T>& in, Body body) {
 
 template <class T>
 void row_scores(const AttentionArgs<T>& in) {
-  with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens)
-                      SOFTSTEP_LAMBDA_INLINE { token_scores<Tokens>(tokens, in, Fetch(in.ahead)); });
+  with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens) SOFTSTEP_LAMBDA_INLINE {
+    if (in.ahead.rows == nullptr)
+      token_scores<Tokens>(tokens, in);
+    else
+      token_scores<Tokens>(tokens, in, Fetch(in.ahead));
+  });
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

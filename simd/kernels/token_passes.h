@@ -4,6 +4,8 @@
 // row_vectors (simd/vec.h) vectors of a row are held in registers: of the query in the first pass, of the
 // gradient in the second.
 
+#include <type_traits>
+
 #include "simd/dispatch.h"
 #include "simd/kernels/lane_sums.h"
 #include "simd/kernels/tokens.h"
@@ -32,6 +34,8 @@ struct Fetch {
     }
   }
 };
+
+struct NoFetch {};
 
 // Calls body.operator()<n>() for n in 1 .. most.
 template <std::size_t most, class Body>
@@ -85,9 +89,9 @@ SOFTSTEP_INLINE void add_beyond(const typename Tokens::Element* x, const T* quer
 // s_t of all tokens; the first n_vectors vectors of the query are in registers. So nearly all loads are of
 // tokens, and the same few instructions do them from row to row. The processor prefetches that pattern best,
 // and twice as far as others.
-template <std::size_t n_vectors, RowEnd end, class Tokens, class T>
+template <std::size_t n_vectors, RowEnd end, class Tokens, class Ahead, class T>
 __attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* tokens,
-                                              const AttentionArgs<T>& in, const Fetch& fetch) {
+                                              const AttentionArgs<T>& in, Ahead fetch) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width, few = 4;
   const std::size_t dim = in.dim, stride = in.token_stride, last_lanes = dim - (n_vectors - 1) * w;
@@ -118,7 +122,7 @@ __attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* to
   };
   for (std::size_t t = 0; t < in.n_tokens; t += few) {
     const std::size_t count = in.n_tokens - t < few ? in.n_tokens - t : few;
-    if (t < fetch.n_rows) fetch(t, t + count);
+    if constexpr (std::is_same_v<Ahead, Fetch>) fetch(t, t + count);
     V s[few];
     if (n_vectors < 8 && count == few) {
       SOFTSTEP_UNROLL
@@ -132,16 +136,17 @@ __attribute__((noinline)) void scores_of_rows(const typename Tokens::Element* to
   }
 }
 
-template <class Tokens, class T>
+template <class Tokens, class Ahead = NoFetch, class T>
 SOFTSTEP_INLINE void token_scores(const typename Tokens::Element* tokens, const AttentionArgs<T>& in,
-                                  const Fetch& fetch = {}) {
+                                  Ahead fetch = Ahead()) {
   constexpr std::size_t w = Vec<T>::width;
-  if (in.dim > row_vectors * w) return scores_of_rows<row_vectors, RowEnd::beyond, Tokens>(tokens, in, fetch);
+  if (in.dim > row_vectors * w)
+    return scores_of_rows<row_vectors, RowEnd::beyond, Tokens, Ahead>(tokens, in, fetch);
   by_number<row_vectors>((in.dim + w - 1) / w, [&]<std::size_t n>() SOFTSTEP_LAMBDA_INLINE {
     if (in.dim < n * w)
-      scores_of_rows<n, RowEnd::within, Tokens>(tokens, in, fetch);
+      scores_of_rows<n, RowEnd::within, Tokens, Ahead>(tokens, in, fetch);
     else
-      scores_of_rows<n, RowEnd::whole, Tokens>(tokens, in, fetch);
+      scores_of_rows<n, RowEnd::whole, Tokens, Ahead>(tokens, in, fetch);
   });
 }
 
@@ -157,10 +162,10 @@ struct Largest {
 };
 
 // g over n_vectors vectors of columns from column j on, kept in registers; the last has last_lanes lanes.
-template <std::size_t n_vectors, bool partial, class Tokens, class T>
+template <std::size_t n_vectors, bool partial, class Tokens, class Ahead, class T>
 SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, const AttentionArgs<T>& in,
                                       std::size_t j, std::size_t last_lanes, Largest<T>& largest,
-                                      const Fetch& fetch) {
+                                      Ahead fetch) {
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   // With few vectors in a row one chain would wait for the result of its own last addition: two chains.
@@ -181,20 +186,21 @@ SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, co
           r, to[k]);
     x += in.token_stride;
   };
-  constexpr std::size_t together = 8;  // rows between two looks at what is to be fetched
   std::size_t t = 0;
-  for (std::size_t end = 0; end < in.n_tokens;) {
-    if (t < fetch.n_rows) {
-      fetch(t, t + together);
-      end = t + together < in.n_tokens ? t + together : in.n_tokens;
-    } else {
-      end = in.n_tokens;
-    }
+  const auto add_rows = [&](std::size_t end) SOFTSTEP_LAMBDA_INLINE {
     for (; t + chains <= end; t += chains) {
       SOFTSTEP_UNROLL
       for (std::size_t c = 0; c < chains; ++c) add(t + c, g[c]);
     }
+  };
+  if constexpr (std::is_same_v<Ahead, Fetch>) {
+    constexpr std::size_t together = 8;  // rows between two looks at what is to be fetched
+    for (; t + together <= in.n_tokens;) {
+      fetch(t, t + together);
+      add_rows(t + together);
+    }
   }
+  add_rows(in.n_tokens);
   if (t < in.n_tokens) add(t, g[0]);
   SOFTSTEP_UNROLL
   for (std::size_t k = 0; k < n_vectors; ++k) {
@@ -211,21 +217,20 @@ SOFTSTEP_INLINE void gradient_columns(const typename Tokens::Element* tokens, co
 }
 
 // Returns max_j |g_j|.
-template <class Tokens, class T>
+template <class Tokens, class Ahead = NoFetch, class T>
 SOFTSTEP_INLINE T gradient_row(const typename Tokens::Element* tokens, const AttentionArgs<T>& in,
-                               const Fetch& fetch = {}) {
+                               Ahead fetch = Ahead()) {
   constexpr std::size_t w = Vec<T>::width;
-  const Fetch none;
   Largest<T> largest;
   std::size_t j = 0;
   const auto block = [&]<std::size_t n_vectors>() SOFTSTEP_LAMBDA_INLINE {
     const std::size_t columns = in.dim - j;
-    const Fetch& during = j == 0 ? fetch : none;
+    const Ahead during = j == 0 ? fetch : Ahead();
     if (columns < n_vectors * w)
-      gradient_columns<n_vectors, true, Tokens>(tokens, in, j, columns - (n_vectors - 1) * w, largest,
-                                                during);
+      gradient_columns<n_vectors, true, Tokens, Ahead>(tokens, in, j, columns - (n_vectors - 1) * w, largest,
+                                                       during);
     else
-      gradient_columns<n_vectors, false, Tokens>(tokens, in, j, w, largest, during);
+      gradient_columns<n_vectors, false, Tokens, Ahead>(tokens, in, j, w, largest, during);
     j += n_vectors * w;
   };
   while (j < in.dim) {

@@ -12,8 +12,12 @@ namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
 template <class T>
 void weighted_rows(const AttentionArgs<T>& in) {
-  with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens)
-                      SOFTSTEP_LAMBDA_INLINE { gradient_row<Tokens>(tokens, in, Fetch(in.ahead)); });
+  with_tokens(in, [&]<class Tokens>(const typename Tokens::Element* tokens) SOFTSTEP_LAMBDA_INLINE {
+    if (in.ahead.rows == nullptr)
+      gradient_row<Tokens>(tokens, in);
+    else
+      gradient_row<Tokens>(tokens, in, Fetch(in.ahead));
+  });
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME
