@@ -139,6 +139,25 @@ class Package:
         library_path = str(found[0].parent.parent)
         self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
 
+    def check_other_library_is_refused(self, library):
+        """The loader refuses a library of another binary face of C, by the versions of its symbols."""
+        soname, = {path.name for path in library.parent.glob("libsoftstep.so.*")} - {library.name}
+        tags = run("readelf", "-d", library)
+        if f"[{soname}]" not in tags:
+            sys.exit(f"{library.name} does not carry the name {soname}:\n{tags}")
+        folder = self.folder / "other_library"
+        folder.mkdir()
+        names = sorted(check_exports.c_names(self.arguments.source))
+        (folder / "other.c").write_text("".join(f"int {name}(void) {{ return 0; }}\n" for name in names))
+        (folder / "other.map").write_text("SOFTSTEP_C_9999 { global: softstep_*; local: *; };\n")
+        run("cc", "-shared", "-fPIC", folder / "other.c", "-o", folder / soname, f"-Wl,-soname,{soname}",
+            f"-Wl,--version-script={folder / 'other.map'}")
+        result = subprocess.run([self.folder / "pkg_config/c_program"], capture_output=True, text=True,
+                                env=dict(os.environ, LD_LIBRARY_PATH=str(folder)))
+        if result.returncode == 0 or "version `SOFTSTEP_C_" not in result.stderr:
+            sys.exit(f"a library of another binary face was loaded: {result.stdout}{result.stderr}")
+        print(result.stderr.strip())
+
     def check_own(self):
         """Someone else's rule, loss and model, from the installed headers alone."""
         a = self.arguments
@@ -201,11 +220,13 @@ def shared(package):
                                   "-DSOFTSTEP_BUILD_BENCHMARKS=OFF", f"-DCMAKE_INSTALL_PREFIX={package.prefix}")
     run(package.arguments.cmake, "--install", build)
     library, = {path.resolve() for path in package.prefix.rglob("libsoftstep.so*")}
-    violations = list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library))
+    violations = (list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library)) +
+                  list(check_exports.wrong_versions(package.arguments.source, package.arguments.nm, library)))
     if violations:
         sys.exit("\n".join(violations))
     package.check_find_package()
     package.check_pkg_config(shared=True)
+    package.check_other_library_is_refused(library)
 
 
 def embedded(package):
