@@ -15,9 +15,9 @@ HeadsInputs<T> inputs_of(const softstep_heads_options& in, const softstep_heads_
                          const softstep_heads_array* keys, const softstep_heads_array* values) {
   HeadsInputs<T> out;
   out.shape = shape_of(in);
-  out.queries = view_of<T>(required(queries, "queries"), "queries");
-  out.keys = view_of<T>(required(keys, "keys"), "keys");
-  out.values = view_of<T>(required(values, "values"), "values");
+  set_needed<T>(out.queries, queries, "queries");
+  set_needed<T>(out.keys, keys, "keys");
+  set_needed<T>(out.values, values, "values");
   if (in.bias != nullptr)
     out.bias = {
         {static_cast<const T*>(in.bias), in.bias_size}, in.bias_per_batch != 0, in.bias_per_head != 0};
@@ -30,7 +30,7 @@ HeadsOptions options_of(const softstep_heads_options& in) {
   out.soft_cap = in.soft_cap;
   out.mask = mask_of(in);
   out.threads = in.n_threads;
-  out.isa = word(in.isa);
+  if (in.isa != nullptr) out.isa = in.isa;
   return out;
 }
 
@@ -55,9 +55,9 @@ template <class T>
 HeadsDirection<T> direction_of(const softstep_heads_array* queries, const softstep_heads_array* keys,
                                const softstep_heads_array* values) {
   HeadsDirection<T> out;
-  out.queries = view_of<T>(queries, "query_direction");
-  out.keys = view_of<T>(keys, "key_direction");
-  out.values = view_of<T>(values, "value_direction");
+  set_array<T>(out.queries, queries, "query_direction");
+  set_array<T>(out.keys, keys, "key_direction");
+  set_array<T>(out.values, values, "value_direction");
   return out;
 }
 
@@ -95,7 +95,7 @@ softstep_status softstep_heads_forward(const softstep_heads_options* options,
                                        softstep_heads_state* state) {
   return in_type(options, [&]<class T>(const softstep_heads_options& in) {
     HeadsOutputs<T> out;
-    out.outputs = span_of<T>(required(outputs, "outputs"), "outputs");
+    set_needed<T>(out.outputs, outputs, "outputs");
     if (log_sum_exp != nullptr) out.log_sum_exp = {static_cast<T*>(log_sum_exp), n_rows(in)};
     if (state != nullptr) out.state = state_of<T>(state);
     attention_forward<T>(inputs_of<T>(in, queries, keys, values), out, options_of(in));
@@ -112,13 +112,14 @@ softstep_status softstep_heads_backward(const softstep_heads_options* options,
                                         double* query_exponents, double* key_exponents) {
   return in_type(options, [&]<class T>(const softstep_heads_options& in) {
     HeadsGradients<T> out;
-    out.queries = span_of<T>(query_gradient, "query_gradient");
-    out.keys = span_of<T>(key_gradient, "key_gradient");
-    out.values = span_of<T>(value_gradient, "value_gradient");
+    set_array<T>(out.queries, query_gradient, "query_gradient");
+    set_array<T>(out.keys, key_gradient, "key_gradient");
+    set_array<T>(out.values, value_gradient, "value_gradient");
     if (bias_gradient != nullptr) out.bias = {static_cast<T*>(bias_gradient), in.bias_size};
     set_exponents(in, query_exponents, key_exponents, out);
-    attention_backward<T>(inputs_of<T>(in, queries, keys, values), *state_of<T>(state),
-                          view_of<T>(required(output_gradient, "output_gradient"), "output_gradient"), out,
+    HeadsView<T> slopes;
+    set_needed<T>(slopes, output_gradient, "output_gradient");
+    attention_backward<T>(inputs_of<T>(in, queries, keys, values), *state_of<T>(state), slopes, out,
                           options_of(in));
   });
 }
@@ -131,9 +132,10 @@ softstep_status softstep_heads_tangent(const softstep_heads_options* options,
                                        const softstep_heads_array* value_direction,
                                        const softstep_heads_array* output_tangent) {
   return in_type(options, [&]<class T>(const softstep_heads_options& in) {
+    HeadsSpan<T> out;
+    set_needed<T>(out, output_tangent, "output_tangent");
     attention_tangent<T>(inputs_of<T>(in, queries, keys, values), *state_of<T>(state),
-                         direction_of<T>(query_direction, key_direction, value_direction),
-                         span_of<T>(required(output_tangent, "output_tangent"), "output_tangent"),
+                         direction_of<T>(query_direction, key_direction, value_direction), out,
                          options_of(in));
   });
 }
@@ -148,14 +150,15 @@ softstep_status softstep_heads_hessian_product(
     double* query_exponents, double* key_exponents) {
   return in_type(options, [&]<class T>(const softstep_heads_options& in) {
     HeadsDirection<T> direction = direction_of<T>(query_direction, key_direction, value_direction);
-    direction.output_gradient = view_of<T>(output_gradient_direction, "output_gradient_direction");
+    set_array<T>(direction.output_gradient, output_gradient_direction, "output_gradient_direction");
     HeadsGradients<T> out;
-    out.queries = span_of<T>(query_product, "query_product");
-    out.keys = span_of<T>(key_product, "key_product");
-    out.values = span_of<T>(value_product, "value_product");
+    set_array<T>(out.queries, query_product, "query_product");
+    set_array<T>(out.keys, key_product, "key_product");
+    set_array<T>(out.values, value_product, "value_product");
     set_exponents(in, query_exponents, key_exponents, out);
-    attention_hessian_product<T>(inputs_of<T>(in, queries, keys, values), *state_of<T>(state),
-                                 view_of<T>(required(output_gradient, "output_gradient"), "output_gradient"),
+    HeadsView<T> slopes;
+    set_needed<T>(slopes, output_gradient, "output_gradient");
+    attention_hessian_product<T>(inputs_of<T>(in, queries, keys, values), *state_of<T>(state), slopes,
                                  direction, out, options_of(in));
   });
 }

@@ -12,41 +12,34 @@ namespace softstep::c {
 template <class T>
 constexpr softstep_type type_of = sizeof(T) == sizeof(float) ? SOFTSTEP_F32 : SOFTSTEP_F64;
 
-/// A HeadsView or HeadsSpan of the caller's array.
-template <class Array, class T>
-Array array_of(const softstep_heads_array* given, const char* name) {
-  Array out;
-  if (given == nullptr || given->data == nullptr) return out;
-  if (given->strided != 0)
-    out.strides = {given->origin, given->batch_stride, given->head_stride, given->row_stride};
-  else
-    out.strides.origin = given->origin;
-  switch (given->type) {
-    case SOFTSTEP_F16:
-      out.storage = StoredType::f16;
-      break;
-    case SOFTSTEP_BF16:
-      out.storage = StoredType::bf16;
-      break;
-    case type_of<T>:
-      break;
-    default:
-      throw InvalidArgument(std::string(name) + ".type",
-                            std::to_string(given->type) + " (need options.type, or 16 bits)");
+[[noreturn]] inline void refuse_type(const char* name, softstep_type type) {
+  throw InvalidArgument(std::string(name) + ".type",
+                        std::to_string(type) + " (need options.type, or 16 bits)");
+}
+
+/// Sets a HeadsView<T> or HeadsSpan<T> to the caller's array; null or empty: leaves it as it is, not given.
+template <class T, class Array>
+void set_array(Array& out, const softstep_heads_array* given, const char* name) {
+  if (given == nullptr || given->data == nullptr) return;
+  out.strides.origin = given->origin;
+  if (given->strided != 0) {
+    out.strides.batch = given->batch_stride;
+    out.strides.head = given->head_stride;
+    out.strides.row = given->row_stride;
   }
-  if (in_16_bits(out.storage))
-    out.halves = {static_cast<std::uint16_t*>(given->data), given->size};
-  else
+  if (given->type == type_of<T>) {
     out.numbers = {static_cast<T*>(given->data), given->size};
-  return out;
+    return;
+  }
+  if (given->type != SOFTSTEP_F16 && given->type != SOFTSTEP_BF16) refuse_type(name, given->type);
+  out.storage = given->type == SOFTSTEP_F16 ? StoredType::f16 : StoredType::bf16;
+  out.halves = {static_cast<std::uint16_t*>(given->data), given->size};
 }
-template <class T>
-HeadsView<T> view_of(const softstep_heads_array* given, const char* name) {
-  return array_of<HeadsView<T>, T>(given, name);
-}
-template <class T>
-HeadsSpan<T> span_of(const softstep_heads_array* given, const char* name) {
-  return array_of<HeadsSpan<T>, T>(given, name);
+
+/// The same for an array that is needed.
+template <class T, class Array>
+void set_needed(Array& out, const softstep_heads_array* given, const char* name) {
+  set_array<T>(out, required(given, name), name);
 }
 
 template <class Options>
@@ -77,7 +70,8 @@ HeadsMask mask_of(const Options& in) {
 template <class Options, class Body>
 softstep_status in_type(const Options* given, Body body) {
   return guarded([&] {
-    const Options in = read(required(given, "options"), "options");
+    const Given<Options> read_in(required(given, "options"), "options");
+    const Options& in = *read_in;
     if (in.type == SOFTSTEP_F64)
       body.template operator()<double>(in);
     else if (in.type == SOFTSTEP_F32)

@@ -24,11 +24,11 @@ LinearAttentionInputs<T> inputs_of(const softstep_linear_heads_options& in,
                                    const softstep_heads_array* log_gates) {
   LinearAttentionInputs<T> out;
   out.shape = shape_of(in);
-  out.queries = view_of<T>(required(queries, "queries"), "queries");
-  out.keys = view_of<T>(required(keys, "keys"), "keys");
-  out.values = view_of<T>(required(values, "values"), "values");
+  set_needed<T>(out.queries, queries, "queries");
+  set_needed<T>(out.keys, keys, "keys");
+  set_needed<T>(out.values, values, "values");
   out.gates = gates_of(in.gates);
-  out.log_gates = view_of<T>(log_gates, "log_gates");
+  set_array<T>(out.log_gates, log_gates, "log_gates");
   return out;
 }
 
@@ -37,7 +37,7 @@ LinearAttentionOptions options_of(const softstep_linear_heads_options& in) {
   if (in.has_scale != 0) out.scale = in.scale;
   out.mask = mask_of(in);
   out.threads = in.n_threads;
-  out.isa = word(in.isa);
+  if (in.isa != nullptr) out.isa = in.isa;
   return out;
 }
 
@@ -56,8 +56,9 @@ softstep_status softstep_linear_heads_forward(const softstep_linear_heads_option
                                               const softstep_heads_array* log_gates,
                                               const softstep_heads_array* outputs) {
   return in_type(options, [&]<class T>(const softstep_linear_heads_options& in) {
-    linear_attention_forward<T>(inputs_of<T>(in, queries, keys, values, log_gates),
-                                span_of<T>(required(outputs, "outputs"), "outputs"), options_of(in));
+    HeadsSpan<T> out;
+    set_needed<T>(out, outputs, "outputs");
+    linear_attention_forward<T>(inputs_of<T>(in, queries, keys, values, log_gates), out, options_of(in));
   });
 }
 
@@ -69,13 +70,14 @@ softstep_status softstep_linear_heads_backward(
     const softstep_heads_array* value_gradient, const softstep_heads_array* log_gate_gradient) {
   return in_type(options, [&]<class T>(const softstep_linear_heads_options& in) {
     LinearAttentionGradients<T> out;
-    out.queries = span_of<T>(query_gradient, "query_gradient");
-    out.keys = span_of<T>(key_gradient, "key_gradient");
-    out.values = span_of<T>(value_gradient, "value_gradient");
-    out.log_gates = span_of<T>(log_gate_gradient, "log_gate_gradient");
-    linear_attention_backward<T>(inputs_of<T>(in, queries, keys, values, log_gates),
-                                 view_of<T>(required(output_gradient, "output_gradient"), "output_gradient"),
-                                 out, options_of(in));
+    set_array<T>(out.queries, query_gradient, "query_gradient");
+    set_array<T>(out.keys, key_gradient, "key_gradient");
+    set_array<T>(out.values, value_gradient, "value_gradient");
+    set_array<T>(out.log_gates, log_gate_gradient, "log_gate_gradient");
+    HeadsView<T> slopes;
+    set_needed<T>(slopes, output_gradient, "output_gradient");
+    linear_attention_backward<T>(inputs_of<T>(in, queries, keys, values, log_gates), slopes, out,
+                                 options_of(in));
   });
 }
 }

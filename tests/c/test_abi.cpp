@@ -26,6 +26,7 @@ std::string functions() {
   std::string text = text_of(SOFTSTEP_SOURCE_DIR "/core/include/softstep/c/softstep.h");
   text = std::regex_replace(text, std::regex("/\\*[^*]*\\*+([^/*][^*]*\\*+)*/"), "");
   text = std::regex_replace(text, std::regex("\\s+"), " ");
+  text = std::regex_replace(text, std::regex("\\( "), "(");
   std::string out;
   const std::regex declaration("SOFTSTEP_EXPORT ([^;]*);");
   for (std::sregex_iterator found(text.begin(), text.end(), declaration), end; found != end; ++found)
