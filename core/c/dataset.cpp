@@ -1,5 +1,7 @@
 #include "softstep/dataset.h"
 
+#include <algorithm>
+
 #include "core/c/handles.h"
 
 namespace softstep::c {
@@ -128,6 +130,21 @@ softstep_status softstep_dataset_batch(const softstep_dataset* dataset, softstep
                                                      ": a shorter one would leave out what the data mean)");
     write(std::visit([](const auto& data) { return batch_of_dataset(data); }, live(dataset, "dataset")->of),
           batch, "batch");
+  });
+}
+
+softstep_status softstep_weights_load(const char* path, size_t dim, double* weights) {
+  return guarded([&] {
+    required(weights, "weights");
+    const std::vector<double> found = load_weights(required(path, "path"), dim);
+    std::copy(found.begin(), found.end(), weights);
+  });
+}
+
+softstep_status softstep_weights_save(const char* path, size_t dim, const double* weights) {
+  return guarded([&] {
+    required(weights, "weights");
+    save_weights(required(path, "path"), {weights, weights + dim * dim}, dim);
   });
 }
 

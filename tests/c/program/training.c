@@ -72,6 +72,11 @@ void test_training(const char* path) {
   REQUIRE(memcmp(weights, other, sizeof weights) == 0);
   GOOD(softstep_compare_direction(weights, limit, n_weights, &one_minus_cos, NULL));
   REQUIRE(one_minus_cos == summary.last.one_minus_cos);
+  GOOD(softstep_weights_save(path, small_dim, weights));
+  GOOD(softstep_weights_load(path, small_dim, other));
+  REQUIRE(memcmp(weights, other, sizeof weights) == 0);
+  REQUIRE(softstep_weights_load(path, small_dim + 1, other) == SOFTSTEP_BAD_FILE);
+  BAD("weights", softstep_weights_load(path, small_dim, NULL));
   softstep_state_destroy(second);
   second = NULL;
 

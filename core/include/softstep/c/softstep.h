@@ -119,6 +119,9 @@ SOFTSTEP_EXPORT softstep_status softstep_dataset_save(const char* path, const so
 /* What the dataset holds, as a batch; valid while the dataset lives. batch->struct_size must be set. */
 SOFTSTEP_EXPORT softstep_status softstep_dataset_batch(const softstep_dataset* dataset,
                                                        softstep_batch* batch);
+/* Tensor `weights` [dim, dim] of a safetensors file, as `softstep train --out` writes it. */
+SOFTSTEP_EXPORT softstep_status softstep_weights_load(const char* path, size_t dim, double* weights);
+SOFTSTEP_EXPORT softstep_status softstep_weights_save(const char* path, size_t dim, const double* weights);
 SOFTSTEP_EXPORT void softstep_dataset_destroy(softstep_dataset* dataset); /* null: nothing */
 
 /* ---- Losses of one's own (softstep/loss.h) ---- */
