@@ -90,14 +90,13 @@ class Problem {
 /// grows as 1 / penalty. So each solution, ten times as long, is where the next minimisation starts.
 /// minimise(penalty, w) is the solver.
 template <class Minimise>
-std::vector<double> along_the_path(const Problem& problem, std::vector<double> w, Minimise minimise) {
+std::vector<double> along_the_path(std::vector<double> w, Minimise minimise) {
   constexpr double first = 1.0, last = 1e-6;
   for (double penalty = first; penalty > 0.5 * last; penalty *= 0.1) {
     minimise(penalty, w);
     if (penalty > 5.0 * last)
       for (double& x : w) x *= 10.0;
   }
-  (void)problem;
   return w;
 }
 
