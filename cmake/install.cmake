@@ -10,6 +10,11 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/softstep)
 get_target_property(type softstep TYPE)
 string(COMPARE EQUAL "${type}" "STATIC_LIBRARY" SOFTSTEP_IS_STATIC)
 install(EXPORT softstep NAMESPACE softstep:: FILE softstepTargets.cmake DESTINATION ${package_dir})
+# What a project in C adds to a static library of C++.
+set(SOFTSTEP_C_LIBRARIES stdc++ gomp pthread m)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  set(SOFTSTEP_C_LIBRARIES stdc++ omp pthread m)
+endif()
 configure_package_config_file(cmake/softstepConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/softstepConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/softstepConfigVersion.cmake

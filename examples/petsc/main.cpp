@@ -102,7 +102,9 @@ std::string minimise(Shared& shared, std::vector<double>& w) {
   TaoSetMaximumIterations(tao, 2000);
   TaoSetMaximumFunctionEvaluations(tao, 20000);
   TaoSetFromOptions(tao);
-  TaoSolve(tao);
+  PetscPushErrorHandler(PetscIgnoreErrorHandler, nullptr);
+  const bool gave_up = TaoSolve(tao) != 0;
+  PetscPopErrorHandler();
   TaoConvergedReason reason = TAO_CONTINUE_ITERATING;
   TaoGetConvergedReason(tao, &reason);
   VecScatterBegin(shared.scatter, at, shared.whole, INSERT_VALUES, SCATTER_FORWARD);
@@ -115,7 +117,7 @@ std::string minimise(Shared& shared, std::vector<double>& w) {
   VecScatterDestroy(&shared.scatter);
   VecDestroy(&shared.whole);
   VecDestroy(&at);
-  return TaoConvergedReasons[reason];
+  return gave_up ? "an error of the line search" : TaoConvergedReasons[reason];
 }
 
 }  // namespace
