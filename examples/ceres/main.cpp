@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   example::Problem problem = fresh();
   std::string ending;
   const std::vector<double> w = example::along_the_path(
-      problem, std::vector<double>(problem.size(), 0.0), [&](double penalty, std::vector<double>& at) {
+      std::vector<double>(problem.size(), 0.0), [&](double penalty, std::vector<double>& at) {
         ending = minimise(problem, Objective::log_gap, penalty, at);
       });
   problem.report("Ceres L-BFGS", "log gap along the path", w, ending);
