@@ -48,6 +48,15 @@ endif()
 configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir})
 
+# The manual page and the completions of the program.
+if(SOFTSTEP_BUILD_TOOLS)
+  configure_file(packaging/softstep.1.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.1 @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES packaging/completions/softstep.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME softstep)
+  install(FILES packaging/completions/_softstep DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES packaging/completions/softstep.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
+
 # The README of the sources speaks of what stays there; this one links only to what is beside it.
 # The formulas stay out: they point into the sources.
 set(manuals docs/command-line.md docs/datasets.md)

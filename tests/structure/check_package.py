@@ -108,7 +108,33 @@ class Package:
                        f"-DSOFTSTEP_WANTED={version[0]}.{version[1]}")
         self.build(build)
         self.run_programs(build)
+        self.check_c_without_cxx()
+        # A range within the minor version is taken; before 1.0 no other can be.
+        self.configure(self.consumer, self.folder / "range", f"-DCMAKE_PREFIX_PATH={self.prefix}",
+                       f"-DSOFTSTEP_WANTED={version[0]}.{version[1]}.0...<{version[0]}.{int(version[1]) + 1}")
         self.check_other_version_is_refused(int(version[0]), int(version[1]))
+
+    def check_c_without_cxx(self):
+        """The component c in a project that has no other language."""
+        project = self.folder / "only_c"
+        project.mkdir()
+        shutil.copy(self.consumer / "c_program.c", project)
+        (project / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(only_c LANGUAGES C)\n"
+                                                "find_package(softstep REQUIRED COMPONENTS c)\nadd_executable(only_c c_program.c)\n"
+                                                "target_link_libraries(only_c PRIVATE softstep::c m)\n")
+        self.configure(project, project / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_BUILD_TYPE=Release")
+        self.build(project / "build")
+        print(run(project / "build/only_c", cwd=self.folder), end="")
+
+    def check_relocated(self):
+        """A prefix that is moved works where it is then."""
+        moved = self.prefix.parent / "moved"
+        self.prefix.rename(moved)
+        self.prefix = moved
+        build = self.folder / "relocated"
+        self.configure(self.consumer, build, f"-DCMAKE_PREFIX_PATH={moved}", "-DCMAKE_BUILD_TYPE=Release")
+        self.build(build)
+        self.run_programs(build)
 
     def check_other_version_is_refused(self, major, minor):
         a = self.arguments
@@ -211,6 +237,7 @@ def installed(package):
     package.check_find_package()
     package.check_pkg_config(shared=False)
     package.check_own()
+    package.check_relocated()
 
 
 def shared(package):
@@ -233,6 +260,8 @@ def embedded(package):
     build = package.folder / "embedded"
     package.build_library_project(package.consumer, build, "softstep", f"-DSOFTSTEP_SOURCE={package.arguments.source}")
     package.run_programs(build)
+    package.configure(package.consumer, package.folder / "fetched", f"-DSOFTSTEP_SOURCE={package.arguments.source}",
+                      "-DSOFTSTEP_BY_FETCHCONTENT=ON")
     run(package.arguments.cmake, "--install", build, "--prefix", package.prefix)
     if package.prefix.exists() and any(path.is_file() for path in package.prefix.rglob("*")):
         sys.exit("embedding softstep made it install files of its own")
