@@ -10,6 +10,11 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/softstep)
 get_target_property(type softstep TYPE)
 string(COMPARE EQUAL "${type}" "STATIC_LIBRARY" SOFTSTEP_IS_STATIC)
 install(EXPORT softstep NAMESPACE softstep:: FILE softstepTargets.cmake DESTINATION ${package_dir})
+# What a project in C adds to a static library of C++.
+set(SOFTSTEP_C_LIBRARIES stdc++ gomp pthread m)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  set(SOFTSTEP_C_LIBRARIES stdc++ omp pthread m)
+endif()
 configure_package_config_file(cmake/softstepConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/softstepConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/softstepConfigVersion.cmake
@@ -42,6 +47,15 @@ else()
 endif()
 configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir})
+
+# The manual page and the completions of the program.
+if(SOFTSTEP_BUILD_TOOLS)
+  configure_file(packaging/softstep.1.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.1 @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES packaging/completions/softstep.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME softstep)
+  install(FILES packaging/completions/_softstep DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES packaging/completions/softstep.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
 
 # The README of the sources speaks of what stays there; this one links only to what is beside it.
 # The formulas stay out: they point into the sources.

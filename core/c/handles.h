@@ -3,23 +3,25 @@
 // What the opaque types are.
 
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
-#include "core/c/guarded.h"
-#include "softstep/attention_model.h"
+#include "core/c/live_handles.h"
+#include "softstep/batch.h"
+#include "softstep/dataset.h"
+#include "softstep/log_gap.h"
+#include "softstep/loss.h"
 #include "softstep/model.h"
 #include "softstep/train_state.h"
 
 struct softstep_model {
-  std::variant<std::unique_ptr<softstep::AttentionModel<float>>,
-               std::unique_ptr<softstep::AttentionModel<double>>>
-      of;
+  std::variant<std::unique_ptr<softstep::Model<float>>, std::unique_ptr<softstep::Model<double>>> of;
 
-  /// body(model) with the AttentionModel of its precision.
+  /// body(model) with the Model of its precision.
   template <class Body>
   auto with(Body body) const {
-    return std::visit([&](const auto& model) { return body(*model); }, of);
+    return std::visit([&](const auto& model) { return body(std::as_const(*model)); }, of);
   }
 };
 
@@ -30,6 +32,8 @@ struct softstep_workspace {
   softstep::Evaluation<double> f64;
   std::vector<std::span<const float>> views_f32, more_f32;
   std::vector<std::span<const double>> views_f64, more_f64;
+  std::optional<softstep::FlatSpace<float>> flat_f32;
+  std::optional<softstep::FlatSpace<double>> flat_f64;
 
   template <class T>
   softstep::Evaluation<T>& evaluation() {
@@ -37,6 +41,14 @@ struct softstep_workspace {
       return f32;
     else
       return f64;
+  }
+  /// Made when a model is first asked as an objective.
+  template <class T>
+  softstep::FlatSpace<T>& flat(const softstep::Model<T>& of) {
+    if constexpr (sizeof(T) == sizeof(float))
+      return flat_f32 ? *flat_f32 : flat_f32.emplace(of);
+    else
+      return flat_f64 ? *flat_f64 : flat_f64.emplace(of);
   }
   /// Room for the views of a point, and of a second one.
   template <class T>
@@ -52,12 +64,16 @@ struct softstep_state {
   std::variant<softstep::TrainState<float>, softstep::TrainState<double>> of;
 };
 
+struct softstep_dataset {
+  std::variant<softstep::Dataset<float>, softstep::Dataset<double>, softstep::HalfDataset> of;
+};
+
 namespace softstep::c {
 
 /// The state of a model's precision. Throws InvalidArgument for one of the other.
 template <class T>
 TrainState<T>& state_of(softstep_state* state) {
-  auto* found = std::get_if<TrainState<T>>(&required(state, "state")->of);
+  auto* found = std::get_if<TrainState<T>>(&live(state, "state")->of);
   if (found == nullptr) throw InvalidArgument("state", "of a model in another precision");
   return *found;
 }
@@ -70,9 +86,15 @@ const TrainState<T>& state_of(const softstep_state* state) {
 template <class M>
 struct NumberOf;
 template <class T>
-struct NumberOf<AttentionModel<T>> {
+struct NumberOf<Model<T>> {
   using type = T;
 };
+
+/// A workspace that belongs to this model.
+inline softstep_workspace& space_of(softstep_workspace* workspace, const softstep_model* model) {
+  if (live(workspace, "workspace")->model != model) throw InvalidArgument("workspace", "of another model");
+  return *workspace;
+}
 
 /// The caller's arrays, one for each block.
 template <class T>
@@ -93,5 +115,21 @@ struct AnyBatch {
   std::variant<BatchView<float>, BatchView<double>, HalfBatchView> of;
 };
 AnyBatch batch_of(const softstep_batch* batch);
+
+/// body(view) for solvers and metrics, which take float or double.
+template <class Body>
+auto with_plain_batch(const softstep_batch* batch, Body body) {
+  return std::visit(
+      [&]<class View>(const View& view) -> decltype(body(BatchView<double>{})) {
+        if constexpr (std::is_same_v<View, HalfBatchView>)
+          throw NotSupported("batch.type", "16 bits (need float32 or float64 here)");
+        else
+          return body(view);
+      },
+      batch_of(batch).of);
+}
+
+/// The losses of options, shared by the models that have one.
+std::shared_ptr<const LossFunction> own_loss_of(const softstep_own_loss* given);
 
 }  // namespace softstep::c

@@ -1,8 +1,9 @@
 #include <cstring>
 #include <new>
 
-#include "core/c/guarded.h"
+#include "core/c/live_handles.h"
 #include "softstep/isa.h"
+#include "softstep/threads.h"
 #include "softstep/version.h"
 
 namespace softstep::c {
@@ -53,6 +54,20 @@ const char* softstep_last_message(void) { return last_message.c_str(); }
 const char* softstep_last_argument(void) { return last_argument.c_str(); }
 int32_t softstep_abi(void) { return SOFTSTEP_C_ABI; }
 const char* softstep_version(void) { return softstep::version; }
+int32_t softstep_checks_handles(void) { return handles_are_checked ? 1 : 0; }
+int32_t softstep_available_threads(void) { return softstep::available_threads(); }
+
+softstep_status softstep_require_abi(int32_t abi) {
+  return guarded([&] {
+    if (abi != SOFTSTEP_C_ABI)
+      throw softstep::InvalidArgument("abi",
+                                      std::to_string(abi) +
+                                          " (the program was compiled with a header of that binary face; the "
+                                          "library is softstep " +
+                                          softstep::version + " with " + std::to_string(SOFTSTEP_C_ABI) +
+                                          ": compile the program with the header of this library)");
+  });
+}
 
 softstep_status softstep_active_isa(char* name, size_t size) {
   return guarded([&] {

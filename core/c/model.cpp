@@ -1,6 +1,8 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
+#include "softstep/attention_model.h"
+#include "softstep/linear_model.h"
 
 namespace softstep::c {
 namespace {
@@ -40,6 +42,20 @@ KeyQuery key_query_of(const std::string& name) {
   throw InvalidArgument("options.key_query", "'" + name + "' (need combined, factored or prompt)");
 }
 
+StoredType storage_of(softstep_type type) {
+  switch (type) {
+    case SOFTSTEP_F64:
+      return StoredType::working;
+    case SOFTSTEP_F16:
+      return StoredType::f16;
+    case SOFTSTEP_BF16:
+      return StoredType::bf16;
+    default:
+      throw InvalidArgument("options.token_storage",
+                            std::to_string(type) + " (need 0, SOFTSTEP_F16 or SOFTSTEP_BF16)");
+  }
+}
+
 AttentionOptions options_of(const softstep_attention_options* given) {
   const softstep_attention_options in = read(given, "options");
   AttentionOptions out;
@@ -47,7 +63,7 @@ AttentionOptions options_of(const softstep_attention_options* given) {
   out.rank = in.rank;
   out.train_decoder = in.train_decoder != 0;
   if (in.loss != nullptr) out.loss = parse_loss(in.loss);
-  if (in.own_loss != nullptr) out.own_loss = std::make_shared<CallerLoss>(read(in.own_loss, "own_loss"));
+  out.own_loss = own_loss_of(in.own_loss);
   const bool has_infimum = in.loss == nullptr || out.loss != Loss::squared;
   if (in.optimal_loss != nullptr)
     out.optimal_loss = parse_optimal_loss(in.optimal_loss);
@@ -55,6 +71,18 @@ AttentionOptions options_of(const softstep_attention_options* given) {
     out.optimal_loss = OptimalLoss::zero;
   out.optimal_loss_value = in.optimal_loss_value;
   out.n_threads = threads(in.n_threads, "options.n_threads");
+  out.isa = word(in.isa);
+  out.token_storage = storage_of(in.token_storage);
+  return out;
+}
+
+LinearOptions options_of(const softstep_linear_options* given) {
+  const softstep_linear_options in = read(given, "options");
+  LinearOptions out;
+  if (in.loss != nullptr) out.loss = parse_loss(in.loss);
+  out.own_loss = own_loss_of(in.own_loss);
+  if (in.optimal_loss != nullptr) out.optimal_loss = parse_optimal_loss(in.optimal_loss);
+  out.optimal_loss_value = in.optimal_loss_value;
   out.isa = word(in.isa);
   return out;
 }
@@ -78,13 +106,13 @@ void write_into(const Model<T>& model, void* const* arrays, const char* name,
   }
 }
 
-softstep_workspace& space_of(softstep_workspace* workspace, const softstep_model* model) {
-  if (required(workspace, "workspace")->model != model)
-    throw InvalidArgument("workspace", "of another model");
-  return *workspace;
+}  // namespace
+
+std::shared_ptr<const LossFunction> own_loss_of(const softstep_own_loss* given) {
+  if (given == nullptr) return nullptr;
+  return std::make_shared<CallerLoss>(read(given, "own_loss"));
 }
 
-}  // namespace
 }  // namespace softstep::c
 
 using namespace softstep;
@@ -100,41 +128,51 @@ softstep_status softstep_attention_model_create(const softstep_batch* batch,
     const AttentionOptions of = options_of(options);
     auto out = std::make_unique<softstep_model>();
     std::visit([&](const auto& view) { out->of = make_attention_model(view, of); }, batch_of(batch).of);
-    *model = out.release();
+    *model = hand_out(std::move(out));
   });
 }
 
-void softstep_model_destroy(softstep_model* model) { delete model; }
+softstep_status softstep_linear_model_create(const softstep_batch* batch,
+                                             const softstep_linear_options* options, softstep_model** model) {
+  return guarded([&] {
+    required(model, "model");
+    const LinearOptions of = options_of(options);
+    auto out = std::make_unique<softstep_model>();
+    with_plain_batch(batch, [&](const auto& view) { out->of = make_linear_model(view, of); });
+    *model = hand_out(std::move(out));
+  });
+}
+
+void softstep_model_destroy(softstep_model* model) { destroy(model, "model"); }
 
 softstep_status softstep_workspace_create(const softstep_model* model, softstep_workspace** workspace) {
   return guarded([&] {
     required(workspace, "workspace");
     auto out = std::make_unique<softstep_workspace>();
-    out->model = required(model, "model");
+    out->model = live(model, "model");
     out->space = model->with([](const auto& of) { return of.make_workspace(); });
-    *workspace = out.release();
+    *workspace = hand_out(std::move(out));
   });
 }
 
-void softstep_workspace_destroy(softstep_workspace* workspace) { delete workspace; }
+void softstep_workspace_destroy(softstep_workspace* workspace) { destroy(workspace, "workspace"); }
 
 softstep_status softstep_model_type(const softstep_model* model, softstep_type* type) {
-  return guarded([&] {
-    *required(type, "type") = required(model, "model")->of.index() == 0 ? SOFTSTEP_F32 : SOFTSTEP_F64;
-  });
+  return guarded(
+      [&] { *required(type, "type") = live(model, "model")->of.index() == 0 ? SOFTSTEP_F32 : SOFTSTEP_F64; });
 }
 
 softstep_status softstep_model_n_blocks(const softstep_model* model, size_t* n_blocks) {
   return guarded([&] {
     *required(n_blocks, "n_blocks") =
-        required(model, "model")->with([](const auto& of) { return of.blocks().size(); });
+        live(model, "model")->with([](const auto& of) { return of.blocks().size(); });
   });
 }
 
 softstep_status softstep_model_block(const softstep_model* model, size_t k, const char** name, size_t* n_rows,
                                      size_t* n_cols) {
   return guarded([&] {
-    required(model, "model")->with([&](const auto& of) {
+    live(model, "model")->with([&](const auto& of) {
       if (k >= of.blocks().size())
         throw InvalidArgument(
             "k", std::to_string(k) + " (the model has " + std::to_string(of.blocks().size()) + " blocks)");
@@ -146,12 +184,33 @@ softstep_status softstep_model_block(const softstep_model* model, size_t k, cons
   });
 }
 
+softstep_status softstep_model_n_samples(const softstep_model* model, size_t* n_samples) {
+  return guarded([&] {
+    *required(n_samples, "n_samples") =
+        live(model, "model")->with([](const auto& of) { return of.n_samples(); });
+  });
+}
+
+softstep_status softstep_model_observable(const softstep_model* model, size_t k, size_t* n_rows,
+                                          size_t* n_cols) {
+  return guarded([&] {
+    live(model, "model")->with([&](const auto& of) {
+      const std::vector<Observable> all = of.observables();
+      if (k >= all.size())
+        throw InvalidArgument(
+            "k", std::to_string(k) + " (the model has " + std::to_string(all.size()) + " observables)");
+      if (n_rows != nullptr) *n_rows = all[k].n_rows;
+      if (n_cols != nullptr) *n_cols = all[k].n_cols;
+    });
+  });
+}
+
 softstep_status softstep_evaluate(const softstep_model* model, softstep_workspace* workspace,
                                   const void* const* blocks, uint32_t want, const size_t* samples,
                                   size_t n_samples, softstep_evaluation* evaluation, void* const* gradients,
                                   double* exponents) {
   return guarded([&] {
-    required(model, "model");
+    live(model, "model");
     softstep_workspace& space = space_of(workspace, model);
     check_writable(evaluation, "evaluation");
     if ((want & ~static_cast<uint32_t>(want_all)) != 0)
@@ -182,7 +241,7 @@ softstep_status softstep_hessian_product(const softstep_model* model, softstep_w
                                          const void* const* blocks, const void* const* direction,
                                          void* const* products, double* exponents) {
   return guarded([&] {
-    required(model, "model");
+    live(model, "model");
     softstep_workspace& space = space_of(workspace, model);
     model->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
@@ -200,11 +259,13 @@ softstep_status softstep_attention_of_tokens(const softstep_model* model, const 
                                              double* attention, size_t n) {
   return guarded([&] {
     required(attention, "attention");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
       std::vector<std::span<const T>> views;
+      const auto* model_of_attention = dynamic_cast<const AttentionModel<T>*>(&of);
+      if (model_of_attention == nullptr) throw NotSupported("model", "has no attention");
       view_blocks<T>(of, blocks, "blocks", views);
-      const std::vector<double> out = of.attention(Point<T>(views));
+      const std::vector<double> out = model_of_attention->attention(Point<T>(views));
       if (n != out.size())
         throw InvalidArgument(
             "n", std::to_string(n) + " (the batch has " + std::to_string(out.size()) + " tokens)");

@@ -148,24 +148,36 @@ softstep_status softstep_state_create(const softstep_model* model, const double*
                                       softstep_state** state) {
   return guarded([&] {
     required(state, "state");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
       std::vector<std::vector<double>> start;
       for (std::size_t k = 0; blocks != nullptr && k < of.blocks().size(); ++k) {
-        const double* block = required(blocks[k], "blocks");
+        const double* block = blocks[k];
+        if (block == nullptr) throw InvalidArgument("blocks[" + std::to_string(k) + "]", "null");
         start.emplace_back(block, block + of.blocks()[k].size());
       }
-      *state = new softstep_state{initial_state<T>(of, start)};
+      *state = hand_out(std::make_unique<softstep_state>(initial_state<T>(of, start)));
     });
   });
 }
 
-void softstep_state_destroy(softstep_state* state) { delete state; }
+softstep_status softstep_state_create_normal(const softstep_model* model, double std, uint64_t seed,
+                                             softstep_state** state) {
+  return guarded([&] {
+    required(state, "state");
+    live(model, "model")->with([&]<class M>(const M& of) {
+      using T = typename NumberOf<M>::type;
+      *state = hand_out(std::make_unique<softstep_state>(normal_state<T>(of, std, seed)));
+    });
+  });
+}
+
+void softstep_state_destroy(softstep_state* state) { destroy(state, "state"); }
 
 softstep_status softstep_state_step(const softstep_state* state, int64_t* step) {
   return guarded([&] {
     required(step, "step");
-    std::visit([&](const auto& of) { *step = of.step; }, required(state, "state")->of);
+    std::visit([&](const auto& of) { *step = of.step; }, live(state, "state")->of);
   });
 }
 
@@ -180,7 +192,7 @@ softstep_status softstep_state_block(const softstep_state* state, size_t k, doub
                                               std::to_string(block.size()) + " numbers)");
           std::copy(block.begin(), block.end(), values);
         },
-        required(state, "state")->of);
+        live(state, "state")->of);
   });
 }
 
@@ -188,7 +200,7 @@ softstep_status softstep_observe(const softstep_model* model, const softstep_sta
                                  double* values, size_t size) {
   return guarded([&] {
     required(values, "values");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
       const std::vector<double> found = observe<T>(of, state_of<T>(state), k);
       if (size != found.size())
@@ -203,7 +215,7 @@ softstep_status softstep_state_save(const char* path, const softstep_model* mode
                                     const softstep_state* state, const softstep_train_options* options) {
   return guarded([&] {
     required(path, "path");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
       save_state<T>(path, of, state_of<T>(state), options_of<T>(options));
     });
@@ -215,9 +227,9 @@ softstep_status softstep_state_load(const char* path, const softstep_model* mode
   return guarded([&] {
     required(path, "path");
     required(state, "state");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      *state = new softstep_state{load_state<T>(path, of, options_of<T>(options))};
+      *state = hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, options_of<T>(options))));
     });
   });
 }
@@ -226,7 +238,7 @@ softstep_status softstep_train(const softstep_model* model, softstep_state* stat
                                const softstep_train_options* options, softstep_train_summary* summary) {
   return guarded([&] {
     check_writable(summary, "summary");
-    required(model, "model")->with([&]<class M>(const M& of) {
+    live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
       const TrainSummary found = train<T>(of, state_of<T>(state), options_of<T>(options));
       softstep_train_summary out{};

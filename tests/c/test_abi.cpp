@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -25,6 +26,7 @@ std::string functions() {
   std::string text = text_of(SOFTSTEP_SOURCE_DIR "/core/include/softstep/c/softstep.h");
   text = std::regex_replace(text, std::regex("/\\*[^*]*\\*+([^/*][^*]*\\*+)*/"), "");
   text = std::regex_replace(text, std::regex("\\s+"), " ");
+  text = std::regex_replace(text, std::regex("\\( "), "(");
   std::string out;
   const std::regex declaration("SOFTSTEP_EXPORT ([^;]*);");
   for (std::sregex_iterator found(text.begin(), text.end(), declaration), end; found != end; ++found)
@@ -44,13 +46,24 @@ std::string sizes() {
   FIELD(softstep_batch, offsets);
   FIELD(softstep_batch, query_stride);
   FIELD(softstep_batch, n_query_weights);
+  SIZE(softstep_generate_options);
+  FIELD(softstep_generate_options, equal_scores);
   SIZE(softstep_own_loss);
   FIELD(softstep_own_loss, is_decreasing);
   SIZE(softstep_attention_options);
   FIELD(softstep_attention_options, optimal_loss_value);
   FIELD(softstep_attention_options, isa);
+  FIELD(softstep_attention_options, token_storage);
+  SIZE(softstep_linear_options);
+  FIELD(softstep_linear_options, isa);
+  SIZE(softstep_next_token_data);
+  FIELD(softstep_next_token_data, labels);
   SIZE(softstep_evaluation);
   FIELD(softstep_evaluation, accuracy);
+  SIZE(softstep_log_gap_result);
+  FIELD(softstep_log_gap_result, gap);
+  SIZE(softstep_plain_loss_result);
+  FIELD(softstep_plain_loss_result, gradient_underflows);
   SIZE(softstep_step_context);
   FIELD(softstep_step_context, weights);
   SIZE(softstep_step);
@@ -66,17 +79,40 @@ std::string sizes() {
   FIELD(softstep_train_summary, last);
   SIZE(softstep_max_margin_options);
   FIELD(softstep_max_margin_options, progress);
+  FIELD(softstep_max_margin_options, n_selected);
   SIZE(softstep_max_margin_result);
   FIELD(softstep_max_margin_result, sweeps);
+  FIELD(softstep_max_margin_result, equality_rank);
+  SIZE(softstep_sparsity);
+  FIELD(softstep_sparsity, fraction_below);
   SIZE(softstep_heads_array);
   FIELD(softstep_heads_array, strided);
   SIZE(softstep_heads_options);
   FIELD(softstep_heads_options, soft_cap);
   FIELD(softstep_heads_options, isa);
+  SIZE(softstep_linear_heads_options);
+  FIELD(softstep_linear_heads_options, gates);
+  FIELD(softstep_linear_heads_options, before);
+  FIELD(softstep_linear_heads_options, isa);
   return out.str();
 }
 
 }  // namespace
+
+TEST_CASE("The program in C, for sanitizers and valgrind, calls every function", "[c]") {
+  std::string program;
+  for (const auto& entry : std::filesystem::directory_iterator(SOFTSTEP_SOURCE_DIR "/tests/c/program"))
+    if (entry.path().extension() == ".c") program += text_of(entry.path().string());
+  const std::string declared = functions();
+  const std::regex name("(softstep_\\w+)\\(");
+  std::size_t n_functions = 0;
+  for (std::sregex_iterator found(declared.begin(), declared.end(), name), end; found != end; ++found) {
+    ++n_functions;
+    CAPTURE((*found)[1].str());
+    CHECK(program.find((*found)[0].str()) != std::string::npos);
+  }
+  CHECK(n_functions > 40);
+}
 
 TEST_CASE("The binary face of C is the announced one", "[c]") {
   if (sizeof(void*) != 8) SKIP("abi.txt is that of 64 bits");

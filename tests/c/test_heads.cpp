@@ -1,6 +1,8 @@
 // Attention over heads through the C face: the bits of the C++ face.
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -80,6 +82,60 @@ TEST_CASE("Attention over heads has the same bits in C and in C++", "[c]") {
   CHECK(db == db2);
   CHECK(qe == qe2);
   CHECK(ke == ke2);
+
+  // Along a direction.
+  std::vector<float> xq = numbers(q.size(), 6), xk = numbers(k.size(), 7), xv = numbers(v.size(), 8),
+                     xo = numbers(o.size(), 9), t(o.size()), t2(o.size());
+  const softstep_heads_array query_direction = array_of(xq), key_direction = array_of(xk),
+                             value_direction = array_of(xv), slope_direction = array_of(xo),
+                             tangent = array_of(t);
+  REQUIRE(softstep_heads_tangent(&options, &queries, &keys, &values, state, &query_direction, &key_direction,
+                                 &value_direction, &tangent) == SOFTSTEP_OK);
+  attention_tangent<float>(in, own_state, {{xq}, {xk}, {xv}, {}}, {t2}, own);
+  CHECK(t == t2);
+  REQUIRE(softstep_heads_hessian_product(&options, &queries, &keys, &values, state, &output_gradient,
+                                         &query_direction, &key_direction, &value_direction, &slope_direction,
+                                         &query_gradient, &key_gradient, &value_gradient, qe.data(),
+                                         ke.data()) == SOFTSTEP_OK);
+  attention_hessian_product<float>(in, own_state, {slopes}, {{xq}, {xk}, {xv}, {xo}},
+                                   {{dq2}, {dk2}, {dv2}, {}, qe2, ke2}, own);
+  CHECK(dq == dq2);
+  CHECK(dk == dk2);
+  CHECK(dv == dv2);
+  CHECK(qe == qe2);
+  CHECK(ke == ke2);
+  REQUIRE(softstep_heads_tangent(&options, &queries, &keys, &values, state, nullptr, &key_direction, nullptr,
+                                 &tangent) == SOFTSTEP_OK);
+  attention_tangent<float>(in, own_state, {{}, {xk}, {}, {}}, {t2}, own);
+  CHECK(t == t2);
+  const auto named = [](softstep_status status) {
+    return status == SOFTSTEP_BAD_ARGUMENT ? std::string(softstep_last_argument()) : std::string("no error");
+  };
+  CHECK(named(softstep_heads_tangent(&options, &queries, &keys, &values, nullptr, nullptr, nullptr, nullptr,
+                                     &tangent)) == "state");
+  CHECK(named(softstep_heads_tangent(&options, &queries, &keys, &values, state, nullptr, nullptr, nullptr,
+                                     nullptr)) == "output_tangent");
+
+  // Negative strides read backwards; those that leave the array are named.
+  std::vector<float> reversed(k.size());
+  for (std::size_t row = 0; row < b * hk * n; ++row)
+    for (std::size_t j = 0; j < d; ++j) reversed[(b * hk * n - 1 - row) * d + j] = k[row * d + j];
+  softstep_heads_array backwards = array_of(reversed);
+  backwards.strided = 1;
+  backwards.origin = (b * hk * n - 1) * d;
+  backwards.row_stride = -static_cast<std::ptrdiff_t>(d);
+  backwards.head_stride = -static_cast<std::ptrdiff_t>(n * d);
+  backwards.batch_stride = -static_cast<std::ptrdiff_t>(hk * n * d);
+  std::vector<float> o3(o.size());
+  const softstep_heads_array other_outputs = array_of(o3);
+  REQUIRE(softstep_heads_forward(&options, &queries, &backwards, &values, &other_outputs, nullptr, nullptr) ==
+          SOFTSTEP_OK);
+  CHECK(o3 == o);
+  backwards.origin -= d;
+  std::fill(o3.begin(), o3.end(), 7.0f);
+  CHECK(named(softstep_heads_forward(&options, &queries, &backwards, &values, &other_outputs, nullptr,
+                                     nullptr)) == "keys");
+  CHECK(o3 == std::vector<float>(o.size(), 7.0f));
 
   // What is not wanted is left out; a bad array is named.
   CHECK(softstep_heads_backward(&options, &queries, &keys, &values, state, &output_gradient, nullptr,

@@ -10,6 +10,7 @@
 
 #include "c/c_problem.h"
 #include "softstep/max_margin.h"
+#include "softstep/threads.h"
 #include "softstep/trainer.h"
 #include "softstep/version.h"
 #include "tools/run_program.h"
@@ -370,5 +371,11 @@ TEST_CASE("Messages belong to the thread in which a function failed", "[c]") {
   CHECK(std::strlen(isa) > 0);
   CHECK(softstep_active_isa(isa, 1) == SOFTSTEP_BAD_ARGUMENT);
   CHECK(softstep_abi() == SOFTSTEP_C_ABI);
+  CHECK(softstep_require_abi(SOFTSTEP_C_ABI) == SOFTSTEP_OK);
+  CHECK(softstep_require_abi(9999) == SOFTSTEP_BAD_ARGUMENT);
+  const std::string mismatch = softstep_last_message();
+  CHECK(mismatch.starts_with("abi: 9999 (the program was compiled with a header of that binary face"));
+  CHECK(mismatch.find(version) != std::string::npos);
+  CHECK(softstep_available_threads() == available_threads());
   CHECK(std::string(softstep_version()) == version);
 }

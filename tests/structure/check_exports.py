@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a shared library shows: the names that the installed headers mark SOFTSTEP_EXPORT, all of them and no other.
+"""What a shared library shows: the names that the installed headers mark SOFTSTEP_EXPORT, all of them and no other, each with
+the version of its interface: SOFTSTEP_C_<abi> for C, SOFTSTEP_<major.minor> for C++ (from 1.0 on <major>).
 
     check_exports.py SOURCE_DIR --nm NM --library libsoftstep.so
     check_exports.py SOURCE_DIR --nm NM --compiler CXX --self-test
@@ -75,7 +76,10 @@ def foreign_exports(root, tool, library):
     if not plain:
         yield f"{library}: shows nothing"
     for mangled, name in zip(plain, readable):
-        mangled = mangled.split()[0]
+        if mangled.split()[1] == "A":  # a version
+            continue
+        mangled = mangled.split()[0].split("@")[0]
+        name = re.sub(r"@@[\w.]+", "", name)
         name = re.sub(r" \w(?: [0-9a-f]+)* ?$", "", name)
         if mangled in in_c:
             seen.add(mangled)
@@ -87,6 +91,26 @@ def foreign_exports(root, tool, library):
             seen.add(parts[0])
     for name in sorted((public | in_c) - seen):
         yield f"{library}: does not show {name}"
+
+
+def wanted_versions(root):
+    """The version of the names of C, and that of all others."""
+    include = root / "core/include/softstep"
+    abi, = re.findall(r"#define SOFTSTEP_C_ABI (\d+)", (include / "c/softstep.h").read_text())
+    major, minor = re.findall(r"VERSION_(?:MAJOR|MINOR) (\d+)", (include / "version.h").read_text())
+    return f"SOFTSTEP_C_{abi}", f"SOFTSTEP_{major}.{minor}" if major == "0" else f"SOFTSTEP_{major}"
+
+
+def wrong_versions(root, tool, library):
+    of_c, of_others = wanted_versions(root)
+    in_c = c_names(root)
+    for line in defined(tool, library):
+        name, _, version = line.split()[0].partition("@@")
+        if name in (of_c, of_others):  # the nodes themselves
+            continue
+        wanted = of_c if name in in_c else of_others
+        if version != wanted:
+            yield f"{library}: {name} has the version {version or 'none'}, not {wanted}"
 
 
 PLANTED = [
@@ -124,6 +148,17 @@ def self_test(root, tool, compiler):
         judge("(a function of the C face is none)",
               not shown('#include "softstep/c/softstep.h"\nint32_t softstep_abi(void) { return 1; }'))
         judge("a public name that is not there", any("does not show" in line for line in foreign_exports(root, tool, library)))
+        def versions(script):
+            map_file = pathlib.Path(name) / "planted.map"
+            map_file.write_text(script)
+            source.write_text('#include "softstep/c/softstep.h"\nint32_t softstep_abi(void) { return 1; }\n')
+            options = [f"-Wl,--version-script={map_file}"] if script else []
+            subprocess.run([compiler, "-shared", "-fPIC", f"-I{root}/core/include", source, "-o", library, *options], check=True)
+            return list(wrong_versions(root, tool, library))
+
+        judge("a name without a version", bool(versions("")))
+        judge("a name of another interface", bool(versions("SOFTSTEP_C_9999 { global: softstep_*; local: *; };")))
+        judge("(the right version is none)", not versions(wanted_versions(root)[0] + " { global: softstep_*; local: *; };"))
         folder = pathlib.Path(name) / "core/include/softstep"
         folder.mkdir(parents=True)
         (folder / "planted.h").write_text("namespace softstep {\n/// Text (with brackets);\ntemplate <class T>\n"
@@ -143,7 +178,8 @@ def main():
     root = arguments.source.resolve()
     if arguments.self_test:
         sys.exit(0 if self_test(root, arguments.nm, arguments.compiler) else 1)
-    violations = list(unmarked(root)) + list(foreign_exports(root, arguments.nm, arguments.library))
+    violations = (list(unmarked(root)) + list(foreign_exports(root, arguments.nm, arguments.library)) +
+                  list(wrong_versions(root, arguments.nm, arguments.library)))
     for violation in violations:
         print(violation)
     print(f"{len(violations)} violations; {len(public_names(root) | c_names(root))} public names")

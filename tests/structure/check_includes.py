@@ -72,6 +72,7 @@ ROOMS = [
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
     (r"benchmarks/.*", STD | {"public", "stored", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
+    (r"(examples|packaging)/.*", STD | {"public", "stored", "own"}),  # and the solver that each is for
     (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]

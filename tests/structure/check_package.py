@@ -108,7 +108,33 @@ class Package:
                        f"-DSOFTSTEP_WANTED={version[0]}.{version[1]}")
         self.build(build)
         self.run_programs(build)
+        self.check_c_without_cxx()
+        # A range within the minor version is taken; before 1.0 no other can be.
+        self.configure(self.consumer, self.folder / "range", f"-DCMAKE_PREFIX_PATH={self.prefix}",
+                       f"-DSOFTSTEP_WANTED={version[0]}.{version[1]}.0...<{version[0]}.{int(version[1]) + 1}")
         self.check_other_version_is_refused(int(version[0]), int(version[1]))
+
+    def check_c_without_cxx(self):
+        """The component c in a project that has no other language."""
+        project = self.folder / "only_c"
+        project.mkdir()
+        shutil.copy(self.consumer / "c_program.c", project)
+        (project / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(only_c LANGUAGES C)\n"
+                                                "find_package(softstep REQUIRED COMPONENTS c)\nadd_executable(only_c c_program.c)\n"
+                                                "target_link_libraries(only_c PRIVATE softstep::c m)\n")
+        self.configure(project, project / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_BUILD_TYPE=Release")
+        self.build(project / "build")
+        print(run(project / "build/only_c", cwd=self.folder), end="")
+
+    def check_relocated(self):
+        """A prefix that is moved works where it is then."""
+        moved = self.prefix.parent / "moved"
+        self.prefix.rename(moved)
+        self.prefix = moved
+        build = self.folder / "relocated"
+        self.configure(self.consumer, build, f"-DCMAKE_PREFIX_PATH={moved}", "-DCMAKE_BUILD_TYPE=Release")
+        self.build(build)
+        self.run_programs(build)
 
     def check_other_version_is_refused(self, major, minor):
         a = self.arguments
@@ -138,6 +164,25 @@ class Package:
             run(self.arguments.compiler, "-std=c++20", source, "-o", folder / program, *flags)
         library_path = str(found[0].parent.parent)
         self.run_programs(folder, env=dict(os.environ, LD_LIBRARY_PATH=library_path))
+
+    def check_other_library_is_refused(self, library):
+        """The loader refuses a library of another binary face of C, by the versions of its symbols."""
+        soname, = {path.name for path in library.parent.glob("libsoftstep.so.*")} - {library.name}
+        tags = run("readelf", "-d", library)
+        if f"[{soname}]" not in tags:
+            sys.exit(f"{library.name} does not carry the name {soname}:\n{tags}")
+        folder = self.folder / "other_library"
+        folder.mkdir()
+        names = sorted(check_exports.c_names(self.arguments.source))
+        (folder / "other.c").write_text("".join(f"int {name}(void) {{ return 0; }}\n" for name in names))
+        (folder / "other.map").write_text("SOFTSTEP_C_9999 { global: softstep_*; local: *; };\n")
+        run("cc", "-shared", "-fPIC", folder / "other.c", "-o", folder / soname, f"-Wl,-soname,{soname}",
+            f"-Wl,--version-script={folder / 'other.map'}")
+        result = subprocess.run([self.folder / "pkg_config/c_program"], capture_output=True, text=True,
+                                env=dict(os.environ, LD_LIBRARY_PATH=str(folder)))
+        if result.returncode == 0 or "version `SOFTSTEP_C_" not in result.stderr:
+            sys.exit(f"a library of another binary face was loaded: {result.stdout}{result.stderr}")
+        print(result.stderr.strip())
 
     def check_own(self):
         """Someone else's rule, loss and model, from the installed headers alone."""
@@ -192,6 +237,7 @@ def installed(package):
     package.check_find_package()
     package.check_pkg_config(shared=False)
     package.check_own()
+    package.check_relocated()
 
 
 def shared(package):
@@ -201,17 +247,21 @@ def shared(package):
                                   "-DSOFTSTEP_BUILD_BENCHMARKS=OFF", f"-DCMAKE_INSTALL_PREFIX={package.prefix}")
     run(package.arguments.cmake, "--install", build)
     library, = {path.resolve() for path in package.prefix.rglob("libsoftstep.so*")}
-    violations = list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library))
+    violations = (list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library)) +
+                  list(check_exports.wrong_versions(package.arguments.source, package.arguments.nm, library)))
     if violations:
         sys.exit("\n".join(violations))
     package.check_find_package()
     package.check_pkg_config(shared=True)
+    package.check_other_library_is_refused(library)
 
 
 def embedded(package):
     build = package.folder / "embedded"
     package.build_library_project(package.consumer, build, "softstep", f"-DSOFTSTEP_SOURCE={package.arguments.source}")
     package.run_programs(build)
+    package.configure(package.consumer, package.folder / "fetched", f"-DSOFTSTEP_SOURCE={package.arguments.source}",
+                      "-DSOFTSTEP_BY_FETCHCONTENT=ON")
     run(package.arguments.cmake, "--install", build, "--prefix", package.prefix)
     if package.prefix.exists() and any(path.is_file() for path in package.prefix.rglob("*")):
         sys.exit("embedding softstep made it install files of its own")

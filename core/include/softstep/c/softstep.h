@@ -1,10 +1,13 @@
-/* softstep for C, and for every language that calls C: attention models, training, max-margin solutions,
- * attention over heads. What functions mean in full is said in the C++ headers that are named beside them.
+/* softstep for C, and for every language that calls C: models, training, max-margin solutions, softmax and
+ * linear attention over heads. What functions mean in full is said in the C++ headers that are named beside
+ * them.
  *
  * Functions return a softstep_status. Where it is not SOFTSTEP_OK, softstep_last_message() says why in one
  * line, and nothing has been written through the pointers given. No C++ exception leaves a function. Objects
  * are made and destroyed by the caller; one object serves one thread at a time unless it is said otherwise.
- * Memory that is handed in stays the caller's and must outlive what looks at it.
+ * Memory that is handed in stays the caller's and must outlive what looks at it. An object that has been
+ * destroyed must not be used. A library that was built without NDEBUG (CMAKE_BUILD_TYPE=Debug) finds that out
+ * and says SOFTSTEP_BAD_ARGUMENT; softstep_last_message() then tells of a second destruction too.
  *
  * Structs of options begin with their size and mean their defaults where they are 0, so that programs go on
  * working with libraries that know more fields:   softstep_batch batch = {.struct_size = sizeof batch};
@@ -44,6 +47,14 @@ SOFTSTEP_EXPORT const char* softstep_last_argument(void);
 #define SOFTSTEP_C_ABI 1
 SOFTSTEP_EXPORT int32_t softstep_abi(void);
 SOFTSTEP_EXPORT const char* softstep_version(void); /* "0.1.0" */
+/* softstep_require_abi(SOFTSTEP_C_ABI): SOFTSTEP_BAD_ARGUMENT, with both numbers in the message, where the
+ * library found at run time is not one for the header that the program was compiled with. A program that was
+ * linked to the shared library need not ask: there the functions carry the number as their symbol version. */
+SOFTSTEP_EXPORT softstep_status softstep_require_abi(int32_t abi);
+/* 1 where the library finds out that a handle has been destroyed: it was built without NDEBUG. */
+SOFTSTEP_EXPORT int32_t softstep_checks_handles(void);
+/* Processors that the process may use (softstep/threads.h). */
+SOFTSTEP_EXPORT int32_t softstep_available_threads(void);
 /* The instruction set in force, and another; "auto" is the best that runs here (softstep/isa.h). */
 SOFTSTEP_EXPORT softstep_status softstep_active_isa(char* name, size_t size);
 SOFTSTEP_EXPORT softstep_status softstep_force_isa(const char* name);
@@ -85,6 +96,34 @@ typedef struct softstep_batch {
   size_t n_query_weights;
 } softstep_batch;
 
+/* ---- Data (softstep/dataset.h) ---- */
+
+typedef struct softstep_dataset softstep_dataset;
+typedef struct softstep_generate_options {
+  size_t struct_size;
+  const char* generator;           /* "signal_noise" (default) or another of `softstep generate --help` */
+  size_t n_samples, n_tokens, dim; /* 0: 10, 6, 60 */
+  uint64_t seed;
+  double signal, noise; /* 0: 1, 1 / sqrt(dim) */
+  int32_t equal_scores;
+  int32_t reserved;
+} softstep_generate_options;
+/* Generated data, in float64; options may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_dataset_generate(const softstep_generate_options* options,
+                                                          softstep_dataset** dataset);
+/* A safetensors file, read as `type`: F64, F32, or what its 16-bit tokens are stored as, then used in place.
+ */
+SOFTSTEP_EXPORT softstep_status softstep_dataset_load(const char* path, softstep_type type,
+                                                      softstep_dataset** dataset);
+SOFTSTEP_EXPORT softstep_status softstep_dataset_save(const char* path, const softstep_dataset* dataset);
+/* What the dataset holds, as a batch; valid while the dataset lives. batch->struct_size must be set. */
+SOFTSTEP_EXPORT softstep_status softstep_dataset_batch(const softstep_dataset* dataset,
+                                                       softstep_batch* batch);
+/* Tensor `weights` [dim, dim] of a safetensors file, as `softstep train --out` writes it. */
+SOFTSTEP_EXPORT softstep_status softstep_weights_load(const char* path, size_t dim, double* weights);
+SOFTSTEP_EXPORT softstep_status softstep_weights_save(const char* path, size_t dim, const double* weights);
+SOFTSTEP_EXPORT void softstep_dataset_destroy(softstep_dataset* dataset); /* null: nothing */
+
 /* ---- Losses of one's own (softstep/loss.h) ---- */
 
 /* Called from several threads at once. */
@@ -115,13 +154,44 @@ typedef struct softstep_attention_options {
   const char*
       optimal_loss; /* "optimal" (default; "zero" with a trained decoder), "selected", "value" or "zero" */
   double optimal_loss_value;
-  const char* isa; /* null: the one in force */
+  const char* isa;             /* null: the one in force */
+  softstep_type token_storage; /* F16 or BF16: how the kernels keep float32 tokens; 0: as they are */
+  int32_t reserved;
 } softstep_attention_options;
 
 /* options may be null. The batch's arrays must outlive the model. */
 SOFTSTEP_EXPORT softstep_status softstep_attention_model_create(const softstep_batch* batch,
                                                                 const softstep_attention_options* options,
                                                                 softstep_model** model);
+
+typedef struct softstep_linear_options {
+  size_t struct_size;
+  const char* loss; /* as above */
+  const softstep_own_loss* own_loss;
+  const char* optimal_loss; /* "zero" (default) or "value" */
+  double optimal_loss_value;
+  const char* isa;
+} softstep_linear_options;
+/* f = w^T x on the first token of each sample (softstep/linear_model.h). options may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_linear_model_create(const softstep_batch* batch,
+                                                             const softstep_linear_options* options,
+                                                             softstep_model** model);
+
+/* Contexts and what follows them (softstep/next_token.h); copied. */
+typedef struct softstep_next_token_data {
+  size_t struct_size;
+  size_t vocabulary, dim, n_contexts;
+  const double* contexts;      /* [n_contexts][dim] */
+  const double* probabilities; /* [n_contexts] */
+  const size_t* first;         /* [n_contexts + 1]: context j owns entries first[j] .. first[j + 1] - 1 of */
+  const size_t* tokens;        /* the tokens that follow it and of */
+  const double* labels;        /* their probabilities */
+} softstep_next_token_data;
+/* Blocks "finite" and "margin"; type: F64 or F32. */
+SOFTSTEP_EXPORT softstep_status softstep_next_token_model_create(const softstep_next_token_data* data,
+                                                                 softstep_type type, const char* isa,
+                                                                 softstep_model** model);
+
 SOFTSTEP_EXPORT void softstep_model_destroy(softstep_model* model); /* null: nothing */
 SOFTSTEP_EXPORT softstep_status softstep_workspace_create(const softstep_model* model,
                                                           softstep_workspace** workspace);
@@ -132,6 +202,10 @@ SOFTSTEP_EXPORT softstep_status softstep_model_n_blocks(const softstep_model* mo
 /* Block k: its name (valid while the model lives), rows and columns. */
 SOFTSTEP_EXPORT softstep_status softstep_model_block(const softstep_model* model, size_t k, const char** name,
                                                      size_t* n_rows, size_t* n_cols);
+SOFTSTEP_EXPORT softstep_status softstep_model_n_samples(const softstep_model* model, size_t* n_samples);
+/* Observable k, which softstep_observe gives: its rows and columns. */
+SOFTSTEP_EXPORT softstep_status softstep_model_observable(const softstep_model* model, size_t k,
+                                                          size_t* n_rows, size_t* n_cols);
 
 typedef struct softstep_evaluation {
   size_t struct_size;
@@ -164,6 +238,36 @@ SOFTSTEP_EXPORT softstep_status softstep_hessian_product(const softstep_model* m
 SOFTSTEP_EXPORT softstep_status softstep_attention_of_tokens(const softstep_model* model,
                                                              const void* const* blocks, double* attention,
                                                              size_t n);
+
+/* ---- A model as the objective of another solver (softstep/log_gap.h) ---- */
+
+/* Numbers in all blocks together, one block after the other. */
+SOFTSTEP_EXPORT softstep_status softstep_flat_size(const softstep_model* model, size_t* size);
+enum { SOFTSTEP_LOG_GAP_GOOD = 0, SOFTSTEP_LOG_GAP_NOT_POSITIVE = 1, SOFTSTEP_LOG_GAP_NOT_FINITE = 2 };
+typedef struct softstep_log_gap_result {
+  size_t struct_size;
+  int32_t status; /* SOFTSTEP_LOG_GAP_.. */
+  int32_t reserved;
+  double value;        /* log(L - L*) */
+  softstep_scaled gap; /* L - L* */
+} softstep_log_gap_result;
+/* log(L - L*) and its gradient, plain numbers that underflow nowhere. at: `size` numbers of the model's type;
+ * gradient: as many of gradient_type (that of the model, or F64), null: not wanted. */
+SOFTSTEP_EXPORT softstep_status softstep_log_gap(const softstep_model* model, softstep_workspace* workspace,
+                                                 const void* at, size_t size, void* gradient,
+                                                 softstep_type gradient_type,
+                                                 softstep_log_gap_result* result);
+typedef struct softstep_plain_loss_result {
+  size_t struct_size;
+  double value;                /* L */
+  int32_t value_underflows;    /* L is not zero, but `value` is */
+  int32_t gradient_underflows; /* some block's gradient is not zero, but all of its plain numbers are */
+} softstep_plain_loss_result;
+/* L and its gradient in plain numbers, of the model's type. */
+SOFTSTEP_EXPORT softstep_status softstep_plain_loss(const softstep_model* model,
+                                                    softstep_workspace* workspace, const void* at,
+                                                    size_t size, void* gradient,
+                                                    softstep_plain_loss_result* result);
 
 /* ---- Step rules of one's own (softstep/step_rules.h) ---- */
 
@@ -245,6 +349,9 @@ typedef struct softstep_train_summary {
 /* At step 0 with these blocks, in double, row-major; blocks null: all zero. */
 SOFTSTEP_EXPORT softstep_status softstep_state_create(const softstep_model* model,
                                                       const double* const* blocks, softstep_state** state);
+/* The same with blocks from N(0, std^2) in the documented random stream. */
+SOFTSTEP_EXPORT softstep_status softstep_state_create_normal(const softstep_model* model, double std,
+                                                             uint64_t seed, softstep_state** state);
 SOFTSTEP_EXPORT void softstep_state_destroy(softstep_state* state);
 SOFTSTEP_EXPORT softstep_status softstep_state_step(const softstep_state* state, int64_t* step);
 /* Block k in double, row-major; size: its numbers. */
@@ -272,21 +379,75 @@ typedef struct softstep_max_margin_options {
   size_t max_sweeps; /* 0: 100000 */
   int32_t n_threads; /* 0: 1; -1: all that the process may use */
   int32_t reserved;
-  const size_t* selected; /* [n_samples]: a token of each that is to win; null: the optimal ones */
+  const size_t*
+      selected; /* a token of each sample that is to win, or for each query; null: the optimal ones */
   void* user;
   int32_t (*progress)(void* user, size_t sweeps, double duality_gap, double kkt_residual); /* 1 to stop */
+  size_t n_selected;                                                                       /* 0: n_samples */
 } softstep_max_margin_options;
 typedef struct softstep_max_margin_result {
   size_t struct_size;
   const char* status; /* the words of MaxMarginStatus: "optimal", "not_separable", ..; static */
   double norm, margin, duality_gap, kkt_residual, certificate;
   size_t n_constraints, n_support, sweeps;
+  /* Of problems with equalities; 0 elsewhere. */
+  double equality_residual, stationarity_residual;
+  size_t n_equalities, equality_rank;
 } softstep_max_margin_result;
 /* weights: out, dim x dim; null: not wanted. options and result may be null. */
 SOFTSTEP_EXPORT softstep_status softstep_solve_max_margin(const softstep_batch* batch,
                                                           const softstep_max_margin_options* options,
                                                           double* weights,
                                                           softstep_max_margin_result* result);
+
+/* Labelled points, [n][dim] of `type` (F64 or F32), without intercept; weights: dim numbers. */
+SOFTSTEP_EXPORT softstep_status softstep_solve_linear_max_margin(softstep_type type, const void* points,
+                                                                 const int8_t* labels, size_t n, size_t dim,
+                                                                 const softstep_max_margin_options* options,
+                                                                 double* weights,
+                                                                 softstep_max_margin_result* result);
+/* Several tokens of each sample that share the best score: those of sample i are tied[first[i]] ..
+ * tied[first[i + 1] - 1], first[0] = 0. */
+SOFTSTEP_EXPORT softstep_status softstep_solve_max_margin_with_ties(
+    const softstep_batch* batch, const size_t* first, const size_t* tied,
+    const softstep_max_margin_options* options, double* weights, softstep_max_margin_result* result);
+/* Contexts [n][dim] of `type`; those that follow context i as above. weights: n_vocabulary x dim. */
+SOFTSTEP_EXPORT softstep_status softstep_solve_next_token_max_margin(
+    softstep_type type, const void* contexts, size_t n, size_t dim, size_t n_vocabulary, const size_t* first,
+    const size_t* supports, const softstep_max_margin_options* options, double* weights,
+    softstep_max_margin_result* result);
+/* In another norm: "nuclear", or "lp" with p above 1. options.tolerance 0: 1e-8. */
+SOFTSTEP_EXPORT softstep_status softstep_solve_max_margin_in_norm(const softstep_batch* batch,
+                                                                  const char* norm, double p,
+                                                                  const softstep_max_margin_options* options,
+                                                                  double* weights,
+                                                                  softstep_max_margin_result* result);
+
+/* ---- Metrics (softstep/metrics.h) ---- */
+
+/* 1 - cos, and the angle in radians, between two arrays; either may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_compare_direction(const double* a, const double* b, size_t size,
+                                                           double* one_minus_cos, double* angle);
+/* "frobenius", "spectral", "max", "nuclear" or "lp", of a row-major matrix. */
+SOFTSTEP_EXPORT softstep_status softstep_matrix_norm(const double* a, size_t n_rows, size_t n_cols,
+                                                     const char* norm, double p, double* value);
+/* Decreasing; n: the smaller of rows and columns. */
+SOFTSTEP_EXPORT softstep_status softstep_singular_values(const double* a, size_t n_rows, size_t n_cols,
+                                                         double* values, size_t n);
+/* The smallest margin of W, dim x dim, over its Frobenius norm. */
+SOFTSTEP_EXPORT softstep_status softstep_normalized_margin(const softstep_batch* batch, const double* weights,
+                                                           double* margin);
+/* The token that W attends to, for every query: n of them. */
+SOFTSTEP_EXPORT softstep_status softstep_selected_tokens(const softstep_batch* batch, const double* weights,
+                                                         size_t* selected, size_t n);
+typedef struct softstep_sparsity {
+  size_t struct_size;
+  double mean_entropy, mean_effective_tokens, fraction_below;
+} softstep_sparsity;
+/* level 0: 1e-3 */
+SOFTSTEP_EXPORT softstep_status softstep_attention_sparsity(const softstep_batch* batch,
+                                                            const double* weights, double level,
+                                                            softstep_sparsity* sparsity);
 
 /* ---- Attention over heads (softstep/attention.h) ---- */
 
@@ -337,6 +498,55 @@ SOFTSTEP_EXPORT softstep_status softstep_heads_backward(
     const softstep_heads_array* output_gradient, const softstep_heads_array* query_gradient,
     const softstep_heads_array* key_gradient, const softstep_heads_array* value_gradient, void* bias_gradient,
     double* query_exponents, double* key_exponents);
+/* The derivative of the outputs along a direction, after softstep_heads_forward with this state. What of the
+ * direction is null stands still. */
+SOFTSTEP_EXPORT softstep_status softstep_heads_tangent(
+    const softstep_heads_options* options, const softstep_heads_array* queries,
+    const softstep_heads_array* keys, const softstep_heads_array* values, const softstep_heads_state* state,
+    const softstep_heads_array* query_direction, const softstep_heads_array* key_direction,
+    const softstep_heads_array* value_direction, const softstep_heads_array* output_tangent);
+/* The derivatives of the three gradients along a direction, exponents as above. */
+SOFTSTEP_EXPORT softstep_status softstep_heads_hessian_product(
+    const softstep_heads_options* options, const softstep_heads_array* queries,
+    const softstep_heads_array* keys, const softstep_heads_array* values, const softstep_heads_state* state,
+    const softstep_heads_array* output_gradient, const softstep_heads_array* query_direction,
+    const softstep_heads_array* key_direction, const softstep_heads_array* value_direction,
+    const softstep_heads_array* output_gradient_direction, const softstep_heads_array* query_product,
+    const softstep_heads_array* key_product, const softstep_heads_array* value_product,
+    double* query_exponents, double* key_exponents);
+
+/* ---- Linear attention over heads (softstep/linear_attention.h) ---- */
+
+enum { SOFTSTEP_GATES_NONE = 0, SOFTSTEP_GATES_SCALAR = 1, SOFTSTEP_GATES_VECTOR = 2 };
+typedef struct softstep_linear_heads_options {
+  size_t struct_size;
+  softstep_type type; /* that is computed with: F64 or F32 */
+  int32_t n_threads;  /* 0: all that the process may use */
+  size_t batch, n_heads, n_key_heads, n_queries, n_keys, dim, value_dim;
+  int32_t has_scale, causal; /* without has_scale: 1 */
+  double scale;
+  int32_t gates; /* SOFTSTEP_GATES_.. */
+  int32_t has_before, has_after;
+  int32_t reserved;
+  size_t before, after;
+  const int64_t* key_lengths;                 /* [batch] or null */
+  const int64_t *query_offsets, *key_offsets; /* [batch + 1] or null */
+  const char* isa;
+} softstep_linear_heads_options;
+/* log_gates: null without gates. */
+SOFTSTEP_EXPORT softstep_status softstep_linear_heads_forward(const softstep_linear_heads_options* options,
+                                                              const softstep_heads_array* queries,
+                                                              const softstep_heads_array* keys,
+                                                              const softstep_heads_array* values,
+                                                              const softstep_heads_array* log_gates,
+                                                              const softstep_heads_array* outputs);
+/* Any of the gradients may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_linear_heads_backward(
+    const softstep_linear_heads_options* options, const softstep_heads_array* queries,
+    const softstep_heads_array* keys, const softstep_heads_array* values,
+    const softstep_heads_array* log_gates, const softstep_heads_array* output_gradient,
+    const softstep_heads_array* query_gradient, const softstep_heads_array* key_gradient,
+    const softstep_heads_array* value_gradient, const softstep_heads_array* log_gate_gradient);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,84 @@
+#pragma once
+
+// What softmax and linear attention over heads share in C: arrays, masks, the type that is computed with.
+
+#include <algorithm>
+
+#include "core/c/guarded.h"
+#include "softstep/attention.h"
+
+namespace softstep::c {
+
+template <class T>
+constexpr softstep_type type_of = sizeof(T) == sizeof(float) ? SOFTSTEP_F32 : SOFTSTEP_F64;
+
+[[noreturn]] inline void refuse_type(const char* name, softstep_type type) {
+  throw InvalidArgument(std::string(name) + ".type",
+                        std::to_string(type) + " (need options.type, or 16 bits)");
+}
+
+/// Sets a HeadsView<T> or HeadsSpan<T> to the caller's array; null or empty: leaves it as it is, not given.
+template <class T, class Array>
+void set_array(Array& out, const softstep_heads_array* given, const char* name) {
+  if (given == nullptr || given->data == nullptr) return;
+  out.strides.origin = given->origin;
+  if (given->strided != 0) {
+    out.strides.batch = given->batch_stride;
+    out.strides.head = given->head_stride;
+    out.strides.row = given->row_stride;
+  }
+  if (given->type == type_of<T>) {
+    out.numbers = {static_cast<T*>(given->data), given->size};
+    return;
+  }
+  if (given->type != SOFTSTEP_F16 && given->type != SOFTSTEP_BF16) refuse_type(name, given->type);
+  out.storage = given->type == SOFTSTEP_F16 ? StoredType::f16 : StoredType::bf16;
+  out.halves = {static_cast<std::uint16_t*>(given->data), given->size};
+}
+
+/// The same for an array that is needed.
+template <class T, class Array>
+void set_needed(Array& out, const softstep_heads_array* given, const char* name) {
+  set_array<T>(out, required(given, name), name);
+}
+
+template <class Options>
+HeadsShape shape_of(const Options& in) {
+  return {in.batch, in.n_heads, in.n_key_heads, in.n_queries, in.n_keys, in.dim, in.value_dim};
+}
+
+/// The size of a span over entries [batch + more] of the caller's.
+inline std::size_t entries(std::size_t batch, std::size_t more) {
+  if (batch > static_cast<std::size_t>(-1) / sizeof(std::int64_t) - more)
+    throw InvalidArgument("options.batch", std::to_string(batch) + " is too large");
+  return batch + more;
+}
+
+template <class Options>
+HeadsMask mask_of(const Options& in) {
+  HeadsMask out;
+  out.causal = in.causal != 0;
+  if (in.has_before != 0) out.before = in.before;
+  if (in.has_after != 0) out.after = in.after;
+  if (in.key_lengths != nullptr) out.key_lengths = {in.key_lengths, entries(in.batch, 0)};
+  if (in.query_offsets != nullptr) out.query_offsets = {in.query_offsets, entries(in.batch, 1)};
+  if (in.key_offsets != nullptr) out.key_offsets = {in.key_offsets, entries(in.batch, 1)};
+  return out;
+}
+
+/// body.operator()<T>(options) in the type that is computed with.
+template <class Options, class Body>
+softstep_status in_type(const Options* given, Body body) {
+  return guarded([&] {
+    const Given<Options> read_in(required(given, "options"), "options");
+    const Options& in = *read_in;
+    if (in.type == SOFTSTEP_F64)
+      body.template operator()<double>(in);
+    else if (in.type == SOFTSTEP_F32)
+      body.template operator()<float>(in);
+    else
+      throw InvalidArgument("options.type", std::to_string(in.type) + " (need SOFTSTEP_F64 or SOFTSTEP_F32)");
+  });
+}
+
+}  // namespace softstep::c

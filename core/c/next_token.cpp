@@ -1,0 +1,51 @@
+#include "softstep/next_token.h"
+
+#include "core/c/handles.h"
+
+namespace softstep::c {
+namespace {
+
+NextTokenData data_of(const softstep_next_token_data& in) {
+  NextTokenData out;
+  out.vocabulary = in.vocabulary;
+  out.dim = in.dim;
+  required(in.contexts, "data.contexts");
+  required(in.probabilities, "data.probabilities");
+  required(in.first, "data.first");
+  required(in.tokens, "data.tokens");
+  required(in.labels, "data.labels");
+  out.first.assign(in.first, in.first + in.n_contexts + 1);
+  // Checked before they are followed.
+  for (std::size_t j = 0; j < in.n_contexts; ++j)
+    if (in.first[j + 1] < in.first[j])
+      throw InvalidArgument("data.first", "entry " + std::to_string(j + 1) + " is below the one before");
+  const std::size_t n_entries = in.first[in.n_contexts];
+  out.contexts.assign(in.contexts, in.contexts + in.n_contexts * in.dim);
+  out.probabilities.assign(in.probabilities, in.probabilities + in.n_contexts);
+  out.tokens.assign(in.tokens, in.tokens + n_entries);
+  out.labels.assign(in.labels, in.labels + n_entries);
+  return out;
+}
+
+}  // namespace
+}  // namespace softstep::c
+
+using namespace softstep;
+using namespace softstep::c;
+
+extern "C" softstep_status softstep_next_token_model_create(const softstep_next_token_data* data,
+                                                            softstep_type type, const char* isa,
+                                                            softstep_model** model) {
+  return guarded([&] {
+    required(model, "model");
+    const NextTokenData own = data_of(read(required(data, "data"), "data"));
+    auto out = std::make_unique<softstep_model>();
+    if (type == SOFTSTEP_F64)
+      out->of = make_next_token_model<double>(own, word(isa));
+    else if (type == SOFTSTEP_F32)
+      out->of = make_next_token_model<float>(own, word(isa));
+    else
+      throw InvalidArgument("type", std::to_string(type) + " (need SOFTSTEP_F64 or SOFTSTEP_F32)");
+    *model = hand_out(std::move(out));
+  });
+}
