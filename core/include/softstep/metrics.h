@@ -124,8 +124,10 @@ SOFTSTEP_EXPORT std::vector<std::size_t> support_of_multipliers(const std::vecto
 
 /// Two support sets, increasing, compared.
 struct SupportOverlap {
-  std::size_t n_first = 0, n_second = 0, n_common = 0;
-  double overlap = 1.0;  ///< n_common over the size of the union; 1 if both are empty
+  std::size_t n_first = 0;   ///< entries of the first
+  std::size_t n_second = 0;  ///< entries of the second
+  std::size_t n_common = 0;  ///< entries of both
+  double overlap = 1.0;      ///< n_common over the size of the union; 1 if both are empty
 };
 SOFTSTEP_EXPORT SupportOverlap compare_support(const std::vector<std::size_t>& first,
                                                const std::vector<std::size_t>& second);
