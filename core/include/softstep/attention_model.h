@@ -114,6 +114,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   std::unique_ptr<Parts> parts_;
 };
 
+/// A model on the heap, of the batch's precision.
 template <NumberType T>
 std::unique_ptr<AttentionModel<T>> make_attention_model(const BatchView<T>& batch,
                                                         const AttentionOptions& options = {}) {

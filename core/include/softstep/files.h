@@ -49,7 +49,7 @@ void write_file(const std::string& path, std::string_view contents);
 /// row comes, not before.
 class RowFile {
  public:
-  /// Checks that the file can be written. Throws IoError.
+  /// Names the file, which is begun with the first row.
   explicit RowFile(const std::string& path);
   ~RowFile();
   RowFile(const RowFile&) = delete;

@@ -61,7 +61,7 @@ enum Want : unsigned {
   want_loss_gap = 2u,   ///< loss_gap, optimal_loss
   want_attention = 4u,  ///< attention of the optimal tokens
   want_loss = 8u,       ///< loss, loss_scaled and accuracy, which no step rule needs
-  want_all = 15u
+  want_all = 15u        ///< all of these
 };
 
 /// Loss, gap and gradients at one point.

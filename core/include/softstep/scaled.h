@@ -42,6 +42,7 @@ inline Scaled operator/(Scaled a, Scaled b) {
   return {a.mantissa / b.mantissa, a.exponent - b.exponent};
 }
 
+/// -a.
 inline Scaled operator-(Scaled a) { return {-a.mantissa, a.exponent}; }
 
 }  // namespace softstep

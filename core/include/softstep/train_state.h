@@ -86,13 +86,14 @@ SOFTSTEP_EXPORT std::vector<double> normal_values(std::size_t size, double std, 
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
 
-/// Writes a state to / reads it from a safetensors file, which carries a checksum and says what it belongs
-/// to. Loading refuses a damaged file, other blocks, rules, batches, precision, and another Model::identity:
-/// data, loss, options. Throws BadFile for a file that is damaged or no state, InvalidArgument for one of
-/// another run, IoError.
+/// Writes a state to a safetensors file, which carries a checksum and says what it belongs to. Throws
+/// IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
                                 const TrainerOptions& options);
+/// Reads such a file. Refuses a damaged file, other blocks, rules, batches, precision, and another
+/// Model::identity: data, loss, options. Throws BadFile for a file that is damaged or no state,
+/// InvalidArgument for one of another run, IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT TrainState<T> load_state(const std::string& path, const Model<T>& model,
                                          const TrainerOptions& options);
