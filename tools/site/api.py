@@ -3,6 +3,7 @@
 
     api.py --headers core/include --xml DIR --out DIR
     api.py --headers core/include --xml DIR --check
+    api.py --self-test
 
 A page begins with the comment at the head of its header, and then has every name in the header's order. What a name means is
 in the comment above it (`///`, `///<`; C: an ordinary comment, tools/site/doxygen_filter.py). --check fails where there is none:
@@ -12,7 +13,10 @@ in the comment above it (`///`, `///<`; C: an ordinary comment, tools/site/doxyg
 import argparse
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 
 C_HEADER = "softstep/c/softstep.h"
@@ -143,13 +147,52 @@ def page(header, text, names, overloaded):
     return "\n".join(out + ["```", ""])
 
 
+def self_test(root):
+    """Each fault, planted in a copy of the headers, must be found; by Doxygen (docs/Doxyfile) or here."""
+    model, c, isa = "softstep/model.h", C_HEADER, "softstep/isa.h"
+    planted = (
+        ("a class without a comment", isa, "std::string active_isa();", "std::string active_isa();\n\nstruct Planted {};\n"),
+        ("a function without a comment", isa, "std::string active_isa();", "std::string active_isa();\n\nvoid planted(int);\n"),
+        ("a member without a comment", isa, "  bool compiled; ", "  bool planted;\n  bool compiled; "),
+        ("an enumerator without a comment", "softstep/loss.h", "  logistic, ", "  planted,\n  logistic, "),
+        ("a method without a comment", model, "  virtual ~Model() = default;", "  virtual ~Model() = default;\n  void planted();"),
+        ("a comment taken away", "softstep/scaled.h", "  /// Whether value() is 0 although the number is not.\n", ""),
+        ("a C function without a comment", c, "/* ---- The library ---- */\n", "SOFTSTEP_EXPORT void softstep_planted(void);\n\n"),
+        ("a parameter that is not there, in a comment", isa, "/// Forces an", "/// @param planted what\n/// Forces an"),
+    )
+    missed = 0
+    for what, header, old, new in (("nothing", isa, "", ""), *planted):
+        with tempfile.TemporaryDirectory() as place:
+            copy = pathlib.Path(place)
+            for folder in ("core/include", "tools/site"):
+                shutil.copytree(root / folder, copy / folder)
+            (copy / "docs").mkdir()
+            (copy / "build/docs/doxygen").mkdir(parents=True)
+            shutil.copy(root / "docs/Doxyfile", copy / "docs")
+            path = copy / "core/include" / header
+            text = path.read_text()
+            if old not in text:
+                sys.exit(f"api: {header} has no {old!r} to plant a fault at")
+            path.write_text(text.replace(old, new, 1))
+            doxygen = subprocess.run(["doxygen", "docs/Doxyfile"], cwd=copy, capture_output=True)
+            faults = list(undocumented(names_in(copy / "build/docs/doxygen/xml"), copy / "core/include"))
+            seen = doxygen.returncode != 0 or faults
+        good = bool(seen) == (what != "nothing")
+        missed += not good
+        print(f"{'MISSED' if not good else 'seen  ' if seen else 'passed'} {what}")
+    return missed == 0
+
+
 def main():
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--headers", type=pathlib.Path, required=True)
-    parser.add_argument("--xml", type=pathlib.Path, required=True)
+    parser.add_argument("--headers", type=pathlib.Path)
+    parser.add_argument("--xml", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--self-test", action="store_true")
     arguments = parser.parse_args()
+    if arguments.self_test:
+        return 0 if self_test(pathlib.Path(__file__).resolve().parent.parent.parent) else 1
     names = names_in(arguments.xml)
     if arguments.check:
         faults = list(undocumented(names, arguments.headers))
