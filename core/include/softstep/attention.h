@@ -28,32 +28,34 @@ namespace softstep {
 /// [batch][heads][rows][columns], or [rows][heads][columns] for ragged batches. A stride of 0 repeats what is
 /// read; strides may be negative. Outputs must not overlap themselves.
 struct HeadsStrides {
-  std::size_t origin = 0;  ///< place of element [0][0][0][0] in the span
-  std::optional<std::ptrdiff_t> batch = {};
-  std::optional<std::ptrdiff_t> head = {};
-  std::optional<std::ptrdiff_t> row = {};
+  std::size_t origin = 0;                    ///< place of element [0][0][0][0] in the span
+  std::optional<std::ptrdiff_t> batch = {};  ///< from an entry of the batch to the next
+  std::optional<std::ptrdiff_t> head = {};   ///< from a head to the next
+  std::optional<std::ptrdiff_t> row = {};    ///< from a row to the next
 };
 
 /// An array that is read: numbers of T, or the bits of f16 or bf16 with T = float. Arithmetic is in T.
 template <NumberType T>
 struct HeadsView {
-  std::span<const T> numbers = {};
+  std::span<const T> numbers = {};             ///< the elements, if storage is `working`
   std::span<const std::uint16_t> halves = {};  ///< in place of `numbers` if storage is f16 or bf16
-  StoredType storage = StoredType::working;
-  HeadsStrides strides = {};
+  StoredType storage = StoredType::working;    ///< working, f16 or bf16
+  HeadsStrides strides = {};                   ///< where the elements lie
 
+  /// Whether there is an array.
   bool given() const { return numbers.data() != nullptr || halves.data() != nullptr; }
 };
 
 /// An array that is written.
 template <NumberType T>
 struct HeadsSpan {
-  std::span<T> numbers = {};
+  std::span<T> numbers = {};  ///< the elements, if storage is `working`
   std::span<std::uint16_t> halves =
       {};  ///< in place of `numbers` if storage is f16 or bf16; rounded to nearest even
-  StoredType storage = StoredType::working;
-  HeadsStrides strides = {};
+  StoredType storage = StoredType::working;  ///< working, f16 or bf16
+  HeadsStrides strides = {};                 ///< where the elements lie
 
+  /// Whether there is an array to write to.
   bool wanted() const { return numbers.data() != nullptr || halves.data() != nullptr; }
 };
 
@@ -72,39 +74,41 @@ struct HeadsShape {
 struct HeadsMask {
   /// Query i of m stands beside key i + n - m of n: both end together. It sees the keys from `before` places
   /// ahead of that one to `after` places behind it.
-  bool causal = false;  ///< the same as after = 0
-  std::optional<std::size_t> before = {};
-  std::optional<std::size_t> after = {};
+  bool causal = false;                             ///< the same as after = 0
+  std::optional<std::size_t> before = {};          ///< places that are seen ahead; all if not given
+  std::optional<std::size_t> after = {};           ///< places that are seen behind; all if not given
   std::span<const std::int64_t> key_lengths = {};  ///< [batch], each 0..Tk: keys from there on are padding
   /// Ragged batches: entry b of the batch has the rows offsets[b] .. offsets[b+1]-1 of an array without a
   /// batch dimension. Both or none; [batch + 1], from 0 on, never falling.
   std::span<const std::int64_t> query_offsets = {};
-  std::span<const std::int64_t> key_offsets = {};
+  std::span<const std::int64_t> key_offsets = {};  ///< the same for keys and values
 };
 
 /// bias[batch or 1][heads or 1][Tq][Tk], packed. -infinity hides a key. Not with ragged batches.
 template <NumberType T>
 struct HeadsBias {
-  std::span<const T> numbers = {};
-  bool per_batch = false;  ///< else the same for every entry of the batch
-  bool per_head = false;
+  std::span<const T> numbers = {};  ///< packed; empty: no bias
+  bool per_batch = false;           ///< else the same for every entry of the batch
+  bool per_head = false;            ///< else the same for every head
 };
 
+/// How attention over heads is computed.
 struct HeadsOptions {
   std::optional<double> scale = {};  ///< 1 / sqrt(d) if not given
   double soft_cap = 0.0;             ///< c; 0 means none
-  HeadsMask mask = {};
-  int threads = 0;       ///< results have the same bits for any number; 0: available_threads()
-  std::string isa = {};  ///< "": the one in force
+  HeadsMask mask = {};               ///< which keys a query may see
+  int threads = 0;                   ///< results have the same bits for any number; 0: available_threads()
+  std::string isa = {};              ///< "": the one in force
 };
 
+/// What attention over heads is computed of.
 template <NumberType T>
 struct HeadsInputs {
-  HeadsShape shape = {};
+  HeadsShape shape = {};      ///< sizes
   HeadsView<T> queries = {};  ///< Q [B, H, Tq, d]
   HeadsView<T> keys = {};     ///< K [B, Hkv, Tk, d]
   HeadsView<T> values = {};   ///< V [B, Hkv, Tk, dv]
-  HeadsBias<T> bias = {};
+  HeadsBias<T> bias = {};     ///< added to the scores; may be absent
 };
 
 /// What the forward pass leaves for the others: O(B H Tq dv) numbers, kept for as long as these are wanted.
@@ -112,9 +116,11 @@ struct HeadsInputs {
 template <NumberType T>
 class SOFTSTEP_EXPORT HeadsState {
  public:
-  HeadsState();
+  HeadsState();  ///< An empty state, for attention_forward to fill.
   ~HeadsState();
+  /// A state can be moved; what is left may be destroyed or assigned to.
   HeadsState(HeadsState&&) noexcept;
+  /// As the constructor above.
   HeadsState& operator=(HeadsState&&) noexcept;
 
   struct SOFTSTEP_HIDDEN Impl;  ///< internal
@@ -125,6 +131,7 @@ class SOFTSTEP_EXPORT HeadsState {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Where attention_forward writes.
 template <NumberType T>
 struct HeadsOutputs {
   HeadsSpan<T> outputs = {};  ///< O [B, H, Tq, dv]

@@ -21,15 +21,16 @@ enum class KeyQuery {
   prompt     ///< one trained vector p in place of W z, of samples with one query: s = X p
 };
 
+/// What of the layer is trained, by which loss, and how it is computed.
 struct SOFTSTEP_EXPORT AttentionOptions {
-  KeyQuery key_query = KeyQuery::combined;
-  std::size_t rank = 0;        ///< columns of K and Q, 1 to dim; factored only
+  KeyQuery key_query = KeyQuery::combined;  ///< what is trained in the place of W
+  std::size_t rank = 0;                     ///< columns of K and Q, 1 to dim; factored only
   bool train_decoder = false;  ///< joint training of the decoder u; then L* is `zero` (or a `value`)
-  Loss loss = Loss::logistic;
+  Loss loss = Loss::logistic;  ///< one of the losses that come with the library
   std::shared_ptr<const LossFunction> own_loss = nullptr;  ///< in place of `loss`
-  OptimalLoss optimal_loss = OptimalLoss::optimal;
-  double optimal_loss_value = 0.0;  ///< used with OptimalLoss::value; finite
-  int n_threads = 1;                ///< OpenMP threads; 0 means all available; same bits for any number
+  OptimalLoss optimal_loss = OptimalLoss::optimal;         ///< what the loss gap is measured from
+  double optimal_loss_value = 0.0;                         ///< used with OptimalLoss::value; finite
+  int n_threads = 1;  ///< OpenMP threads; 0 means all available; same bits for any number
   /// How the kernels read tokens: as they are (`working`), or f16 or bf16, a copy that is converted in
   /// registers and computed with in float32. Half the memory traffic; tokens rounded once, by 2^-11 (f16,
   /// which must hold every token) or 2^-8 (bf16) of themselves, not at all where they came from such a file.
@@ -72,7 +73,9 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   explicit AttentionModel(const HalfBatchView& batch,
                           const AttentionOptions& options = {}) requires std::same_as<T, float>;
   ~AttentionModel() override;
+  /// A model can be moved; what is left may be destroyed or assigned to.
   AttentionModel(AttentionModel&&) noexcept;
+  /// As the constructor above.
   AttentionModel& operator=(AttentionModel&&) noexcept;
 
   const std::vector<BlockShape>& blocks() const override;
@@ -91,6 +94,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
 
   /// Its tokens are null if the model was made of a HalfBatchView.
   const BatchView<T>& batch() const;
+  /// The options that it was made with.
   const AttentionOptions& options() const;
   /// Of the batch's decoder. Throws InvalidArgument if the decoder is trained.
   const TokenScores& token_scores() const;
@@ -110,6 +114,7 @@ class SOFTSTEP_EXPORT AttentionModel final : public Model<T> {
   std::unique_ptr<Parts> parts_;
 };
 
+/// A model on the heap, of the batch's precision.
 template <NumberType T>
 std::unique_ptr<AttentionModel<T>> make_attention_model(const BatchView<T>& batch,
                                                         const AttentionOptions& options = {}) {

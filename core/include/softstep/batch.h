@@ -23,10 +23,10 @@ namespace softstep {
 /// Token t of a sample starts token_stride elements after token t-1; its `dim` elements are contiguous.
 template <NumberType T>
 struct SOFTSTEP_EXPORT BatchView {
-  const T* tokens = nullptr;
-  std::size_t n_samples = 0;
-  std::size_t n_tokens = 0;  ///< tokens per sample, uniform batches only
-  std::size_t dim = 0;       ///< d
+  const T* tokens = nullptr;  ///< the first token of the first sample
+  std::size_t n_samples = 0;  ///< n
+  std::size_t n_tokens = 0;   ///< tokens per sample, uniform batches only
+  std::size_t dim = 0;        ///< d
   const std::int64_t* offsets =
       nullptr;                          ///< [n_samples + 1], increasing, offsets[0] >= 0; ragged batches only
   std::size_t token_stride = 0;         ///< elements; 0 means dim
@@ -53,10 +53,13 @@ struct SOFTSTEP_EXPORT BatchView {
   /// and above 0; they need not add up to 1. Empty: the mean, w_iq = 1 / m_i.
   std::span<const T> query_weights = {};
 
+  /// Elements from a token to the next.
   std::size_t row_stride() const { return token_stride ? token_stride : dim; }
+  /// T_i
   std::size_t tokens_of(std::size_t i) const {
     return offsets ? static_cast<std::size_t>(offsets[i + 1] - offsets[i]) : n_tokens;
   }
+  /// The first token of sample i.
   const T* sample(std::size_t i) const {
     if (offsets) return tokens + static_cast<std::size_t>(offsets[i]) * row_stride();
     return tokens + i * (sample_stride ? sample_stride : n_tokens * row_stride());
@@ -122,6 +125,7 @@ struct SOFTSTEP_EXPORT HalfBatchView {
     if (rest.offsets) return static_cast<std::size_t>(rest.offsets[i]) * rest.row_stride();
     return i * (rest.sample_stride ? rest.sample_stride : rest.n_tokens * rest.row_stride());
   }
+  /// The first token of sample i.
   const std::uint16_t* sample(std::size_t i) const { return tokens.data() + place(i); }
   /// As BatchView::validate; also that `tokens` is long enough.
   void validate() const;

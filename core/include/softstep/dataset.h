@@ -17,8 +17,10 @@ template <NumberType T>
 class Dataset {
  public:
   Dataset() = default;
+  /// A view, and the owner of the memory that it looks at.
   Dataset(const BatchView<T>& view, std::shared_ptr<const void> storage)
       : view_(view), storage_(std::move(storage)) {}
+  /// The batch; valid as long as this data set or a copy of it lives.
   const BatchView<T>& view() const { return view_; }
 
  private:
@@ -30,8 +32,10 @@ class Dataset {
 class HalfDataset {
  public:
   HalfDataset() = default;
+  /// A view, and the owner of the memory that it looks at.
   HalfDataset(const HalfBatchView& view, std::shared_ptr<const void> storage)
       : view_(view), storage_(std::move(storage)) {}
+  /// The batch; valid as long as this data set or a copy of it lives.
   const HalfBatchView& view() const { return view_; }
 
  private:
@@ -43,17 +47,19 @@ class HalfDataset {
 /// BatchView).
 template <NumberType T>
 struct DatasetParts {
-  std::size_t n_samples = 0, n_tokens = 0, dim = 0;
-  std::vector<T> tokens = {};
-  std::vector<std::int64_t> offsets = {};
-  std::vector<std::int8_t> labels = {};
-  std::vector<T> decoder = {};
-  std::vector<std::int64_t> query_index = {};
-  std::vector<T> queries = {};
-  bool all_tokens_are_queries = false;
-  std::size_t n_queries = 1;
-  std::vector<std::int64_t> query_offsets = {};
-  std::vector<T> query_weights = {};
+  std::size_t n_samples = 0;                     ///< n
+  std::size_t n_tokens = 0;                      ///< tokens per sample, uniform batches only
+  std::size_t dim = 0;                           ///< d
+  std::vector<T> tokens = {};                    ///< [n, T, d], or [sum T_i, d] with `offsets`
+  std::vector<std::int64_t> offsets = {};        ///< [n + 1], ragged batches only
+  std::vector<std::int8_t> labels = {};          ///< [n], each -1 or +1
+  std::vector<T> decoder = {};                   ///< u, [d]
+  std::vector<std::int64_t> query_index = {};    ///< the token of each query
+  std::vector<T> queries = {};                   ///< or a row of d elements for each query
+  bool all_tokens_are_queries = false;           ///< every token of a sample is a query of it
+  std::size_t n_queries = 1;                     ///< queries of every sample
+  std::vector<std::int64_t> query_offsets = {};  ///< [n + 1], samples with different numbers of queries
+  std::vector<T> query_weights = {};             ///< w_iq, as in BatchView
 };
 
 /// Takes ownership of the parts and validates the batch. Throws InvalidArgument.
@@ -69,20 +75,22 @@ SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 /// Settings of a data generator. Fields that it does not use are ignored.
 struct GeneratorOptions {
   std::string generator = "signal_noise";  ///< one of generators()
-  std::size_t n_samples = 10;
-  std::size_t n_tokens = 6;
-  std::size_t dim = 60;
-  std::uint64_t seed = 0;
+  std::size_t n_samples = 10;              ///< n
+  std::size_t n_tokens = 6;                ///< T
+  std::size_t dim = 60;                    ///< d
+  std::uint64_t seed = 0;                  ///< the same seed gives the same data
   /// mu, norm of the signal tokens (signal_noise); token norm a (orthogonal); margin (separable)
   double signal = 1.0;
   double noise = 0.0;         ///< sigma of the noise; 0 means 1/sqrt(dim) (signal_noise, separable)
   bool equal_scores = false;  ///< project the noise orthogonal to the decoder (signal_noise)
 };
 
+/// A generator in a list.
 struct GeneratorInfo {
-  const char* name;
-  const char* summary;
+  const char* name;     ///< for GeneratorOptions::generator
+  const char* summary;  ///< what it makes, in a line
 };
+/// Every generator.
 SOFTSTEP_EXPORT const std::vector<GeneratorInfo>& generators();
 
 /// Makes a data set. Throws InvalidArgument naming the field (unknown model: lists the known ones).
@@ -117,10 +125,10 @@ SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& dat
 
 /// A named dense tensor in host memory; values held as double whatever the file stores.
 struct NamedTensor {
-  std::string name = {};
-  std::vector<std::size_t> shape = {};
-  std::vector<double> values = {};
-  StoredType type = StoredType::f64;  ///< number type in the file; `working` is f64
+  std::string name = {};                ///< unique in its file
+  std::vector<std::size_t> shape = {};  ///< sizes of its dimensions, the slowest first
+  std::vector<double> values = {};      ///< row-major
+  StoredType type = StoredType::f64;    ///< number type in the file; `working` is f64
 };
 
 /// Writes tensors and string metadata to one safetensors file (beside, then renamed).
@@ -134,6 +142,7 @@ SOFTSTEP_EXPORT std::vector<NamedTensor> load_tensors(
 /// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws BadFile on another shape or
 /// non-finite entries.
 SOFTSTEP_EXPORT std::vector<double> load_weights(const std::string& path, std::size_t dim);
+/// Writes such a file, beside its place and then renamed. Throws IoError.
 SOFTSTEP_EXPORT void save_weights(const std::string& path, const std::vector<double>& weights,
                                   std::size_t dim, StoredType type = StoredType::f64);
 

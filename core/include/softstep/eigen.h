@@ -10,6 +10,7 @@
 
 namespace softstep {
 
+/// A matrix in the order that softstep keeps matrices in.
 template <NumberType T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 

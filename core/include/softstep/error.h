@@ -24,6 +24,7 @@ class SOFTSTEP_EXPORT Error : public std::runtime_error {
   const std::string& argument() const noexcept { return argument_; }
 
  protected:
+  /// what() is "argument: problem".
   Error(const std::string& argument, const std::string& problem)
       : std::runtime_error(argument + ": " + problem), argument_(argument) {}
 
@@ -34,6 +35,7 @@ class SOFTSTEP_EXPORT Error : public std::runtime_error {
 /// Thrown at the public face when an argument cannot be used.
 class SOFTSTEP_EXPORT InvalidArgument : public Error {
  public:
+  /// what() is "argument: problem".
   InvalidArgument(const std::string& argument, const std::string& problem) : Error(argument, problem) {}
 };
 

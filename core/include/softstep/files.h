@@ -20,16 +20,20 @@ namespace softstep {
 /// behind in the folder is removed.
 class OutputFile {
  public:
+  /// Begins the file. Throws IoError.
   explicit OutputFile(const std::string& path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
+  /// Adds bytes. Throws IoError.
   void write(const void* bytes, std::size_t size);
+  /// Adds a value as it lies in memory.
   template <class T>
   void write_value(T value) {
     write(&value, sizeof value);
   }
+  /// Gives the file its name. Throws IoError, and then an older file is still there.
   void commit();
 
  private:
@@ -45,6 +49,7 @@ void write_file(const std::string& path, std::string_view contents);
 /// row comes, not before.
 class RowFile {
  public:
+  /// Names the file, which is begun with the first row.
   explicit RowFile(const std::string& path);
   ~RowFile();
   RowFile(const RowFile&) = delete;

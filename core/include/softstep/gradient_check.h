@@ -11,6 +11,7 @@
 
 namespace softstep {
 
+/// How a gradient is checked.
 struct SOFTSTEP_EXPORT GradientCheckOptions {
   /// Largest relative error of a block that passes. 0: 1e-6 for double, 1e-3 for float.
   double tolerance = 0.0;
@@ -23,10 +24,10 @@ struct SOFTSTEP_EXPORT GradientCheckOptions {
 /// One block's gradient beside central differences. Norms are Frobenius norms over the entries that were
 /// looked at.
 struct BlockGradientCheck {
-  std::string name = {};
-  std::size_t n_entries = 0;  ///< looked at
-  Scaled gradient_norm = {};  ///< of what the model returns, exponent and all
-  Scaled difference_norm = {};
+  std::string name = {};        ///< of the block
+  std::size_t n_entries = 0;    ///< looked at
+  Scaled gradient_norm = {};    ///< of what the model returns, exponent and all
+  Scaled difference_norm = {};  ///< of the central differences
   /// ||gradient - differences|| / max(||gradient||, ||differences||); 0 where both are exactly zero.
   double relative_error = 0.0;
   /// How far the differences themselves can be trusted, in the same unit: extrapolation and rounding of the
@@ -36,18 +37,20 @@ struct BlockGradientCheck {
   double rounding_error = 0.0;
   /// |BlockGradient::norm - ||mantissa||| / ||mantissa||, over the whole block.
   double norm_error = 0.0;
-  /// The entry with the largest difference.
-  std::size_t worst_row = 0, worst_column = 0;
-  Scaled worst_gradient = {}, worst_difference = {};
+  std::size_t worst_row = 0;     ///< row of the entry with the largest difference
+  std::size_t worst_column = 0;  ///< its column
+  Scaled worst_gradient = {};    ///< what the model returns there
+  Scaled worst_difference = {};  ///< what the central difference is there
   /// relative_error <= tolerance + rounding_error, and norm_error <= tolerance. False for NaN.
   bool passed = false;
 };
 
+/// What check_gradient found.
 struct SOFTSTEP_EXPORT GradientCheck {
-  bool passed = false;  ///< every block did, and there is one
-  double tolerance = 0.0;
-  std::string compared_with = {};  ///< "loss_gap", or "loss" where there is no gap to difference
-  std::vector<BlockGradientCheck> blocks = {};
+  bool passed = false;                          ///< every block did, and there is one
+  double tolerance = 0.0;                       ///< that was asked for
+  std::string compared_with = {};               ///< "loss_gap", or "loss" where there is no gap to difference
+  std::vector<BlockGradientCheck> blocks = {};  ///< in the model's order
 
   /// All of it in words: a line for the whole, and one or two for each block.
   std::string report() const;

@@ -29,21 +29,23 @@ enum class HeadGates {
   vector,  ///< one for each key and dimension of the keys: log_gates [B, Hkv, Tk, d]
 };
 
+/// What linear attention is computed of.
 template <NumberType T>
 struct LinearAttentionInputs {
-  HeadsShape shape = {};
-  HeadsView<T> queries = {};  ///< Q [B, H, Tq, d]
-  HeadsView<T> keys = {};     ///< K [B, Hkv, Tk, d]
-  HeadsView<T> values = {};   ///< V [B, Hkv, Tk, dv]
-  HeadGates gates = HeadGates::none;
+  HeadsShape shape = {};              ///< sizes
+  HeadsView<T> queries = {};          ///< Q [B, H, Tq, d]
+  HeadsView<T> keys = {};             ///< K [B, Hkv, Tk, d]
+  HeadsView<T> values = {};           ///< V [B, Hkv, Tk, dv]
+  HeadGates gates = HeadGates::none;  ///< what decays
   /// a_t = log g_t, as Mamba-2 and GLA have them: at most 0, and -infinity for a gate of 0, which forgets all
   /// keys before t. A gate near 1 keeps its digits in this form. Gates below the smallest normal number of T
   /// count as 0. Only with a causal mask.
   HeadsView<T> log_gates = {};
 };
 
+/// How linear attention is computed.
 struct LinearAttentionOptions {
-  double scale = 1.0;
+  double scale = 1.0;  ///< the factor of the output
   /// Of windows only the causal one (`causal`, or after = 0): others are refused. Padding (key_lengths) adds
   /// nothing, and its gates are not read: nothing decays there.
   HeadsMask mask = {};

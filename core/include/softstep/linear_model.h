@@ -10,8 +10,9 @@
 
 namespace softstep {
 
+/// By which loss a linear model is trained.
 struct SOFTSTEP_EXPORT LinearOptions {
-  Loss loss = Loss::logistic;
+  Loss loss = Loss::logistic;                              ///< one of the losses that come with the library
   std::shared_ptr<const LossFunction> own_loss = nullptr;  ///< in place of `loss`
   OptimalLoss optimal_loss = OptimalLoss::zero;            ///< zero or a value
   double optimal_loss_value = 0.0;                         ///< used with OptimalLoss::value; finite

@@ -21,6 +21,7 @@ namespace softstep {
 template <NumberType T>
 class SOFTSTEP_EXPORT FlatSpace {
  public:
+  /// Memory for this model; the model must outlive it.
   explicit FlatSpace(const Model<T>& model);
 
  private:
@@ -36,18 +37,20 @@ class SOFTSTEP_EXPORT FlatSpace {
 template <NumberType T>
 SOFTSTEP_EXPORT std::size_t flat_size(const Model<T>& model);
 
+/// How log_gap ended.
 enum class LogGapStatus {
-  good,
+  good,              ///< value, gap and gradient can be used
   gap_not_positive,  ///< L <= L*: there is no logarithm; value is -infinity for L = L*, else NaN; gradient is
                      ///< not written
   not_finite         ///< the loss, the gap or an entry of the gradient is NaN or infinite
 };
 SOFTSTEP_EXPORT const char* to_string(LogGapStatus status);
 
+/// What log_gap returns.
 struct LogGap {
-  LogGapStatus status = LogGapStatus::good;
-  double value = 0.0;  ///< log(L - L*)
-  Scaled gap = {};     ///< L - L* itself
+  LogGapStatus status = LogGapStatus::good;  ///< whether there is a logarithm
+  double value = 0.0;                        ///< log(L - L*)
+  Scaled gap = {};                           ///< L - L* itself
 };
 
 /// f(W) = log(L(W) - L*), and its gradient G / (L - L*) in plain numbers: of a size that any solver can work
@@ -65,6 +68,7 @@ SOFTSTEP_EXPORT LogGap log_gap(const Model<T>& model, std::type_identity_t<std::
 SOFTSTEP_EXPORT LogGap log_gap(const Model<float>& model, std::span<const float> at,
                                std::span<double> gradient, FlatSpace<float>& space, SampleSet samples = {});
 
+/// What plain_loss returns.
 struct PlainLoss {
   double value = 0.0;             ///< L
   bool value_underflows = false;  ///< L is not zero, but `value` is

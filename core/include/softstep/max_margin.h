@@ -30,8 +30,9 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   void validate() const;
 };
 
+/// How a max-margin solver ended.
 enum class MaxMarginStatus {
-  not_run,
+  not_run,         ///< no solver has run
   optimal,         ///< duality gap and KKT residual are at most the tolerance
   not_separable,   ///< proven: no W satisfies the constraints; `multipliers` and `certificate` show it
   max_sweeps,      ///< out of sweeps before the tolerance was reached
@@ -48,7 +49,7 @@ SOFTSTEP_EXPORT const char* to_string(MaxMarginStatus status);
 
 /// W_mm and its certificate. Everything a reader needs to check the answer without trusting the solver.
 struct MaxMarginResult {
-  MaxMarginStatus status = MaxMarginStatus::not_run;
+  MaxMarginStatus status = MaxMarginStatus::not_run;  ///< how the solver ended
   std::vector<double> weights =
       {};  ///< W_mm, dim x dim row-major; scaled so that the smallest margin is exactly feasible
   std::vector<double> multipliers = {};  ///< lambda >= 0, one per token (0 at opt_i or the selected one), in
@@ -57,9 +58,9 @@ struct MaxMarginResult {
   double margin = 0.0;                   ///< min over constraints of <A_k, W>/||W||_F (1/norm at the optimum)
   double duality_gap = 0.0;   ///< (primal - dual) / primal of the problem min 1/2 ||W||^2, for the feasible W
   double kkt_residual = 0.0;  ///< max over k of |min(lambda_k / max lambda, <A_k,W> - 1)| before scaling
-  std::size_t n_constraints = 0;  ///< sum_i m_i (T_i - 1) for m_i queries
-  std::size_t n_support = 0;      ///< multipliers above 1e-9 of the largest
-  std::size_t sweeps = 0;
+  std::size_t n_constraints = 0;      ///< sum_i m_i (T_i - 1) for m_i queries
+  std::size_t n_support = 0;          ///< multipliers above 1e-9 of the largest
+  std::size_t sweeps = 0;             ///< passes over the constraints, or products of the same cost
   bool unique_optimal_tokens = true;  ///< false: some sample has two tokens of the same best score
   /// not_separable, undecided: ||sum lambda_k A_k||_F / (sum lambda_k * max ||A_k||_F), which bounds the
   /// margin that a W may have. not_separable is said only where an exact ray, sum mu_k A_k = 0 with mu >= 0,
@@ -108,8 +109,8 @@ struct TiedMaxMarginResult {
   std::vector<double> equality_multipliers = {};
   double equality_residual = 0.0;      ///< max_e |<E_e, W>| / (||E_e|| ||W||)
   double stationarity_residual = 0.0;  ///< ||W - sum lambda A - sum mu E|| / ||W||
-  std::size_t n_equalities = 0;
-  std::size_t equality_rank = 0;  ///< linearly independent equalities
+  std::size_t n_equalities = 0;        ///< equalities between tied tokens
+  std::size_t equality_rank = 0;       ///< linearly independent equalities
 };
 
 /// The general problem, several tokens S_i of each sample that share the best score:

@@ -49,9 +49,14 @@ SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::sp
 template <NumberType T>
 SOFTSTEP_EXPORT double mean_attention_entropy(const BatchView<T>& batch, std::span<const double> weights);
 
-/// Norms of a matrix. frobenius; spectral, the largest singular value; max, the largest entry in size;
-/// nuclear, the sum of the singular values; l_p, (sum |a_rc|^p)^(1/p) over the entries, p >= 1.
-enum class MatrixNorm { frobenius, spectral, max, nuclear, l_p };
+/// Norms of a matrix.
+enum class MatrixNorm {
+  frobenius,  ///< root of the sum of squares
+  spectral,   ///< the largest singular value
+  max,        ///< the largest entry in size
+  nuclear,    ///< the sum of the singular values
+  l_p         ///< (sum |a_rc|^p)^(1/p) over the entries, p >= 1
+};
 SOFTSTEP_EXPORT const char* to_string(MatrixNorm norm);  ///< "frobenius", "spectral", "max", "nuclear", "lp"
 SOFTSTEP_EXPORT MatrixNorm
 parse_matrix_norm(const std::string& name);  ///< throws InvalidArgument listing the known names
@@ -124,9 +129,12 @@ SOFTSTEP_EXPORT std::vector<std::size_t> support_of_multipliers(const std::vecto
 
 /// Two support sets, increasing, compared.
 struct SupportOverlap {
-  std::size_t n_first = 0, n_second = 0, n_common = 0;
-  double overlap = 1.0;  ///< n_common over the size of the union; 1 if both are empty
+  std::size_t n_first = 0;   ///< entries of the first
+  std::size_t n_second = 0;  ///< entries of the second
+  std::size_t n_common = 0;  ///< entries of both
+  double overlap = 1.0;      ///< n_common over the size of the union; 1 if both are empty
 };
+/// What two support sets have in common.
 SOFTSTEP_EXPORT SupportOverlap compare_support(const std::vector<std::size_t>& first,
                                                const std::vector<std::size_t>& second);
 

@@ -15,8 +15,10 @@ namespace softstep {
 
 /// One trained array of a model: W, u, K, Q, p or w. n_rows x n_cols, row-major.
 struct BlockShape {
-  std::string name = {};
-  std::size_t n_rows = 0, n_cols = 0;
+  std::string name = {};   ///< "weights", "decoder"
+  std::size_t n_rows = 0;  ///< rows
+  std::size_t n_cols = 0;  ///< columns
+  /// Entries.
   std::size_t size() const { return n_rows * n_cols; }
 };
 
@@ -41,9 +43,11 @@ struct SOFTSTEP_EXPORT BlockGradient {
   double exponent = 0.0;  ///< natural logarithm; -infinity where the gradient is exactly zero
   double norm = 0.0;      ///< Frobenius norm of the mantissa
 
+  /// The mantissa, wherever it was written.
   std::span<const T> mantissa() const { return into.empty() ? std::span<const T>(values) : into; }
   /// For a Model: where to write. Throws InvalidArgument where `into` has another size.
   std::span<T> room(std::size_t size);
+  /// Norm of the gradient itself.
   Scaled norm_scaled() const { return {norm, exponent}; }
 
   /// The plain gradient, mantissa * exp(exponent), into `out` (of the same size). Returns true where it is
@@ -57,7 +61,7 @@ enum Want : unsigned {
   want_loss_gap = 2u,   ///< loss_gap, optimal_loss
   want_attention = 4u,  ///< attention of the optimal tokens
   want_loss = 8u,       ///< loss, loss_scaled and accuracy, which no step rule needs
-  want_all = 15u
+  want_all = 15u        ///< all of these
 };
 
 /// Loss, gap and gradients at one point.
@@ -68,8 +72,9 @@ struct Evaluation {
   Scaled loss_gap = {};                          ///< L - L*, without cancellation
   double optimal_loss = 0.0;                     ///< L* that the gap was measured from
   std::vector<BlockGradient<T>> gradients = {};  ///< one per block
-  /// Attention models: min_i p_i,opt, and log10 max_i (1 - p_i,opt), right far below 1e-16. NaN elsewhere.
+  /// Attention models: min_i p_i,opt. NaN elsewhere.
   double min_optimal_attention = std::numeric_limits<double>::quiet_NaN();
+  /// Attention models: log10 max_i (1 - p_i,opt), right far below 1e-16. NaN elsewhere.
   double log10_one_minus_optimal_attention = std::numeric_limits<double>::quiet_NaN();
   /// Share of samples with a positive margin; NaN where a model has none.
   double accuracy = std::numeric_limits<double>::quiet_NaN();
@@ -77,17 +82,22 @@ struct Evaluation {
 
 /// Some of a model's samples, by index. The default is all of them.
 struct SampleSet {
-  std::span<const std::size_t> indices = {};
+  std::span<const std::size_t> indices = {};  ///< null: all
+  /// Whether it stands for all samples.
   bool is_all() const { return indices.data() == nullptr; }
+  /// How many samples these are of `n_samples`.
   std::size_t size(std::size_t n_samples) const { return is_all() ? n_samples : indices.size(); }
+  /// The index of the sample in this row.
   std::size_t operator[](std::size_t row) const { return is_all() ? row : indices[row]; }
 };
 
 /// A matrix of a model whose norm and direction are watched: made of whole blocks.
 struct Observable {
-  std::string name = {};  ///< "weights", "decoder"
-  std::size_t n_rows = 0, n_cols = 0;
-  std::size_t first_block = 0, n_blocks = 1;  ///< the blocks it is made of
+  std::string name = {};        ///< "weights", "decoder"
+  std::size_t n_rows = 0;       ///< rows
+  std::size_t n_cols = 0;       ///< columns
+  std::size_t first_block = 0;  ///< the first block that it is made of
+  std::size_t n_blocks = 1;     ///< of how many blocks it is made
 };
 
 /// Memory that one evaluation at a time needs, and whatever a model wants to find again at the next. Made by
@@ -112,6 +122,7 @@ class SOFTSTEP_EXPORT Model {
   virtual ~Model() = default;
   /// Names and shapes of what is trained.
   virtual const std::vector<BlockShape>& blocks() const = 0;
+  /// Samples that the loss is the mean of.
   virtual std::size_t n_samples() const = 0;
   /// What is watched; the first decides when a run has converged. The default: every block by itself.
   virtual std::vector<Observable> observables() const;
@@ -127,6 +138,7 @@ class SOFTSTEP_EXPORT Model {
   /// Says which data, loss and options a saved state belongs to: the same text for the same, in every
   /// process. The default says nothing, and then nothing is checked when a run is resumed.
   virtual std::string identity() const { return {}; }
+  /// Memory for one evaluation at a time. The default is empty.
   virtual std::unique_ptr<Workspace> make_workspace() const { return std::make_unique<Workspace>(); }
 
   /// Evaluates at `at`, the mean over some samples. Non-finite blocks give non-finite results, never a crash.
@@ -150,7 +162,9 @@ class SOFTSTEP_EXPORT Model {
 
  protected:
   Model() = default;
+  /// For models that can be moved.
   Model(Model&&) noexcept = default;
+  /// As the constructor above.
   Model& operator=(Model&&) noexcept = default;
 
   /// What evaluate(), observe() and hessian_product() call, with sizes and indices checked.
@@ -158,6 +172,7 @@ class SOFTSTEP_EXPORT Model {
                            SampleSet samples) const = 0;
   /// The default: the observable's one block.
   virtual std::vector<double> observe_at(Point<double> at, std::size_t k) const;
+  /// The default throws NotSupported.
   virtual void hessian_product_at(Point<T> at, Point<T> direction, std::vector<BlockGradient<T>>& out,
                                   Workspace& space, SampleSet samples) const;
 

@@ -14,13 +14,15 @@ namespace softstep {
 /// Contexts h_j in R^dim that occur with probability pi_j, each followed by tokens of its support S_j with
 /// probabilities p_jv.
 struct SOFTSTEP_EXPORT NextTokenData {
-  std::size_t vocabulary = 0, dim = 0;
+  std::size_t vocabulary = 0;              ///< tokens that there are
+  std::size_t dim = 0;                     ///< d of a context
   std::vector<double> contexts = {};       ///< [n_contexts, dim] row-major
   std::vector<double> probabilities = {};  ///< [n_contexts] pi_j up to a common factor, positive
   std::vector<std::size_t> first =
       {};  ///< [n_contexts + 1] context j owns entries first[j] .. first[j+1]-1 of the next two
   std::vector<std::size_t> tokens = {};  ///< S_j: distinct numbers below vocabulary
   std::vector<double> labels = {};       ///< p_jv up to a factor common to the context, positive
+  /// Contexts.
   std::size_t n_contexts() const { return probabilities.size(); }
   void validate() const;   ///< throws InvalidArgument naming the first field that is wrong
   double entropy() const;  ///< H = -sum_j pi_j sum_v p_jv log p_jv, the infimum of the cross entropy

@@ -8,8 +8,8 @@ namespace softstep {
 /// A real number mantissa * exp(exponent): the exponent (natural logarithm, unbounded for our purposes)
 /// travels beside the mantissa, so that a loss gap of 1e-2000 keeps all its digits. Zero is {0, anything}.
 struct Scaled {
-  double mantissa = 0.0;
-  double exponent = 0.0;
+  double mantissa = 0.0;  ///< of ordinary size, with the sign
+  double exponent = 0.0;  ///< natural logarithm of the factor
 
   /// The plain value; 0 or infinity where double cannot hold it.
   double value() const { return mantissa == 0.0 ? 0.0 : mantissa * std::exp(exponent); }
@@ -42,6 +42,7 @@ inline Scaled operator/(Scaled a, Scaled b) {
   return {a.mantissa / b.mantissa, a.exponent - b.exponent};
 }
 
+/// -a.
 inline Scaled operator-(Scaled a) { return {-a.mantissa, a.exponent}; }
 
 }  // namespace softstep

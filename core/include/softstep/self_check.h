@@ -9,10 +9,12 @@ namespace softstep {
 
 /// A measured error beside the bound it must keep.
 struct CheckRow {
-  std::string isa, type, what;
+  std::string isa;     ///< instruction set
+  std::string type;    ///< "f32" or "f64"
+  std::string what;    ///< what was measured
   double error = 0.0;  ///< worst measured
-  double bound = 0.0;
-  bool ok = false;  ///< error <= bound (NaN is not ok)
+  double bound = 0.0;  ///< largest error allowed
+  bool ok = false;     ///< error <= bound (NaN is not ok)
 };
 
 /// Measures kernels and gradients on this CPU against the scalar long double reference, for every runnable

@@ -21,12 +21,13 @@ namespace softstep {
 /// coefficients (only for rules that move along the gradient).
 template <NumberType T>
 struct StepContext {
-  std::int64_t iteration = 0;   ///< t, from 0
-  Scaled loss_gap = {};         ///< L - L*; only set if the rule needs it
-  const T* gradient = nullptr;  ///< G', n_rows x n_cols row-major, contiguous
-  std::size_t n_rows = 0, n_cols = 0;
-  double gradient_exponent = 0.0;
-  double gradient_norm = 0.0;  ///< ||G'||_F
+  std::int64_t iteration = 0;      ///< t, from 0
+  Scaled loss_gap = {};            ///< L - L*; only set if the rule needs it
+  const T* gradient = nullptr;     ///< G', n_rows x n_cols row-major, contiguous
+  std::size_t n_rows = 0;          ///< of G' and W
+  std::size_t n_cols = 0;          ///< of G' and W
+  double gradient_exponent = 0.0;  ///< natural logarithm
+  double gradient_norm = 0.0;      ///< ||G'||_F
   /// W before the step, laid out as the gradient; null where the entries are coefficients.
   const T* weights = nullptr;
 };
@@ -34,13 +35,14 @@ struct StepContext {
 /// What a rule asks for: W <- W - coefficient * direction, or another W altogether.
 template <NumberType T>
 struct Step {
+  /// Whether there is a step.
   enum class Outcome {
-    moved,
+    moved,            ///< there is one
     stationary,       ///< the gradient is exactly zero: no step
     gap_not_positive  ///< the rule divides by nothing but needs L > L*, and it is not
   };
-  Outcome outcome = Outcome::moved;
-  double coefficient = 0.0;
+  Outcome outcome = Outcome::moved;  ///< whether there is a step
+  double coefficient = 0.0;      ///< what the direction is multiplied by; of the gradient: of its mantissa
   const T* direction = nullptr;  ///< the gradient's mantissa; not looked at if `computed` is set
   double length = 0.0;           ///< norm of the change of W (Frobenius)
   /// A direction of the rule's own, in double whatever T; a buffer of the rule's state
@@ -53,14 +55,14 @@ struct Step {
 /// bit. Vectors as long as the weights are matrices laid out like them: in a StepContext as these are there,
 /// in a TrainState row-major.
 struct RuleState {
-  std::map<std::string, std::vector<double>, std::less<>> values = {};
+  std::map<std::string, std::vector<double>, std::less<>> values = {};  ///< by their names in memory()
   std::vector<double> direction = {};  ///< where a rule builds its step; nothing to remember
 };
 
 /// One vector that a rule remembers.
 struct RuleMemory {
-  std::string name = {};
-  std::size_t size = 0;  ///< 0: as many numbers as weights
+  std::string name = {};  ///< in RuleState::values
+  std::size_t size = 0;   ///< 0: as many numbers as weights
 };
 
 /// A step-size rule of either precision: its settings, without any per-run state (one rule may serve many
@@ -68,6 +70,7 @@ struct RuleMemory {
 class SOFTSTEP_EXPORT AnyStepRule {
  public:
   virtual ~AnyStepRule() = default;
+  /// A word for messages and tables.
   virtual std::string_view name() const = 0;
   /// The rule with all its settings, as a saved state names it: a run resumes under the same text only.
   virtual std::string settings_text() const { return std::string(name()); }
@@ -100,23 +103,25 @@ class SOFTSTEP_EXPORT StepRule : public AnyStepRule {
   }
 };
 
+/// An option of a rule.
 struct RuleOptionInfo {
-  std::string name;  ///< as on the command line: "step-size"
-  double default_value = 0;
-  std::string help;
+  std::string name;          ///< as on the command line: "step-size"
+  double default_value = 0;  ///< what it is where it is not given
+  std::string help;          ///< a line for users
 };
+/// A rule in the list of all.
 struct RuleInfo {
-  std::string name;
-  std::string formula;
-  std::string source;
-  std::vector<RuleOptionInfo> options;
-  std::string note;  ///< what to know before use: "experimental"; mostly empty
+  std::string name;                     ///< as parse_rule reads it
+  std::string formula;                  ///< its step in a line
+  std::string source;                   ///< the paper that it comes from
+  std::vector<RuleOptionInfo> options;  ///< its options
+  std::string note;                     ///< what to know before use: "experimental"; mostly empty
 };
 
 /// A rule by name with its options by name; what is absent has its default. Or a rule of the caller's own.
 struct RuleSettings {
-  std::string rule = "ngd";
-  std::map<std::string, double> options = {};
+  std::string rule = "ngd";                    ///< name
+  std::map<std::string, double> options = {};  ///< by name
   /// In place of name and options: a StepRule<T> of the precision of the run.
   std::shared_ptr<const AnyStepRule> object = nullptr;
 };

@@ -4,9 +4,14 @@
 
 namespace softstep {
 
-/// How numbers are stored, in memory or in a file. `working` is the type that is computed with; f16 is IEEE
-/// binary16, bf16 (bfloat16) the upper half of a float. Numbers in 16 bits are read without rounding.
-enum class StoredType { working, f64, f32, f16, bf16 };
+/// How numbers are stored, in memory or in a file. Numbers in 16 bits are read without rounding.
+enum class StoredType {
+  working,  ///< the type that is computed with
+  f64,      ///< double
+  f32,      ///< float
+  f16,      ///< IEEE binary16
+  bf16      ///< bfloat16, the upper half of a float
+};
 SOFTSTEP_EXPORT const char* to_string(StoredType type);  ///< "working", "f64", "f32", "f16" or "bf16"
 
 /// Whether numbers of this type take 16 bits.

@@ -50,13 +50,19 @@ struct SOFTSTEP_EXPORT TrainState {
   /// does not form the gradient has W as it was in `base`, with its `remainder`, its rows since in `recent`,
   /// and W as the kernels read it in `projected`.
   struct Span {
-    Form form = Form::dense;
-    std::vector<T> base = {}, coefficients = {}, projected = {}, remainder = {}, recent = {};
-  } span = {};
-  std::int64_t step = 0;
-  double seconds = 0.0;
+    Form form = Form::dense;           ///< the form that this belongs to
+    std::vector<T> base = {};          ///< W that the rest is added to
+    std::vector<T> coefficients = {};  ///< of the sum
+    std::vector<T> projected = {};     ///< V, the scores, or W as the kernels read it
+    std::vector<T> remainder = {};     ///< what was rounded off
+    std::vector<T> recent = {};        ///< added since
+  };
+  Span span = {};         ///< see Span; nothing that a caller sets
+  std::int64_t step = 0;  ///< steps taken since the beginning
+  double seconds = 0.0;   ///< spent in them
   /// Block k in double: its master where there is one. Throws InvalidArgument where there is no block k.
   std::vector<double> values(std::size_t k) const;
+  /// Whether there are masters.
   bool has_masters() const;
 };
 
@@ -80,13 +86,14 @@ SOFTSTEP_EXPORT std::vector<double> normal_values(std::size_t size, double std, 
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
 
-/// Writes a state to / reads it from a safetensors file, which carries a checksum and says what it belongs
-/// to. Loading refuses a damaged file, other blocks, rules, batches, precision, and another Model::identity:
-/// data, loss, options. Throws BadFile for a file that is damaged or no state, InvalidArgument for one of
-/// another run, IoError.
+/// Writes a state to a safetensors file, which carries a checksum and says what it belongs to. Throws
+/// IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
                                 const TrainerOptions& options);
+/// Reads such a file. Refuses a damaged file, other blocks, rules, batches, precision, and another
+/// Model::identity: data, loss, options. Throws BadFile for a file that is damaged or no state,
+/// InvalidArgument for one of another run, IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT TrainState<T> load_state(const std::string& path, const Model<T>& model,
                                          const TrainerOptions& options);

@@ -16,28 +16,29 @@ namespace softstep {
 
 /// One row of a trace: the state *before* step `step` is taken (the last row: after the last step).
 struct TraceRecord {
-  std::int64_t step = 0;
-  double loss = 0.0;
-  double log10_gap = 0.0;
-  double weight_norm = 0.0;
-  double log10_gradient_norm = 0.0;
-  double step_length = 0.0;  ///< length of the step that led here (0 at the start)
+  std::int64_t step = 0;             ///< steps taken before this row
+  double loss = 0.0;                 ///< L
+  double log10_gap = 0.0;            ///< log10(L - L*)
+  double weight_norm = 0.0;          ///< Frobenius norm of the first observable
+  double log10_gradient_norm = 0.0;  ///< of its gradient
+  double step_length = 0.0;          ///< length of the step that led here (0 at the start)
   double one_minus_cos =
-      std::numeric_limits<double>::quiet_NaN();  ///< against the reference; NaN without one
-  double angle = std::numeric_limits<double>::quiet_NaN();
-  double min_optimal_attention = 0.0;
-  double log10_one_minus_optimal_attention = 0.0;
-  double seconds = 0.0;     ///< spent in steps so far; measuring and tracing are not counted
-  double log10_loss = 0.0;  ///< of L itself, right where it underflows
-  double optimal_loss = 0.0;
+      std::numeric_limits<double>::quiet_NaN();             ///< against the reference; NaN without one
+  double angle = std::numeric_limits<double>::quiet_NaN();  ///< the same in radians
+  double min_optimal_attention = 0.0;                       ///< smallest p_i,opt; NaN where a model has none
+  double log10_one_minus_optimal_attention = 0.0;           ///< of the largest 1 - p_i,opt
+  double seconds = 0.0;       ///< spent in steps so far; measuring and tracing are not counted
+  double log10_loss = 0.0;    ///< of L itself, right where it underflows
+  double optimal_loss = 0.0;  ///< L* that the gap is measured from
   /// Share of samples on the right side; NaN where a model has none.
   double accuracy = std::numeric_limits<double>::quiet_NaN();
   /// What is watched beside the first observable (the decoder), in the model's order.
   struct Watched {
-    double norm = 0.0, log10_gradient_norm = 0.0;
-    double one_minus_cos = std::numeric_limits<double>::quiet_NaN();
+    double norm = 0.0;                                                ///< Frobenius
+    double log10_gradient_norm = 0.0;                                 ///< of its gradient
+    double one_minus_cos = std::numeric_limits<double>::quiet_NaN();  ///< NaN without a reference
   };
-  std::vector<Watched> others = {};
+  std::vector<Watched> others = {};  ///< one for each observable but the first
 };
 
 /// What the progress callback is told.
@@ -48,8 +49,9 @@ struct Progress {
   std::function<void()> write_state = {};
 };
 
+/// How a run ended.
 enum class TrainStatus {
-  not_run,
+  not_run,           ///< no run has been made
   max_iterations,    ///< took all the steps asked for
   converged,         ///< 1 - cos fell to stop_one_minus_cos
   stationary,        ///< the gradient is exactly zero
@@ -68,20 +70,21 @@ enum class Normalization {
 SOFTSTEP_EXPORT const char* to_string(Normalization normalization);
 SOFTSTEP_EXPORT Normalization parse_normalization(const std::string& name);  ///< throws InvalidArgument
 
+/// What train() is asked for.
 struct SOFTSTEP_EXPORT TrainerOptions {
   /// One rule for all blocks, or one for each in the model's order.
   std::vector<RuleSettings> rules = {RuleSettings{}};
-  std::int64_t n_steps = 1000;  ///< further steps to take from the state given
-  MasterWeights master_weights = MasterWeights::working;
+  std::int64_t n_steps = 1000;                            ///< further steps to take from the state given
+  MasterWeights master_weights = MasterWeights::working;  ///< how float32 takes small steps
   /// Throws InvalidArgument if the model, the rule, or float64 master weights, cannot go with the span form
   /// asked for.
   Form form = Form::automatic;
-  Normalization normalization = Normalization::separate;
+  Normalization normalization = Normalization::separate;  ///< of several blocks
   /// Samples a step sees; 0: all. Every epoch goes once through all samples in an order of its own, drawn
   /// from batch_seed and the number of the epoch alone (a resumed run sees the same); its last batch is
   /// smaller where the size does not divide n.
   std::size_t batch_size = 0;
-  std::uint64_t batch_seed = 0;
+  std::uint64_t batch_seed = 0;  ///< of the order in mini-batches
   /// Directions to compare with (W_mm), in the order of Model::observables(); an empty one, or none, is not
   /// compared.
   std::vector<std::vector<double>> references = {};
@@ -109,10 +112,11 @@ struct SOFTSTEP_EXPORT TrainerOptions {
   const RuleSettings& rule(std::size_t k) const;
 };
 
+/// What a run did.
 struct SOFTSTEP_EXPORT TrainSummary {
-  TrainStatus status = TrainStatus::not_run;
-  Form form = Form::automatic;  ///< the one used
-  std::int64_t steps = 0;       ///< steps taken by this call
+  TrainStatus status = TrainStatus::not_run;  ///< how it ended
+  Form form = Form::automatic;                ///< the one used
+  std::int64_t steps = 0;                     ///< steps taken by this call
   /// Of these, how many were shorter than the rounding of adding them to the weights (u |W|, u of what is
   /// kept: 2^-48 with float32, 2^-53 with float64 or float64 master weights): the weights do not follow such
   /// steps. With several blocks: in every block that moved.
@@ -121,10 +125,11 @@ struct SOFTSTEP_EXPORT TrainSummary {
   double setup_seconds = 0.0;  ///< before them, to bring W into its form: Gram matrices, copies
   int threads_used = 1;        ///< asked for in a step; 1 where the work does not pay for more
   TraceRecord last = {};       ///< at the final weights
+  /// Where 1 - cos first fell to a threshold.
   struct Crossing {
-    double threshold;
-    std::int64_t step;
-    double seconds;
+    double threshold;   ///< as given
+    std::int64_t step;  ///< the first step at or below it
+    double seconds;     ///< spent in steps until then
   };
   std::vector<Crossing> time_to = {};  ///< thresholds reached, in the order given; others absent
 

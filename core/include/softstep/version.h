@@ -6,5 +6,6 @@
 #define SOFTSTEP_VERSION_PATCH 0
 
 namespace softstep {
+/// "major.minor.patch"
 inline constexpr const char* version = "0.1.0";
-}
+}  // namespace softstep

@@ -197,6 +197,7 @@ SOFTSTEP_EXPORT softstep_status softstep_workspace_create(const softstep_model* 
                                                           softstep_workspace** workspace);
 SOFTSTEP_EXPORT void softstep_workspace_destroy(softstep_workspace* workspace);
 
+/* Number type and blocks of a model. */
 SOFTSTEP_EXPORT softstep_status softstep_model_type(const softstep_model* model, softstep_type* type);
 SOFTSTEP_EXPORT softstep_status softstep_model_n_blocks(const softstep_model* model, size_t* n_blocks);
 /* Block k: its name (valid while the model lives), rows and columns. */
@@ -479,6 +480,7 @@ typedef struct softstep_heads_options {
   const char* isa;
 } softstep_heads_options;
 
+/* What the forward pass leaves for the backward pass. */
 typedef struct softstep_heads_state softstep_heads_state;
 SOFTSTEP_EXPORT softstep_status softstep_heads_state_create(softstep_type type, softstep_heads_state** state);
 SOFTSTEP_EXPORT void softstep_heads_state_destroy(softstep_heads_state* state);
