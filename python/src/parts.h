@@ -1,0 +1,16 @@
+#pragma once
+
+// What the files of this folder add to the module, in the order in which it is added.
+
+#include <nanobind/nanobind.h>
+
+namespace softstep::python {
+
+class Problem;
+
+void add_errors(nanobind::module_& m);
+void add_library(nanobind::module_& m);
+void add_problem(nanobind::module_& m);
+void add_evaluation(nanobind::class_<Problem>& c);
+
+}  // namespace softstep::python
