@@ -267,6 +267,10 @@ void Array::read_dlpack(nb::handle object, Access access) {
   }
 }
 
+std::vector<std::size_t> Array::extents() const {
+  return {shape_.begin(), shape_.begin() + static_cast<std::ptrdiff_t>(n_dims_)};
+}
+
 std::size_t Array::size() const {
   std::size_t product = 1;
   for (std::size_t k = 0; k < n_dims_; ++k) product *= extent(k);

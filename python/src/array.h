@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "softstep/number_type.h"
 #include "softstep/stored_type.h"
@@ -46,6 +47,7 @@ class Array {
   Number number() const { return number_; }
   std::size_t n_dims() const { return n_dims_; }
   std::size_t extent(std::size_t k) const { return static_cast<std::size_t>(shape_[k]); }
+  std::vector<std::size_t> extents() const;
   std::ptrdiff_t stride(std::size_t k) const { return strides_[k]; }  ///< in elements
   std::size_t size() const;
   std::size_t item_bytes() const;
@@ -55,6 +57,9 @@ class Array {
   bool is_contiguous() const;  ///< in C order
   /// Whether two arrays share memory, judged by their ends.
   bool overlaps(const Array& other) const;
+
+  /// What its elements are, for NumPy arrays of bits (uint16) that stand for bfloat16.
+  void call_it(Number number) { number_ = number; }
 
   /// Throws InvalidArgument unless its numbers are of this kind.
   void require(Number number, const char* why = "") const;

@@ -9,4 +9,6 @@ NB_MODULE(_core, m) {
   softstep::python::add_errors(m);
   softstep::python::add_library(m);
   softstep::python::add_problem(m);
+  softstep::python::add_heads(m);
+  softstep::python::add_linear_heads(m);
 }

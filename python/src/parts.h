@@ -12,5 +12,7 @@ void add_errors(nanobind::module_& m);
 void add_library(nanobind::module_& m);
 void add_problem(nanobind::module_& m);
 void add_evaluation(nanobind::class_<Problem>& c);
+void add_heads(nanobind::module_& m);
+void add_linear_heads(nanobind::module_& m);
 
 }  // namespace softstep::python

@@ -24,7 +24,9 @@ nb::handle dtype_object(Number number) {
   static nb::handle known[static_cast<int>(Number::other) + 1] = {};
   nb::handle& slot = known[static_cast<int>(number)];
   if (!slot.is_valid())
-    slot = nb::object(nb::module_::import_("numpy").attr("dtype")(to_string(number))).release();
+    slot = nb::object(nb::module_::import_("numpy").attr("dtype")(
+                          to_string(number == Number::bf16 ? Number::u16 : number)))
+               .release();
   return slot;
 }
 
@@ -65,14 +67,21 @@ template nb::object copy_of(std::span<const std::int8_t>, std::initializer_list<
 template nb::object copy_of(std::span<const std::int64_t>, std::initializer_list<std::size_t>);
 template nb::object copy_of(std::span<const std::size_t>, std::initializer_list<std::size_t>);
 
-nb::object like(nb::handle model, nb::object array) {
+nb::object like(nb::handle model, nb::object array, Number number) {
   const nb::handle type = model.type();
-  if (type.ptr() == numpy_array_type().ptr() || !nb::hasattr(model, "__dlpack__")) return array;
+  const bool bits = number == Number::bf16;
+  if (type.ptr() == numpy_array_type().ptr() || !nb::hasattr(model, "__dlpack__"))
+    return bits ? array.attr("view")(model.attr("dtype")) : array;
   const std::string module = nb::cast<std::string>(nb::str(type.attr("__module__")));
-  if (module == "torch" || module.starts_with("torch."))
-    return nb::module_::import_("torch").attr("from_numpy")(array);
-  if (module == "jax" || module.starts_with("jax.") || module.starts_with("jaxlib"))
+  if (module == "torch" || module.starts_with("torch.")) {
+    const nb::object from = nb::module_::import_("torch").attr("from_numpy");
+    return bits ? from(array.attr("view")("int16")).attr("view")(model.attr("dtype")) : from(array);
+  }
+  if (module == "jax" || module.starts_with("jax.") || module.starts_with("jaxlib")) {
+    if (bits)
+      return nb::module_::import_("jax.numpy").attr("asarray")(array.attr("view")(model.attr("dtype")));
     return nb::module_::import_("jax.dlpack").attr("from_dlpack")(array);
+  }
   return array;
 }
 

@@ -14,7 +14,7 @@
 
 namespace softstep::python {
 
-/// An uninitialised NumPy array in C order.
+/// An uninitialised NumPy array in C order; of bfloat16 its bits (uint16).
 nb::object new_array(Number number, std::span<const std::size_t> shape);
 inline nb::object new_array(Number number, std::initializer_list<std::size_t> shape) {
   return new_array(number, std::span<const std::size_t>(shape.begin(), shape.size()));
@@ -24,8 +24,9 @@ inline nb::object new_array(Number number, std::initializer_list<std::size_t> sh
 template <class T>
 nb::object copy_of(std::span<const T> numbers, std::initializer_list<std::size_t> shape = {});
 
-/// A NumPy array as the kind of array that `model` is (PyTorch, JAX; else NumPy), on the same memory.
-nb::object like(nb::handle model, nb::object array);
+/// A NumPy array as the kind of array that `model` is (PyTorch, JAX; else NumPy), on the same memory. The
+/// bits of bfloat16 become that type.
+nb::object like(nb::handle model, nb::object array, Number number = Number::other);
 
 /// softstep.Scaled(mantissa, exponent)
 nb::object scaled(nb::object mantissa, double exponent);
