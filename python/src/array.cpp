@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "dlpack_exchange.h"
 #include "softstep/error.h"
 
 namespace softstep::python {
@@ -154,9 +155,11 @@ StoredType stored_type_of(Number number) {
 
 std::string kind_of(nb::handle object) { return text(object.type().attr("__name__")); }
 
-Array::Array(nb::handle object, const char* name, Access access) : name_(name) {
+Array::Array(nb::handle object, const char* name, Access access, Life life) : name_(name) {
   try {
-    if (!read_buffer(object, access)) read_dlpack(object, access);
+    if (read_buffer(object, access)) return;
+    if (life == Life::call && read_described(object)) return;
+    read_dlpack(object, access);
   } catch (...) {
     release();
     throw;
@@ -177,6 +180,7 @@ Array& Array::operator=(Array&& other) noexcept {
   shape_ = other.shape_;
   strides_ = other.strides_;
   buffer_ = std::exchange(other.buffer_, Py_buffer{});
+  kept_ = std::move(other.kept_);
   tensor_ = std::move(other.tensor_);
   return *this;
 }
@@ -226,15 +230,49 @@ bool Array::read_buffer(nb::handle object, Access access) {
   return true;
 }
 
+void Array::require_cpu(nb::handle object) const {
+  if (!nb::hasattr(object, "__dlpack_device__")) return;
+  try {
+    const nb::object device = object.attr("__dlpack_device__")();
+    if (nb::cast<int>(nb::object(device[0])) == dlpack_cpu) return;
+  } catch (nb::python_error&) {
+  }
+  refuse("on the device " + (nb::hasattr(object, "device") ? text(object.attr("device")) : kind_of(object)) +
+         " (need memory of the CPU)");
+}
+
+// Of types that have the table of DLPack; these (PyTorch's) have no read-only arrays.
+bool Array::read_described(nb::handle object) {
+  nb::dlpack::dltensor tensor;
+  if (!describe_tensor(object, tensor)) return false;
+  if (tensor.device.device_type != dlpack_cpu) require_cpu(object);
+  take(tensor, object);
+  kept_ = nb::borrow(object);
+  return true;
+}
+
+void Array::take(const nb::dlpack::dltensor& tensor, nb::handle object) {
+  if (tensor.device.device_type != dlpack_cpu) refuse("not in memory of the CPU");
+  number_ = number_of_dlpack(tensor.dtype);
+  if (number_ == Number::other)
+    refuse("dtype " + (nb::hasattr(object, "dtype") ? text(object.attr("dtype")) : "unknown") +
+           " (need a real number type)");
+  if (static_cast<std::size_t>(tensor.ndim) > most_dims)
+    refuse(std::to_string(tensor.ndim) + " dimensions (at most " + std::to_string(most_dims) + ")");
+  data_ = static_cast<std::byte*>(tensor.data) + tensor.byte_offset;
+  n_dims_ = static_cast<std::size_t>(tensor.ndim);
+  std::int64_t packed = 1;
+  for (std::size_t k = n_dims_; k-- > 0;) {
+    shape_[k] = tensor.shape[k];
+    strides_[k] = tensor.strides == nullptr ? packed : tensor.strides[k];
+    packed *= shape_[k];
+  }
+}
+
 void Array::read_dlpack(nb::handle object, Access access) {
   if (!nb::hasattr(object, "__dlpack__"))
     refuse(kind_of(object) + " is not an array (need NumPy, PyTorch, JAX or another with __dlpack__)");
-  if (nb::hasattr(object, "__dlpack_device__")) {
-    const nb::object device = object.attr("__dlpack_device__")();
-    if (nb::cast<int>(nb::object(device[0])) != dlpack_cpu)
-      refuse("on the device " + (nb::hasattr(object, "device") ? text(object.attr("device")) : text(device)) +
-             " (need memory of the CPU)");
-  }
+  require_cpu(object);
   // A tensor whose gradient PyTorch follows is handed out detached only.
   nb::object source = nb::borrow(object);
   if (nb::hasattr(object, "requires_grad") && nb::cast<bool>(object.attr("requires_grad")))
@@ -248,23 +286,18 @@ void Array::read_dlpack(nb::handle object, Access access) {
     }
     refuse(kind_of(object) + " cannot be looked at through DLPack");
   }
-  if (tensor_.device_type() != dlpack_cpu) refuse("not in memory of the CPU");
-  number_ = number_of_dlpack(tensor_.dtype());
-  if (number_ == Number::other)
-    refuse("dtype " + (nb::hasattr(object, "dtype") ? text(object.attr("dtype")) : "unknown") +
-           " (need a real number type)");
-  if (tensor_.ndim() > most_dims)
-    refuse(std::to_string(tensor_.ndim()) + " dimensions (at most " + std::to_string(most_dims) + ")");
   if (access == Access::write) {
     nb::ndarray<> probe;
     if (!nb::try_cast(source, probe)) refuse("read-only " + kind_of(object) + " (it is to be written)");
   }
-  data_ = const_cast<void*>(tensor_.data());
-  n_dims_ = tensor_.ndim();
-  for (std::size_t k = 0; k < n_dims_; ++k) {
-    shape_[k] = static_cast<std::int64_t>(tensor_.shape(k));
-    strides_[k] = tensor_.stride(k);
-  }
+  nb::dlpack::dltensor seen;
+  seen.data = const_cast<void*>(tensor_.data());
+  seen.device = {tensor_.device_type(), tensor_.device_id()};
+  seen.ndim = static_cast<std::int32_t>(tensor_.ndim());
+  seen.dtype = tensor_.dtype();
+  seen.shape = const_cast<std::int64_t*>(tensor_.shape_ptr());
+  seen.strides = const_cast<std::int64_t*>(tensor_.stride_ptr());
+  take(seen, object);
 }
 
 std::vector<std::size_t> Array::extents() const {

@@ -29,6 +29,9 @@ inline bool in_16_bits(Number number) { return number == Number::f16 || number =
 StoredType stored_type_of(Number number);
 
 enum class Access { read, write };
+/// How long an array is looked at: during one call, in which the caller keeps it, or as long as the Array
+/// lives.
+enum class Life { call, object };
 
 class Array {
  public:
@@ -37,7 +40,7 @@ class Array {
   Array() = default;
   /// Holds the GIL. Throws InvalidArgument: no array, in another memory than the CPU's, of swapped bytes,
   /// read-only where it is to be written.
-  Array(nb::handle object, const char* name, Access access = Access::read);
+  Array(nb::handle object, const char* name, Access access = Access::read, Life life = Life::call);
   ~Array();
   Array(Array&& other) noexcept;
   Array& operator=(Array&& other) noexcept;
@@ -82,7 +85,10 @@ class Array {
 
  private:
   bool read_buffer(nb::handle object, Access access);
+  bool read_described(nb::handle object);
   void read_dlpack(nb::handle object, Access access);
+  void take(const nb::dlpack::dltensor& tensor, nb::handle object);
+  void require_cpu(nb::handle object) const;
   [[noreturn]] void refuse(const std::string& problem) const;
   std::array<const std::byte*, 2> ends() const;
   void release() noexcept;
@@ -94,6 +100,7 @@ class Array {
   std::array<std::int64_t, most_dims> shape_ = {};
   std::array<std::int64_t, most_dims> strides_ = {};
   Py_buffer buffer_ = {};  // obj is null where it is not used
+  nb::object kept_ = {};
   nb::ndarray<nb::ro> tensor_ = {};
 };
 

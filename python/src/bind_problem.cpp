@@ -14,7 +14,7 @@ namespace softstep::python {
 namespace {
 
 Array optional_array(nb::handle object, const char* name) {
-  return object.is_none() ? Array() : Array(object, name);
+  return object.is_none() ? Array() : Array(object, name, Access::read, Life::object);
 }
 
 KeyQuery parse_key_query(const std::string& name) {
@@ -29,7 +29,7 @@ void construct(Problem* place, nb::handle tokens, nb::handle labels, nb::handle 
                nb::handle query_offsets, nb::handle query_weights, const std::string& key_query,
                std::size_t rank, bool train_decoder, const std::string& loss, const std::string& optimal_loss,
                double optimal_loss_value, int n_threads, const std::string& isa) {
-  BatchArrays arrays{.tokens = Array(tokens, "tokens"),
+  BatchArrays arrays{.tokens = Array(tokens, "tokens", Access::read, Life::object),
                      .offsets = optional_array(offsets, "offsets"),
                      .labels = optional_array(labels, "labels"),
                      .targets = optional_array(targets, "targets"),

@@ -17,7 +17,7 @@ std::span<const std::int64_t> indices_of(const Array& array) {
 }
 
 Array optional_array(nb::handle object, const char* name) {
-  return object.is_none() ? Array() : Array(object, name);
+  return object.is_none() ? Array() : Array(object, name, Access::read, Life::object);
 }
 
 // The place of the first element in a span from the lowest to the highest, its size, and strides.
