@@ -221,6 +221,24 @@ nb::list rule_table() {
   return out;
 }
 
+// A rule of the caller's own may lead back to the settings, through the names of its module: the garbage
+// collector follows.
+int traverse_options(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  Py_VISIT(nb::inst_ptr<Options>(self)->rules.ptr());
+  return 0;
+}
+
+int clear_options(PyObject* self) {
+  nb::inst_ptr<Options>(self)->rules.reset();
+  return 0;
+}
+
+PyType_Slot options_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_options)},
+                               {Py_tp_clear, reinterpret_cast<void*>(clear_options)},
+                               {0, nullptr}};
+
 }  // namespace
 
 void add_training(nb::module_& m) {
@@ -235,7 +253,8 @@ void add_training(nb::module_& m) {
           "Spent in steps.")
       .def(
           "copy", [](const State& s) { return State(s); }, "Another state that stands at the same place.");
-  nb::class_<Options>(m, "TrainerOptions", "Settings of a run; made by softstep.train.")
+  nb::class_<Options>(m, "TrainerOptions", nb::type_slots(options_slots),
+                      "Settings of a run; made by softstep.train.")
       .def_prop_ro(
           "rules", [](const Options& o) { return o.rules; }, nb::sig("def rules(self) -> list[typing.Any]"),
           "One for all blocks, or one for each.");

@@ -37,7 +37,8 @@ struct Options {
   TrainerOptions in() const {
     TrainerOptions out = common;
     out.rules.clear();
-    for (nb::handle rule : rules) out.rules.push_back(rule_settings<T>(rule));
+    if (rules.is_valid())  // not once the garbage collector has taken them
+      for (nb::handle rule : rules) out.rules.push_back(rule_settings<T>(rule));
     return out;
   }
 };
