@@ -28,10 +28,10 @@ bool BlockGradient<T>::plain(std::span<T> out) const {
   if (out.size() != from.size())
     throw InvalidArgument("out",
                           std::to_string(out.size()) + " entries (need " + std::to_string(from.size()) + ")");
+  // In two factors, so that a mantissa far from 1 is not lost to an exponent that makes up for it.
+  const double half = std::exp(0.5 * exponent);
   bool vanished = norm != 0.0;
   for (std::size_t k = 0; k < from.size(); ++k) {
-    // In two factors, so that a mantissa far from 1 is not lost to an exponent that makes up for it.
-    const double half = std::exp(0.5 * exponent);
     out[k] = from[k] == T(0) ? T(0) : static_cast<T>(static_cast<double>(from[k]) * half * half);
     if (!(out[k] == T(0))) vanished = false;
   }

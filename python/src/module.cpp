@@ -1,0 +1,17 @@
+// The extension module softstep._core: each file of this folder adds its part.
+
+#include <nanobind/nanobind.h>
+
+#include "parts.h"
+
+NB_MODULE(_core, m) {
+  m.doc() = "softstep, compiled. Use the package `softstep`, which has all of this under its own names.";
+  softstep::python::add_errors(m);
+  softstep::python::add_library(m);
+  softstep::python::add_problem(m);
+  softstep::python::add_training(m);
+  softstep::python::add_datasets(m);
+  softstep::python::add_max_margin(m);
+  softstep::python::add_heads(m);
+  softstep::python::add_linear_heads(m);
+}
