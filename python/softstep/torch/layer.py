@@ -74,18 +74,20 @@ def attention_layer(
 class AttentionLayer(torch.nn.Module):
     """`attention_layer` with its weights W [dim, dim], zero at first, and decoder u [dim].
 
-    The decoder is trained unless one is given.
+    The decoder is trained unless one is given. dtype: that of the decoder, or PyTorch's default, if None.
     """
 
     def __init__(self, dim: int, decoder: Tensor | None = None, *, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         if decoder is not None and tuple(decoder.shape) != (dim,):
             raise InvalidArgument(f"decoder: shape {tuple(decoder.shape)} (need {(dim,)})", "decoder")
+        if dtype is None and decoder is not None:
+            dtype = decoder.dtype
         self.weights = torch.nn.Parameter(torch.zeros(dim, dim, dtype=dtype))
         if decoder is None:
             self.decoder = torch.nn.Parameter(torch.zeros(dim, dtype=dtype))
         else:
-            self.register_buffer("decoder", decoder.detach().to(dtype or decoder.dtype).clone())
+            self.register_buffer("decoder", decoder.detach().to(dtype).clone())
 
     def forward(self, tokens: Tensor, queries: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """f [n] of tokens [n, T, dim]; see `attention_layer`."""
