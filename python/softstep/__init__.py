@@ -3,26 +3,87 @@
 Trains a softmax self-attention layer f(X) = u^T X^T softmax(X W z), after "Implicit Bias and Fast Convergence Rates for
 Self-attention" (arXiv 2402.05738). Loss gap and gradient keep mantissa and exponent apart, so that they keep their digits
 however large the norm of W becomes.
+
+>>> import softstep
+>>> problem = softstep.generate(seed=0).problem()
+>>> result = softstep.train(problem, "polyak", steps=10000, reference=softstep.solve_max_margin(problem))
+>>> result.last["one_minus_cos"] < 1e-6
+True
 """
 
-from ._core import __version__, active_isa, available_threads, force_isa, isas
+from ._core import (
+    HeadOptions,
+    HeadsState,
+    TrainState,
+    __version__,
+    active_isa,
+    attention_backward,
+    attention_forward,
+    attention_hessian_product,
+    attention_tangent,
+    available_threads,
+    compare_direction,
+    force_isa,
+    isas,
+    linear_attention_backward,
+    linear_attention_forward,
+    matrix_norm,
+)
+from .datasets import Dataset, generate, generators, load_dataset, save_dataset
 from .errors import BadFile, Error, InvalidArgument, IoError, NotSupported
 from .evaluation import Evaluation
+from .experiments import Comparison, compare, reproduce, sweep
+from .heads import attention, linear_attention
+from .max_margin import MaxMarginResult, solve_linear_max_margin, solve_max_margin
 from .problem import Problem
+from .rules import Rule, StepContext, StepRule, step_rules
 from .scaled import Scaled
+from .training import TrainResult, load_state, train
 
 __all__ = [
     "BadFile",
+    "Comparison",
+    "Dataset",
     "Error",
     "Evaluation",
+    "HeadOptions",
+    "HeadsState",
     "InvalidArgument",
     "IoError",
+    "MaxMarginResult",
     "NotSupported",
     "Problem",
+    "Rule",
     "Scaled",
+    "StepContext",
+    "StepRule",
+    "TrainResult",
+    "TrainState",
     "__version__",
     "active_isa",
+    "attention",
+    "attention_backward",
+    "attention_forward",
+    "attention_hessian_product",
+    "attention_tangent",
     "available_threads",
+    "compare",
+    "compare_direction",
     "force_isa",
+    "generate",
+    "generators",
     "isas",
+    "linear_attention",
+    "linear_attention_backward",
+    "linear_attention_forward",
+    "load_dataset",
+    "load_state",
+    "matrix_norm",
+    "reproduce",
+    "save_dataset",
+    "solve_linear_max_margin",
+    "solve_max_margin",
+    "step_rules",
+    "sweep",
+    "train",
 ]

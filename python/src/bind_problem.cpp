@@ -99,6 +99,7 @@ void add_problem(nb::module_& m) {
                 "train_decoder: bool = False, loss: str = 'logistic', optimal_loss: str = 'optimal', "
                 "optimal_loss_value: float = 0.0, n_threads: int = 1, isa: str = '') -> None"));
   add_evaluation(c);
+  add_metrics(m, c);
   c.def_prop_ro("blocks", &blocks, nb::sig("def blocks(self) -> dict[str, tuple[int, int]]"),
                 "What is trained: name and shape of each block, in order. \"weights\" [dim, dim]; or "
                 "\"keys\" and \"queries\"\n"

@@ -9,6 +9,9 @@ NB_MODULE(_core, m) {
   softstep::python::add_errors(m);
   softstep::python::add_library(m);
   softstep::python::add_problem(m);
+  softstep::python::add_training(m);
+  softstep::python::add_datasets(m);
+  softstep::python::add_max_margin(m);
   softstep::python::add_heads(m);
   softstep::python::add_linear_heads(m);
 }

@@ -12,6 +12,10 @@ void add_errors(nanobind::module_& m);
 void add_library(nanobind::module_& m);
 void add_problem(nanobind::module_& m);
 void add_evaluation(nanobind::class_<Problem>& c);
+void add_metrics(nanobind::module_& m, nanobind::class_<Problem>& c);
+void add_datasets(nanobind::module_& m);
+void add_max_margin(nanobind::module_& m);
+void add_training(nanobind::module_& m);
 void add_heads(nanobind::module_& m);
 void add_linear_heads(nanobind::module_& m);
 

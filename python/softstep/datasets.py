@@ -1,0 +1,102 @@
+"""Data sets: generated, and read from safetensors files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .problem import Problem
+
+__all__ = ["Dataset", "generate", "generators", "load_dataset", "save_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays that a Problem is made of, under its names; None for what there is not.
+
+    >>> data = generate("signal_noise", n_samples=3, n_tokens=2, dim=8, seed=1)
+    >>> data.tokens.shape, data.decoder.shape, data.labels.dtype.name
+    ((3, 2, 8), (8,), 'int8')
+    """
+
+    tokens: Any
+    labels: Any = None
+    decoder: Any = None
+    offsets: Any = None
+    targets: Any = None
+    queries: Any = None
+    query_offsets: Any = None
+    query_weights: Any = None
+
+    def problem(self, **options: Any) -> Problem:
+        """A Problem of these arrays, which are not copied; `options` are those of Problem, or arrays in place of these."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        if options.get("train_decoder"):
+            arrays["decoder"] = None
+        return Problem(**{**arrays, **options})
+
+    def astype(self, dtype: Any) -> Dataset:
+        """The same with real numbers in another type, rounded to nearest."""
+
+        def convert(value: Any) -> Any:
+            real = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+            return value.astype(dtype) if real else value
+
+        return replace(self, **{field.name: convert(getattr(self, field.name)) for field in fields(self)})
+
+
+def generate(
+    generator: str = "signal_noise",
+    *,
+    n_samples: int = 10,
+    n_tokens: int = 6,
+    dim: int = 60,
+    seed: int = 0,
+    signal: float = 1.0,
+    noise: float = 0.0,
+    equal_scores: bool = False,
+) -> Dataset:
+    """Makes a data set in float64. The same seed gives the same bytes on every platform.
+
+    generator: one of `generators`. signal: norm of the signal tokens (signal_noise), token norm (orthogonal), margin
+    (separable). noise: standard deviation, 0 for 1/sqrt(dim). equal_scores: project the noise orthogonal to the decoder.
+    Raises InvalidArgument naming the argument. Source: arXiv 2402.05738.
+
+    >>> generate(seed=0).tokens.shape
+    (10, 6, 60)
+    """
+    return Dataset(
+        **_core.generate(
+            generator,
+            n_samples=n_samples,
+            n_tokens=n_tokens,
+            dim=dim,
+            seed=seed,
+            signal=signal,
+            noise=noise,
+            equal_scores=equal_scores,
+        )
+    )
+
+
+def generators() -> dict[str, str]:
+    """Name and summary of each generator."""
+    return dict(_core.generators())
+
+
+def load_dataset(path: str | PathLike[str], dtype: str | None = None) -> Dataset:
+    """Reads a safetensors file with tokens, labels and what else there is (docs/command-line.md).
+
+    dtype: "float32" or "float64"; None: float64 where tokens are stored so, else float32. Raises BadFile or IoError.
+    """
+    return Dataset(**_core.load_dataset(fspath(path), dtype or ""))
+
+
+def save_dataset(path: str | PathLike[str], data: Dataset | Problem, stored: str = "working") -> None:
+    """Writes a safetensors file, tokens and queries as "working", "f64", "f32", "f16" or "bf16". Raises IoError."""
+    problem = data if isinstance(data, Problem) else data.problem()
+    _core.save_dataset(fspath(path), problem, stored)

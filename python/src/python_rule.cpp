@@ -1,0 +1,137 @@
+#include "python_rule.h"
+
+#include <nanobind/stl/string.h>
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "array.h"
+#include "results.h"
+#include "softstep/error.h"
+#include "softstep/metrics.h"
+
+namespace nb = nanobind;
+
+namespace softstep::python {
+namespace {
+
+// The object is copied and dropped with the GIL held, though the trainer drops rules without it.
+class Held {
+ public:
+  explicit Held(nb::handle object) : object_(nb::borrow(object)) {}
+  ~Held() {
+    const nb::gil_scoped_acquire held;
+    object_.reset();
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  const nb::object& get() const { return object_; }
+
+ private:
+  nb::object object_;
+};
+
+template <NumberType T>
+class PythonRule final : public StepRule<T> {
+ public:
+  explicit PythonRule(nb::handle rule)
+      : rule_(rule),
+        name_(nb::cast<std::string>(rule.attr("name"))),
+        settings_(nb::cast<std::string>(rule.attr("settings_text")())),
+        needs_loss_gap_(nb::cast<bool>(rule.attr("needs_loss_gap"))),
+        along_gradient_(nb::cast<bool>(rule.attr("moves_along_gradient"))) {
+    for (const auto [key, size] : nb::cast<nb::dict>(rule.attr("memory")))
+      memory_.push_back({nb::cast<std::string>(key), nb::cast<std::size_t>(size)});
+  }
+
+  std::string_view name() const override { return name_; }
+  std::string settings_text() const override { return settings_; }
+  bool needs_loss_gap() const override { return needs_loss_gap_; }
+  bool moves_along_gradient() const override { return along_gradient_; }
+  std::vector<RuleMemory> memory() const override { return memory_; }
+
+  // Whatever Python raises leaves the trainer, and train() with it.
+  Step<T> propose(const StepContext<T>& at, const RuleState& memory, RuleState& next) const override {
+    if (at.gradient_norm == 0.0) return {.outcome = Step<T>::Outcome::stationary};
+    const nb::gil_scoped_acquire held;
+    const std::size_t size = at.n_rows * at.n_cols;
+    const auto matrix = [&](const T* numbers) {
+      return numbers == nullptr ? nb::object(nb::none())
+                                : copy_of(std::span<const T>(numbers, size), {at.n_rows, at.n_cols});
+    };
+    nb::dict before;
+    for (const auto& [key, values] : memory.values)
+      before[key.c_str()] = copy_of(std::span<const double>(values));
+    nb::dict after;
+    const nb::object context =
+        nb::module_::import_("softstep.rules")
+            .attr("StepContext")(at.iteration, needs_loss_gap_ ? scaled(at.loss_gap) : nb::object(nb::none()),
+                                 matrix(at.gradient), at.gradient_exponent, at.gradient_norm,
+                                 matrix(at.weights), before, after);
+    const nb::object answer = rule_.get().attr("propose")(context);
+    for (const RuleMemory& kept : memory_) {
+      const std::size_t wanted = kept.size == 0 ? size : kept.size;
+      if (!after.contains(kept.name.c_str()))
+        throw InvalidArgument("rule", name_ + " wrote no " + kept.name + " to context.next");
+      const Array values(after[kept.name.c_str()], "rule");
+      values.require(Number::f64, ", as memory is kept");
+      values.require_contiguous();
+      if (values.size() != wanted)
+        throw InvalidArgument("rule", name_ + " wrote " + std::to_string(values.size()) + " numbers of " +
+                                          kept.name + " to context.next (need " + std::to_string(wanted) +
+                                          ")");
+      const std::span<const double> span = values.span<double>();
+      next.values[kept.name].assign(span.begin(), span.end());
+    }
+    return step_of(answer, at, next);
+  }
+
+ private:
+  Step<T> step_of(const nb::object& answer, const StepContext<T>& at, RuleState& next) const {
+    if (answer.is_none()) return {.outcome = Step<T>::Outcome::stationary};
+    if (PyFloat_Check(answer.ptr()) || PyLong_Check(answer.ptr())) {
+      const double coefficient = nb::cast<double>(answer);
+      return {Step<T>::Outcome::moved, coefficient, at.gradient, std::fabs(coefficient) * at.gradient_norm};
+    }
+    if (PyUnicode_Check(answer.ptr()) && nb::cast<std::string>(answer) == "gap_not_positive")
+      return {.outcome = Step<T>::Outcome::gap_not_positive};
+    if (along_gradient_)
+      throw InvalidArgument("rule", name_ + " moves along the gradient and returned " + kind_of(answer) +
+                                        " (need a number or None)");
+    const nb::object numbers = nb::module_::import_("numpy").attr("ascontiguousarray")(answer, "float64");
+    const Array direction(numbers, "rule");
+    if (direction.size() != at.n_rows * at.n_cols)
+      throw InvalidArgument("rule", name_ + " returned a direction of shape " + direction.shape_text() +
+                                        " (need (" + std::to_string(at.n_rows) + ", " +
+                                        std::to_string(at.n_cols) + "))");
+    const std::span<const double> span = direction.span<double>();
+    next.direction.assign(span.begin(), span.end());
+    Step<T> step{.coefficient = 1.0, .length = frobenius_norm(span)};
+    step.computed = next.direction.data();
+    return step;
+  }
+
+  Held rule_;
+  std::string name_, settings_;
+  bool needs_loss_gap_, along_gradient_;
+  std::vector<RuleMemory> memory_ = {};
+};
+
+}  // namespace
+
+template <NumberType T>
+RuleSettings rule_settings(nb::handle rule) {
+  if (PyUnicode_Check(rule.ptr())) return parse_rule(nb::cast<std::string>(rule));
+  if (!nb::hasattr(rule, "propose"))
+    throw InvalidArgument("rule",
+                          kind_of(rule) + " (need a name with options, a Rule, a StepRule or a callable)");
+  RuleSettings settings;
+  settings.object = std::make_shared<const PythonRule<T>>(rule);
+  return settings;
+}
+
+template RuleSettings rule_settings<float>(nb::handle);
+template RuleSettings rule_settings<double>(nb::handle);
+
+}  // namespace softstep::python
