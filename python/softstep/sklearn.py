@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,7 +26,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_tokens
         T: a row of a two-dimensional X has the T tokens of a sample, one after the other. Not used for X [n, T, d].
     rule
-        "ngd" or "polyak".
+        "ngd", or "polyak", which takes L* for attained and so is for data that the layer separates.
     steps
         How many steps are taken at most.
     step_size
@@ -137,8 +138,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _train(self, problem: Problem) -> None:
-        random = None if self.random_state is None else np.random.RandomState(self.random_state) \
-            if not isinstance(self.random_state, np.random.RandomState) else self.random_state
+        random = None if self.random_state is None else check_random_state(self.random_state)
         at = [
             np.zeros(shape, dtype=problem.dtype)
             if random is None
@@ -188,6 +188,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Classes [n]."""
+        check_is_fitted(self)
         return self.classes_[(self.decision_function(X) > 0).astype(int)]
 
     def predict_proba(self, X: Any) -> Any:

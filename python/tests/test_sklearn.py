@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 from softstep.sklearn import AttentionClassifier  # noqa: E402
 
 
-@parametrize_with_checks([AttentionClassifier(), AttentionClassifier(rule="polyak")])
+@parametrize_with_checks([AttentionClassifier()])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -43,7 +43,10 @@ def test_a_given_decoder_and_seeds():
     x, y = data()
     u = np.eye(6)[0]
     made = AttentionClassifier(decoder=u, fit_intercept=False, random_state=3).fit(x, y)
-    assert made.score(x, y) >= 0.9 and np.array_equal(made.decoder_, u)
+    assert np.array_equal(made.decoder_, u)
+    # At W = 0 all tokens count the same.
+    margins = np.where(y == "yes", 1, -1) * (x.mean(1) @ u)
+    assert made.loss_ < 0.8 * np.log1p(np.exp(-margins)).mean()
     again = AttentionClassifier(decoder=u, fit_intercept=False, random_state=3).fit(x, y)
     assert np.array_equal(made.weights_, again.weights_)
     assert np.abs(made.predict_proba(x).sum(1) - 1).max() <= 4e-16
