@@ -3,7 +3,7 @@
     python python/examples/where_others_stop.py [--steps 10000]
 
 PyTorch and JAX differentiate the formula as it is written, p = softmax(X W z), in float32 and float64. "torch" takes the steps
-with a plain PyTorch optimizer, "optax" with optax's own (normalised by its global norm; polyak_sgd). Columns of packages that
+with a plain PyTorch optimizer, "optax" with optax's own (normalize_by_update_norm; scale_by_polyak). Columns of packages that
 are not installed are left out. "torch, ours" is PyTorch's parameter, moved by softstep.torch with the scaled gradient.
 """
 
@@ -85,10 +85,11 @@ def optax_runs(data: Any) -> Column:
             p = jax.nn.softmax(jnp.einsum("ntd,nd->nt", x, z @ w.T), -1)
             return jax.nn.softplus(-(p * gamma).sum(1)).mean()
 
-        # optax's Polyak step takes L - L*; scaling 1/2 is the factor c = 2, and its cap on the step is taken away.
+        # optax adds 1e-6 to the norm. Its Polyak step is given L - L* and no cap; it stands still once |G|^2 is below the
+        # root of the rounding unit.
         rules = {
             "ngd": optax.chain(optax.normalize_by_update_norm(), optax.scale(-1.0)),
-            "polyak": optax.polyak_sgd(max_learning_rate=math.inf, scaling=0.5),
+            "polyak": optax.chain(optax.scale_by_polyak(max_learning_rate=math.inf), optax.scale(-0.5)),
         }
         chosen = rules[rule]
 

@@ -23,6 +23,9 @@ from .scaled import Scaled
 __all__ = ["GradientTransformation", "attention", "attention_layer", "log_gap", "loss", "ngd", "polyak"]
 
 
+_struct: Any = jax.ShapeDtypeStruct  # its constructor has no types in some versions
+
+
 class _Options(NamedTuple):
     scale: float | None
     soft_cap: float
@@ -52,11 +55,11 @@ def _host(x: Any) -> Any:
 
 
 def _shape(x: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return _struct(x.shape, x.dtype)
 
 
 def _output(q: Any, v: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((*q.shape[:-1], v.shape[-1]), q.dtype)
+    return _struct((*q.shape[:-1], v.shape[-1]), q.dtype)
 
 
 def _call(function: Callable[..., Any], shapes: Any, *arrays: Any) -> Any:
@@ -222,7 +225,7 @@ def _point(problem: Problem, weights: Any) -> Any:
 
 
 def _scalar(problem: Problem) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((), problem.dtype)
+    return _struct((), problem.dtype)
 
 
 def _loss_host(problem: Problem, weights: Any) -> Any:

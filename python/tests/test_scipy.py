@@ -44,7 +44,8 @@ def test_solvers(method):
 
 
 def test_log_gap_goes_on_where_the_plain_loss_stops():
-    plain, log = (ss.objective(problem(), log_gap=x) for x in (False, True))
+    made = softstep.generate(seed=0).problem()
+    plain, log = (ss.objective(made, log_gap=x) for x in (False, True))
     a = minimize(plain.fun, plain.zeros(), jac=plain.jac, method="L-BFGS-B", options={"maxiter": 200})
     b = minimize(log.fun, log.zeros(), jac=log.jac, method="L-BFGS-B", options={"maxiter": 200})
     assert log.fun(b.x) < log.fun(a.x) - 50.0

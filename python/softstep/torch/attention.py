@@ -60,7 +60,8 @@ _OPTIONS = (
     "int? after, int threads"
 )
 _ARRAYS = "Tensor queries, Tensor keys, Tensor values, Tensor? bias"
-_library = torch.library.Library("softstep", "FRAGMENT")
+_registry: Any = torch.library  # its functions have no types
+_library = _registry.Library("softstep", "FRAGMENT")
 _library.define(f"attention({_ARRAYS}, {_OPTIONS}) -> (Tensor, Tensor)")
 # The fourth output has no elements where the bias has no gradient.
 _library.define(
@@ -171,22 +172,24 @@ _library.impl("attention_second", _second, "CPU")
 # ---- shapes alone, for torch.compile and torch.export
 
 
-@torch.library.register_fake("softstep::attention", lib=_library)
-def _(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
+def _forward_shapes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
     return q.new_empty((*q.shape[:-1], v.shape[-1])), q.new_empty(1, dtype=torch.uint8)
 
 
-@torch.library.register_fake("softstep::attention_backward", lib=_library)
-def _(
+def _backward_shapes(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, gradient: Tensor, state: Tensor, wants_bias: bool, *rest: Any
 ) -> tuple[Tensor, ...]:
     db = bias.new_empty(bias.shape) if wants_bias and bias is not None else q.new_empty(0)
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), db
 
 
-@torch.library.register_fake("softstep::attention_second", lib=_library)
-def _(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, gradient: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+def _second_shapes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, gradient: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), gradient.new_empty(gradient.shape)
+
+
+_registry.register_fake("softstep::attention", _forward_shapes, lib=_library)
+_registry.register_fake("softstep::attention_backward", _backward_shapes, lib=_library)
+_registry.register_fake("softstep::attention_second", _second_shapes, lib=_library)
 
 
 # ---- derivatives
@@ -225,10 +228,10 @@ def _backward_derivative(ctx: Any, along_q: Tensor, along_k: Tensor, along_v: Te
     return (hq, hk, hv, None, moved) + (None,) * 11
 
 
-torch.library.register_autograd(
+_registry.register_autograd(
     "softstep::attention", _forward_derivative, setup_context=_keep_forward, lib=_library
 )
-torch.library.register_autograd(
+_registry.register_autograd(
     "softstep::attention_backward", _backward_derivative, setup_context=_keep_backward, lib=_library
 )
 

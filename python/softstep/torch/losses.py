@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..evaluation import Evaluation
 from ..problem import Problem
 from ..scaled import Scaled
 
@@ -52,7 +53,7 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *along: Tensor) -> Any:
-        gradients = _Gradient.apply(ctx.problem, *ctx.saved_tensors)
+        gradients = _Gradient.apply(ctx.problem, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
         return (None, *(along[0] * g for g in _tuple(gradients)))
 
 
@@ -98,7 +99,7 @@ def scaled_backward(problem: Problem, *weights: Tensor) -> Scaled:
 
     weights as in `loss`. Raises InvalidArgument.
     """
-    evaluation = problem.evaluate(_points(problem, weights))
+    evaluation: Evaluation = problem.evaluate(_points(problem, weights))
     for w, gradient in zip(weights, _tuple(evaluation.gradient)):
         w.grad = gradient.mantissa
         w.grad_exponent = gradient.exponent  # type: ignore[attr-defined]

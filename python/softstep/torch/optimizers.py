@@ -83,7 +83,7 @@ class NGD(_Normalised):
         super().__init__(params, {"lr": lr, "decay": decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step. closure: evaluates again and sets the gradients; its value is returned."""
         value = None
         if closure is not None:
@@ -118,7 +118,7 @@ class Polyak(_Normalised):
         super().__init__(params, {"factor": factor, "optimal_loss": optimal_loss})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step. closure: evaluates, sets the gradients, and returns the loss or the `Scaled` gap, which is returned."""
         if closure is None:
             raise InvalidArgument("closure: None (Polyak's step needs the loss)", "closure")
