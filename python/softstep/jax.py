@@ -54,11 +54,11 @@ def _host(x: Any) -> Any:
     return None if x is None else np.ascontiguousarray(np.asarray(x))
 
 
-def _shape(x: Any) -> jax.ShapeDtypeStruct:
+def _shape(x: Any) -> Any:
     return _struct(x.shape, x.dtype)
 
 
-def _output(q: Any, v: Any) -> jax.ShapeDtypeStruct:
+def _output(q: Any, v: Any) -> Any:
     return _struct((*q.shape[:-1], v.shape[-1]), q.dtype)
 
 
@@ -224,7 +224,7 @@ def _point(problem: Problem, weights: Any) -> Any:
     return tuple(_host(w) for w in weights) if isinstance(weights, (tuple, list)) else _host(weights)
 
 
-def _scalar(problem: Problem) -> jax.ShapeDtypeStruct:
+def _scalar(problem: Problem) -> Any:
     return _struct((), problem.dtype)
 
 
