@@ -1,0 +1,94 @@
+"""The layer of the theory, f(X) = u^T X^T softmax(X W z), as a function and as a module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from .attention import attention
+
+__all__ = ["AttentionLayer", "attention_layer"]
+
+
+def attention_layer(
+    tokens: Tensor,
+    weights: Tensor,
+    decoder: Tensor,
+    queries: Tensor | None = None,
+    *,
+    lengths: Tensor | None = None,
+    threads: int = 0,
+) -> Tensor:
+    """f_i = u^T X_i^T softmax(X_i W z_i), differentiable by all of X, W, u and z, twice.
+
+    Parameters
+    ----------
+    tokens
+        X [n, T, d].
+    weights
+        W [d, d].
+    decoder
+        u [d].
+    queries
+        z [n, d]; None: the first token of each sample.
+    lengths
+        int64 [n]: how many tokens of each sample count. None: all.
+
+    Returns
+    -------
+    Tensor
+        f [n].
+
+    Raises InvalidArgument (a ValueError) that names the argument. Source: arXiv 2402.05738, equation 1.
+
+    >>> import torch, softstep.torch
+    >>> x, u = torch.randn(3, 4, 5), torch.randn(5)
+    >>> softstep.torch.attention_layer(x, torch.zeros(5, 5), u).shape
+    torch.Size([3])
+    """
+    if tokens.ndim != 3:
+        raise InvalidArgument(f"tokens: shape {tuple(tokens.shape)} (need (samples, tokens, dim))", "tokens")
+    n, _, d = tokens.shape
+    wanted = {"weights": (weights, (d, d)), "decoder": (decoder, (d,))}
+    if queries is not None:
+        wanted["queries"] = (queries, (n, d))
+    for name, (tensor, shape) in wanted.items():
+        if tuple(tensor.shape) != shape:
+            raise InvalidArgument(f"{name}: shape {tuple(tensor.shape)} (need {shape})", name)
+        if tensor.dtype != tokens.dtype:
+            raise InvalidArgument(f"{name}: dtype {tensor.dtype} beside tokens of {tokens.dtype}", name)
+    z = tokens[:, 0] if queries is None else queries
+    # The decoder goes through the sum: the values are the scores u^T x_t, so that rows of one number are mixed.
+    out = attention(
+        (z @ weights.T)[:, None, None],
+        tokens[:, None],
+        (tokens @ decoder)[:, None, :, None],
+        scale=1.0,
+        key_lengths=lengths,
+        threads=threads,
+    )
+    return out[:, 0, 0, 0]
+
+
+class AttentionLayer(torch.nn.Module):
+    """`attention_layer` with its weights W [dim, dim], zero at first, and decoder u [dim].
+
+    The decoder is trained unless one is given. dtype: that of the decoder, or PyTorch's default, if None.
+    """
+
+    def __init__(self, dim: int, decoder: Tensor | None = None, *, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        if decoder is not None and tuple(decoder.shape) != (dim,):
+            raise InvalidArgument(f"decoder: shape {tuple(decoder.shape)} (need {(dim,)})", "decoder")
+        if dtype is None and decoder is not None:
+            dtype = decoder.dtype
+        self.weights = torch.nn.Parameter(torch.zeros(dim, dim, dtype=dtype))
+        if decoder is None:
+            self.decoder = torch.nn.Parameter(torch.zeros(dim, dtype=dtype))
+        else:
+            self.register_buffer("decoder", decoder.detach().to(dtype).clone())
+
+    def forward(self, tokens: Tensor, queries: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+        """f [n] of tokens [n, T, dim]; see `attention_layer`."""
+        return attention_layer(tokens, self.weights, self.decoder, queries, lengths=lengths)

@@ -1,0 +1,134 @@
+"""Step rules of the library as optimizers of PyTorch. They take gradients with an exponent apart where there are such."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from ..scaled import Scaled
+
+__all__ = ["NGD", "Polyak"]
+
+
+def _exponent(parameter: Tensor) -> float:
+    """Of the gradient: that which `scaled_backward` gave with it, else 0."""
+    if getattr(parameter, "grad_exponent_of", None) is parameter.grad:
+        return float(getattr(parameter, "grad_exponent", 0.0))
+    return 0.0
+
+
+def _log_norm(gradient: Tensor) -> float:
+    """Logarithm of the Frobenius norm; -inf for zero. Squares of small numbers do not underflow."""
+    if gradient.numel() == 0:
+        return -math.inf
+    largest = float(gradient.abs().max())
+    if largest == 0 or not math.isfinite(largest):
+        return -math.inf if largest == 0 else math.nan
+    return math.log(largest) + math.log(float(torch.linalg.vector_norm(gradient.double() / largest)))
+
+
+class _Normalised(torch.optim.Optimizer):
+    """W -= exp(log_length) G / |G|, with |G| over all parameters."""
+
+    def _parameters(self) -> list[tuple[dict[str, Any], Tensor]]:
+        return [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+
+    def _log_norm(self) -> float:
+        logs = [_log_norm(p.grad) + _exponent(p) for _, p in self._parameters() if p.grad is not None]
+        top = max(logs, default=-math.inf)
+        if any(math.isnan(x) for x in logs):
+            return math.nan
+        return top if math.isinf(top) else top + 0.5 * math.log(sum(math.exp(2 * (x - top)) for x in logs))
+
+    def _move(self, log_norm: float, length: Callable[[dict[str, Any], int], float]) -> None:
+        for group, p in self._parameters():
+            state = self.state[p]
+            t = state.get("step", 0)
+            state["step"] = t + 1
+            gradient = p.grad
+            if gradient is None or log_norm == -math.inf or _exponent(p) == -math.inf:
+                continue
+            # The unit vector first: its factor is moderate, whatever the exponents of gradient and length are. It is given
+            # in two, so that a mantissa far from 1 does not take it out of the type.
+            half = math.exp(0.5 * (_exponent(p) - log_norm))
+            p.sub_(gradient * half * half * length(group, t))
+
+
+class NGD(_Normalised):
+    """Normalised gradient descent: W -= lr (t+1)^-decay G / |G|, |G| over all parameters of the optimizer.
+
+    Parameters
+    ----------
+    params
+        Tensors, or dicts of parameter groups, each with `lr` and `decay` of its own.
+    lr
+        eta > 0.
+    decay
+        a >= 0.
+
+    Only the direction of the gradient counts. Where `softstep.torch.scaled_backward` gave it an exponent, it goes on however
+    small the gradient is; a gradient of zero moves nothing. Raises InvalidArgument. Source: arXiv 2402.05738.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float = 1.0, decay: float = 0.0) -> None:
+        if not (lr > 0 and math.isfinite(lr)):
+            raise InvalidArgument(f"lr: {lr} (need a number > 0)", "lr")
+        if not (decay >= 0 and math.isfinite(decay)):
+            raise InvalidArgument(f"decay: {decay} (need a number >= 0)", "decay")
+        super().__init__(params, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step. closure: evaluates again and sets the gradients; its value is returned."""
+        value = None
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        self._move(self._log_norm(), lambda group, t: float(group["lr"] * (t + 1) ** -group["decay"]))
+        return value
+
+
+class Polyak(_Normalised):
+    """Polyak's step: W -= (L - L*) / (c |G|^2) G, |G| over all parameters of the optimizer.
+
+    Parameters
+    ----------
+    params
+        Tensors, or dicts of parameter groups, each with a `factor` of its own.
+    factor
+        c > 0.
+    optimal_loss
+        L*, subtracted from what the closure returns where that is a plain number.
+
+    The closure returns the loss, or L - L* as a `Scaled`, as `softstep.torch.scaled_backward` does; with that it goes on
+    however small loss gap and gradient are. A gap that is not positive moves nothing. Raises InvalidArgument. Sources: Polyak
+    1987; arXiv 2402.05738.
+    """
+
+    def __init__(self, params: Iterable[Any], factor: float = 2.0, optimal_loss: float = 0.0) -> None:
+        if not (factor > 0 and math.isfinite(factor)):
+            raise InvalidArgument(f"factor: {factor} (need a number > 0)", "factor")
+        if not math.isfinite(optimal_loss):
+            raise InvalidArgument(f"optimal_loss: {optimal_loss} (need a finite number)", "optimal_loss")
+        super().__init__(params, {"factor": factor, "optimal_loss": optimal_loss})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step. closure: evaluates, sets the gradients, and returns the loss or the `Scaled` gap, which is returned."""
+        if closure is None:
+            raise InvalidArgument("closure: None (Polyak's step needs the loss)", "closure")
+        with torch.enable_grad():
+            value = closure()
+        optimal = float(self.param_groups[0]["optimal_loss"]) if self.param_groups else 0.0
+        gap = value if isinstance(value, Scaled) else Scaled(float(value) - optimal, 0.0)
+        if gap.mantissa <= 0:
+            return value
+        log_norm = self._log_norm()
+        log_gap = math.log(gap.mantissa) + gap.exponent
+        self._move(log_norm, lambda group, t: math.exp(log_gap - log_norm) / float(group["factor"]))
+        return value
