@@ -73,6 +73,7 @@ ROOMS = [
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone
     (r"benchmarks/.*", STD | {"public", "stored", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
     (r"(examples|packaging)/.*", STD | {"public", "stored", "own"}),  # and the solver that each is for
+    (r"python/.*", STD | {"public", "stored", "own"}),  # and nanobind
     (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]
