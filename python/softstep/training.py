@@ -320,7 +320,7 @@ def train(
     >>> data = softstep.generate("signal_noise", n_samples=4, n_tokens=3, dim=16, seed=0)
     >>> problem = data.problem()
     >>> result = softstep.train(problem, "polyak", steps=1000, reference=softstep.solve_max_margin(problem))
-    >>> result.status, result.trace["one_minus_cos"][-1] < 1e-3
+    >>> result.status, bool(result.last["one_minus_cos"] < 1e-3)
     ('max_iterations', True)
     """
     arguments = {

@@ -1,0 +1,339 @@
+"""
+softstep, compiled. Use the package `softstep`, which has all of this under its own names.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Any as ArrayLike, Any as Point
+
+import numpy
+import numpy.typing
+
+import softstep.evaluation
+import softstep.scaled
+
+
+__version__: str
+
+def active_isa() -> str:
+    """
+    Name of the instruction set in force: the one forced, else that of the environment variable SOFTSTEP_ISA,
+    else the best that runs here.
+    """
+
+def force_isa(name: str) -> None:
+    """
+    Forces an instruction set for problems made from now on; "auto" returns to the default.
+
+    Raises InvalidArgument for an unknown name, NotSupported for one that cannot run here.
+    """
+
+def isas() -> list[str]:
+    """Names of the instruction sets that run here, slowest first."""
+
+def available_threads() -> int:
+    """What n_threads = 0 means: the processors that this process may use."""
+
+class Problem:
+    """
+    An attention model of arrays that stay where they lie. Use softstep.Problem.
+    """
+
+    def __init__(self, tokens: ArrayLike, labels: ArrayLike | None = None, decoder: ArrayLike | None = None, *, offsets: ArrayLike | None = None, targets: ArrayLike | None = None, query_index: ArrayLike | None = None, queries: ArrayLike | None = None, all_tokens_are_queries: bool = False, query_offsets: ArrayLike | None = None, query_weights: ArrayLike | None = None, key_query: str = 'combined', rank: int = 0, train_decoder: bool = False, loss: str = 'logistic', optimal_loss: str = 'optimal', optimal_loss_value: float = 0.0, n_threads: int = 1, isa: str = '') -> None: ...
+
+    def value_and_grad(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> tuple[float, Any]:
+        """
+        Loss L(W) and gradient dL/dW in plain numbers, which underflow where training has come far: see `scaled`.
+
+        Parameters
+        ----------
+        W
+            [dim, dim], C order, of the problem's dtype; for a problem of several blocks a tuple, list or dict of arrays, see
+            `blocks`. NumPy, PyTorch (CPU) or JAX (CPU).
+        out
+            Where the gradient is written: as W. It must not overlap W or the tokens. A new array of W's kind if None.
+        samples
+            Indices (int64) of the samples that the mean is over; None: all.
+
+        Returns
+        -------
+        tuple
+            The loss, and the gradient: `out` where it is given.
+
+        Raises
+        ------
+        InvalidArgument
+            Wrong shape or dtype, not contiguous, read-only, on another device. Names the argument.
+        """
+
+    def scaled(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> Any:
+        """
+        Gradient with its exponent apart: dL/dW = mantissa * exp(exponent).
+
+        As `value_and_grad`. Returns a `Scaled` (mantissa, exponent), exponent a natural logarithm, -inf where the gradient is
+        exactly zero; of several blocks a tuple or dict of them, each with an exponent of its own. arXiv 2402.05738, in the pivot
+        form of docs/mathematics.md, section 2.
+        """
+
+    def loss(self, W: Point, *, samples: ArrayLike | None = None) -> float:
+        """The loss L(W)."""
+
+    def loss_gap(self, W: Point, *, samples: ArrayLike | None = None) -> softstep.scaled.Scaled:
+        """L(W) - L* without cancellation, a `Scaled` (mantissa, exponent)."""
+
+    def evaluate(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> softstep.evaluation.Evaluation:
+        """
+        Everything at once: loss, loss gap, scaled gradient, attention of the optimal tokens, accuracy. As `scaled`.
+        """
+
+    def log_gap(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> tuple[float, Any]:
+        """
+        log(L(W) - L*) and its gradient, in plain numbers of a size that any solver can work with.
+
+        It has the minimisers of L and does not stall where L no longer changes in its 16th digit. -inf where L = L*, NaN where
+        L < L*; the gradient is not finite then.
+        """
+
+    def hvp(self, W: Point, V: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> Any:
+        """
+        Product of the Hessian of L at W with V, in plain numbers. V and out are as W.
+
+        Raises NotSupported for a loss without second derivative.
+        """
+
+    def scaled_hvp(self, W: Point, V: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> Any:
+        """As `hvp`, with exponents apart as in `scaled`."""
+
+    def attention(self, W: Point) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Attention softmax(X_i W z_i) of every token, float64: [n_samples, n_tokens], or [sum of tokens] of a ragged batch.
+
+        Of several queries the mean by their weights.
+        """
+
+    def metrics(self, W: Point, reference: ArrayLike | None = None, level: float = 0.001) -> dict[str, float]:
+        """
+        What is said of weights, by name.
+
+        loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
+        weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
+        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+        `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
+        takes a matrix.
+        """
+
+    @property
+    def blocks(self) -> dict[str, tuple[int, int]]:
+        """
+        What is trained: name and shape of each block, in order. "weights" [dim, dim]; or "keys" and "queries"
+        [dim, rank]; or "prompt" [dim, 1]; then "decoder" [dim, 1] where it is trained.
+        """
+
+    @property
+    def dtype(self) -> str:
+        """"float32" or "float64": what is computed with, and what W must be."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples n."""
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of a token."""
+
+    @property
+    def optimal_loss(self) -> float:
+        """
+        L*, from which loss gaps are measured; NaN where it depends on the point.
+        """
+
+    @property
+    def isa(self) -> str:
+        """Instruction set of the kernels."""
+
+    @property
+    def threads_used(self) -> int:
+        """
+        Threads asked for in an evaluation: 1 where the work does not pay for more.
+        """
+
+    @property
+    def identity(self) -> str:
+        """
+        Data, loss and options in a text that is the same for the same in every process.
+        """
+
+    @property
+    def optimal_tokens(self) -> numpy.typing.NDArray[numpy.int64]:
+        """[n_samples] best-scoring token of each sample, argmax_t y_i u^T x_it."""
+
+    @property
+    def token_offsets(self) -> numpy.typing.NDArray[numpy.int64]:
+        """[n_samples + 1] where each sample begins among all tokens."""
+
+    @property
+    def tokens_address(self) -> int:
+        """
+        Address of the first token: that of the array which was given, as nothing is copied.
+        """
+
+def compare_direction(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
+    """
+    1 - cos and the angle (radians) of two arrays of one size, right to rounding where they are nearly parallel.
+    """
+
+def matrix_norm(a: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
+    """
+    Norm of a matrix: frobenius, spectral, max, nuclear, or lp with p >= 1.
+    """
+
+class TrainState:
+    """
+    Where a run stands. It goes on with the same bits as if it had never stopped.
+    """
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+
+    @property
+    def seconds(self) -> float:
+        """Spent in steps."""
+
+    def copy(self) -> TrainState:
+        """Another state that stands at the same place."""
+
+class TrainerOptions:
+    """Settings of a run; made by softstep.train."""
+
+    @property
+    def rules(self) -> list[Any]:
+        """One for all blocks, or one for each."""
+
+def trainer_options(rules: list[Any], *, n_steps: int, master_weights: str = 'working', form: str = 'auto', normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: Sequence[Any] = [], trace_rows_per_decade: int = 20, max_seconds: float = ..., thresholds: Sequence[float] = [], stop_one_minus_cos: float = 0.0) -> TrainerOptions:
+    """Checked settings of a run. Raises InvalidArgument naming the field."""
+
+def initial_state(problem: Problem, blocks: Sequence[Any] = [], master_weights: str = 'working') -> TrainState:
+    """A state at step 0 with these blocks; none given: all zero."""
+
+def normal_state(problem: Problem, std: float, seed: int, master_weights: str = 'working') -> TrainState:
+    """A state at step 0 with blocks from N(0, std^2), block k from seed + k."""
+
+def save_state(path: str, problem: Problem, state: TrainState, options: TrainerOptions) -> None:
+    """Writes a state to a safetensors file. Raises IoError."""
+
+def load_state(path: str, problem: Problem, options: TrainerOptions) -> TrainState:
+    """
+    Reads a state. Raises BadFile for a file that is damaged or no state, InvalidArgument for one of another run, IoError.
+    """
+
+def observe(problem: Problem, state: TrainState, k: int = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """Observable k of a state: W for k = 0, whatever is trained for it."""
+
+def observables(problem: Problem) -> list[tuple[str, int, int]]:
+    """Name and shape of each matrix that is watched."""
+
+def state_blocks(problem: Problem, state: TrainState) -> dict[str, numpy.typing.NDArray[numpy.float64]]:
+    """The blocks of a state, float64."""
+
+def train(problem: Problem, state: TrainState, options: TrainerOptions, callback: Callable[[dict[str, Any]], object] | None = None, progress: Callable[[int, float], object] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """
+    Runs and leaves the state ready to go on. Returns the summary and the rows of the trace.
+    """
+
+def step_rules() -> list[dict[str, Any]]:
+    """
+    Every step rule: name, formula, source, options with their defaults, note.
+    """
+
+def generate(generator: str, *, n_samples: int, n_tokens: int, dim: int, seed: int, signal: float, noise: float, equal_scores: bool) -> dict[str, Any]:
+    """A generated data set as a dict of arrays."""
+
+def load_dataset(path: str, dtype: str = '') -> dict[str, Any]:
+    """A safetensors file as a dict of arrays."""
+
+def save_dataset(path: str, problem: Problem, stored: str = 'working') -> None:
+    """
+    Writes a problem's data to a safetensors file, tokens and queries as "working", "f64", "f32", "f16" or "bf16".
+    """
+
+def generators() -> list[tuple[str, str]]:
+    """Name and summary of each generator."""
+
+def solve_max_margin(problem: Problem, *, selected: ArrayLike | None = None, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+    """W_mm and its certificate, as a dict."""
+
+def solve_max_margin_in_norm(problem: Problem, norm: str, *, p: float = 2.0, selected: ArrayLike | None = None, tolerance: float = 1e-08, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+    """The same in the l_p or the nuclear norm."""
+
+def solve_linear_max_margin(points: ArrayLike, labels: ArrayLike, *, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+    """The hard-margin separator of labelled points, without intercept."""
+
+class HeadOptions:
+    """
+    What attention over heads is asked for; made once for many calls.
+
+    scale: 1/sqrt(dim) if None (linear attention: 1). soft_cap: c of c tanh(s/c), 0 for none. causal, before, after: which keys a
+    query sees; query i of m stands beside key i + n - m of n. key_lengths: int64 [batch]. query_offsets, key_offsets: int64
+    [batch + 1] of ragged batches, whose arrays are [rows, heads, dim]. threads: 0 for all. Raises InvalidArgument.
+    """
+
+    def __init__(self, scale: float | None = None, soft_cap: float = 0.0, causal: bool = False, before: int | None = None, after: int | None = None, key_lengths: ArrayLike | None = None, query_offsets: ArrayLike | None = None, key_offsets: ArrayLike | None = None, threads: int = 0, isa: str = '') -> None: ...
+
+    @property
+    def ragged(self) -> bool:
+        """Whether offsets were given."""
+
+class HeadsState:
+    """
+    What attention_forward leaves for attention_backward and the others. Serves any number of calls.
+    """
+
+    def __init__(self) -> None: ...
+
+def attention_forward(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, options: HeadOptions, *, bias: ArrayLike | None = None, out: ArrayLike | None = None, log_sum_exp: ArrayLike | bool | None = None, state: HeadsState | None = None) -> tuple[Any, Any]:
+    """
+    O = softmax(scale Q K^T + bias) V, and the log-sum-exp of each row.
+
+    queries [B, H, Tq, d], keys [B, Hkv, Tk, d], values [B, Hkv, Tk, dv], Hkv a divisor of H; ragged: [rows, heads, dim]. float64,
+    or float32, float16 and bfloat16, which are computed with in float32. Strides of any sign; the last axis contiguous. bias
+    [B or 1, H or 1, Tq, Tk], C order, of the type that is computed with. out: [B, H, Tq, dv], written where given. log_sum_exp: True,
+    or an array [B, H, Tq] ([H, rows]) to write. state: filled for attention_backward.
+
+    Returns (out, log_sum_exp or None). Raises InvalidArgument; nothing has been written then.
+    """
+
+def attention_backward(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, state: HeadsState, output_gradient: ArrayLike, options: HeadOptions, *, bias: ArrayLike | None = None, wanted: str = 'qkv', scaled: bool = False, query_gradient: ArrayLike | None = None, key_gradient: ArrayLike | None = None, value_gradient: ArrayLike | None = None) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """
+    Gradients of sum(dO * O), after attention_forward on the same inputs with the same options and `state`.
+
+    wanted: letters of "qkvb" (queries, keys, values, bias). scaled: row i of dQ is to be multiplied by e^query_exponents[i], dK of a
+    key head by e^key_exponents; they stay true where the plain numbers underflow. query_gradient, key_gradient, value_gradient: arrays
+    to write.
+
+    Returns (dQ, dK, dV, dbias, query_exponents [B, H, Tq], key_exponents [B, Hkv]); None for what is not wanted.
+    """
+
+def attention_tangent(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, state: HeadsState, options: HeadOptions, *, bias: ArrayLike | None = None, query_direction: ArrayLike | None = None, key_direction: ArrayLike | None = None, value_direction: ArrayLike | None = None, out: ArrayLike | None = None) -> Any:
+    """
+    Derivative of the output along a direction (Jacobian-vector product); what is None stands still. As attention_backward.
+    """
+
+def attention_hessian_product(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, state: HeadsState, output_gradient: ArrayLike, options: HeadOptions, *, bias: ArrayLike | None = None, query_direction: ArrayLike | None = None, key_direction: ArrayLike | None = None, value_direction: ArrayLike | None = None, output_gradient_direction: ArrayLike | None = None, wanted: str = 'qkv', scaled: bool = False, query_gradient: ArrayLike | None = None, key_gradient: ArrayLike | None = None, value_gradient: ArrayLike | None = None) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """
+    Derivatives of dQ, dK and dV along a direction of queries, keys, values and output gradient. Returns as attention_backward.
+    """
+
+def linear_attention_forward(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, options: HeadOptions, *, log_gates: ArrayLike | None = None, out: ArrayLike | None = None) -> Any:
+    """
+    o_i = scale sum_j (q_i . k_j) v_j, with gates (causal) S_t = diag(g_t) S_(t-1) + k_t v_t^T, o_i = scale S^T q_i.
+
+    Arrays as in attention_forward. log_gates: log g_t <= 0, [B, Hkv, Tk, 1] or [B, Hkv, Tk, d]; only with a causal mask. Sources:
+    Katharopoulos et al. 2020; Sun et al. 2023; Dao, Gu 2024; Yang et al. 2024. Raises InvalidArgument.
+    """
+
+def linear_attention_backward(queries: ArrayLike, keys: ArrayLike, values: ArrayLike, output_gradient: ArrayLike, options: HeadOptions, *, log_gates: ArrayLike | None = None, wanted: str = 'qkv', query_gradient: ArrayLike | None = None, key_gradient: ArrayLike | None = None, value_gradient: ArrayLike | None = None, log_gate_gradient: ArrayLike | None = None) -> tuple[Any, Any, Any, Any]:
+    """
+    Gradients of sum(dO * O) by queries, keys, values and log gates ("qkvg" in `wanted`).
+
+    Returns (dQ, dK, dV, dlog_gates); None for what is not wanted.
+    """

@@ -1,0 +1,145 @@
+"""Loss, gradients and attention against the oracle; arrays of every kind; bad input."""
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import softstep
+
+
+def batch(seed=0, n=4, t=3, d=5, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    tokens = rng.normal(size=(n, t, d)).astype(dtype)
+    return tokens, rng.choice([-1, 1], size=n), rng.normal(size=d).astype("float64" if dtype == "float64" else "float32")
+
+
+def bound(tokens, weights, unit):
+    """K u (1 + S) of softstep/attention_model.h: K = 8 (dim + n_tokens), S the largest |x|^T |W| |z|."""
+    x = np.abs(np.asarray(tokens, np.float64))
+    scores = np.einsum("ntd,de,ne->nt", x, np.abs(np.asarray(weights, np.float64)), x[:, 0])
+    return 8 * (x.shape[1] + x.shape[2]) * unit * (1 + scores.max())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 6),
+    t=st.integers(1, 7),
+    d=st.integers(1, 9),
+    dtype=st.sampled_from(["float64", "float32", "float16"]),
+    token_step=st.integers(1, 2),
+    sample_step=st.integers(1, 3),
+)
+def test_agrees_with_the_oracle(seed, n, t, d, dtype, token_step, sample_step):
+    whole, labels, decoder = batch(seed, n * sample_step, t * token_step, d, dtype)
+    tokens, labels = whole[::sample_step, ::token_step], labels[::sample_step]
+    problem = softstep.Problem(tokens, labels, decoder)
+    assert problem.tokens_address == whole.ctypes.data
+    weights = np.random.default_rng(seed + 1).normal(size=(d, d)).astype(problem.dtype)
+    loss, gradient, attention = oracle.layer(list(tokens), labels, decoder, weights)
+    got, got_gradient = problem.value_and_grad(weights)
+    unit = np.finfo(problem.dtype).eps
+    size = bound(tokens, weights, unit) * (1 + np.abs(np.einsum("ntd,d->nt", np.abs(tokens.astype("f8")), np.abs(decoder))).max())
+    assert abs(got - loss) <= size
+    assert np.abs(got_gradient - gradient).max() <= size * max(1.0, float(np.abs(tokens).max()) ** 2)
+    assert np.abs(problem.attention(weights) - np.array(attention, float)).max() <= size
+
+
+def test_scaled_gradient_is_true_where_the_plain_one_underflows():
+    problem = softstep.generate(seed=0).problem()
+    limit = softstep.solve_max_margin(problem).weights
+    weights = limit / np.linalg.norm(limit) * 1e6
+    assert not problem.value_and_grad(weights)[1].any()
+    mantissa, exponent = problem.scaled(weights)
+    assert exponent < -1e5 and np.isfinite(mantissa).all() and mantissa.any()
+    assert problem.loss_gap(weights).log10() < -1e5
+
+
+def test_out_is_written_in_place_and_returned():
+    tokens, labels, decoder = batch()
+    problem = softstep.Problem(tokens, labels, decoder)
+    out = np.full((5, 5), np.nan)
+    loss, gradient = problem.value_and_grad(np.eye(5), out)
+    assert gradient is out and np.isfinite(out).all()
+
+
+def test_ragged_lists_and_offsets_agree():
+    tokens, labels, decoder = batch()
+    samples = [tokens[0], tokens[1, :2], tokens[2, :1], tokens[3]]
+    listed = softstep.Problem(samples, labels, decoder)
+    rows = softstep.Problem(np.concatenate(samples), labels, decoder, offsets=[0, 3, 5, 6, 9])
+    w = np.eye(5)
+    assert listed.loss(w) == rows.loss(w)
+    assert abs(listed.loss(w) - float(oracle.layer(samples, labels, decoder, w)[0])) <= 1e-14
+
+
+def test_hvp_is_the_derivative_of_the_gradient():
+    tokens, labels, decoder = batch()
+    problem = softstep.Problem(tokens, labels, decoder)
+    rng = np.random.default_rng(1)
+    w, v = rng.normal(size=(2, 5, 5))
+    h = 1e-6  # central differences: h^2 and rounding 1e-16 / h, both below 1e-9
+    difference = (problem.value_and_grad(w + h * v)[1] - problem.value_and_grad(w - h * v)[1]) / (2 * h)
+    assert np.abs(problem.hvp(w, v) - difference).max() <= 1e-8
+
+
+def bad_points():
+    w = np.eye(5)
+    frozen = np.eye(5)
+    frozen.flags.writeable = False
+    yield "W", "float32", dict(W=w.astype("f4"))
+    yield "W", "shape", dict(W=np.eye(4))
+    yield "W", "contiguous", dict(W=np.asfortranarray(np.arange(25.0).reshape(5, 5)))
+    yield "W", "contiguous", dict(W=w[::-1])
+    yield "W", "swapped", dict(W=w.astype(">f8"))
+    yield "W", "not an array", dict(W="text")
+    yield "W", "format", dict(W=w.astype(complex))
+    yield "out", "read-only", dict(W=w, out=frozen)
+    yield "out", "shape", dict(W=w, out=np.zeros((4, 5)))
+    yield "out", "overlaps", dict(W=w, out=w)
+    yield "samples", "int64", dict(W=w, samples=np.array([0.0]))
+    yield "samples", "-1", dict(W=w, samples=np.array([-1]))
+
+
+@pytest.mark.parametrize("argument, word, arguments", list(bad_points()))
+def test_bad_points_are_named(argument, word, arguments):
+    problem = softstep.Problem(*batch())
+    with pytest.raises(softstep.InvalidArgument, match=word) as raised:
+        problem.value_and_grad(**arguments)
+    assert raised.value.argument == argument and isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "argument, change",
+    [
+        ("tokens", dict(tokens=np.zeros((4, 3, 5), int))),
+        ("tokens", dict(tokens=np.zeros((4, 3, 5))[:, ::-1])),
+        ("tokens", dict(tokens=np.broadcast_to(np.zeros(5), (4, 3, 5)))),
+        ("tokens", dict(tokens=np.zeros((4, 3, 10))[:, :, ::2])),
+        ("tokens", dict(tokens=[])),
+        ("tokens", dict(tokens=[np.zeros((2, 5)), np.zeros((2, 4))])),
+        ("labels", dict(labels=[1, -1, 1])),
+        ("labels", dict(labels=[1, -1, 257, 1])),
+        ("labels", dict(labels=[1, -1, 0.5, 1])),
+        ("decoder", dict(decoder=np.zeros(4))),
+        ("queries", dict(queries="some")),
+        ("loss", dict(loss="hinge")),
+        ("key_query", dict(key_query="other")),
+    ],
+)
+def test_bad_batches_are_named(argument, change):
+    tokens, labels, decoder = batch()
+    with pytest.raises(softstep.InvalidArgument) as raised:
+        softstep.Problem(**{**dict(tokens=tokens, labels=labels, decoder=decoder), **change})
+    assert raised.value.argument == argument
+
+
+def test_heads_agree_with_the_oracle():
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(3, 2, 3, 6, 4))
+    for causal in (False, True):
+        # (4 n + 40 + 2 log n + 2 (d + 6) max s) u max |v|, softstep/attention.h
+        limit = (4 * 6 + 44 + 20 * 10) * 2**-53 * np.abs(v).max()
+        assert np.abs(softstep.attention(q, k, v, causal=causal) - oracle.heads(q, k, v, causal)).max() <= limit

@@ -1,0 +1,103 @@
+"""Runs: rules of three kinds, resuming, callbacks, interruption."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import softstep
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return softstep.generate(seed=0).problem()
+
+
+@pytest.fixture(scope="module")
+def limit(problem):
+    return softstep.solve_max_margin(problem)
+
+
+@pytest.mark.parametrize("rule", ["ngd", "polyak"])
+def test_reaches_the_max_margin_direction(problem, limit, rule):
+    result = softstep.train(problem, rule, steps=10000, reference=limit)
+    assert result.last["one_minus_cos"] < 1e-6
+    assert result.status == "max_iterations" and "1 - cos" in repr(result) and "<table>" in result._repr_html_()
+
+
+def test_a_callable_takes_the_steps_of_the_rule_it_writes(problem, limit):
+    own = softstep.train(problem, lambda c: 1.0 / c.gradient_norm, steps=200)
+    named = softstep.train(problem, "ngd", steps=200)
+    # The form of W may differ: the same to rounding of 200 steps of length 1.
+    assert np.abs(own.weights - named.weights).max() <= 200 * 200 * 2**-53
+
+
+class Momentum(softstep.StepRule):
+    name = "momentum_of_mine"
+    memory = {"mean": 0}
+
+    def propose(self, context):
+        before = context.memory.get("mean", np.zeros(context.gradient.size))
+        context.next["mean"] = 0.9 * before + context.gradient.ravel() / context.gradient_norm
+        return 0.1 * context.next["mean"].reshape(context.gradient.shape)
+
+
+def test_resumes_with_the_same_bits(problem, tmp_path):
+    whole = softstep.train(problem, Momentum(), steps=60)
+    half = softstep.train(problem, Momentum(), steps=25)
+    half.save(tmp_path / "state.safetensors")
+    assert (half.resume(35).weights == whole.weights).all()
+    state = softstep.load_state(tmp_path / "state.safetensors", problem, Momentum())
+    assert (softstep.train(problem, Momentum(), steps=35, state=state).weights == whole.weights).all()
+    with pytest.raises(softstep.InvalidArgument):
+        softstep.load_state(tmp_path / "state.safetensors", problem, "ngd")
+    (tmp_path / "bad").write_bytes(b"no state")
+    with pytest.raises(softstep.BadFile):
+        softstep.load_state(tmp_path / "bad", problem)
+    with pytest.raises(OSError):
+        softstep.load_state(tmp_path / "none", problem)
+
+
+@pytest.mark.parametrize("where", ["callback", "rule", "progress"])
+def test_an_exception_of_ones_own_ends_the_run(problem, where):
+    def fail(*_):
+        raise KeyError("mine")
+
+    arguments = {"rule": fail} if where == "rule" else {where: fail}
+    with pytest.raises(KeyError, match="mine"):
+        softstep.train(problem, steps=10**8, **arguments)
+
+
+def test_a_callback_stops_by_false(problem):
+    result = softstep.train(problem, steps=1000, callback=lambda row: row["step"] < 5)
+    assert result.status == "interrupted" and result.trace["step"][-1] == 5
+
+
+def test_ctrl_c_stops_soon_and_keeps_the_trace(problem):
+    sent = []
+
+    def send():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.3, send).start()
+    result = softstep.train(problem, steps=10**9)
+    assert time.monotonic() - sent[0] < 0.2
+    assert result.status == "interrupted" and result.keyboard_interrupt and len(result.trace["step"]) > 10
+
+
+@pytest.mark.parametrize(
+    "options, train",
+    [
+        (dict(train_decoder=True), dict(init_std=0.1)),
+        (dict(key_query="factored", rank=2), dict(init_std=0.1)),
+        (dict(key_query="prompt"), dict()),
+        (dict(), dict(batch_size=3)),
+    ],
+)
+def test_every_model_trains(options, train):
+    result = softstep.train(softstep.generate(seed=0).problem(**options), "ngd", steps=100, **train)
+    assert result.status == "max_iterations" and result.last["log10_gap"] < -5
