@@ -6,6 +6,7 @@ import re
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 
 source = pathlib.Path(os.environ["SOFTSTEP_SOURCE"])
 version_header = (source / "core/include/softstep/version.h").read_text()
@@ -43,15 +44,20 @@ def mathml(self, node):
     raise nodes.SkipNode
 
 
-def source_file(app, env, node, content):
-    """A link to a file of the sources that is no page: its text alone, as the file is not on the site."""
-    if node.get("reftype") != "myst":
-        return None
-    target = node["reftarget"].partition("#")[0]
-    folder = (source / node.get("refdoc", env.docname)).parent
-    return content if target and (folder / target).resolve().exists() else None
+def source_files(app, doctree):
+    """A link to a file of the sources that is no page becomes its text alone, as the file is not on the site."""
+    folder = (source / app.env.docname).parent
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        target = node["reftarget"].partition("#")[0] if node.get("reftype") == "myst" else ""
+        path = (folder / target).resolve() if target else None
+        if path and path.exists() and not (path.suffix == ".md" and app.env.path2doc(str(staged(app, path))) in app.env.found_docs):
+            node.replace_self(node.children)
+
+
+def staged(app, path):
+    return pathlib.Path(app.srcdir) / path.relative_to(source)
 
 
 def setup(app):
     app.add_html_math_renderer("softstep_mathml", (mathml, None), (mathml, None))
-    app.connect("missing-reference", source_file)
+    app.connect("doctree-read", source_files)
