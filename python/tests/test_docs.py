@@ -13,4 +13,8 @@ MODULES = sorted(m.name for m in pkgutil.iter_modules(softstep.__path__) if not 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_are_true(name):
-    assert doctest.testmod(importlib.import_module(f"softstep.{name}")).failed == 0
+    try:
+        module = importlib.import_module(f"softstep.{name}")
+    except ModuleNotFoundError as missing:  # of a framework that softstep can do without
+        pytest.skip(str(missing))
+    assert doctest.testmod(module).failed == 0
