@@ -16,7 +16,7 @@ EXTERN_TEMPLATE = re.compile(r"^extern template [^;]*;", re.MULTILINE)
 
 def marked(text):
     def mark(match):
-        body = match.group(1)
+        body = match.group(1).replace("..", "\u2026")  # a . at the end of a line or a word ends a list of Doxygen's
         if body.strip().startswith("----"):
             return match.group()
         before = text[text.rfind("\n", 0, match.start()) + 1:match.start()]
