@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import _core
+from . import _core, _layer
 from .errors import InvalidArgument
 from .problem import Problem
 from .scaled import Scaled
@@ -185,7 +185,7 @@ def attention(
             raise InvalidArgument(f"bias: shape {bias.shape} (need (batch or 1, heads or 1, queries, keys))", "bias")
     masks = tuple(None if x is None else jnp.asarray(x) for x in (key_lengths, query_offsets, key_offsets))
     options = _Options(scale, soft_cap, causal, before, after, threads)
-    _plain(options._replace(threads=threads))
+    _plain(options)
     return _attention(options, queries, keys, values, bias, masks)
 
 
@@ -197,22 +197,9 @@ def attention_layer(
     tokens X [n, T, d], weights W [d, d], decoder u [d], queries z [n, d] or None for the first token of each sample, lengths
     [n] or None. Raises InvalidArgument. Source: arXiv 2402.05738, equation 1.
     """
-    if tokens.ndim != 3:
-        raise InvalidArgument(f"tokens: shape {tokens.shape} (need (samples, tokens, dim))", "tokens")
-    n, _, d = tokens.shape
-    for name, x, shape in (("weights", weights, (d, d)), ("decoder", decoder, (d,)), ("queries", queries, (n, d))):
-        if x is not None and x.shape != shape:
-            raise InvalidArgument(f"{name}: shape {x.shape} (need {shape})", name)
-    z = tokens[:, 0] if queries is None else queries
-    out = attention(
-        (z @ weights.T)[:, None, None],
-        tokens[:, None],
-        (tokens @ decoder)[:, None, :, None],
-        scale=1.0,
-        key_lengths=lengths,
-        threads=threads,
-    )
-    return out[:, 0, 0, 0]
+    for _ in _layer.parts(tokens, weights, decoder, queries):
+        pass
+    return _layer.mixed(attention, tokens, weights, decoder, queries, lengths, threads)
 
 
 # ---- losses of a Problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .. import _layer
 from ..errors import InvalidArgument
 from .attention import attention
 
@@ -47,28 +48,11 @@ def attention_layer(
     >>> softstep.torch.attention_layer(x, torch.zeros(5, 5), u).shape
     torch.Size([3])
     """
-    if tokens.ndim != 3:
-        raise InvalidArgument(f"tokens: shape {tuple(tokens.shape)} (need (samples, tokens, dim))", "tokens")
-    n, _, d = tokens.shape
-    wanted = {"weights": (weights, (d, d)), "decoder": (decoder, (d,))}
-    if queries is not None:
-        wanted["queries"] = (queries, (n, d))
-    for name, (tensor, shape) in wanted.items():
-        if tuple(tensor.shape) != shape:
-            raise InvalidArgument(f"{name}: shape {tuple(tensor.shape)} (need {shape})", name)
+    for name, tensor in _layer.parts(tokens, weights, decoder, queries):
         if tensor.dtype != tokens.dtype:
             raise InvalidArgument(f"{name}: dtype {tensor.dtype} beside tokens of {tokens.dtype}", name)
-    z = tokens[:, 0] if queries is None else queries
-    # The decoder goes through the sum: the values are the scores u^T x_t, so that rows of one number are mixed.
-    out = attention(
-        (z @ weights.T)[:, None, None],
-        tokens[:, None],
-        (tokens @ decoder)[:, None, :, None],
-        scale=1.0,
-        key_lengths=lengths,
-        threads=threads,
-    )
-    return out[:, 0, 0, 0]
+    out: Tensor = _layer.mixed(attention, tokens, weights, decoder, queries, lengths, threads)
+    return out
 
 
 class AttentionLayer(torch.nn.Module):
