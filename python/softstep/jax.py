@@ -44,9 +44,11 @@ def _plain(options: _Options) -> _core.HeadOptions:
 def _made(options: _Options, lengths: Any, query_offsets: Any, key_offsets: Any) -> _core.HeadOptions:
     if lengths is None and query_offsets is None:
         return _plain(options)
-    given = [None if x is None else np.asarray(x, dtype=np.int64) for x in (lengths, query_offsets, key_offsets)]
+    lengths, query_offsets, key_offsets = (
+        None if x is None else np.asarray(x, dtype=np.int64) for x in (lengths, query_offsets, key_offsets)
+    )
     scale, soft_cap, causal, before, after, threads = options
-    return _core.HeadOptions(scale, soft_cap, causal, before, after, *given, threads=threads)
+    return _core.HeadOptions(scale, soft_cap, causal, before, after, lengths, query_offsets, key_offsets, threads)
 
 
 def _host(x: Any) -> Any:

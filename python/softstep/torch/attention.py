@@ -140,7 +140,7 @@ def _second(
     q, k, v = _rows(q), _rows(k), _rows(v)
     added = _bias(bias, q)
     state = _state(q, k, v, added, holder, options)
-    along = {
+    along: dict[str, Any] = {
         "query_direction": _rows(along_q),
         "key_direction": _rows(along_k),
         "value_direction": _rows(along_v),
