@@ -63,10 +63,16 @@ class QueryProducts {
     if (data.storage() == StoredType::working) return {args.tokens, args.token_stride};
     const std::size_t d = data.batch.dim;
     tokens_.resize(args.n_tokens * d);
-    for (std::size_t t = 0; t < args.n_tokens; ++t)
-      for (std::size_t j = 0; j < d; ++j)
-        tokens_[t * d + j] = static_cast<T>(
-            data::decode(data.half_sample(sample)[t * data.half_stride() + j], data.storage()));
+    simd::PackArgs<T> pack{};
+    pack.n_rows = args.n_tokens;
+    pack.n_columns = d;
+    pack.stride = static_cast<std::ptrdiff_t>(data.half_stride());
+    pack.storage = data.storage();
+    pack.half_rows = data.half_sample(sample);
+    pack.scale = T(1);
+    pack.out = tokens_.data();
+    pack.ld = d;
+    data.kernels.pack_rows(pack);
     return {tokens_.data(), d};
   }
 
