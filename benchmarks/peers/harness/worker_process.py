@@ -8,27 +8,35 @@ from . import environment
 
 COMPILED = {"softstep": "softstep_worker", "eigen": "eigen_worker", "eigen+openblas": "eigen_blas_worker",
             "loops": "loops_worker"}
-# Of attention over heads: workers/heads.
+INTERPRETED = {"numpy": "numpy_worker.py", "torch": "torch_worker.py", "jax": "jax_worker.py", "optax": "optax_worker.py"}
+# Of attention over heads, and of linear attention: workers/heads, workers/linear.
 HEADS_COMPILED = {"softstep": "heads_softstep_worker"}
 HEADS_INTERPRETED = {peer: f"heads/{peer}_worker.py" for peer in ("torch", "jax", "numpy", "onnxruntime", "openvino")}
 LIMITS = "limits"
 
-INTERPRETED = {"numpy": "numpy_worker.py", "torch": "torch_worker.py", "jax": "jax_worker.py", "optax": "optax_worker.py"}
+
+def compiled(program: str) -> list[str]:
+    return [str(environment.BUILD / "workers" / program)]
+
+
+def interpreted(script: str) -> list[str]:
+    return [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / script)]
+
+
+# The command of each worker.
+TABLE = {
+    LIMITS: compiled("limits_worker"),
+    **{peer: compiled(program) for peer, program in COMPILED.items()},
+    **{peer: interpreted(script) for peer, script in INTERPRETED.items()},
+    **{"heads " + peer: compiled(program) for peer, program in HEADS_COMPILED.items()},
+    **{"heads " + peer: interpreted(script) for peer, script in HEADS_INTERPRETED.items()},
+    "linear softstep": compiled("linear_softstep_worker"),
+    **{"linear " + peer: interpreted(f"linear/{peer}_worker.py") for peer in ("torch", "jax")},
+}
 
 
 class WorkerFailed(Exception):
     pass
-
-
-def command(peer: str) -> list[str]:
-    """`peer` is a name of a table above, with "heads " before it for those of attention over heads."""
-    heads = peer.startswith("heads ")
-    compiled = HEADS_COMPILED if heads else {**COMPILED, LIMITS: "limits_worker"}
-    interpreted = HEADS_INTERPRETED if heads else INTERPRETED
-    name = peer.removeprefix("heads ")
-    if name in compiled:
-        return [str(environment.BUILD / "workers" / compiled[name])]
-    return [str(environment.PYTHON), "-B", str(environment.PEERS / "workers" / interpreted[name])]
 
 
 class Worker:
@@ -38,7 +46,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         cpus = environment.cpus(threads)
         with log.open("w") as errors:
-            self.process = subprocess.Popen([*command(peer), number_type, str(threads)], stdin=subprocess.PIPE,
+            self.process = subprocess.Popen([*TABLE[peer], number_type, str(threads)], stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE, stderr=errors, env=environment.for_threads(threads),
                                             preexec_fn=lambda: os.sched_setaffinity(0, cpus))
 

@@ -56,7 +56,7 @@ def square(heads: int, tokens: int, dim: int, key_heads: int = 0, batch: int = 1
 class Cell:
     """All peers on the same data, with one type and number of threads; with and without a causal mask."""
     part: str
-    shape: Shape
+    shape: Shape  # or linear.Shape
     type: str
     threads: int
 
@@ -87,9 +87,6 @@ PARTS: dict[str, tuple[list[Shape], list[str]]] = {
 }
 
 
-def cells(parts: list[str], threads: list[int]) -> list[Cell]:
-    return [Cell(part, shape, number_type, count)
-            for part in parts for shape in PARTS[part][0] for number_type in PARTS[part][1] for count in threads]
 
 
 def rounded(numbers: np.ndarray) -> np.ndarray:

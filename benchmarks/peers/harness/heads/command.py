@@ -8,7 +8,7 @@ import time
 from .. import environment, results_file, steps
 from ..results_file import without_nan
 from ..worker_process import HEADS_COMPILED, HEADS_INTERPRETED
-from . import breaking, cells, measure, memory, report
+from . import breaking, cells, measure, memory, report, subjects
 
 OTHERS = ("memory", "saturated", "tokens")
 TOKENS_SHAPE = steps.Shape(200, 64, 128)
@@ -19,7 +19,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare --attention", allow_abbrev=False,
                                      description="attention over heads beside its peers: see README.md",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--part", nargs="*", choices=[*cells.PARTS, *OTHERS], default=[*cells.PARTS, *OTHERS],
+    parser.add_argument("--part", nargs="*", choices=[*subjects.PARTS, *OTHERS], default=[*subjects.PARTS, *OTHERS],
                         help="none: only write the report again")
     parser.add_argument("--cells", default="", metavar="REGEX", help="of the cells only those whose line in --list matches")
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, len(environment.cpus(0))}))
@@ -65,7 +65,7 @@ def measure_tokens(options: argparse.Namespace) -> list[dict]:
 
 def results_of(options: argparse.Namespace) -> dict:
     """Everything that is kept, whenever it was measured; cells in the order of the list."""
-    files = [c.file for c in cells.cells(list(cells.PARTS), sorted({1, *options.threads}))]
+    files = [c.file for c in subjects.cells_of(list(subjects.PARTS), sorted({1, *options.threads}))]
     found = [json.loads(file.read_text()) for file in files if file.exists()]
     return {"machine": environment.machine(), "threads": options.threads, "cells": found,
             **{name: kept(name).get("rows", []) for name in OTHERS}}
@@ -73,8 +73,8 @@ def results_of(options: argparse.Namespace) -> dict:
 
 def main(words: list[str]) -> None:
     options = arguments(words)
-    parts = [p for p in options.part if p in cells.PARTS]
-    wanted = [c for c in cells.cells(parts, options.threads) if re.search(options.cells, str(c))]
+    parts = [p for p in options.part if p in subjects.PARTS]
+    wanted = [c for c in subjects.cells_of(parts, options.threads) if re.search(options.cells, str(c))]
     if options.list:
         print("\n".join(map(str, wanted)))
         return

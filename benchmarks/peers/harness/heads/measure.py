@@ -7,8 +7,8 @@ import statistics
 import time
 
 from .. import environment
-from ..worker_process import LIMITS, Worker, WorkerFailed
-from . import cells, truth
+from ..worker_process import LIMITS, TABLE, Worker, WorkerFailed
+from . import subjects, truth
 from .cells import Cell
 
 PREPARE_TIMEOUT = 300.0
@@ -46,15 +46,15 @@ class Entry:
 
 
 class Workers:
-    """Of one type and number of threads, started when they are first asked for."""
+    """Of one subject, type and number of threads, started when they are first asked for."""
 
-    def __init__(self, peers: list[str], number_type: str, threads: int):
+    def __init__(self, subject, peers: list[str], number_type: str, threads: int):
         self.by_peer: dict[str, Worker] = {}
         self.versions: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         for peer in peers:
             try:
-                self.by_peer[peer] = Worker("heads " + peer, number_type, threads)
+                self.by_peer[peer] = Worker(subject.WORKERS + peer, number_type, threads)
                 self.versions[peer] = self.by_peer[peer].ask("version", timeout=PREPARE_TIMEOUT)["version"]
             except (WorkerFailed, OSError, json.JSONDecodeError) as error:
                 self.refused[peer] = str(error)
@@ -69,8 +69,9 @@ class Workers:
 class Measurement:
     def __init__(self, cell: Cell, settings: Settings, workers: Workers, commit: str):
         self.cell, self.settings, self.workers, self.commit = cell, settings, workers, commit
-        self.data = cells.make_data(cell.shape)
-        self.truths = {causal: truth.truth_of(cell.shape, causal) for causal in ((False, True) if cell.shape.square else (False,))}
+        self.subject = subjects.of(cell.shape)
+        self.data = self.subject.make_data(cell.shape)
+        self.truths = {causal: self.subject.truth_of(cell.shape, causal) for causal in self.subject.masks(cell.shape)}
         for causal, right in self.truths.items():
             for name, part in right.telling(cell.type).items():
                 if not part <= truth.TELLING:
@@ -83,8 +84,8 @@ class Measurement:
         for peer, worker in self.workers.by_peer.items():
             scale = shape.scale * (SPOILED if peer == self.settings.spoil else 1.0)
             try:
-                variants = worker.ask("load", self.data, shape.batch, shape.heads, shape.key_heads, shape.queries, shape.keys,
-                                      shape.dim, f"{scale:.17g}", timeout=PREPARE_TIMEOUT)["variants"]
+                words = self.subject.load_words(shape, scale)
+                variants = worker.ask("load", self.data, *words, timeout=PREPARE_TIMEOUT)["variants"]
             except WorkerFailed as error:
                 self.entries.append(Entry(peer, "*", "*", str(error)))
                 continue
@@ -105,7 +106,7 @@ class Measurement:
         right = self.truths[entry.case.endswith("-causal")]
         entry.errors = truth.errors_over_bounds(right, self.cell.type, names, folder)
         wrong = [f"{name} {error:.3g} times its bound" for name, error in entry.errors.items() if not error <= 1]
-        if wrong or names != list(truth.NAMES[:4 if entry.case.startswith("both") else 1]):
+        if wrong or names != right.names(entry.case):
             entry.refused = "disagrees: " + (", ".join(wrong) or f"it gave {names}")
         return entry
 
@@ -113,7 +114,7 @@ class Measurement:
         """Round 1 times every variant, the further ones each peer's best of a case; who begins changes from round to round."""
         running = [e for e in self.entries if not e.refused]
         for number in range(self.settings.rounds):
-            self.limits.append(self.workers.limits.ask("flops" if self.cell.shape.square else "limits"))
+            self.limits.append(self.workers.limits.ask("limits" if self.subject.reads_memory(self.cell.shape) else "flops"))
             turn = number % len(running) if running else 0
             for entry in running[turn:] + running[:turn]:
                 if number >= FEW_ROUNDS and min(entry.us) > 1e6 * LONG * self.settings.seconds:
@@ -146,19 +147,21 @@ def run(wanted: list[Cell], settings: Settings, resume: bool, say) -> None:
     are left as they are."""
     commit = environment.machine()["commit"]
     kept = {"commit": commit, "rounds": settings.rounds, "seconds": settings.seconds, "peers": settings.peers}
-    order = sorted(wanted, key=lambda c: (c.type, c.threads))  # stable: one set of workers after the other
+    order = sorted(wanted, key=lambda c: (subjects.of(c.shape).WORKERS, c.type, c.threads))  # stable: one set of workers after the other
     workers: Workers | None = None
-    kind: tuple[str, int] | None = None
+    kind = None
     for number, cell in enumerate(order):
         if resume and cell.file.exists():
             old = json.loads(cell.file.read_text())
             if all(old.get(key) == value for key, value in kept.items()):
                 continue
         began = time.monotonic()
-        if kind != (cell.type, cell.threads):
+        wanted_kind = (subjects.of(cell.shape), cell.type, cell.threads)
+        if kind != wanted_kind:
             if workers:
                 workers.close()
-            workers, kind = Workers(settings.peers, cell.type, cell.threads), (cell.type, cell.threads)
+            kind = wanted_kind
+            workers = Workers(kind[0], [p for p in settings.peers if kind[0].WORKERS + p in TABLE], *kind[1:])
             for peer, why in workers.refused.items():
                 say(f"{peer}: {why}")
         measurement = Measurement(cell, settings, workers, commit)

@@ -77,6 +77,22 @@ The same in ms.
 {table([*names, *PEERS], medians, 4)}"""
 
 
+def linear_table(results: list[dict]) -> str:
+    rows = []
+    for m in Table(results).measured:
+        for case in (c for c in CASES if c in m.cases):
+            rows.append([*m.label, CASES[case], ms(m.us(case)), part_of(m.of_peak(case)),
+                         *(times(m.ratio(case, p)) for p in ("PyTorch", "JAX"))])
+    return f"""
+## Linear attention
+
+Plain, with one gate for each key, and with one for each key and dimension. Peers: chunks of 64 or 128 positions composed of matrix
+products, PyTorch eager and (up to 16 chunks) torch.compile, JAX compiled; the best variant of each. Fraction of the FMA peak by the
+flops of the recurrence: 4 T d^2 forward, 10 T d^2 backward.
+
+{table(['shape', 'type', 'threads', 'pass', 'softstep, ms', 'of peak', 'PyTorch', 'JAX'], rows, 4)}""" if rows else ""
+
+
 def decoding(results: dict) -> str:
     rows = []
     for m in Table(results["cells"]).measured:
@@ -163,6 +179,9 @@ One step of normalised gradient descent on W, `signal_noise`.
 
 
 def text(results: dict) -> str:
+    """Softmax attention first; targets and the grid are of it alone."""
+    linear_cells = [cell for cell in results["cells"] if "gates" in cell["shape"]]
+    results = {**results, "cells": [cell for cell in results["cells"] if "gates" not in cell["shape"]]}
     return (head(results) + target_table(results) + grid(results) + decoding(results) + refusals(results)
-            + memory_table(results.get("memory") or []) + saturated_table(results.get("saturated") or [])
+            + linear_table(linear_cells) + (refusals({"cells": linear_cells}) if linear_cells else "") + memory_table(results.get("memory") or []) + saturated_table(results.get("saturated") or [])
             + tokens_table(results.get("tokens") or []))

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from ..targets import Row, at_least
-from . import cells, memory
+from . import cells, memory, subjects
 from .cells import Cell, Shape
 
 PEERS = {"PyTorch": ("torch", None), "PyTorch, math path": ("torch", "math"), "JAX": ("jax", None), "NumPy": ("numpy", None),
@@ -23,8 +23,8 @@ class Measured:
     result: dict
 
     @property
-    def shape(self) -> Shape:
-        return Shape(**self.result["shape"])
+    def shape(self):
+        return subjects.shape_of(self.result["shape"])
 
     @property
     def cases(self) -> list[str]:

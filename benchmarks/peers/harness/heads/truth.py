@@ -26,6 +26,7 @@ import numpy as np
 
 from .cells import OUT, Shape, make_data, read_data
 
+WORKERS = "heads "  # before a peer's name in the table of workers
 ROUNDOFF = {"f32": 2.0 ** -24, "f64": 2.0 ** -53, "f16": 2.0 ** -24, "bf16": 2.0 ** -24}
 STORED = {"f32": 0.0, "f64": 0.0, "f16": 8 * 2.0 ** -11, "bf16": 8 * 2.0 ** -8}
 ROWS = 512  # of scores at a time
@@ -57,11 +58,28 @@ class Truth:
         return {name: u * (factors[name] * self.magnitudes[name] + inner * self.inner.get(name, 0.0))
                 + STORED[number_type] * self.terms[name] for name in NAMES}
 
+    def names(self, case: str) -> list[str]:
+        return list(NAMES[:4 if case.startswith("both") else 1])
+
     def norm(self, name: str) -> float:
         return float(np.linalg.norm(self.arrays[name]))
 
     def telling(self, number_type: str) -> dict[str, float]:
         return {name: bound / self.norm(name) for name, bound in self.bounds(number_type).items()}
+
+
+def masks(shape: Shape) -> tuple[bool, ...]:
+    """Causal or not. With unequal lengths libraries differ in what causal means."""
+    return (False, True) if shape.square else (False,)
+
+
+def load_words(shape: Shape, scale: float) -> list[object]:
+    return [*dataclasses.astuple(shape), f"{scale:.17g}"]
+
+
+def reads_memory(shape: Shape) -> bool:
+    """Whether the read bandwidth is the limit, not the multiply-adds."""
+    return not shape.square
 
 
 def compute(shape: Shape, causal: bool) -> Truth:

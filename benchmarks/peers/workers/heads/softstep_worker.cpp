@@ -1,96 +1,14 @@
 // softstep's attention over heads behind the protocol of worker.py.
 
-#include <sys/types.h>
-
-#include <algorithm>
-#include <bit>
 #include <chrono>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <sstream>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
-#include "softstep/attention.h"
+#include "arrays.h"
+#include "serve.h"
 #include "softstep/isa.h"
 #include "softstep/version.h"
 
 namespace softstep::peers {
 namespace {
-
-using Fields = std::vector<std::string>;
-
-/// An array in the type that is measured: numbers, or the bits of f16 or bf16.
-template <NumberType T>
-struct Array {
-  std::vector<T> numbers;
-  std::vector<std::uint16_t> halves;
-  StoredType storage = StoredType::working;
-
-  std::size_t size() const { return storage == StoredType::working ? numbers.size() : halves.size(); }
-  std::size_t bytes() const { return numbers.size() * sizeof(T) + halves.size() * sizeof(std::uint16_t); }
-  HeadsView<T> view() const { return {numbers, halves, storage, {}}; }
-  HeadsSpan<T> span() { return {numbers, halves, storage, {}}; }
-};
-
-/// The bits of a number that both types hold, normal or zero in them.
-std::uint16_t half_of(float x, StoredType storage) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  if (storage == StoredType::bf16 || x == 0.0f) return static_cast<std::uint16_t>(bits >> 16);
-  const std::uint32_t exponent = (bits >> 23 & 0xff) - 127 + 15;
-  return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 0x3ff));
-}
-
-float number_of(std::uint16_t half, StoredType storage) {
-  if (storage == StoredType::bf16) return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16);
-  const int exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
-  const float size = exponent == 0    ? std::ldexp(static_cast<float>(mantissa), -24)
-                     : exponent == 31 ? (mantissa == 0 ? INFINITY : NAN)
-                                      : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
-  return half & 0x8000 ? -size : size;
-}
-
-template <NumberType T>
-Array<T> blank(std::size_t size, StoredType storage) {
-  Array<T> out;
-  out.storage = storage;
-  if (storage == StoredType::working)
-    out.numbers.assign(size, T(0));
-  else
-    out.halves.assign(size, 0);
-  return out;
-}
-
-template <NumberType T>
-Array<T> read(const std::string& file, std::size_t size, StoredType storage) {
-  std::vector<float> numbers(size);
-  std::ifstream in(file, std::ios::binary);
-  in.read(reinterpret_cast<char*>(numbers.data()), static_cast<std::streamsize>(size * sizeof(float)));
-  if (!in) throw std::runtime_error("cannot read " + file);
-  Array<T> out = blank<T>(size, storage);
-  for (std::size_t k = 0; k < size; ++k) {
-    if (storage == StoredType::working)
-      out.numbers[k] = static_cast<T>(numbers[k]);
-    else
-      out.halves[k] = half_of(numbers[k], storage);
-  }
-  return out;
-}
-
-template <NumberType T>
-void write(const std::string& file, const Array<T>& array) {
-  std::vector<T> numbers = array.numbers;
-  for (const std::uint16_t half : array.halves)
-    numbers.push_back(static_cast<T>(number_of(half, array.storage)));
-  std::ofstream out(file, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(numbers.data()),
-            static_cast<std::streamsize>(numbers.size() * sizeof(T)));
-  if (!out) throw std::runtime_error("cannot write " + file);
-}
 
 std::size_t status(const std::string& key) {
   std::ifstream in("/proc/self/status");
@@ -117,7 +35,8 @@ class Server {
     }
     if (command == "check") return check(fields.at(3));
     if (command == "exponents") return with_exponents(fields.at(3));
-    if (command == "run") return run(std::stod(fields.at(3)));
+    if (command == "run")
+      return timed(std::stod(fields.at(3)), [&](std::int64_t times) { return call(times); });
     if (command == "memory") return memory();
     throw std::runtime_error("unknown request " + command);
   }
@@ -203,22 +122,6 @@ class Server {
     return "{\"outputs\": [\"o\", \"dq\", \"dk\", \"dv\"]}";
   }
 
-  /// The first guess of the number of calls may be far off: then it is corrected once.
-  std::string run(double wanted) {
-    double each = call(1);
-    std::int64_t calls = 1;
-    for (int attempt = 0; attempt < 2; ++attempt) {
-      calls = std::max<std::int64_t>(1, std::llround(wanted / each));
-      const double elapsed = call(calls);
-      each = elapsed / static_cast<double>(calls);
-      if (elapsed > 0.5 * wanted) break;
-    }
-    char text[100];
-    std::snprintf(text, sizeof text, "{\"us\": %.17g, \"calls\": %lld}", 1e6 * each,
-                  static_cast<long long>(calls));
-    return text;
-  }
-
   /// Of a process that did nothing else: one call with few rows starts the threads, outputs have their pages.
   std::string memory() {
     const HeadsInputs<T> all = in_;
@@ -242,36 +145,9 @@ class Server {
   HeadsState<T> state_;
 };
 
-template <NumberType T>
-int serve(StoredType storage, int threads) {
-  Server<T> server(storage, threads);
-  for (std::string line; std::getline(std::cin, line);) {
-    std::istringstream in(line);
-    Fields fields;
-    for (std::string field; std::getline(in, field, '\t');) fields.push_back(field);
-    try {
-      std::puts(server.answer(fields).c_str());
-    } catch (const std::exception& error) {
-      std::string text = error.what();
-      std::replace(text.begin(), text.end(), '"', '\'');
-      std::printf("{\"error\": \"%s\"}\n", text.c_str());
-    }
-    std::fflush(stdout);
-  }
-  return 0;
-}
-
 }  // namespace
 }  // namespace softstep::peers
 
 int main(int argc, char** argv) {
-  using namespace softstep::peers;
-  if (argc != 3) return 2;
-  const std::string type = argv[1];
-  const int threads = std::atoi(argv[2]);
-  if (type == "f64") return serve<double>(softstep::StoredType::working, threads);
-  return serve<float>(type == "f16"    ? softstep::StoredType::f16
-                      : type == "bf16" ? softstep::StoredType::bf16
-                                       : softstep::StoredType::working,
-                      threads);
+  return softstep::peers::serve_program<softstep::peers::Server>(argc, argv);
 }

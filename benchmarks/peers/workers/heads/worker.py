@@ -44,9 +44,13 @@ class Data:
         return self.q.shape[1] // self.k.shape[1]
 
     @property
-    def square(self) -> bool:
+    def cases(self) -> tuple[str, ...]:
         """A causal mask is aligned to the start in some libraries and to the end in others: only where both are the same."""
-        return self.q.shape[2] == self.k.shape[2]
+        return CASES if self.q.shape[2] == self.k.shape[2] else ("forward", "both")
+
+    def outputs(self, case: str) -> list[str]:
+        """What a call of a case gives, in this order."""
+        return ["o", *GRADIENTS] if has_backward(case) else ["o"]
 
     def few(self) -> "Data":
         return Data(*(np.ascontiguousarray(a[:, :, :FEW]) for a in (self.q, self.k, self.v, self.do)), self.scale)
@@ -76,9 +80,18 @@ def status(key: str) -> int:
     raise RuntimeError(f"no {key} in /proc/self/status")
 
 
+def read_data(dtype: type, folder: str, *numbers: str) -> Data:
+    batch, heads, key_heads, queries, keys, dim = map(int, numbers[:6])
+    shapes = {"q": (heads, queries), "k": (key_heads, keys), "v": (key_heads, keys), "do": (heads, queries)}
+    arrays = [np.fromfile(pathlib.Path(folder, name), np.float32).astype(dtype).reshape(batch, h, t, dim)
+              for name, (h, t) in shapes.items()]
+    return Data(*arrays, float(numbers[6]))
+
+
 class Server:
-    def __init__(self, version: str, ways: Callable[[Data], dict[str, list[str]]], make: Callable[[str, str, Data], Call]):
-        self.version, self.ways, self.make = version, ways, make
+    def __init__(self, version: str, ways: Callable[[Data], dict[str, list[str]]], make: Callable[[str, str, Data], Call],
+                 read: Callable[..., Data]):
+        self.version, self.ways, self.make, self.read = version, ways, make, read
         self.dtype = np.float64 if sys.argv[1] == "f64" else np.float32
         self.data: Data | None = None
         self.ready: dict[tuple[str, str], Call] = {}
@@ -87,13 +100,8 @@ class Server:
     def load(self, folder: str, *numbers: str) -> dict:
         self.ready, self.data = {}, None  # the old ones' memory first
         gc.collect()
-        batch, heads, key_heads, queries, keys, dim = map(int, numbers[:6])
-        shapes = {"q": (heads, queries), "k": (key_heads, keys), "v": (key_heads, keys), "do": (heads, queries)}
-        arrays = [np.fromfile(pathlib.Path(folder, name), np.float32).astype(self.dtype).reshape(batch, h, t, dim)
-                  for name, (h, t) in shapes.items()]
-        self.data = Data(*arrays, float(numbers[6]))
-        ways = self.ways(self.data)
-        return {"variants": {name: [c for c in cases if self.data.square or not is_causal(c)] for name, cases in ways.items()}}
+        self.data = self.read(self.dtype, folder, *numbers)
+        return {"variants": {name: [c for c in cases if c in self.data.cases] for name, cases in self.ways(self.data).items()}}
 
     def timed(self, key: tuple[str, str], times: int) -> float:
         start = time.perf_counter()
@@ -108,7 +116,7 @@ class Server:
 
     def check(self, name: str, case: str, out: str) -> dict:
         self.ready[name, case].call(1)
-        names = ["o", *GRADIENTS][:4 if has_backward(case) else 1]
+        names = self.data.outputs(case)
         for file, array in zip(names, self.ready[name, case].outputs(), strict=True):
             np.ascontiguousarray(array, self.dtype).tofile(pathlib.Path(out, file))
         return {"outputs": names}
@@ -143,11 +151,12 @@ class Server:
                 "memory": self.memory}[command](*fields)
 
 
-def serve(version: str, ways: Callable[[Data], dict[str, list[str]]], make: Callable[[str, str, Data], Call]) -> None:
+def serve(version: str, ways: Callable[[Data], dict[str, list[str]]], make: Callable[[str, str, Data], Call],
+          read: Callable[..., Data] = read_data) -> None:
     # Replies have the standard output to themselves, whatever a library prints.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    server = Server(version, ways, make)
+    server = Server(version, ways, make, read)
     for line in sys.stdin:
         command, *fields = line.rstrip("\n").split("\t")
         try:
