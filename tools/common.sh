@@ -38,3 +38,12 @@ build() {
   fi
   quietly "$log.build.log" cmake --build "build/$preset" -j "$cores" "$@"
 }
+
+# packaging_venv FOLDER: a virtual environment with packaging/requirements.txt as it is pinned; made anew when that file changes.
+packaging_venv() {
+  if cmp -s packaging/requirements.txt "$1/requirements.txt"; then return 0; fi
+  say "installing packaging/requirements.txt into ${1#"$PWD"/}"
+  quietly build/logs/packaging.venv.log python3 -m venv --clear "$1" || return 1
+  quietly build/logs/packaging.pip.log "$1/bin/pip" install --disable-pip-version-check -r packaging/requirements.txt || return 1
+  cp packaging/requirements.txt "$1/requirements.txt"
+}

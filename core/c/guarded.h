@@ -94,6 +94,30 @@ void write(const Struct& result, Struct* out, const char* name) {
     std::memcpy(to, from, size - first);
 }
 
+/// Writes results[k] to the k-th struct of the caller's array, as long as each of them says it is.
+template <class Struct>
+class Results {
+ public:
+  /// Throws InvalidArgument where not all n have the same size, before anything is written. Null: not wanted.
+  Results(Struct* first, std::size_t n, const char* name) : first_(first), name_(name) {
+    if (first == nullptr || n == 0) return;
+    check_writable(first, name);
+    for (std::size_t k = 1; k < n; ++k)
+      if (at(k)->struct_size != first->struct_size)
+        refuse_size((std::string(name) + "[" + std::to_string(k) + "]").c_str(), at(k)->struct_size);
+  }
+  void put(std::size_t k, const Struct& result) {
+    if (first_ != nullptr) write(result, at(k), name_);
+  }
+
+ private:
+  Struct* at(std::size_t k) const {
+    return reinterpret_cast<Struct*>(reinterpret_cast<unsigned char*>(first_) + k * first_->struct_size);
+  }
+  Struct* first_;
+  const char* name_;
+};
+
 /// A word, "" for null.
 inline std::string word(const char* text) { return text == nullptr ? "" : text; }
 

@@ -14,7 +14,7 @@ template <class T>
 HeadsInputs<T> inputs_of(const softstep_heads_options& in, const softstep_heads_array* queries,
                          const softstep_heads_array* keys, const softstep_heads_array* values) {
   HeadsInputs<T> out;
-  out.shape = shape_of(in);
+  set_shape(out.shape, in);
   set_needed<T>(out.queries, queries, "queries");
   set_needed<T>(out.keys, keys, "keys");
   set_needed<T>(out.values, values, "values");
@@ -28,7 +28,7 @@ HeadsOptions options_of(const softstep_heads_options& in) {
   HeadsOptions out;
   if (in.has_scale != 0) out.scale = in.scale;
   out.soft_cap = in.soft_cap;
-  out.mask = mask_of(in);
+  set_mask(out.mask, in);
   out.threads = in.n_threads;
   if (in.isa != nullptr) out.isa = in.isa;
   return out;

@@ -42,9 +42,17 @@ void set_needed(Array& out, const softstep_heads_array* given, const char* name)
   set_array<T>(out, required(given, name), name);
 }
 
+// Filled in where they lie: a struct that is made and then copied is read in other pieces than it was written
+// in, which waits for the writes to reach the cache.
 template <class Options>
-HeadsShape shape_of(const Options& in) {
-  return {in.batch, in.n_heads, in.n_key_heads, in.n_queries, in.n_keys, in.dim, in.value_dim};
+void set_shape(HeadsShape& out, const Options& in) {
+  out.batch = in.batch;
+  out.n_heads = in.n_heads;
+  out.n_key_heads = in.n_key_heads;
+  out.n_queries = in.n_queries;
+  out.n_keys = in.n_keys;
+  out.dim = in.dim;
+  out.value_dim = in.value_dim;
 }
 
 /// The size of a span over entries [batch + more] of the caller's.
@@ -55,15 +63,13 @@ inline std::size_t entries(std::size_t batch, std::size_t more) {
 }
 
 template <class Options>
-HeadsMask mask_of(const Options& in) {
-  HeadsMask out;
+void set_mask(HeadsMask& out, const Options& in) {
   out.causal = in.causal != 0;
   if (in.has_before != 0) out.before = in.before;
   if (in.has_after != 0) out.after = in.after;
   if (in.key_lengths != nullptr) out.key_lengths = {in.key_lengths, entries(in.batch, 0)};
   if (in.query_offsets != nullptr) out.query_offsets = {in.query_offsets, entries(in.batch, 1)};
   if (in.key_offsets != nullptr) out.key_offsets = {in.key_offsets, entries(in.batch, 1)};
-  return out;
 }
 
 /// body.operator()<T>(options) in the type that is computed with.

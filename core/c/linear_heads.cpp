@@ -23,7 +23,7 @@ LinearAttentionInputs<T> inputs_of(const softstep_linear_heads_options& in,
                                    const softstep_heads_array* values,
                                    const softstep_heads_array* log_gates) {
   LinearAttentionInputs<T> out;
-  out.shape = shape_of(in);
+  set_shape(out.shape, in);
   set_needed<T>(out.queries, queries, "queries");
   set_needed<T>(out.keys, keys, "keys");
   set_needed<T>(out.values, values, "values");
@@ -35,7 +35,7 @@ LinearAttentionInputs<T> inputs_of(const softstep_linear_heads_options& in,
 LinearAttentionOptions options_of(const softstep_linear_heads_options& in) {
   LinearAttentionOptions out;
   if (in.has_scale != 0) out.scale = in.scale;
-  out.mask = mask_of(in);
+  set_mask(out.mask, in);
   out.threads = in.n_threads;
   if (in.isa != nullptr) out.isa = in.isa;
   return out;

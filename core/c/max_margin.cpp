@@ -1,6 +1,7 @@
 #include "softstep/max_margin.h"
 
 #include <algorithm>
+#include <span>
 
 #include "core/c/handles.h"
 
@@ -48,16 +49,38 @@ softstep_max_margin_result result_of(const TiedMaxMarginResult& found) {
   out.equality_rank = found.equality_rank;
   return out;
 }
-const std::vector<double>& weights_of(const MaxMarginResult& found) { return found.weights; }
-const std::vector<double>& weights_of(const TiedMaxMarginResult& found) { return found.solution.weights; }
+const MaxMarginResult& solution_of(const MaxMarginResult& found) { return found; }
+const MaxMarginResult& solution_of(const TiedMaxMarginResult& found) { return found.solution; }
+std::span<const double> equality_multipliers_of(const MaxMarginResult&) { return {}; }
+std::span<const double> equality_multipliers_of(const TiedMaxMarginResult& found) {
+  return found.equality_multipliers;
+}
+
+// Without any, an array of the caller's is all 0.
+void copy_multipliers(std::span<const double> from, double* to, std::size_t n) {
+  if (to == nullptr) return;
+  std::fill(std::copy(from.begin(), from.end(), to), to + n, 0.0);
+}
 
 // Solves, and hands over what is wanted of the solution.
 template <class Solve>
-softstep_status solved(double* weights, softstep_max_margin_result* result, Solve solve) {
+softstep_status solved(const softstep_max_margin_options* options, double* weights,
+                       softstep_max_margin_result* result, Solve solve) {
   return guarded([&] {
     check_writable(result, "result");
+    const softstep_max_margin_options wanted = read(options, "options");
     const auto found = solve();
-    if (weights != nullptr) std::copy(weights_of(found).begin(), weights_of(found).end(), weights);
+    const MaxMarginResult& solution = solution_of(found);
+    const std::span<const double> multipliers = solution.multipliers,
+                                  of_equalities = equality_multipliers_of(found);
+    const bool some = wanted.multipliers != nullptr || wanted.equality_multipliers != nullptr;
+    if (const std::size_t n = std::max(multipliers.size(), of_equalities.size());
+        some && n != 0 && n != wanted.n_multipliers)
+      throw InvalidArgument("options.n_multipliers", std::to_string(wanted.n_multipliers) +
+                                                         " (the problem has " + std::to_string(n) + ")");
+    if (weights != nullptr) std::copy(solution.weights.begin(), solution.weights.end(), weights);
+    copy_multipliers(multipliers, wanted.multipliers, wanted.n_multipliers);
+    copy_multipliers(of_equalities, wanted.equality_multipliers, wanted.n_multipliers);
     write(result_of(found), result, "result");
   });
 }
@@ -100,7 +123,7 @@ extern "C" {
 softstep_status softstep_solve_max_margin(const softstep_batch* batch,
                                           const softstep_max_margin_options* options, double* weights,
                                           softstep_max_margin_result* result) {
-  return solved(weights, result, [&] {
+  return solved(options, weights, result, [&] {
     return with_plain_batch(
         batch, [&](const auto& view) { return solve_max_margin(view, options_of(options, view.n_samples)); });
   });
@@ -110,7 +133,7 @@ softstep_status softstep_solve_linear_max_margin(softstep_type type, const void*
                                                  size_t n, size_t dim,
                                                  const softstep_max_margin_options* options, double* weights,
                                                  softstep_max_margin_result* result) {
-  return solved(weights, result, [&] {
+  return solved(options, weights, result, [&] {
     const std::span<const std::int8_t> signs(required(labels, "labels"), n);
     return with_rows(type, points, "points", n, dim, [&](const auto& rows) {
       return solve_linear_max_margin(rows, signs, dim, options_of(options, n));
@@ -122,7 +145,7 @@ softstep_status softstep_solve_max_margin_with_ties(const softstep_batch* batch,
                                                     const size_t* tied,
                                                     const softstep_max_margin_options* options,
                                                     double* weights, softstep_max_margin_result* result) {
-  return solved(weights, result, [&] {
+  return solved(options, weights, result, [&] {
     return with_plain_batch(batch, [&](const auto& view) {
       return solve_max_margin_with_ties(view, lists_of(first, tied, view.n_samples, "tied"),
                                         options_of(options, view.n_samples));
@@ -135,7 +158,7 @@ softstep_status softstep_solve_next_token_max_margin(softstep_type type, const v
                                                      const size_t* supports,
                                                      const softstep_max_margin_options* options,
                                                      double* weights, softstep_max_margin_result* result) {
-  return solved(weights, result, [&] {
+  return solved(options, weights, result, [&] {
     const auto lists = lists_of(first, supports, n, "supports");
     return with_rows(type, contexts, "contexts", n, dim, [&](const auto& rows) {
       return solve_next_token_max_margin(rows, dim, n_vocabulary, lists, options_of(options, n));
@@ -146,7 +169,7 @@ softstep_status softstep_solve_next_token_max_margin(softstep_type type, const v
 softstep_status softstep_solve_max_margin_in_norm(const softstep_batch* batch, const char* norm, double p,
                                                   const softstep_max_margin_options* options, double* weights,
                                                   softstep_max_margin_result* result) {
-  return solved(weights, result, [&] {
+  return solved(options, weights, result, [&] {
     return with_plain_batch(batch, [&](const auto& view) {
       auto own = options_of<NormMaxMarginOptions>(options, view.n_samples);
       own.norm = parse_matrix_norm(required(norm, "norm"));

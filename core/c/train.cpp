@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
-#include "softstep/trainer.h"
+#include "core/c/train_options.h"
 
 namespace softstep::c {
 namespace {
@@ -104,8 +104,10 @@ softstep_trace_row row_of(const TraceRecord& record) {
   return out;
 }
 
+}  // namespace
+
 template <class T>
-TrainerOptions options_of(const softstep_train_options* given) {
+TrainerOptions train_options_of(const softstep_train_options* given) {
   const softstep_train_options in = read(required(given, "options"), "options");
   TrainerOptions out;
   out.rules = parse_rules(in.rules == nullptr ? "ngd" : in.rules);
@@ -136,7 +138,22 @@ TrainerOptions options_of(const softstep_train_options* given) {
   return out;
 }
 
-}  // namespace
+template TrainerOptions train_options_of<float>(const softstep_train_options*);
+template TrainerOptions train_options_of<double>(const softstep_train_options*);
+
+softstep_train_summary summary_of(const TrainSummary& found) {
+  softstep_train_summary out{};
+  out.status = to_string(found.status);
+  out.form = to_string(found.form);
+  out.steps = found.steps;
+  out.steps_below_rounding = found.steps_below_rounding;
+  out.seconds = found.seconds;
+  out.setup_seconds = found.setup_seconds;
+  out.threads_used = found.threads_used;
+  out.last = row_of(found.last);
+  return out;
+}
+
 }  // namespace softstep::c
 
 using namespace softstep;
@@ -217,7 +234,7 @@ softstep_status softstep_state_save(const char* path, const softstep_model* mode
     required(path, "path");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      save_state<T>(path, of, state_of<T>(state), options_of<T>(options));
+      save_state<T>(path, of, state_of<T>(state), train_options_of<T>(options));
     });
   });
 }
@@ -229,7 +246,7 @@ softstep_status softstep_state_load(const char* path, const softstep_model* mode
     required(state, "state");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      *state = hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, options_of<T>(options))));
+      *state = hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, train_options_of<T>(options))));
     });
   });
 }
@@ -240,17 +257,8 @@ softstep_status softstep_train(const softstep_model* model, softstep_state* stat
     check_writable(summary, "summary");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      const TrainSummary found = train<T>(of, state_of<T>(state), options_of<T>(options));
-      softstep_train_summary out{};
-      out.status = to_string(found.status);
-      out.form = to_string(found.form);
-      out.steps = found.steps;
-      out.steps_below_rounding = found.steps_below_rounding;
-      out.seconds = found.seconds;
-      out.setup_seconds = found.setup_seconds;
-      out.threads_used = found.threads_used;
-      out.last = row_of(found.last);
-      write(out, summary, "summary");
+      const TrainSummary found = train<T>(of, state_of<T>(state), train_options_of<T>(options));
+      write(summary_of(found), summary, "summary");
     });
   });
 }

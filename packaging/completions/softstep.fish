@@ -4,7 +4,7 @@ function __softstep_commands
 end
 function __softstep_options
     set -l words (commandline -opc)
-    softstep $words[2] --help 2>/dev/null | grep -oE '^ +(-[a-z],)?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+'
+    softstep $words[2] --help 2>/dev/null | grep -oE '^  (-[a-z],)?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+'
 end
-complete -c softstep -n __fish_use_subcommand -f -a '(__softstep_commands)'
-complete -c softstep -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct)' -f -a '(__softstep_options)'
+complete -c softstep -n '__fish_use_subcommand; or __fish_seen_subcommand_from help' -f -a '(__softstep_commands)'
+complete -c softstep -n 'string match -q -- "-*" (commandline -ct)' -f -a '(__softstep_options)'

@@ -64,6 +64,11 @@ std::string sizes() {
   FIELD(softstep_log_gap_result, gap);
   SIZE(softstep_plain_loss_result);
   FIELD(softstep_plain_loss_result, gradient_underflows);
+  SIZE(softstep_gradient_check_options);
+  FIELD(softstep_gradient_check_options, n_samples);
+  SIZE(softstep_gradient_check_result);
+  FIELD(softstep_gradient_check_result, gradient_norm);
+  FIELD(softstep_gradient_check_result, worst_difference);
   SIZE(softstep_step_context);
   FIELD(softstep_step_context, weights);
   SIZE(softstep_step);
@@ -80,6 +85,8 @@ std::string sizes() {
   SIZE(softstep_max_margin_options);
   FIELD(softstep_max_margin_options, progress);
   FIELD(softstep_max_margin_options, n_selected);
+  FIELD(softstep_max_margin_options, multipliers);
+  FIELD(softstep_max_margin_options, equality_multipliers);
   SIZE(softstep_max_margin_result);
   FIELD(softstep_max_margin_result, sweeps);
   FIELD(softstep_max_margin_result, equality_rank);

@@ -260,8 +260,13 @@ def embedded(package):
     build = package.folder / "embedded"
     package.build_library_project(package.consumer, build, "softstep", f"-DSOFTSTEP_SOURCE={package.arguments.source}")
     package.run_programs(build)
-    package.configure(package.consumer, package.folder / "fetched", f"-DSOFTSTEP_SOURCE={package.arguments.source}",
-                      "-DSOFTSTEP_BY_FETCHCONTENT=ON")
+    fetched, a = package.folder / "fetched", package.arguments
+    # Release: this build's object files, which build_library_project has found to be those of an embedded one.
+    objects = [f"-DSOFTSTEP_OBJECTS={a.build}/softstep_objects.txt"] if a.build_type == "Release" else []
+    package.configure(package.consumer, fetched, f"-DSOFTSTEP_SOURCE={a.source}", "-DSOFTSTEP_BY_FETCHCONTENT=ON", *objects)
+    if objects:
+        package.build(fetched)
+        package.run_programs(fetched)
     run(package.arguments.cmake, "--install", build, "--prefix", package.prefix)
     if package.prefix.exists() and any(path.is_file() for path in package.prefix.rglob("*")):
         sys.exit("embedding softstep made it install files of its own")

@@ -44,6 +44,16 @@ endif()
 softstep_structure_test(check_exports_self_test ${python} ${here}/check_exports.py ${PROJECT_SOURCE_DIR} --nm ${CMAKE_NM}
                         --compiler ${CMAKE_CXX_COMPILER} --self-test)
 
+# Manual page and completions say what the program's help says.
+if(TARGET softstep_program)
+  set(packaging ${PROJECT_SOURCE_DIR}/packaging)
+  foreach(script IN ITEMS manual check_completions)
+    softstep_structure_test(${script} ${python} ${packaging}/${script}.py --program $<TARGET_FILE:softstep_program> --check)
+    softstep_structure_test(${script}_self_test ${python} ${packaging}/${script}.py --program $<TARGET_FILE:softstep_program>
+                            --self-test)
+  endforeach()
+endif()
+
 # The library as others meet it: installed, shared and embedded.
 if(SOFTSTEP_INSTALL)
   foreach(way IN ITEMS installed shared embedded)

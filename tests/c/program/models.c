@@ -66,6 +66,37 @@ static void test_evaluation(const softstep_model* model) {
   softstep_workspace_destroy(space);
 }
 
+static void test_gradient_check(const softstep_model* model) {
+  double weights[n_weights];
+  const void* blocks[1] = {weights};
+  const void* no_block[1] = {NULL};
+  const size_t some[2] = {0, 3};
+  const size_t too_far[1] = {small_samples};
+  int32_t passed = 0;
+  fill(weights, n_weights, 4);
+  softstep_gradient_check_result result = {.struct_size = sizeof result};
+  softstep_gradient_check_options options = {.struct_size = sizeof options};
+  GOOD(softstep_check_gradient(model, blocks, NULL, &result, &passed));
+  REQUIRE(passed == 1 && result.passed == 1 && result.n_entries == n_weights && result.relative_error <= 1e-6);
+  options.max_entries = 5;
+  options.samples = some;
+  options.n_samples = 2;
+  options.tolerance = 1e-300; /* below what differences can reach */
+  GOOD(softstep_check_gradient(model, blocks, &options, &result, &passed));
+  REQUIRE(result.n_entries == 5 && passed == result.passed);
+  GOOD(softstep_check_gradient(model, blocks, NULL, NULL, NULL));
+  options.tolerance = -1.0;
+  BAD("tolerance", softstep_check_gradient(model, blocks, &options, &result, &passed));
+  options.tolerance = 0.0;
+  options.samples = too_far;
+  options.n_samples = 1;
+  REQUIRE(softstep_check_gradient(model, blocks, &options, &result, &passed) == SOFTSTEP_BAD_ARGUMENT);
+  BAD("model", softstep_check_gradient(NULL, blocks, NULL, &result, &passed));
+  BAD("blocks[0]", softstep_check_gradient(model, no_block, NULL, &result, &passed));
+  result.struct_size = 1;
+  BAD("results.struct_size", softstep_check_gradient(model, blocks, NULL, &result, &passed));
+}
+
 static void test_objective(const softstep_model* model, const softstep_batch* batch) {
   double at[n_weights], gradient[n_weights], size_of_plain = 0.0, largest = 0.0;
   softstep_workspace* space = NULL;
@@ -150,6 +181,7 @@ void test_models(void) {
   REQUIRE(n_rows == small_dim);
   BAD("k", softstep_model_observable(model, 1, &n_rows, NULL));
   test_evaluation(model);
+  test_gradient_check(model);
   test_objective(model, &batch);
   softstep_model_destroy(model);
 

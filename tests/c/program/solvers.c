@@ -30,6 +30,27 @@ static void test_metrics(const softstep_batch* batch, const double* weights, dou
   BAD("level", softstep_attention_sparsity(batch, weights, 2.0, &sparsity));
 }
 
+/* W is the sum of lambda A over the constraints, up to the factor that makes it feasible: <W, W> = sum lambda
+ * times margins of one. */
+static void test_multipliers(const softstep_batch* batch, double norm) {
+  enum { n_tokens = small_samples * small_tokens };
+  double lambda[n_tokens], mu[n_tokens], sum = 0.0;
+  softstep_max_margin_options options = {.struct_size = sizeof options};
+  options.multipliers = lambda;
+  options.equality_multipliers = mu;
+  options.n_multipliers = n_tokens;
+  GOOD(softstep_solve_max_margin(batch, &options, NULL, NULL));
+  for (int k = 0; k < n_tokens; ++k) {
+    REQUIRE(lambda[k] >= 0.0 && mu[k] == 0.0);
+    sum += lambda[k];
+  }
+  REQUIRE(fabs(sum - norm * norm) <= 1e-8 * norm * norm); /* duality gap and complementarity, 1e-10 each */
+  options.n_multipliers = n_tokens - 1;
+  lambda[0] = -7.0;
+  BAD("options.n_multipliers", softstep_solve_max_margin(batch, &options, NULL, NULL));
+  REQUIRE(lambda[0] == -7.0);
+}
+
 void test_solvers(void) {
   softstep_dataset* data = small_data();
   const softstep_batch batch = batch_of(data);
@@ -39,6 +60,7 @@ void test_solvers(void) {
   GOOD(softstep_solve_max_margin(&batch, &options, weights, &result));
   REQUIRE(strcmp(result.status, "optimal") == 0);
   test_metrics(&batch, weights, result.norm);
+  test_multipliers(&batch, result.norm);
 
   /* One tied token of each sample is no tie: the same problem. */
   size_t selected[small_samples], first[small_samples + 1];

@@ -25,6 +25,54 @@ static int32_t unit_step(void* user, const softstep_step_context* at, const doub
   return 0;
 }
 
+/* Rows of the step that every run begins with, and rows in all. */
+static int32_t count_runs(void* user, const softstep_trace_row* row) {
+  if (row->step == 0) ++((int*)user)[0];
+  ++((int*)user)[1];
+  return 0;
+}
+
+static void test_many_runs(const softstep_model* model) {
+  const char* rules[2] = {"ngd", "polyak"};
+  const char* no_rule[1] = {NULL};
+  const double lengths[3] = {0.5, 1.0, 2.0};
+  double found[n_weights], wanted[n_weights];
+  int counts[2] = {0, 0};
+  softstep_train_options options = {.struct_size = sizeof options};
+  options.n_steps = 20;
+  options.user = counts;
+  options.trace = count_runs;
+  softstep_train_summary summaries[6];
+  softstep_state* ends[6] = {NULL};
+  for (int k = 0; k < 6; ++k) summaries[k].struct_size = sizeof summaries[k];
+  GOOD(softstep_compare(model, NULL, rules, 2, &options, summaries, ends));
+  REQUIRE(counts[0] == 2 && counts[1] > 4 && summaries[1].steps == 20);
+  softstep_state_destroy(ends[0]);
+
+  options.trace = NULL;
+  softstep_state* start = ends[1];
+  GOOD(softstep_sweep(model, start, rules, 2, "step-size", lengths, 0, &options, NULL, NULL)); /* no runs */
+  GOOD(softstep_sweep(model, start, rules, 1, "step-size", lengths, 3, &options, summaries, ends));
+  for (int k = 0; k < 3; ++k) {
+    GOOD(softstep_state_block(ends[k], 0, found, n_weights));
+    GOOD(softstep_state_block(start, 0, wanted, n_weights));
+    REQUIRE(memcmp(found, wanted, sizeof found) != 0 && summaries[k].steps == 20);
+    softstep_state_destroy(ends[k]);
+  }
+  options.rules = "ngd";
+  BAD("options.rules", softstep_compare(model, start, rules, 2, &options, NULL, NULL));
+  options.rules = NULL;
+  BAD("rules", softstep_compare(model, start, NULL, 2, &options, NULL, NULL));
+  BAD("rules[0]", softstep_compare(model, start, no_rule, 1, &options, NULL, NULL));
+  BAD("option", softstep_sweep(model, start, rules, 2, NULL, lengths, 3, &options, NULL, NULL));
+  BAD("values", softstep_sweep(model, start, rules, 2, "step-size", NULL, 3, &options, NULL, NULL));
+  REQUIRE(softstep_sweep(model, start, rules, 1, "stride", lengths, 3, &options, NULL, ends) == SOFTSTEP_BAD_ARGUMENT);
+  BAD("options", softstep_compare(model, start, rules, 2, NULL, NULL, NULL));
+  summaries[1].struct_size = 16;
+  BAD("summaries[1].struct_size", softstep_compare(model, start, rules, 2, &options, summaries, NULL));
+  softstep_state_destroy(start);
+}
+
 void test_training(const char* path) {
   softstep_dataset *data = small_data(), *loaded = NULL;
   GOOD(softstep_dataset_save(path, data));
@@ -108,6 +156,7 @@ void test_training(const char* path) {
   options.reference_size = 3;
   REQUIRE(softstep_train(model, state, &options, NULL) == SOFTSTEP_BAD_ARGUMENT);
   softstep_state_destroy(state);
+  test_many_runs(model);
   softstep_model_destroy(model);
   softstep_dataset_destroy(data);
   remove(path);

@@ -270,6 +270,34 @@ SOFTSTEP_EXPORT softstep_status softstep_plain_loss(const softstep_model* model,
                                                     size_t size, void* gradient,
                                                     softstep_plain_loss_result* result);
 
+/* ---- A gradient beside differences (softstep/gradient_check.h) ---- */
+
+typedef struct softstep_gradient_check_options {
+  size_t struct_size;
+  double tolerance;      /* 0: 1e-6 in double, 1e-3 in float */
+  size_t max_entries;    /* of a block, evenly spread; 0: all */
+  const size_t* samples; /* of which the loss is the mean; null: all */
+  size_t n_samples;
+} softstep_gradient_check_options;
+typedef struct softstep_gradient_check_result {
+  size_t struct_size;
+  int32_t passed; /* this block did */
+  int32_t reserved;
+  size_t n_entries;
+  softstep_scaled gradient_norm, difference_norm;
+  double relative_error, difference_error, rounding_error, norm_error;
+  size_t worst_row, worst_column;
+  softstep_scaled worst_gradient, worst_difference;
+} softstep_gradient_check_result;
+/* Compares the gradient at these blocks with central differences of the loss, or of the loss gap where there
+ * is one. results: one for each block, all of the same struct_size; passed: every block did. Either may be
+ * null, and so may options. */
+SOFTSTEP_EXPORT softstep_status softstep_check_gradient(const softstep_model* model,
+                                                        const void* const* blocks,
+                                                        const softstep_gradient_check_options* options,
+                                                        softstep_gradient_check_result* results,
+                                                        int32_t* passed);
+
 /* ---- Step rules of one's own (softstep/step_rules.h) ---- */
 
 typedef struct softstep_step_context {
@@ -372,6 +400,24 @@ SOFTSTEP_EXPORT softstep_status softstep_train(const softstep_model* model, soft
                                                const softstep_train_options* options,
                                                softstep_train_summary* summary);
 
+/* ---- Many runs from one start ---- */
+
+/* One run for each of n_rules rules (as softstep_train_options.rules, which is null here, as own_rule is), one
+ * after the other, each as softstep_train makes it from a copy of `start` (null: all blocks zero). Callbacks
+ * belong to the run that goes on; a row of the step of `start` begins one. summaries: one for each run, all of
+ * the same struct_size. states: out, null or n_rules of them, where each run stood in the end. */
+SOFTSTEP_EXPORT softstep_status softstep_compare(const softstep_model* model, const softstep_state* start,
+                                                 const char* const* rules, size_t n_rules,
+                                                 const softstep_train_options* options,
+                                                 softstep_train_summary* summaries, softstep_state** states);
+/* The same with every rule at every value of one of its options ("step-size"): run r * n_values + v is
+ * rules[r] at values[v]. */
+SOFTSTEP_EXPORT softstep_status softstep_sweep(const softstep_model* model, const softstep_state* start,
+                                               const char* const* rules, size_t n_rules, const char* option,
+                                               const double* values, size_t n_values,
+                                               const softstep_train_options* options,
+                                               softstep_train_summary* summaries, softstep_state** states);
+
 /* ---- Max-margin solutions (softstep/max_margin.h) ---- */
 
 typedef struct softstep_max_margin_options {
@@ -385,6 +431,11 @@ typedef struct softstep_max_margin_options {
   void* user;
   int32_t (*progress)(void* user, size_t sweeps, double duality_gap, double kkt_residual); /* 1 to stop */
   size_t n_selected;                                                                       /* 0: n_samples */
+  /* Out, null: not wanted. lambda >= 0, one for each token (of each query), in batch order, 0 at the winning
+   * ones; for labelled points one for each; for next tokens n x n_vocabulary. */
+  double* multipliers;
+  size_t n_multipliers;
+  double* equality_multipliers; /* of problems with equalities, as many; 0 elsewhere */
 } softstep_max_margin_options;
 typedef struct softstep_max_margin_result {
   size_t struct_size;
