@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "simd/runs_args.h"
 #include "simd/softmax_args.h"
 #include "softstep/stored_type.h"
 

@@ -190,7 +190,7 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
       "{}; {} seed{}; {}, {}\n\n{}\n{}"
       "1-cos: from the angle between W and the max-margin direction. p: smallest attention on an optimal "
       "token.\n"
-      "s to X: seconds until 1-cos first falls to X. Each run on one thread, {} at a time.\n",
+      "s to X: seconds of its thread that a run takes until 1-cos first falls to X. Threads: {}.\n",
       data_text(settings, result), n_seeds, n_seeds == 1 ? "" : "s", settings.run.precision,
       settings.layer.isa, table(rows), n_seeds == 1 ? "One run each.\n" : "Medians over the seeds.\n",
       settings.n_threads);

@@ -29,5 +29,7 @@ std::string sweep_rows(const CompareSettings& settings, const CompareResult& res
 /// the fewest steps.
 Json sweep_best(const CompareSettings& settings, const CompareResult& result);
 std::string sweep_best_text(const Json& best);
+/// How many runs a second.
+std::string sweep_speed_text(const CompareResult& result);
 
 }  // namespace softstep::program

@@ -8,11 +8,13 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "interrupt.h"
-#include "parallel.h"
 #include "run_progress.h"
 #include "softstep/metrics.h"
+#include "softstep/train_many.h"
 
 namespace softstep::program {
 
@@ -47,20 +49,27 @@ class Runs {
     const std::size_t n_runs = n_rules * result_.seeds.size();
     for (Source& source : sources_) source.n_left = n_runs / sources_.size();
     RunProgress progress(settings_.command, n_runs, settings_.run.n_steps);
-    parallel_for(n_runs, settings_.n_threads, [&](std::size_t i) {
-      const std::size_t k = i / n_rules;
-      Source& source = sources_[settings_.from_file ? 0 : k];
-      if (interrupted()) return;
-      std::call_once(source.prepared, [&] { prepare(source, k); });
-      if (interrupted()) return;
-      RunProgress::Run run(progress);
-      run_one(source, result_.seeds[k], i % n_rules, run);
-      if (--source.n_left == 0) {
-        source.data = {};
-        source.reference = {};
-      }
-      run.finish();
-    });
+    std::vector<std::unique_ptr<Made>> made(n_runs);
+    const auto start = std::chrono::steady_clock::now();
+    train_many<T>({.n_runs = n_runs,
+                   .make = [&](std::size_t i) -> std::optional<ManyRun<T>> {
+                     const std::size_t k = i / n_rules;
+                     Source& source = sources_[settings_.from_file ? 0 : k];
+                     if (interrupted()) return std::nullopt;
+                     std::call_once(source.prepared, [&] { prepare(source, k); });
+                     if (interrupted()) return std::nullopt;
+                     made[i] = std::make_unique<Made>(source, result_.seeds[k], i % n_rules, progress);
+                     return make_run(*made[i]);
+                   },
+                   .done =
+                       [&](std::size_t i, const TrainSummary& summary) {
+                         const std::unique_ptr<Made> run = std::move(made[i]);
+                         note(*run, summary);
+                         if (--run->source.n_left == 0) run->source.release();
+                         run->progress.finish();
+                       }},
+                  settings_.n_threads);
+    result_.seconds = seconds_since(start);
     result_.interrupted = interrupted();
     result_.n_runs = n_runs;
     for (const CompareSeed& seed : result_.seeds)
@@ -78,9 +87,27 @@ class Runs {
   struct Source {
     std::once_flag prepared;
     Dataset<T> data;
+    std::unique_ptr<const AttentionModel<T>> model;
     MaxMarginResult reference;
     double solve_seconds = 0.0;
     std::atomic<std::size_t> n_left{0};
+
+    void release() {
+      model.reset();
+      data = {};
+      reference = {};
+    }
+  };
+  // A run and what the trainer looks at.
+  struct Made {
+    Made(Source& from, CompareSeed& of, std::size_t rule, RunProgress& all)
+        : source(from), seed(of), r(rule), progress(all) {}
+    Source& source;
+    CompareSeed& seed;
+    const std::size_t r;
+    RunProgress::Run progress;
+    TrainerOptions options;
+    TrainState<T> state;
   };
 
   Dataset<T> make_data(std::size_t k) const {
@@ -100,40 +127,47 @@ class Runs {
     solver.progress = [](std::size_t, double, double) { return !interrupted(); };
     source.reference = solve_max_margin(source.data.view(), solver);
     source.solve_seconds = seconds_since(start);
+    source.model = make_attention_model(source.data.view(), settings_.layer);
   }
 
-  void run_one(const Source& source, CompareSeed& seed, std::size_t r, RunProgress::Run& progress) const {
-    const BatchView<T>& view = source.data.view();
-    const AttentionModel<T> model(view, settings_.layer);
-    TrainerOptions options;
-    options.rules = {settings_.rules[r]};
+  ManyRun<T> make_run(Made& made) const {
+    TrainerOptions& options = made.options;
+    options.rules = {settings_.rules[made.r]};
     options.n_steps = settings_.run.n_steps;
     options.master_weights = settings_.run.master_weights();
     options.form = parse_form(settings_.run.form);
     options.trace_rows_per_decade = static_cast<int>(settings_.run.trace_rows_per_decade);
-    if (is_direction(source.reference)) {
-      options.references = {source.reference.weights};
+    if (is_direction(made.source.reference)) {
+      options.references = {made.source.reference.weights};
       options.thresholds.assign(std::begin(thresholds), std::end(thresholds));
     }
-    CompareRun& run = seed.runs[r];
+    CompareRun& run = made.seed.runs[made.r];
     options.trace = [&run](const TraceRecord& record) {
       run.trace.push_back(record);
       return !interrupted();
     };
-    options.progress = [&progress](const Progress& now) {
+    options.progress = [&progress = made.progress](const Progress& now) {
       progress.at_step(now.step);
       return !interrupted();
     };
-    TrainState<T> state =
-        initial_state(model, {settings_.init.weights(view.dim, seed.seed)}, options.master_weights);
-    run.summary = train(model, state, options);
-    run.finished = run.summary.status != TrainStatus::interrupted;
+    const AttentionModel<T>& model = *made.source.model;
+    made.state = initial_state(model, {settings_.init.weights(model.batch().dim, made.seed.seed)},
+                               options.master_weights);
+    return {&model, &made.state, &options};
+  }
+
+  void note(const Made& made, const TrainSummary& summary) const {
+    const AttentionModel<T>& model = *made.source.model;
+    CompareSeed& seed = made.seed;
+    CompareRun& run = seed.runs[made.r];
+    run.summary = summary;
+    run.finished = summary.status != TrainStatus::interrupted;
     const TokenScores& scores = model.token_scores();
-    run.margin = normalized_margin(view, scores, state.values(0));
-    if (r != 0) return;
+    run.margin = normalized_margin(model.batch(), scores, made.state.values(0));
+    if (made.r != 0) return;
     seed.unique_optimal_tokens = scores.not_unique.empty();
-    seed.reference = reference_json(source.reference);
-    seed.reference["seconds"] = number(source.solve_seconds);
+    seed.reference = reference_json(made.source.reference);
+    seed.reference["seconds"] = number(made.source.solve_seconds);
     seed.reference["unique_optimal_tokens"] = seed.unique_optimal_tokens;
   }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The runs behind `softstep compare`: every rule over every seed, several at a time, each on one thread.
+// The runs behind `softstep compare`: every rule over every seed, several at a time on each of some threads.
 
 #include <cstdint>
 #include <functional>
@@ -51,6 +51,7 @@ struct CompareResult {
   std::vector<CompareSeed> seeds;
   bool interrupted = false;  ///< the seeds are then those with a finished run
   std::size_t n_finished = 0, n_runs = 0;
+  double seconds = 0.0;  ///< by the clock on the wall, for all runs
 };
 
 /// Calls visit(seed, run) for the finished runs of a rule.

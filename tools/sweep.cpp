@@ -1,4 +1,4 @@
-// softstep sweep: rules times step sizes times seeds, many small runs at once, each on one thread.
+// softstep sweep: rules times step sizes times seeds, many small runs at once.
 
 #include <fmt/format.h>
 
@@ -82,7 +82,8 @@ int run_sweep_command(const Options& options) {
   Json summary = compare_summary(settings, result);
   summary["best"] = sweep_best(settings, result);
   try_output(directory.file("sweep.csv"), sweep_rows(settings, result));
-  write_summary(options, directory, compare_table(settings, result) + sweep_best_text(summary["best"]),
+  write_summary(options, directory,
+                compare_table(settings, result) + sweep_best_text(summary["best"]) + sweep_speed_text(result),
                 summary);
   // A run that ends early is a result here, not a failure: its step size was too large.
   note_endings(options, settings, result);

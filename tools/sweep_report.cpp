@@ -86,4 +86,10 @@ std::string sweep_best_text(const Json& best) {
   return text;
 }
 
+std::string sweep_speed_text(const CompareResult& result) {
+  const double speed = static_cast<double>(result.n_finished) / result.seconds;
+  return fmt::format("\n{} runs in {} s, {} a second.\n", result.n_finished, rounded(result.seconds, 3),
+                     rounded(speed, 3));
+}
+
 }  // namespace softstep::program

@@ -49,6 +49,34 @@ std::vector<T> numbers(std::size_t size, double low, double high) {
   return out;
 }
 
+// Runs side by side, as many as a vector has lanes.
+template <class T>
+void runs(const simd::Isa& isa, const std::string& type) {
+  const auto& k = isa.kernels<T>();
+  const std::size_t n = 7, d = 10, w = k.vector_width, columns = simd::round_up_to_lanes<T>(n * w);
+  const std::vector<T> exponent = numbers<T>(n * w, -20, 0), ones(n * w, T(1)),
+                       gram = numbers<T>(n * n * w, -1, 1), step(w, T(1) / 1024);
+  const std::vector<double> zero(n * w, 0.0), one(n * w, 1.0);
+  std::vector<T> rows = numbers<T>(d * columns, -1, 1), image(d * columns), sum(d * columns), v(d * columns);
+  std::vector<double> scale(n * w), factor(n * w), size(n * w), top(w), sizes(w), squared(w);
+  record("run_factors/" + type, [&] {
+    k.run_factors({n, true, exponent.data(), exponent.data(), ones.data(), zero.data(), one.data(),
+                   zero.data(), zero.data(), one.data(), one.data(), scale.data(), factor.data(), top.data(),
+                   sizes.data(), size.data()});
+  });
+  std::vector<double> work(2 * n * w);
+  record("run_gaps/" + type, [&] {
+    k.run_gaps({n, true, exponent.data(), exponent.data(), zero.data(), one.data(), one.data(), zero.data(),
+                top.data(), sizes.data(), work.data()});
+  });
+  record("run_gram/" + type, [&] {
+    k.run_gram({n, d, columns, gram.data(), rows.data(), image.data(), squared.data()});
+  });
+  record("run_move/" + type, [&] {
+    k.run_move({d * columns, step.data(), rows.data(), image.data(), sum.data(), v.data()});
+  });
+}
+
 // Sizes with whole vectors and a rest on every instruction set.
 template <class T>
 void kernels(const simd::Isa& isa, const std::string& type) {
@@ -101,6 +129,7 @@ void kernels(const simd::Isa& isa, const std::string& type) {
   record("scale_lanes/" + type, [&] {
     k.scale_lanes({10, lanes, 0, lanes, twice.data(), half.data(), rows.data()});
   });
+  runs<T>(isa, type);
   double sum = 0;
   record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
   if (sum == 0.0) std::puts("");  // used

@@ -106,7 +106,7 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
                                                  .row_scale = row_scale_.data(),
                                                  .row_factor = row_factor_.data(),
                                                  .size = size_.data()});
-  return top + common_power_ * std::log(2.0);
+  return top + common_exponent();
 }
 
 // The same with slopes of any loss: of either sign, and of any size beside their exponent.
@@ -129,7 +129,7 @@ double RowFactors<T>::set_from_slopes(const Outcomes<T>& outcomes, const double*
   top += poison;
   if (!(top > -infinity)) return top;
   for (std::size_t row = 0; row < n_rows_; ++row) row_factor_[row] *= std::exp(size_[row] - top);
-  return top + common_power_ * std::log(2.0);
+  return top + common_exponent();
 }
 
 // The slope of a sample goes with all its rows, times the weight of each.

@@ -3,6 +3,7 @@
 // What the gradient rows of a pass are multiplied by, l' and the exponents of the samples among it, and the
 // exponent C that they then share (docs/mathematics.md, section 2; simd/kernels/row_factors.h).
 
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -29,6 +30,15 @@ class RowFactors {
   double set(const Outcomes<T>& outcomes, const double* largest);
 
   std::size_t n_rows() const { return n_rows_; }
+  /// What the factors of a row depend on beside what a pass finds: the fields of RowFactorsArgs.
+  struct Constants {
+    double gap_unit, optimal_score, unit_power, inverse_query;
+  };
+  Constants constants(std::size_t row) const {
+    return {gap_unit_[row], optimal_score_[row], unit_power_[row], inverse_factor_[row]};
+  }
+  /// What is added to the exponent that comes of these.
+  double common_exponent() const { return common_power_ * std::log(2.0); }
   // Rows, or what stands for them, times e^(c_i - C) l'_i / n. Called by all threads of a team; they end when
   // all are done.
   void scale_rows(const Team& team, T* rows, std::size_t n_cols, std::size_t stride) const;

@@ -93,4 +93,35 @@ RowFactor<Number> row_factors(bool logistic, Number optimal_score, Number pivot_
   return {m, logistic ? Number(-log(Number(1) + exp(m))) : Number(-m)};
 }
 
+/// The same for a sample of one of the runs that run_factors takes side by side.
+template <class Number>
+RowFactor<Number> run_factors(bool logistic, Number optimal_score, Number pivot_gap, Number shifted_gap) {
+  return row_factors(logistic, optimal_score, pivot_gap, shifted_gap);
+}
+
+/// l(gamma - delta) - l(gamma) of a sample, of whose mean run_gaps is made.
+template <class Number>
+Number run_gaps(bool logistic, Number gamma, Number delta) {
+  using std::exp;
+  using std::expm1;
+  using std::log1p;
+  return logistic ? log1p(expm1(delta) / (Number(1) + exp(gamma))) : exp(-gamma) * expm1(delta);
+}
+
+/// u_ij of run r of `width`, of n samples: sum_k <z_i, z_k> g_kj, as in run_gram.
+template <class Number, class T>
+Number run_gram(std::size_t i, std::size_t j, std::size_t r, std::size_t width, std::size_t n,
+                std::size_t stride, const T* gram, const T* rows) {
+  Number sum(0);
+  for (std::size_t k = 0; k < n; ++k)
+    sum += Number(gram[(i * n + k) * width + r]) * Number(rows[j * stride + k * width + r]);
+  return sum;
+}
+
+/// y + a x, one element of either sum of run_move.
+template <class Number, class T>
+Number run_move(T a, T x, T y) {
+  return axpy<Number>(a, x, y);
+}
+
 }  // namespace softstep::reference

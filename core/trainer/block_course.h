@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/trainer/batch_order.h"
@@ -20,8 +21,9 @@ namespace softstep {
 template <class T>
 class BlockCourse final : public Course {
  public:
-  /// Options and state have been checked.
-  BlockCourse(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options)
+  /// Options and state have been checked. `trajectory`: where the run stands; none: make_trajectory().
+  BlockCourse(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options,
+              std::unique_ptr<Trajectory<T>> trajectory = nullptr)
       : model_(model),
         state_(state),
         options_(options),
@@ -37,7 +39,9 @@ class BlockCourse final : public Course {
       bounds_.push_back(frobenius_norm(state.blocks[k]));
     }
     state.remainders.resize(n);
-    trajectory_ = make_trajectory(model, state, options, along_gradient, order_.is_whole());
+    trajectory_ = trajectory != nullptr
+                      ? std::move(trajectory)
+                      : make_trajectory(model, state, options, along_gradient, order_.is_whole());
     for (std::size_t k = 0; k < n; ++k) {
       memory_.push_back(laid_out(k, state.rule_states[k]));
       rounding_.emplace_back(rounding_of_weights<T>(!state.masters[k].empty()), bounds_[k]);

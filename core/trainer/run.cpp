@@ -1,189 +1,136 @@
+#include "core/trainer/run.h"
+
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <limits>
 
-#include "core/trainer/run.h"
-#include "core/trainer/trace_schedule.h"
-
 namespace softstep {
-namespace {
 
-using Clock = std::chrono::steady_clock;
+Run::Run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds, StepClock& clock)
+    : course_(course),
+      options_(options),
+      step_(step),
+      seconds_(seconds),
+      schedule_(options.trace_rows_per_decade, step),
+      watch_(clock, seconds),
+      pending_(options.thresholds),
+      seconds_before_(seconds),
+      first_(step) {
+  // A sum beyond the largest number is as good as that number.
+  const std::int64_t left = std::numeric_limits<std::int64_t>::max() - first_;
+  end_ = first_ + std::min(options_.n_steps, left);
+  summary_.status = TrainStatus::max_iterations;
+  find_largest_threshold();
+}
 
-/// Time spent in steps; stopped while the trainer measures or reports.
-class Stopwatch {
- public:
-  explicit Stopwatch(double seconds) : seconds_(seconds) {}
-  void start() {
-    started_ = Clock::now();
-    running_ = true;
+bool Run::begin() {
+  go_on_ = report();
+  return goes_on();
+}
+
+bool Run::ready() {
+  if (options_.stop.stop_requested()) go_on_ = false;
+  if (go_on_ && !watch_.running()) watch_.start();
+  return go_on_;
+}
+
+bool Run::advance() {
+  const Course::Advance taken = course_.advance(step_);
+  if (taken.refused) {
+    summary_.status = *taken.refused;
+    return false;
   }
-  void pause() {
-    seconds_ = seconds();
-    running_ = false;
-  }
-  bool running() const { return running_; }
-  double seconds() const {
-    return running_ ? seconds_ + std::chrono::duration<double>(Clock::now() - started_).count() : seconds_;
-  }
+  ++step_;
+  step_length_ = taken.length;
+  if (taken.is_below_rounding) ++summary_.steps_below_rounding;
+  return true;
+}
 
- private:
-  double seconds_;
-  bool running_ = false;
-  Clock::time_point started_;
-};
+bool Run::after_step() {
+  if (largest_threshold_ > 0.0 && reached_target()) return false;
+  go_on_ = step_ == end_ || !schedule_.due(step_) || report();
+  if (go_on_ && progress_.due()) {
+    if (is_out_of_time()) return false;
+    go_on_ = ask_progress();
+  }
+  return goes_on();
+}
 
-/// Asks options.progress about ten times a second, whatever a step costs, without reading the clock at every
-/// step.
-class ProgressTimer {
- public:
-  bool due() {
-    if (--countdown_ > 0) return false;
-    const auto now = Clock::now();
-    const double elapsed = std::chrono::duration<double>(now - last_).count();
-    stride_ = elapsed < 0.05 ? stride_ * 2 : (elapsed > 0.1 && stride_ > 1 ? stride_ / 2 : stride_);
-    countdown_ = stride_;
-    if (elapsed < 0.05) return false;
-    last_ = now;
+TrainSummary Run::end() {
+  watch_.pause();
+  if (!go_on_) summary_.status = TrainStatus::interrupted;
+  seconds_ = watch_.seconds();
+  if (step_ != summary_.last.step) report();
+  summary_.steps = step_ - first_;
+  summary_.seconds = seconds_ - seconds_before_;
+  return summary_;
+}
+
+void Run::abandon() {
+  watch_.pause();
+  seconds_ = watch_.seconds();
+  course_.write_state();
+}
+
+bool Run::is_out_of_time() {
+  if (watch_.seconds() - seconds_before_ < options_.max_seconds) return false;
+  summary_.status = TrainStatus::out_of_time;
+  return true;
+}
+
+bool Run::ask_progress() {
+  if (!options_.progress) return true;
+  watch_.pause();
+  return options_.progress({step_, watch_.seconds(), [this] { course_.write_state(); }});
+}
+
+void Run::find_largest_threshold() {
+  largest_threshold_ = options_.stop_one_minus_cos;
+  for (const double threshold : pending_) largest_threshold_ = std::max(largest_threshold_, threshold);
+}
+
+bool Run::direction_at_most(double threshold) {
+  if (course_.surely_above(threshold)) return false;
+  watch_.pause();
+  return course_.direction_at_most(threshold);
+}
+
+// Notes thresholds crossed; true if the run is to stop here.
+bool Run::reached_target() {
+  course_.moved(step_length_);
+  if (course_.surely_above(largest_threshold_)) return false;
+  const auto crossed = [&](double threshold) {
+    if (!direction_at_most(threshold)) return false;
+    summary_.time_to.push_back({threshold, step_, watch_.seconds()});
     return true;
-  }
+  };
+  if (std::erase_if(pending_, crossed) > 0) find_largest_threshold();
+  if (!(options_.stop_one_minus_cos > 0.0) || !direction_at_most(options_.stop_one_minus_cos)) return false;
+  summary_.status = TrainStatus::converged;
+  return true;
+}
 
- private:
-  std::int64_t stride_ = 1, countdown_ = 1;
-  Clock::time_point last_ = Clock::now();
-};
-
-/// Takes the steps, notes what is asked for, and says how it ended.
-class Run {
- public:
-  Run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds)
-      : course_(course),
-        options_(options),
-        step_(step),
-        seconds_(seconds),
-        schedule_(options.trace_rows_per_decade, step),
-        watch_(seconds),
-        pending_(options.thresholds) {}
-
-  TrainSummary operator()() {
-    seconds_before_ = seconds_;
-    const std::int64_t first = step_;
-    // A sum beyond the largest number is as good as that number.
-    const std::int64_t left = std::numeric_limits<std::int64_t>::max() - first;
-    const std::int64_t end = first + std::min(options_.n_steps, left);
-    summary_.status = TrainStatus::max_iterations;
-    try {
-      take_steps(end);
-    } catch (...) {
-      watch_.pause();
-      seconds_ = watch_.seconds();
-      course_.write_state();
-      throw;
-    }
-    summary_.steps = step_ - first;
-    summary_.seconds = seconds_ - seconds_before_;
-    return summary_;
-  }
-
- private:
-  void take_steps(std::int64_t end) {
-    bool go_on = report();
-    while (go_on && step_ < end) {
-      if (options_.stop.stop_requested()) {
-        go_on = false;
-        break;
-      }
-      if (!advance()) break;
-      if (watching() && reached_target()) break;
-      go_on = step_ == end || !schedule_.due(step_) || report();
-      if (go_on && progress_.due()) {
-        if (is_out_of_time()) break;
-        go_on = ask_progress();
-      }
-    }
-    watch_.pause();
-    if (!go_on) summary_.status = TrainStatus::interrupted;
-    seconds_ = watch_.seconds();
-    if (step_ != summary_.last.step) report();
-  }
-
-  bool is_out_of_time() {
-    if (watch_.seconds() - seconds_before_ < options_.max_seconds) return false;
-    summary_.status = TrainStatus::out_of_time;
-    return true;
-  }
-
-  bool ask_progress() {
-    if (!options_.progress) return true;
-    watch_.pause();
-    return options_.progress({step_, watch_.seconds(), [this] { course_.write_state(); }});
-  }
-
-  bool watching() const { return !pending_.empty() || options_.stop_one_minus_cos > 0.0; }
-
-  bool direction_at_most(double threshold) {
-    if (course_.surely_above(threshold)) return false;
-    watch_.pause();
-    return course_.direction_at_most(threshold);
-  }
-
-  // One step; false (with the reason in the summary) if it cannot be taken.
-  bool advance() {
-    if (!watch_.running()) watch_.start();
-    const Course::Advance taken = course_.advance(step_);
-    if (taken.refused) {
-      summary_.status = *taken.refused;
-      return false;
-    }
-    ++step_;
-    step_length_ = taken.length;
-    if (taken.is_below_rounding) ++summary_.steps_below_rounding;
-    return true;
-  }
-
-  // Notes thresholds crossed; true if the run is to stop here.
-  bool reached_target() {
-    course_.moved(step_length_);
-    const auto crossed = [&](double threshold) {
-      if (!direction_at_most(threshold)) return false;
-      summary_.time_to.push_back({threshold, step_, watch_.seconds()});
-      return true;
-    };
-    pending_.erase(std::remove_if(pending_.begin(), pending_.end(), crossed), pending_.end());
-    if (!(options_.stop_one_minus_cos > 0.0) || !direction_at_most(options_.stop_one_minus_cos)) return false;
-    summary_.status = TrainStatus::converged;
-    return true;
-  }
-
-  // Measures the current weights into summary_.last and hands the row out.
-  bool report() {
-    watch_.pause();
-    TraceRecord& row = summary_.last;
-    row = {};
-    course_.measure(row);
-    row.step = step_;
-    row.step_length = step_length_;
-    row.seconds = watch_.seconds();
-    return !options_.trace || options_.trace(row);
-  }
-
-  Course& course_;
-  const TrainerOptions& options_;
-  std::int64_t& step_;
-  double& seconds_;
-  TraceSchedule schedule_;
-  Stopwatch watch_;
-  ProgressTimer progress_;
-  std::vector<double> pending_;
-  TrainSummary summary_;
-  double step_length_ = 0.0, seconds_before_ = 0.0;
-};
-
-}  // namespace
+// Measures the current weights into summary_.last and hands the row out.
+bool Run::report() {
+  watch_.pause();
+  TraceRecord& row = summary_.last;
+  row = {};
+  course_.measure(row);
+  row.step = step_;
+  row.step_length = step_length_;
+  row.seconds = watch_.seconds();
+  return !options_.trace || options_.trace(row);
+}
 
 TrainSummary run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds) {
-  return Run(course, options, step, seconds)();
+  ThreadClock clock;
+  Run steps(course, options, step, seconds, clock);
+  try {
+    for (bool go_on = steps.begin(); go_on;) go_on = steps.ready() && steps.advance() && steps.after_step();
+    return steps.end();
+  } catch (...) {
+    steps.abandon();
+    throw;
+  }
 }
 
 }  // namespace softstep

@@ -31,31 +31,56 @@ SOFTSTEP_INLINE Vec<T> load_count(const T* p, std::size_t count, T fill) {
   return count == Vec<T>::width ? Vec<T>::load(p) : load_part(p, count, fill);
 }
 
-// Rows i .. i + count - 1: sizes, row_scale, and row_factor as yet without e^(size - C). Returns the sizes.
+// One vector of rows; the fields of RowFactorsArgs.
 template <class T>
-SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std::size_t count) {
+struct RowOutcome {
+  bool logistic;
+  Vec<T> exponent, mean_gap, gap_unit, pivot_gap, optimal_score, largest, unit_power, inverse_query;
+};
+// Its sizes, row_scale, and row_factor as yet without e^(size - C).
+template <class T>
+struct RowSize {
+  Vec<T> size, scale, slope;
+};
+
+template <class T>
+SOFTSTEP_INLINE RowSize<T> row_size(const RowOutcome<T>& in) {
   using V = Vec<T>;
-  constexpr T infinity = std::numeric_limits<T>::infinity();
-  const auto load = [&](const T* p, T fill) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
-  const V zero = V::all(0), one = V::all(1), none = V::all(-infinity);
-  const V c = load(in.exponent, -infinity), gap = load(in.mean_gap, T(0)) * load(in.gap_unit, T(1));
+  const V zero = V::all(0), one = V::all(1), none = V::all(-std::numeric_limits<T>::infinity());
+  const V c = in.exponent, gap = in.mean_gap * in.gap_unit, largest = in.largest;
   // A mean gap of 0 makes the term 0, even where c is -infinity or NaN.
   const V shifted = select(equal(gap, zero), zero, exp_nonpositive(c) * gap);
-  const V m = load(in.optimal_score, T(0)) - load(in.pivot_gap, T(0)) + shifted;
+  const V m = in.optimal_score - in.pivot_gap + shifted;
   const V slope = in.logistic ? one / (one + exp_nonpositive(zero - absolute(m))) : one;
   const V q = zero - (in.logistic ? max(m, zero) : m);
   // The reciprocal of the unit must be a normal number.
-  const V largest = load(in.largest, T(0)), most = V::all(T(std::numeric_limits<T>::max_exponent - 2));
+  const V most = V::all(T(std::numeric_limits<T>::max_exponent - 2));
   const V exponent = select(equal(largest, zero), zero, binary_exponent(largest));
   const V unit = select(less(most, exponent), most, exponent);
   // (largest + m) * 0 is NaN where either is not finite; max may have lost a NaN.
   const V natural = fma(largest + m, zero, c + q), log_2 = V::all(T(0.69314718055994530942));
-  V size = fma(load(in.unit_power, T(0)) + unit, log_2, natural);
-  size = select(equal(largest, zero), select(equal(c, c), none, c), size);
-  store_count(size, in.size + i, count);
-  store_count(power_of_two(V::all(ExpConstants<T>::shifter) - unit), in.row_scale + i, count);
-  store_count((zero - slope) * load(in.inverse_query, T(0)), in.row_factor + i, count);
-  return size;
+  const V size = fma(in.unit_power + unit, log_2, natural);
+  return {select(equal(largest, zero), select(equal(c, c), none, c), size),
+          power_of_two(V::all(ExpConstants<T>::shifter) - unit), (zero - slope) * in.inverse_query};
+}
+
+// Rows i .. i + count - 1. Returns their sizes.
+template <class T>
+SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std::size_t count) {
+  const auto load = [&](const T* p, T fill) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
+  const RowSize<T> row = row_size<T>({.logistic = in.logistic,
+                                      .exponent = load(in.exponent, -std::numeric_limits<T>::infinity()),
+                                      .mean_gap = load(in.mean_gap, T(0)),
+                                      .gap_unit = load(in.gap_unit, T(1)),
+                                      .pivot_gap = load(in.pivot_gap, T(0)),
+                                      .optimal_score = load(in.optimal_score, T(0)),
+                                      .largest = load(in.largest, T(0)),
+                                      .unit_power = load(in.unit_power, T(0)),
+                                      .inverse_query = load(in.inverse_query, T(0))});
+  store_count(row.size, in.size + i, count);
+  store_count(row.scale, in.row_scale + i, count);
+  store_count(row.slope, in.row_factor + i, count);
+  return row.size;
 }
 
 template <class T>

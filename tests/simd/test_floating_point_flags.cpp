@@ -12,6 +12,7 @@
 
 #include "attention_case.h"
 #include "lanes_case.h"
+#include "runs_case.h"
 #include "simd/dispatch.h"
 #include "softmax_case.h"
 #include "support/floating_point_flags.h"
@@ -144,6 +145,33 @@ TEMPLATE_TEST_CASE("row_factors raises no flag on clean data, zero rows among it
                                                           pivot_gap.data(), largest.data(), unit.data(),
                                                           optimal.data(), unit_power.data(), inverse.data(),
                                                           scale.data(), factor.data(), size.data()});
+                    }) == "");
+          }
+  });
+}
+
+TEMPLATE_TEST_CASE(
+    "run_factors, run_gaps, run_gram and run_move raise no flag on clean data, zero rows among it", "[simd]",
+    float, double) {
+  using T = TestType;
+  std::mt19937_64 random(34);
+  for_each_isa([&](const Isa& isa) {
+    for (const bool logistic : {true, false})
+      for (const std::size_t n : sizes)
+        for (const double spread : {0.0, 1e3, 1e30})
+          for (const bool zero_rows : {false, true}) {
+            softstep::test::RunsCase<T> in(isa, n, 3, logistic, random, spread);
+            for (std::size_t k = 0; zero_rows && k < n * in.width; k += 2) {
+              in.exponent[k] = -std::numeric_limits<T>::infinity();
+              in.unit_power[k] = -std::numeric_limits<double>::infinity();
+              in.largest[k] = in.mean_gap[k] = T(0);
+            }
+            INFO(isa.name << " n = " << n << " exponents to " << spread << (zero_rows ? ", zero rows" : ""));
+            REQUIRE(flags_raised_by([&] {
+                      isa.kernels<T>().run_factors(in.factors_args());
+                      isa.kernels<T>().run_gaps(in.gaps_args());
+                      isa.kernels<T>().run_gram(in.gram_args());
+                      isa.kernels<T>().run_move(in.move_args());
                     }) == "");
           }
   });

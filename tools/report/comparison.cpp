@@ -94,7 +94,7 @@ void add_medians(Report& report, const JsonField& summary, std::size_t n_seeds) 
       "<p class=\"note\"><i>L</i> − <i>L</i>*: loss gap; 1 − cos: angle between <i>W</i> and the max-margin "
       "direction; "
       "<i>p</i>: smallest attention on an optimal token; s to <i>x</i>: seconds until 1 − cos first falls to "
-      "<i>x</i>. Each run on one thread.</p>\n";
+      "<i>x</i>, of the run's own thread.</p>\n";
 }
 
 void add_best(Report& report, const JsonField& best) {

@@ -23,6 +23,7 @@
 #include "softstep/step_rules.h"
 #include "softstep/stored_type.h"
 #include "softstep/threads.h"
+#include "softstep/train_many.h"
 #include "softstep/train_state.h"
 #include "softstep/trainer.h"
 #include "softstep/version.h"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 
 #include "core/trainer/forms/choose_form.h"
 
@@ -28,10 +29,12 @@ double time_of(double flops, double speed) {
   return flops / (sizeof(T) == 4 ? speed : 0.5 * speed);
 }
 
-}  // namespace
+struct FormTimes {
+  double dense, query, token;
+};
 
 template <class T>
-Form cheapest_form(const AttentionData<T>& data) {
+FormTimes times_of_step(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
   const auto samples = static_cast<double>(data.n_rows()), d = static_cast<double>(batch.dim);
   const auto tokens = static_cast<double>(data.total_tokens);
@@ -57,8 +60,16 @@ Form cheapest_form(const AttentionData<T>& data) {
           steps;
   const bool may_take_tokens =
       data.storage() == StoredType::working && gram <= most_gram_bytes && data.query_rows.are_samples();
-  if (may_take_tokens && token < query && token < dense) return Form::token_span;
-  return query < dense ? Form::query_span : Form::dense;
+  return {dense, query, may_take_tokens ? token : std::numeric_limits<double>::infinity()};
+}
+
+}  // namespace
+
+template <class T>
+Form cheapest_form(const AttentionData<T>& data) {
+  const FormTimes times = times_of_step(data);
+  if (times.token < times.query && times.token < times.dense) return Form::token_span;
+  return times.query < times.dense ? Form::query_span : Form::dense;
 }
 
 template <class T>
@@ -87,8 +98,26 @@ bool pays_without_gradient(const AttentionData<T>& data) {
   return 12 * data.n_rows() <= data.batch.dim;
 }
 
+// A run in a lane does the work of the query span at the speed of whole vectors, as long as the data of all
+// lanes stay in the second cache.
+template <class T>
+bool pays_side_by_side(const AttentionData<T>& data) {
+  constexpr double lane_speed = 60.0, lane_cost = 60.0, softmax_flops = 80.0, most_bytes = 1e6;
+  const auto n = static_cast<double>(data.batch.n_samples), d = static_cast<double>(data.batch.dim);
+  const auto n_tokens = static_cast<double>(data.longest);
+  const double bytes =
+      static_cast<double>(data.kernels.vector_width * sizeof(T)) * n * (n_tokens * d + 4.0 * d + n);
+  if (bytes > most_bytes) return false;
+  const double flops =
+      2.0 * n * n * d + (4.0 * n_tokens + 6.0) * n * d + softmax_flops * n * (n_tokens + 3.0);
+  const FormTimes times = times_of_step(data);
+  return lane_cost + time_of<T>(flops, lane_speed) < std::min({times.dense, times.query, times.token});
+}
+
 template Form cheapest_form(const AttentionData<float>&);
 template Form cheapest_form(const AttentionData<double>&);
+template bool pays_side_by_side(const AttentionData<float>&);
+template bool pays_side_by_side(const AttentionData<double>&);
 template bool fits_lanes(const AttentionData<float>&);
 template bool fits_lanes(const AttentionData<double>&);
 template bool pays_without_gradient(const AttentionData<float>&);

@@ -12,6 +12,11 @@ namespace softstep {
 template <class T>
 Form cheapest_form(const AttentionData<T>& data);
 
+/// A run of many in the query span, one to a lane (core/trainer/many/), takes less of a thread's time than a
+/// run alone in its cheapest form.
+template <class T>
+bool pays_side_by_side(const AttentionData<T>& data);
+
 /// A run keeps small batches with the sample index last (core/layer/passes/lane_batch.h).
 template <class T>
 bool fits_lanes(const AttentionData<T>& data);

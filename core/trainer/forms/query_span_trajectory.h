@@ -20,6 +20,14 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
     return {pass_.n_rows(), pass_.n_cols(), nullptr};
   }
   int n_threads() const override { return this->data_.threads_for_products(1.0, this->data_.n_rows()); }
+  /// Where entry j of what belongs to sample i stands in y, g and the coefficients.
+  std::size_t place(std::size_t i, std::size_t j) const {
+    return pass_.transposed() ? i * pass_.n_cols() + j : j * pass_.n_cols() + i;
+  }
+  /// <zu_i, zu_k>
+  T gram(std::size_t i, std::size_t k) const {
+    return gram_[i * (pass_.transposed() ? pass_.n_rows() : pass_.n_cols()) + k];
+  }
 
  private:
   void attend(const Team& team, bool with_rows) override { pass_.attend(team, with_rows); }

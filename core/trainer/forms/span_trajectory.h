@@ -51,10 +51,9 @@ class SpanTrajectory : public Trajectory<T> {
   }
 
   void move(std::size_t, const Step<T>& step, std::int64_t iteration) override {
-    constexpr std::int64_t refresh_every = 64;
     const auto a = static_cast<T>(-step.coefficient);
-    const bool anew = (iteration + 1) % refresh_every == 0;
-    std::vector<T>& sum = is_compensated<T> ? recent_ : coefficients_;
+    const bool anew = is_refreshed_after(iteration);
+    std::vector<T>& sum = step_sum();
     reach_ = reach_after(step);
     with_team(this->n_threads(), [&](const Team& team) {
       const auto [begin, end] = team.share(coefficients_.size(), band_unit);
@@ -70,6 +69,42 @@ class SpanTrajectory : public Trajectory<T> {
     state.blocks[0] = weights_of(state.span);
     state.remainders[0].clear();
   }
+
+  // For a run whose steps are taken beside those of others (core/trainer/many/), by the same arithmetic in
+  // another place: what a step needs and changes, y and the sum that the gradient's coefficients are added
+  // to.
+  const QueryUnits<T>& units() const { return units_; }
+  const RowFactors<T>& factors() const { return conclusion_.factors(); }
+  std::span<T> projected() { return projected_; }
+  std::vector<T>& step_sum() { return is_compensated<T> ? recent_ : coefficients_; }
+  /// Whether y is computed afresh after the step with this index, from what is kept.
+  static bool is_refreshed_after(std::int64_t iteration) { return (iteration + 1) % 64 == 0; }
+  void refresh() {
+    std::copy(base_projected_.begin(), base_projected_.end(), projected_.begin());
+    with_team(this->n_threads(), [&](const Team& team) {
+      if (is_compensated<T>) {
+        const auto [begin, end] = team.share(coefficients_.size(), band_unit);
+        data_.kernels.axpy_compensated(end - begin, T(1), recent_.data() + begin,
+                                       coefficients_.data() + begin, remainder_.data() + begin);
+        std::fill(recent_.begin() + static_cast<std::ptrdiff_t>(begin),
+                  recent_.begin() + static_cast<std::ptrdiff_t>(end), T(0));
+        team.wait();
+      }
+      apply_gram(team, coefficients_.data(), image_.data());
+      team.wait();
+      add_in_units(team, 1.0, image_.data(), projected_.data());
+    });
+  }
+  /// Whether the square of a gradient's norm, from inner products, has its digits where its terms could add
+  /// up to `whole`. It has lost them where the terms cancel so far that rounding, relative to whole^2,
+  /// counts. Of n terms of one size and no cancellation the quotient is about 1/n, far above; 1/36 n where
+  /// the sum is estimated from the largest entries of rows of normal numbers.
+  static bool has_digits(double squared, double whole) {
+    constexpr double smallest = 64.0 * std::numeric_limits<T>::epsilon();
+    return squared > smallest * whole * whole;
+  }
+  /// The norm of the matrix itself, of coefficients in this form's layout: where has_digits() says no.
+  double norm_of(const T* coefficients) const { return norm_of_matrix(data_.kernels, expand(coefficients)); }
 
  protected:
   explicit SpanTrajectory(const AttentionData<T>& data)
@@ -143,36 +178,15 @@ class SpanTrajectory : public Trajectory<T> {
            weights_of(state.span) == state.blocks[0];
   }
 
-  void refresh() {
-    std::copy(base_projected_.begin(), base_projected_.end(), projected_.begin());
-    with_team(this->n_threads(), [&](const Team& team) {
-      if (is_compensated<T>) {
-        const auto [begin, end] = team.share(coefficients_.size(), band_unit);
-        data_.kernels.axpy_compensated(end - begin, T(1), recent_.data() + begin,
-                                       coefficients_.data() + begin, remainder_.data() + begin);
-        std::fill(recent_.begin() + static_cast<std::ptrdiff_t>(begin),
-                  recent_.begin() + static_cast<std::ptrdiff_t>(end), T(0));
-        team.wait();
-      }
-      apply_gram(team, coefficients_.data(), image_.data());
-      team.wait();
-      add_in_units(team, 1.0, image_.data(), projected_.data());
-    });
-  }
-
-  // <g, H g> has lost its digits where the terms of the gradient cancel so far that rounding, relative to
-  // (sum |g_k| |E_k|)^2, counts: then the norm is that of the matrix itself. Of g with n terms of one size
-  // and no cancellation the quotient is about 1/n, far above; 1/36 n where the sum is estimated from the
-  // largest entries of rows of normal numbers.
+  // ||G|| from <g, H g>, or from the matrix.
   void set_norm(BlockGradient<T>& out) {
     const double squared = data_.kernels.dot(image_.size(), rows_.data(), image_.data());
     whole_ = sum_of_sizes(rows_.data());
-    constexpr double smallest = 64.0 * std::numeric_limits<T>::epsilon();
-    if (squared > smallest * whole_ * whole_) {
+    if (has_digits(squared, whole_)) {
       out.norm = std::sqrt(squared);
       return;
     }
-    out.norm = norm_of_matrix(data_.kernels, expand(rows_.data()));
+    out.norm = norm_of(rows_.data());
     if (out.norm == 0.0) out.exponent = -std::numeric_limits<double>::infinity();
   }
 };

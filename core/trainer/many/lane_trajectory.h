@@ -1,0 +1,114 @@
+#pragma once
+
+// A run in a lane of a RunGroup, as the loop of a run sees it.
+
+#include <cmath>
+#include <limits>
+
+#include "core/layer/gradient_size.h"
+#include "core/layer/losses.h"
+#include "core/trainer/many/run_group.h"
+#include "core/trainer/trajectory.h"
+#include "softstep/metrics.h"
+
+namespace softstep {
+
+/// A query-span trajectory whose evaluations and steps are those of the group. The trajectory itself, brought
+/// up to date, does all that is not done at every step: measuring, writing the state, computing V afresh.
+template <class T>
+class LaneTrajectory final : public Trajectory<T> {
+ public:
+  /// `needs_gap`: of the run's rule.
+  LaneTrajectory(const AttentionData<T>& data, const TrainState<T>& state, RunGroup<T>& group,
+                 std::size_t lane, bool needs_gap)
+      : own_(data, state),
+        group_(group),
+        lane_(lane),
+        common_exponent_(own_.factors().common_exponent()),
+        rows_(data.query_rows),
+        losses_(data, *data.given_scoring()),
+        outcomes_(data.n_rows()),
+        reach_(frobenius_norm(state.blocks[0])) {
+    is_from_optimal_ = data.options.optimal_loss == OptimalLoss::optimal;
+    group.take_in(lane, data, own_, needs_gap && is_from_optimal_);
+  }
+  LaneTrajectory(const LaneTrajectory&) = delete;
+  LaneTrajectory& operator=(const LaneTrajectory&) = delete;
+  ~LaneTrajectory() override { group_.leave(lane_); }
+
+  Form form() const override { return Form::query_span; }
+  int n_threads() const override { return 1; }
+  typename Trajectory<T>::Entries entries(std::size_t block) const override { return own_.entries(block); }
+
+  /// What the group has found.
+  void evaluate(Evaluation<T>& out, unsigned want, SampleSet) override {
+    out.gradients.resize(1);
+    if ((want & want_loss_gap) != 0 && is_from_optimal_) {
+      out.loss_gap = group_.gap(lane_);
+    } else if ((want & want_loss_gap) != 0) {
+      group_.note(lane_, outcomes_);
+      losses_.sum(outcomes_, rows_, out, want_loss_gap);
+    }
+    set_size(out.gradients[0]);
+  }
+  void measure(Evaluation<T>& out) override {
+    bring_back();
+    own_.measure(out);
+  }
+
+  bool admits(std::size_t, const Step<T>& step) const override {
+    return reach_after(step) < static_cast<double>(std::numeric_limits<T>::max());
+  }
+  /// Tells the group, which takes the steps of all runs at once; then settle().
+  void move(std::size_t, const Step<T>& step, std::int64_t iteration) override {
+    group_.set_step(lane_, static_cast<T>(-step.coefficient));
+    reach_ = reach_after(step);
+    is_behind_ = true;
+    is_due_ = QuerySpanTrajectory<T>::is_refreshed_after(iteration);
+  }
+  void settle() {
+    if (!is_due_) return;
+    is_due_ = false;
+    bring_back();
+    own_.refresh();
+    group_.copy_in(lane_, own_);
+  }
+
+  void write(TrainState<T>& state) const override {
+    bring_back();
+    own_.write(state);
+  }
+
+ private:
+  void set_size(BlockGradient<T>& out) {
+    out.exponent = group_.top(lane_) + common_exponent_;
+    if (!has_rows(out.exponent)) return fill_without_rows(out, std::span<T>());
+    whole_ = group_.sum_of_sizes(lane_);
+    const double squared = group_.squared(lane_);
+    if (own_.has_digits(squared, whole_)) {
+      out.norm = std::sqrt(squared);
+      return;
+    }
+    out.norm = own_.norm_of(group_.gradient(lane_, own_).data());
+    if (out.norm == 0.0) out.exponent = -std::numeric_limits<double>::infinity();
+  }
+  double reach_after(const Step<T>& step) const { return reach_ + std::fabs(step.coefficient) * whole_; }
+  void bring_back() const {
+    if (!is_behind_) return;
+    is_behind_ = false;
+    group_.copy_out(lane_, own_);
+  }
+
+  mutable QuerySpanTrajectory<T> own_;
+  RunGroup<T>& group_;
+  const std::size_t lane_;
+  const double common_exponent_;
+  const PassRows rows_;
+  Losses<T> losses_;
+  Outcomes<T> outcomes_;
+  double whole_ = 0.0, reach_;  // as in a SpanTrajectory
+  mutable bool is_behind_ = false;
+  bool is_due_ = false, is_from_optimal_ = true;
+};
+
+}  // namespace softstep

@@ -1,0 +1,257 @@
+#pragma once
+
+// The arithmetic of runs side by side: as many runs of one shape as a vector has lanes, one to a lane. All
+// are in the query span (core/trainer/forms/query_span_trajectory.h), with units of 1.
+//
+// Which order of sums makes a run's bits its own: every sum, over dimensions, tokens or samples, runs in
+// order in the run's own lane, and nothing is ever added up over lanes. So the bits do not depend on what
+// stands in the other lanes, on which lane it is, or on the thread.
+
+#include <algorithm>
+#include <cmath>
+#include <compare>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "core/layer/attention_data.h"
+#include "core/trainer/forms/query_span_trajectory.h"
+#include "simd/dispatch.h"
+
+namespace softstep {
+
+/// What runs must have in common to go side by side.
+struct RunShape {
+  const simd::Isa* isa;
+  bool logistic;  ///< the loss: logistic, else exponential
+  std::size_t n_samples, n_tokens, dim;
+  bool operator==(const RunShape&) const = default;
+};
+
+template <class T>
+RunShape shape_of(const AttentionData<T>& data) {
+  return {&data.isa, data.loss.is_logistic(), data.batch.n_samples, data.longest, data.batch.dim};
+}
+
+template <class T>
+class RunGroup {
+ public:
+  explicit RunGroup(const RunShape& shape)
+      : shape_(shape),
+        kernels_(shape.isa->template kernels<T>()),
+        width_(kernels_.vector_width),
+        used_(shape.n_samples * width_),
+        columns_(simd::round_up_to_lanes<T>(used_)) {
+    const std::size_t n = shape.n_samples, d = shape.dim, n_tokens = shape.n_tokens;
+    tokens_.assign(n_tokens * d * columns_, T(0));
+    gaps_.assign(n_tokens * columns_, std::numeric_limits<T>::quiet_NaN());
+    weights_.assign(n_tokens * columns_, T(0));
+    gram_.assign(n * n * width_, T(0));
+    for (auto* rows : {&projected_, &sum_, &rows_, &image_}) rows->assign(d * columns_, T(0));
+    for (auto* field : {&optimal_, &pivot_, &noted_pivot_, &exponent_, &pivot_attention_, &mean_gap_, &rest_,
+                        &ties_, &optimal_attention_, &largest_})
+      field->assign(columns_, T(0));
+    for (auto* field : {&pivot_gap_, &optimal_score_, &unit_power_, &inverse_query_, &query_norm_,
+                        &row_scale_, &row_factor_, &size_})
+      field->assign(columns_, 0.0);
+    gap_unit_.assign(columns_, 1.0);
+    step_.assign(width_, T(0));
+    for (auto* field : {&top_, &sum_of_sizes_, &squared_, &gap_, &gap_top_}) field->assign(width_, 0.0);
+    slope_.assign(columns_, 1.0);
+    slope_exponent_.assign(columns_, 0.0);
+    work_.assign(2 * columns_, 0.0);
+    wants_gap_.assign(width_, false);
+    plain_gaps_.assign(n_tokens * columns_, 0.0);
+  }
+
+  const RunShape& shape() const { return shape_; }
+  /// Runs that go side by side.
+  std::size_t size() const { return width_; }
+
+  /// Puts a run into a lane: its data, and where it stands. `wants_gap`: its loss gap is asked for, measured
+  /// from the optimal tokens.
+  void take_in(std::size_t lane, const AttentionData<T>& data, QuerySpanTrajectory<T>& run, bool wants_gap) {
+    wants_gap_[lane] = wants_gap;
+    constexpr std::size_t multiple = simd::lane_multiple<T>;
+    const std::size_t n = shape_.n_samples, d = shape_.dim, n_tokens = shape_.n_tokens;
+    const Scoring<T>& scoring = *data.given_scoring();
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t at = column(i, lane);
+      for (std::size_t t = 0; t < n_tokens; ++t) {
+        const bool is_there = t < data.batch.tokens_of(i);
+        const T* x = is_there ? data.batch.sample(i) + t * data.batch.row_stride() : nullptr;
+        T* out = tokens_.data() + (at / multiple * n_tokens + t) * d * multiple + at % multiple;
+        for (std::size_t j = 0; j < d; ++j) out[j * multiple] = is_there ? x[j] : T(0);
+        gaps_[t * columns_ + at] = is_there ? scoring.gaps(i)[t] : std::numeric_limits<T>::quiet_NaN();
+        plain_gaps_[t * columns_ + at] = is_there ? scoring.gap(i, t) : 0.0;
+      }
+      optimal_[at] = static_cast<T>(scoring.optimal(i));
+      const typename RowFactors<T>::Constants row = run.factors().constants(i);
+      gap_unit_[at] = row.gap_unit;
+      optimal_score_[at] = row.optimal_score;
+      unit_power_[at] = row.unit_power;
+      inverse_query_[at] = row.inverse_query;
+      const double gamma = row.optimal_score;
+      slope_[at] = shape_.logistic ? 1.0 / (1.0 + std::exp(-std::fabs(gamma))) : 1.0;
+      slope_exponent_[at] = shape_.logistic ? -std::fmax(gamma, 0.0) : -gamma;
+      // The largest entry of a scaled row is in [1, 2) times its factor.
+      query_norm_[at] = 2.0 * std::sqrt(static_cast<double>(d)) * data.query_norms[i];
+      for (std::size_t k = 0; k < n; ++k) gram_[(i * n + k) * width_ + lane] = run.gram(i, k);
+      // Whatever the pivot is, it is looked up.
+      noted_pivot_[at] = T(-1);
+    }
+    copy_in(lane, run);
+  }
+  /// The lane is free.
+  void leave(std::size_t lane) { wants_gap_[lane] = false; }
+  /// Where a run stands, in and out.
+  void copy_in(std::size_t lane, QuerySpanTrajectory<T>& run) {
+    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) {
+      const std::size_t there = run.place(i, j);
+      projected_[here] = run.projected()[there];
+      sum_[here] = run.step_sum()[there];
+    });
+  }
+  void copy_out(std::size_t lane, QuerySpanTrajectory<T>& run) const {
+    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) {
+      const std::size_t there = run.place(i, j);
+      run.projected()[there] = projected_[here];
+      run.step_sum()[there] = sum_[here];
+    });
+  }
+  /// The gradient's coefficients, laid out as the run has them.
+  std::vector<T> gradient(std::size_t lane, QuerySpanTrajectory<T>& run) const {
+    std::vector<T> out(run.step_sum().size(), T(0));
+    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) { out[run.place(i, j)] = rows_[here]; });
+    return out;
+  }
+
+  /// The gradients of all runs.
+  void evaluate() {
+    kernels_.attention_lanes({.tokens = tokens_.data(),
+                              .n_lanes = columns_,
+                              .n_tokens = shape_.n_tokens,
+                              .dim = shape_.dim,
+                              .begin = 0,
+                              .end = used_,
+                              .projected = projected_.data(),
+                              .score_gaps = gaps_.data(),
+                              .optimal = optimal_.data(),
+                              .gradient = rows_.data(),
+                              .weights = weights_.data(),
+                              .pivot = pivot_.data(),
+                              .exponent = exponent_.data(),
+                              .pivot_attention = pivot_attention_.data(),
+                              .mean_gap = mean_gap_.data(),
+                              .rest = rest_.data(),
+                              .ties = ties_.data(),
+                              .optimal_score = optimal_attention_.data(),
+                              .largest = largest_.data()});
+    note_pivots();
+    kernels_.run_factors({.n = shape_.n_samples,
+                          .logistic = shape_.logistic,
+                          .exponent = exponent_.data(),
+                          .mean_gap = mean_gap_.data(),
+                          .largest = largest_.data(),
+                          .pivot_gap = pivot_gap_.data(),
+                          .gap_unit = gap_unit_.data(),
+                          .optimal_score = optimal_score_.data(),
+                          .unit_power = unit_power_.data(),
+                          .inverse_query = inverse_query_.data(),
+                          .query_norm = query_norm_.data(),
+                          .row_scale = row_scale_.data(),
+                          .row_factor = row_factor_.data(),
+                          .top = top_.data(),
+                          .sum_of_sizes = sum_of_sizes_.data(),
+                          .size = size_.data()});
+    kernels_.scale_lanes({.n_rows = shape_.dim,
+                          .n_lanes = columns_,
+                          .begin = 0,
+                          .end = columns_,
+                          .row_scale = row_scale_.data(),
+                          .row_factor = row_factor_.data(),
+                          .rows = rows_.data()});
+    kernels_.run_gram({.n = shape_.n_samples,
+                       .dim = shape_.dim,
+                       .stride = columns_,
+                       .gram = gram_.data(),
+                       .rows = rows_.data(),
+                       .image = image_.data(),
+                       .squared = squared_.data()});
+    if (std::find(wants_gap_.begin(), wants_gap_.end(), true) == wants_gap_.end()) return;
+    kernels_.run_gaps({.n = shape_.n_samples,
+                       .logistic = shape_.logistic,
+                       .exponent = exponent_.data(),
+                       .mean_gap = mean_gap_.data(),
+                       .pivot_gap = pivot_gap_.data(),
+                       .gap_unit = gap_unit_.data(),
+                       .slope = slope_.data(),
+                       .slope_exponent = slope_exponent_.data(),
+                       .mantissa = gap_.data(),
+                       .top = gap_top_.data(),
+                       .work = work_.data()});
+  }
+  // What it found, by run: C without what the run adds to it, <g, H g>, and at least sum_i |g_i| |z_i|.
+  double top(std::size_t lane) const { return top_[lane]; }
+  double squared(std::size_t lane) const { return squared_[lane]; }
+  double sum_of_sizes(std::size_t lane) const { return sum_of_sizes_[lane]; }
+  /// Of a run that wants it.
+  Scaled gap(std::size_t lane) const { return {gap_[lane], gap_top_[lane]}; }
+  /// Takes down what is said of a run's samples, for its losses.
+  void note(std::size_t lane, Outcomes<T>& out) const {
+    for (std::size_t i = 0; i < shape_.n_samples; ++i) {
+      const std::size_t at = column(i, lane);
+      out.exponent[i] = static_cast<double>(exponent_[at]);
+      out.mean_gap[i] = static_cast<double>(mean_gap_[at]);
+      out.pivot_gap[i] = pivot_gap_[at];
+    }
+  }
+
+  /// What the run's gradient is multiplied by and added; no step: 0.
+  void set_step(std::size_t lane, T step) { step_[lane] = step; }
+  /// Takes these steps, and none after them.
+  void move() {
+    kernels_.run_move({.size = shape_.dim * columns_,
+                       .step = step_.data(),
+                       .x = rows_.data(),
+                       .u = image_.data(),
+                       .sum = sum_.data(),
+                       .projected = projected_.data()});
+    step_.assign(width_, T(0));
+  }
+
+ private:
+  std::size_t column(std::size_t i, std::size_t lane) const { return i * width_ + lane; }
+  template <class Body>
+  void each(std::size_t lane, Body body) const {
+    for (std::size_t j = 0; j < shape_.dim; ++j)
+      for (std::size_t i = 0; i < shape_.n_samples; ++i) body(j * columns_ + column(i, lane), i, j);
+  }
+  // The gaps of the pivots, which rarely change.
+  void note_pivots() {
+    if (std::memcmp(pivot_.data(), noted_pivot_.data(), used_ * sizeof(T)) == 0) return;
+    for (std::size_t at = 0; at < used_; ++at)
+      pivot_gap_[at] = plain_gaps_[static_cast<std::size_t>(pivot_[at]) * columns_ + at];
+    noted_pivot_ = pivot_;
+  }
+
+  const RunShape shape_;
+  const simd::Kernels<T>& kernels_;
+  const std::size_t width_, used_, columns_;  // columns: of all samples of all runs; padded
+  std::vector<T> tokens_, gaps_, weights_;    // as in LanesArgs
+  std::vector<double> plain_gaps_;            // of token t at t * columns + column
+  std::vector<T> gram_;                       // as in RunGramArgs
+  std::vector<T> projected_, sum_;            // V, and what the gradients are added up in
+  std::vector<T> rows_, image_;               // g, and the change of V by it
+  std::vector<T> optimal_, pivot_, noted_pivot_, exponent_, pivot_attention_, mean_gap_, rest_, ties_,
+      optimal_attention_, largest_;
+  std::vector<double> pivot_gap_, gap_unit_, optimal_score_, unit_power_, inverse_query_, query_norm_,
+      row_scale_, row_factor_, size_;
+  std::vector<T> step_;
+  std::vector<double> top_, sum_of_sizes_, squared_;
+  std::vector<double> slope_, slope_exponent_, gap_, gap_top_, work_;
+  std::vector<bool> wants_gap_;
+};
+
+}  // namespace softstep

@@ -1,0 +1,193 @@
+#include "softstep/train_many.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "core/threads/start.h"
+#include "core/threads/team.h"
+#include "core/trainer/forms/choose_form.h"
+#include "core/trainer/many/side_by_side.h"
+#include "core/trainer/run_checks.h"
+#include "softstep/error.h"
+
+namespace softstep {
+namespace {
+
+template <class T>
+void check_is_whole(const ManyRun<T>& run, const char* argument, std::size_t k) {
+  const char* missing = run.model == nullptr     ? "model"
+                        : run.state == nullptr   ? "state"
+                        : run.options == nullptr ? "options"
+                                                 : nullptr;
+  if (missing != nullptr) throw InvalidArgument(argument, "run " + std::to_string(k) + " has no " + missing);
+}
+
+// Units of queries and tokens so far from 1 that sums take care of them are for one run at a time.
+template <class T>
+bool has_plain_units(const AttentionData<T>& data) {
+  return !data.given_scoring()->has_far_gaps() && QueryUnits<T>(data).powers() == nullptr;
+}
+
+// A run in the middle of another form goes on in that.
+template <class T>
+bool may_be_in_query_span(const TrainState<T>& state, const TrainerOptions& options) {
+  if (!state.masters.empty() && !state.masters[0].empty()) return false;
+  if (options.form == Form::query_span) return true;
+  return options.form == Form::automatic && (state.step == 0 || state.span.form == Form::query_span);
+}
+
+template <class T>
+bool has_fitting_rule(const TrainerOptions& options) {
+  return options.rules.size() == 1 && options.rules[0].object == nullptr &&
+         make_step_rule<T>(options.rules[0])->moves_along_gradient();
+}
+
+// One thread's part of the work: runs from the queue, until there are no more or another thread has failed.
+template <class T>
+class Worker {
+ public:
+  Worker(const RunSource<T>& source, std::atomic<std::size_t>& next, std::atomic<bool>& failed,
+         std::size_t n_lanes)
+      : source_(source), next_(next), failed_(failed), n_lanes_(n_lanes) {}
+
+  void work() {
+    try {
+      while (!failed_) {
+        fill();
+        if (group_ == nullptr || group_->is_empty()) return;
+        do {
+          group_->advance([&](std::size_t index, const TrainSummary& summary) { done(index, summary); });
+        } while (!failed_ && !group_->is_empty() && (!group_->has_room() || !may_fill()));
+      }
+    } catch (...) {
+      failed_ = true;
+      if (group_ != nullptr) group_->abandon();
+      throw;
+    }
+    if (group_ != nullptr) group_->abandon();
+  }
+
+ private:
+  struct Waiting {
+    std::size_t index;
+    ManyRun<T> run;
+    RunShape shape;
+  };
+
+  bool may_fill() const { return !waiting_ && next_ < source_.n_runs; }
+
+  // Takes runs until the lanes are full, or one of another shape has to wait for those in them.
+  void fill() {
+    clock_.hold();
+    while (!failed_ && (group_ == nullptr || group_->has_room() || group_->is_empty())) {
+      if (waiting_ && group_ != nullptr && !group_->is_empty()) return;
+      if (!waiting_ && !take_next()) return;
+      if (!waiting_) continue;
+      if (group_ == nullptr || !(group_->shape() == waiting_->shape)) {
+        if (group_ != nullptr && !group_->is_empty()) return;
+        group_ = std::make_unique<SideBySide<T>>(waiting_->shape, n_lanes_, clock_);
+      }
+      const Waiting now = *std::exchange(waiting_, std::nullopt);
+      group_->take_in(now.index, now.run);
+    }
+  }
+
+  // The next run of the queue into waiting_, or made at once where it does not go side by side. False if
+  // there is none.
+  bool take_next() {
+    const std::size_t index = next_ < source_.n_runs ? next_++ : source_.n_runs;
+    if (index >= source_.n_runs) return false;
+    const std::optional<ManyRun<T>> made = source_.make(index);
+    if (!made) {
+      next_ = source_.n_runs;
+      return false;
+    }
+    const ManyRun<T>& run = *made;
+    check_is_whole(run, "source.make", index);
+    check_run(*run.model, *run.state, *run.options);
+    if (goes_side_by_side(run))
+      waiting_.emplace(Waiting{index, run, shape_of(attention_data_of(*run.model))});
+    else
+      done(index, train(*run.model, *run.state, *run.options));
+    return true;
+  }
+
+  void done(std::size_t index, const TrainSummary& summary) {
+    if (source_.done) source_.done(index, summary);
+  }
+
+  const RunSource<T>& source_;
+  std::atomic<std::size_t>& next_;
+  std::atomic<bool>& failed_;
+  const std::size_t n_lanes_;
+  SharedClock clock_;
+  std::unique_ptr<SideBySide<T>> group_;
+  std::optional<Waiting> waiting_;
+};
+
+template <class T>
+void check_runs(std::span<const ManyRun<T>> runs) {
+  std::unordered_map<const TrainState<T>*, std::size_t> owner;
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    const ManyRun<T>& run = runs[k];
+    check_is_whole(run, "runs", k);
+    const auto [first, is_new] = owner.emplace(run.state, k);
+    if (!is_new)
+      throw InvalidArgument("runs", "runs " + std::to_string(first->second) + " and " + std::to_string(k) +
+                                        " have one state (need one each)");
+    check_run(*run.model, *run.state, *run.options);
+  }
+}
+
+}  // namespace
+
+template <NumberType T>
+bool goes_side_by_side(const ManyRun<T>& run) {
+  check_is_whole(run, "run", 0);
+  const auto* model = dynamic_cast<const AttentionModel<T>*>(run.model);
+  if (model == nullptr || !model->parts().trains_weights_alone()) return false;
+  const AttentionData<T>& data = model->parts().data;
+  const std::size_t batch_size = run.options->batch_size;
+  return data.storage() == StoredType::working && data.query_rows.are_samples() && data.loss.has_kernel() &&
+         (batch_size == 0 || batch_size == data.batch.n_samples) && has_fitting_rule<T>(*run.options) &&
+         may_be_in_query_span(*run.state, *run.options) && pays_side_by_side(data) && has_plain_units(data);
+}
+
+template <NumberType T>
+void train_many(const RunSource<T>& source, int n_threads) {
+  check_thread_count(n_threads);
+  if (source.n_runs == 0) return;
+  if (!source.make) throw InvalidArgument("source.make", "missing");
+  const auto n = std::min(static_cast<std::size_t>(thread_count(n_threads)), source.n_runs);
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> failed{false};
+  with_team<Waits::never>(static_cast<int>(n), [&](const Team& team) {
+    // So that every thread has runs where there are few.
+    const std::size_t n_lanes = (source.n_runs + team.size - 1) / team.size;
+    Worker<T>(source, next, failed, n_lanes).work();
+  });
+}
+
+template <NumberType T>
+std::vector<TrainSummary> train_many(std::span<const ManyRun<T>> runs, int n_threads) {
+  check_runs(runs);
+  std::vector<TrainSummary> out(runs.size());
+  train_many<T>({.n_runs = runs.size(),
+                 .make = [&](std::size_t k) { return std::optional(runs[k]); },
+                 .done = [&](std::size_t k, const TrainSummary& summary) { out[k] = summary; }},
+                n_threads);
+  return out;
+}
+
+template bool goes_side_by_side(const ManyRun<float>&);
+template bool goes_side_by_side(const ManyRun<double>&);
+template void train_many(const RunSource<float>&, int);
+template void train_many(const RunSource<double>&, int);
+template std::vector<TrainSummary> train_many(std::span<const ManyRun<float>>, int);
+template std::vector<TrainSummary> train_many(std::span<const ManyRun<double>>, int);
+
+}  // namespace softstep

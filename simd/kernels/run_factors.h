@@ -1,0 +1,73 @@
+#pragma once
+
+// What the gradient rows of runs side by side are multiplied by, and each run's exponent C: row_factors.h for
+// every lane by itself, in double whatever T.
+//
+// Formulas, error and special values are those of row_factors in double, by run. A run whose C is -infinity
+// or NaN has factors 0. Sums and maxima run over the samples in order, in the run's own lane: its bits do not
+// depend on its neighbours. tests/simd/test_runs.cpp holds the bounds.
+//
+// Beside it sum_of_sizes = sum_i |row_factor_i| query_norm_i, whose terms are rounded once each and added up
+// one by one.
+//
+// Traffic: reads 9 n w numbers, writes 3 n w, reads 3 n w again. Outputs must not overlap inputs.
+
+#include "simd/dispatch.h"
+#include "simd/exp.h"
+#include "simd/kernels/row_factors.h"
+
+namespace softstep::simd::SOFTSTEP_ISA_NAME {
+
+// As many numbers as a vector of double has.
+template <class T>
+SOFTSTEP_INLINE Vec<double> load_double(const T* p) {
+  double out[Vec<double>::width];
+  for (std::size_t k = 0; k < Vec<double>::width; ++k) out[k] = static_cast<double>(p[k]);
+  return Vec<double>::load(out);
+}
+SOFTSTEP_INLINE Vec<double> load_double(const double* p) { return Vec<double>::load(p); }
+
+template <class T>
+void run_factors(const RunFactorsArgs<T>& in) {
+  using V = Vec<double>;
+  constexpr std::size_t lanes = Vec<T>::width, w = V::width;
+  const V zero = V::all(0), smallest = V::all(static_cast<double>(std::numeric_limits<T>::min())),
+          none = V::all(-std::numeric_limits<double>::infinity());
+  for (std::size_t r = 0; r < lanes; r += w) {
+    // `poison` becomes NaN where a size is NaN, because max may lose it.
+    V top = none, poison = zero;
+    for (std::size_t k = r; k < in.n * lanes; k += lanes) {
+      const V largest = load_double(in.largest + k);
+      const V with_reciprocal =
+          select(less(zero, largest), select(less(largest, smallest), smallest, largest), largest);
+      const RowSize<double> row = row_size<double>({.logistic = in.logistic,
+                                                    .exponent = load_double(in.exponent + k),
+                                                    .mean_gap = load_double(in.mean_gap + k),
+                                                    .gap_unit = V::load(in.gap_unit + k),
+                                                    .pivot_gap = V::load(in.pivot_gap + k),
+                                                    .optimal_score = V::load(in.optimal_score + k),
+                                                    .largest = with_reciprocal,
+                                                    .unit_power = V::load(in.unit_power + k),
+                                                    .inverse_query = V::load(in.inverse_query + k)});
+      row.size.store(in.size + k);
+      row.scale.store(in.row_scale + k);
+      row.slope.store(in.row_factor + k);
+      top = max(top, row.size);
+      poison = poison + select(equal(row.size, row.size), zero, row.size);
+    }
+    top = top + poison;
+    top.store(in.top + r);
+    const auto has_rows = less(none, top);
+    const V base = select(has_rows, top, zero);
+    V sum_of_sizes = zero;
+    for (std::size_t k = r; k < in.n * lanes; k += lanes) {
+      const V slope = V::load(in.row_factor + k);
+      const V factor = select(has_rows, slope * exp_nonpositive(V::load(in.size + k) - base), zero);
+      factor.store(in.row_factor + k);
+      sum_of_sizes = fma(absolute(factor), V::load(in.query_norm + k), sum_of_sizes);
+    }
+    sum_of_sizes.store(in.sum_of_sizes + r);
+  }
+}
+
+}  // namespace softstep::simd::SOFTSTEP_ISA_NAME
