@@ -14,6 +14,8 @@ True
 from ._core import (
     HeadOptions,
     HeadsState,
+    Model,
+    StopSource,
     TrainState,
     __version__,
     active_isa,
@@ -31,10 +33,19 @@ from ._core import (
 )
 from .datasets import Dataset, generate, generators, load_dataset, save_dataset
 from .errors import BadFile, Error, InvalidArgument, IoError, NotSupported
-from .evaluation import Evaluation
+from .evaluation import BlockCheck, Evaluation, GradientCheck
 from .experiments import Comparison, compare, reproduce, sweep
 from .heads import attention, linear_attention
-from .max_margin import MaxMarginResult, solve_linear_max_margin, solve_max_margin
+from .losses import Loss
+from .max_margin import (
+    MaxMarginResult,
+    TiedMaxMarginResult,
+    solve_linear_max_margin,
+    solve_max_margin,
+    solve_max_margin_with_ties,
+    solve_next_token_max_margin,
+)
+from .models import LinearModel, NextTokenData, NextTokenModel, next_token_example
 from .problem import Problem
 from .rules import Rule, StepContext, StepRule, step_rules
 from .scaled import Scaled
@@ -42,21 +53,30 @@ from .training import TrainResult, load_state, train
 
 __all__ = [
     "BadFile",
+    "BlockCheck",
     "Comparison",
     "Dataset",
     "Error",
     "Evaluation",
+    "GradientCheck",
     "HeadOptions",
     "HeadsState",
     "InvalidArgument",
     "IoError",
+    "LinearModel",
+    "Loss",
     "MaxMarginResult",
+    "Model",
+    "NextTokenData",
+    "NextTokenModel",
     "NotSupported",
     "Problem",
     "Rule",
     "Scaled",
     "StepContext",
     "StepRule",
+    "StopSource",
+    "TiedMaxMarginResult",
     "TrainResult",
     "TrainState",
     "__version__",
@@ -79,10 +99,13 @@ __all__ = [
     "load_dataset",
     "load_state",
     "matrix_norm",
+    "next_token_example",
     "reproduce",
     "save_dataset",
     "solve_linear_max_margin",
     "solve_max_margin",
+    "solve_max_margin_with_ties",
+    "solve_next_token_max_margin",
     "step_rules",
     "sweep",
     "train",

@@ -33,12 +33,30 @@ def isas() -> list[str]:
 def available_threads() -> int:
     """What n_threads = 0 means: the processors that this process may use."""
 
-class Problem:
+class StopSource:
     """
-    An attention model of arrays that stay where they lie. Use softstep.Problem.
+    Cancels runs and solvers that were given it, from any thread.
+
+    >>> import softstep, threading
+    >>> source = softstep.StopSource()
+    >>> threading.Timer(0.05, source.stop).start()
+    >>> softstep.train(softstep.generate(seed=0).problem(), steps=10**9, stop=source).status
+    'interrupted'
     """
 
-    def __init__(self, tokens: ArrayLike, labels: ArrayLike | None = None, decoder: ArrayLike | None = None, *, offsets: ArrayLike | None = None, targets: ArrayLike | None = None, query_index: ArrayLike | None = None, queries: ArrayLike | None = None, all_tokens_are_queries: bool = False, query_offsets: ArrayLike | None = None, query_weights: ArrayLike | None = None, key_query: str = 'combined', rank: int = 0, train_decoder: bool = False, loss: str = 'logistic', optimal_loss: str = 'optimal', optimal_loss_value: float = 0.0, n_threads: int = 1, isa: str = '') -> None: ...
+    def __init__(self) -> None: ...
+
+    def stop(self) -> None:
+        """Asks whatever was given this source to stop, now and later."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop was called."""
+
+class Model:
+    """
+    What is trained, by its loss: softstep.Problem, LinearModel or NextTokenModel.
+    """
 
     def value_and_grad(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> tuple[float, Any]:
         """
@@ -47,7 +65,7 @@ class Problem:
         Parameters
         ----------
         W
-            [dim, dim], C order, of the problem's dtype; for a problem of several blocks a tuple, list or dict of arrays, see
+            [dim, dim], C order, of the model's dtype; for a model of several blocks a tuple, list or dict of arrays, see
             `blocks`. NumPy, PyTorch (CPU) or JAX (CPU).
         out
             Where the gradient is written: as W. It must not overlap W or the tokens. A new array of W's kind if None.
@@ -103,29 +121,19 @@ class Problem:
     def scaled_hvp(self, W: Point, V: Point, out: Point | None = None, *, samples: ArrayLike | None = None) -> Any:
         """As `hvp`, with exponents apart as in `scaled`."""
 
-    def attention(self, W: Point) -> numpy.typing.NDArray[numpy.float64]:
+    def check_gradient(self, W: Point, *, tolerance: float = 0.0, max_entries: int = 0, samples: ArrayLike | None = None) -> softstep.evaluation.GradientCheck:
         """
-        Attention softmax(X_i W z_i) of every token, float64: [n_samples, n_tokens], or [sum of tokens] of a ragged batch.
+        Compares the gradient at W with central differences of the loss, or of L - L* where there is one.
 
-        Of several queries the mean by their weights.
-        """
-
-    def metrics(self, W: Point, reference: ArrayLike | None = None, level: float = 0.001) -> dict[str, float]:
-        """
-        What is said of weights, by name.
-
-        loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
-        weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
-        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
-        `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
-        takes a matrix.
+        tolerance: largest relative error of a block that passes; 0 for 1e-6 in float64, 1e-3 in float32. max_entries: of a block that
+        are looked at, evenly spread; 0: all, each of which costs about 20 evaluations. For a loss or data of your own.
         """
 
     @property
     def blocks(self) -> dict[str, tuple[int, int]]:
         """
-        What is trained: name and shape of each block, in order. "weights" [dim, dim]; or "keys" and "queries"
-        [dim, rank]; or "prompt" [dim, 1]; then "decoder" [dim, 1] where it is trained.
+        What is trained: name and shape of each block, in order. Of a Problem "weights" [dim, dim]; or "keys" and
+        "queries" [dim, rank]; or "prompt" [dim, 1]; then "decoder" [dim, 1] where it is trained.
         """
 
     @property
@@ -135,10 +143,6 @@ class Problem:
     @property
     def n_samples(self) -> int:
         """Number of samples n."""
-
-    @property
-    def dim(self) -> int:
-        """Dimension d of a token."""
 
     @property
     def optimal_loss(self) -> float:
@@ -161,6 +165,35 @@ class Problem:
         """
         Data, loss and options in a text that is the same for the same in every process.
         """
+
+class Problem(Model):
+    """
+    An attention model of arrays that stay where they lie. Use softstep.Problem.
+    """
+
+    def __init__(self, tokens: ArrayLike, labels: ArrayLike | None = None, decoder: ArrayLike | None = None, *, offsets: ArrayLike | None = None, targets: ArrayLike | None = None, query_index: ArrayLike | None = None, queries: ArrayLike | None = None, all_tokens_are_queries: bool = False, query_offsets: ArrayLike | None = None, query_weights: ArrayLike | None = None, key_query: str = 'combined', rank: int = 0, train_decoder: bool = False, loss: Any = 'logistic', optimal_loss: str = 'optimal', optimal_loss_value: float = 0.0, n_threads: int = 1, token_storage: str = 'working', isa: str = '') -> None: ...
+
+    def metrics(self, W: Point, reference: ArrayLike | None = None, level: float = 0.001) -> dict[str, float]:
+        """
+        What is said of weights, by name.
+
+        loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
+        weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
+        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+        `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
+        takes a matrix.
+        """
+
+    def attention(self, W: Point) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Attention softmax(X_i W z_i) of every token, float64: [n_samples, n_tokens], or [sum of tokens] of a ragged batch.
+
+        Of several queries the mean by their weights.
+        """
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of a token."""
 
     @property
     def optimal_tokens(self) -> numpy.typing.NDArray[numpy.int64]:
@@ -186,6 +219,27 @@ def matrix_norm(a: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
     Norm of a matrix: frobenius, spectral, max, nuclear, or lp with p >= 1.
     """
 
+class LinearModel(Model):
+    """f = w^T x of points. Use softstep.LinearModel."""
+
+    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, *, targets: ArrayLike | None = None, loss: Any = 'logistic', optimal_loss: str = 'zero', optimal_loss_value: float = 0.0, isa: str = '') -> None: ...
+
+class NextTokenModel(Model):
+    """Next-token prediction. Use softstep.NextTokenModel."""
+
+    def __init__(self, vocabulary: int, contexts: ArrayLike, probabilities: ArrayLike, first: ArrayLike, tokens: ArrayLike, labels: ArrayLike, *, dtype: str = 'float64', isa: str = '') -> None: ...
+
+def next_token_example(n_contexts: int, vocabulary: int, dim: int, support_size: int, seed: int) -> dict[str, Any]:
+    """Random contexts with random supports, as a dict of arrays."""
+
+def next_token_blocks(vocabulary: int, contexts: ArrayLike, probabilities: ArrayLike, first: ArrayLike, tokens: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, ...]:
+    """
+    The blocks of a NextTokenModel at W [vocabulary, dim], each of one dimension; at W = 0 if None.
+    """
+
+def next_token_entropy(vocabulary: int, contexts: ArrayLike, probabilities: ArrayLike, first: ArrayLike, tokens: ArrayLike, labels: ArrayLike) -> float:
+    """H, the infimum of the cross entropy."""
+
 class TrainState:
     """
     Where a run stands. It goes on with the same bits as if it had never stopped.
@@ -209,33 +263,33 @@ class TrainerOptions:
     def rules(self) -> list[Any]:
         """One for all blocks, or one for each."""
 
-def trainer_options(rules: list[Any], *, n_steps: int, master_weights: str = 'working', form: str = 'auto', normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: Sequence[Any] = [], trace_rows_per_decade: int = 20, max_seconds: float = ..., thresholds: Sequence[float] = [], stop_one_minus_cos: float = 0.0) -> TrainerOptions:
+def trainer_options(rules: list[Any], *, n_steps: int, master_weights: str = 'working', form: str = 'auto', normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: Sequence[Any] = [], trace_rows_per_decade: int = 20, max_seconds: float = ..., thresholds: Sequence[float] = [], stop_one_minus_cos: float = 0.0, stop: StopSource | None = None) -> TrainerOptions:
     """Checked settings of a run. Raises InvalidArgument naming the field."""
 
-def initial_state(problem: Problem, blocks: Sequence[Any] = [], master_weights: str = 'working') -> TrainState:
+def initial_state(model: Model, blocks: Sequence[Any] = [], master_weights: str = 'working') -> TrainState:
     """A state at step 0 with these blocks; none given: all zero."""
 
-def normal_state(problem: Problem, std: float, seed: int, master_weights: str = 'working') -> TrainState:
+def normal_state(model: Model, std: float, seed: int, master_weights: str = 'working') -> TrainState:
     """A state at step 0 with blocks from N(0, std^2), block k from seed + k."""
 
-def save_state(path: str, problem: Problem, state: TrainState, options: TrainerOptions) -> None:
+def save_state(path: str, model: Model, state: TrainState, options: TrainerOptions) -> None:
     """Writes a state to a safetensors file. Raises IoError."""
 
-def load_state(path: str, problem: Problem, options: TrainerOptions) -> TrainState:
+def load_state(path: str, model: Model, options: TrainerOptions) -> TrainState:
     """
     Reads a state. Raises BadFile for a file that is damaged or no state, InvalidArgument for one of another run, IoError.
     """
 
-def observe(problem: Problem, state: TrainState, k: int = 0) -> numpy.typing.NDArray[numpy.float64]:
+def observe(model: Model, state: TrainState, k: int = 0) -> numpy.typing.NDArray[numpy.float64]:
     """Observable k of a state: W for k = 0, whatever is trained for it."""
 
-def observables(problem: Problem) -> list[tuple[str, int, int]]:
+def observables(model: Model) -> list[tuple[str, int, int]]:
     """Name and shape of each matrix that is watched."""
 
-def state_blocks(problem: Problem, state: TrainState) -> dict[str, numpy.typing.NDArray[numpy.float64]]:
+def state_blocks(model: Model, state: TrainState) -> dict[str, numpy.typing.NDArray[numpy.float64]]:
     """The blocks of a state, float64."""
 
-def train(problem: Problem, state: TrainState, options: TrainerOptions, callback: Callable[[dict[str, Any]], object] | None = None, progress: Callable[[int, float], object] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def train(model: Model, state: TrainState, options: TrainerOptions, callback: Callable[[dict[str, Any]], object] | None = None, progress: Callable[[int, float], object] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     Runs and leaves the state ready to go on. Returns the summary and the rows of the trace.
     """
@@ -259,13 +313,19 @@ def save_dataset(path: str, problem: Problem, stored: str = 'working') -> None:
 def generators() -> list[tuple[str, str]]:
     """Name and summary of each generator."""
 
-def solve_max_margin(problem: Problem, *, selected: ArrayLike | None = None, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+def solve_max_margin(problem: Problem, *, selected: ArrayLike | None = None, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1, stop: StopSource | None = None, progress: Callable[[int, float, float], object] | None = None) -> dict[str, Any]:
     """W_mm and its certificate, as a dict."""
 
-def solve_max_margin_in_norm(problem: Problem, norm: str, *, p: float = 2.0, selected: ArrayLike | None = None, tolerance: float = 1e-08, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+def solve_max_margin_in_norm(problem: Problem, norm: str, *, p: float = 2.0, selected: ArrayLike | None = None, tolerance: float = 1e-08, max_sweeps: int = 100000, n_threads: int = 1, stop: StopSource | None = None, progress: Callable[[int, float, float], object] | None = None) -> dict[str, Any]:
     """The same in the l_p or the nuclear norm."""
 
-def solve_linear_max_margin(points: ArrayLike, labels: ArrayLike, *, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1) -> dict[str, Any]:
+def solve_max_margin_with_ties(problem: Problem, tied: Sequence[Sequence[int]], *, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1, stop: StopSource | None = None, progress: Callable[[int, float, float], object] | None = None) -> dict[str, Any]:
+    """W_mm where several tokens of a sample share the best score."""
+
+def solve_next_token_max_margin(contexts: ArrayLike, vocabulary: int, supports: Sequence[Sequence[int]], *, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1, stop: StopSource | None = None, progress: Callable[[int, float, float], object] | None = None) -> dict[str, Any]:
+    """The NTP-SVM: W [vocabulary, dim] and its certificate."""
+
+def solve_linear_max_margin(points: ArrayLike, labels: ArrayLike, *, tolerance: float = 1e-10, max_sweeps: int = 100000, n_threads: int = 1, stop: StopSource | None = None, progress: Callable[[int, float, float], object] | None = None) -> dict[str, Any]:
     """The hard-margin separator of labelled points, without intercept."""
 
 class HeadOptions:
@@ -274,10 +334,10 @@ class HeadOptions:
 
     scale: 1/sqrt(dim) if None (linear attention: 1). soft_cap: c of c tanh(s/c), 0 for none. causal, before, after: which keys a
     query sees; query i of m stands beside key i + n - m of n. key_lengths: int64 [batch]. query_offsets, key_offsets: int64
-    [batch + 1] of ragged batches, whose arrays are [rows, heads, dim]. threads: 0 for all. Raises InvalidArgument.
+    [batch + 1] of ragged batches, whose arrays are [rows, heads, dim]. n_threads: 0 for all. Raises InvalidArgument.
     """
 
-    def __init__(self, scale: float | None = None, soft_cap: float = 0.0, causal: bool = False, before: int | None = None, after: int | None = None, key_lengths: ArrayLike | None = None, query_offsets: ArrayLike | None = None, key_offsets: ArrayLike | None = None, threads: int = 0, isa: str = '') -> None: ...
+    def __init__(self, scale: float | None = None, soft_cap: float = 0.0, causal: bool = False, before: int | None = None, after: int | None = None, key_lengths: ArrayLike | None = None, query_offsets: ArrayLike | None = None, key_offsets: ArrayLike | None = None, n_threads: int = 0, isa: str = '') -> None: ...
 
     @property
     def ragged(self) -> bool:
@@ -337,3 +397,6 @@ def linear_attention_backward(queries: ArrayLike, keys: ArrayLike, values: Array
 
     Returns (dQ, dK, dV, dlog_gates); None for what is not wanted.
     """
+
+def xla_handlers() -> dict[str, Any]:
+    """Functions for jax.ffi.register_ffi_target, by name."""

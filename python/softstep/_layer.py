@@ -22,7 +22,7 @@ def parts(tokens: Any, weights: Any, decoder: Any, queries: Any) -> Iterator[tup
 
 
 def mixed(
-    attention: Callable[..., Any], tokens: Any, weights: Any, decoder: Any, queries: Any, lengths: Any, threads: int
+    attention: Callable[..., Any], tokens: Any, weights: Any, decoder: Any, queries: Any, lengths: Any, n_threads: int
 ) -> Any:
     """f [n] by `attention`. The decoder goes through the sum: the values are the scores u^T x_t, so rows of one number are mixed."""
     z = tokens[:, 0] if queries is None else queries
@@ -32,6 +32,6 @@ def mixed(
         (tokens @ decoder)[:, None, :, None],
         scale=1.0,
         key_lengths=lengths,
-        threads=threads,
+        n_threads=n_threads,
     )
     return out[:, 0, 0, 0]

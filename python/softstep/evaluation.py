@@ -1,4 +1,4 @@
-"""What Problem.evaluate returns."""
+"""What evaluations of a model return."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .scaled import Scaled
 
-__all__ = ["Evaluation"]
+__all__ = ["BlockCheck", "Evaluation", "GradientCheck"]
 
 
 class Evaluation(NamedTuple):
@@ -28,3 +28,39 @@ class Evaluation(NamedTuple):
     log10_one_minus_optimal_attention: float
     #: share of samples with a positive margin
     accuracy: float
+
+
+class BlockCheck(NamedTuple):
+    """The gradient of one block beside central differences; norms are over the entries that were looked at."""
+
+    name: str
+    #: looked at
+    n_entries: int
+    gradient_norm: Scaled
+    difference_norm: Scaled
+    #: |gradient - differences| / max(|gradient|, |differences|)
+    relative_error: float
+    #: how far the differences can be trusted, in the same unit
+    difference_error: float
+    #: of that, the rounding of the loss, which is forgiven
+    rounding_error: float
+    #: relative error of the norm that the model gives
+    norm_error: float
+    #: row and column of the entry with the largest difference
+    worst: tuple[int, int]
+    worst_gradient: Scaled
+    worst_difference: Scaled
+    passed: bool
+
+
+class GradientCheck(NamedTuple):
+    """What `check_gradient` of a model found."""
+
+    #: every block did
+    passed: bool
+    tolerance: float
+    #: "loss_gap", or "loss" where there is no gap to difference
+    compared_with: str
+    blocks: list[BlockCheck]
+    #: all of it in words
+    report: str

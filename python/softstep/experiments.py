@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .errors import InvalidArgument, NotSupported
 from .max_margin import solve_max_margin
 from .problem import Problem
@@ -69,7 +70,11 @@ class Comparison:
 
 
 def compare(
-    problems: Problem | Sequence[Problem], rules: Sequence[Any] = ("gd", "ngd", "polyak"), *, steps: int = 1000, **options: Any
+    problems: _core.Model | Sequence[_core.Model],
+    rules: Sequence[Any] = ("gd", "ngd", "polyak"),
+    *,
+    steps: int = 1000,
+    **options: Any,
 ) -> Comparison:
     """Trains each problem with each rule, against its own max-margin direction unless `reference` is given.
 
@@ -81,12 +86,12 @@ def compare(
     >>> medians["polyak"] < medians["ngd"] < 1e-2
     True
     """
-    several = [problems] if isinstance(problems, Problem) else list(problems)
+    several = [problems] if isinstance(problems, _core.Model) else list(problems)
     results: list[TrainResult] = []
     places: list[int] = []
     for place, problem in enumerate(several):
         settings = dict(options)
-        if "reference" not in settings and len(problem.blocks) == 1 and "weights" in problem.blocks:
+        if "reference" not in settings and isinstance(problem, Problem) and list(problem.blocks) == ["weights"]:
             settings["reference"] = solve_max_margin(problem)
         for rule in rules:
             results.append(train(problem, rule, steps=steps, **settings))
@@ -97,7 +102,7 @@ def compare(
 
 
 def sweep(
-    problems: Problem | Sequence[Problem],
+    problems: _core.Model | Sequence[_core.Model],
     rules: Sequence[str] = ("gd", "ngd"),
     *,
     options_by_name: Mapping[str, Sequence[float]] | None = None,

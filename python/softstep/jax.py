@@ -1,8 +1,10 @@
 """softstep in JAX: attention, the layer of the theory, losses of a Problem, and step rules in the manner of optax.
 
-All of it runs on the CPU through jax.pure_callback: it works under jit, grad, grad of grad, and vmap (one call for each entry,
-one after the other). A callback keeps nothing for the backward pass, which so computes the forward pass once more.
-`import softstep` does not import JAX; this module does. optax is not needed.
+All of it runs on the CPU, under jit, grad, grad of grad, and vmap (one call for each entry, one after the other). XLA calls
+attention by itself, through its interface for foreign functions, where JAX has one (`jax.ffi`) and computes on the CPU; else, and
+for the losses of a Problem, which is an object of Python's, it goes through jax.pure_callback. Neither keeps anything for the
+backward pass, which so computes the forward pass once more. `import softstep` does not import JAX; this module does. optax is not
+needed.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _core, _layer
+from ._core import Model
 from .errors import InvalidArgument
-from .problem import Problem
 from .scaled import Scaled
 
 __all__ = ["GradientTransformation", "attention", "attention_layer", "log_gap", "loss", "ngd", "polyak"]
@@ -32,13 +34,13 @@ class _Options(NamedTuple):
     causal: bool
     before: int | None
     after: int | None
-    threads: int
+    n_threads: int
 
 
 @lru_cache(maxsize=256)
 def _plain(options: _Options) -> _core.HeadOptions:
-    scale, soft_cap, causal, before, after, threads = options
-    return _core.HeadOptions(scale, soft_cap, causal, before, after, threads=threads)
+    scale, soft_cap, causal, before, after, n_threads = options
+    return _core.HeadOptions(scale, soft_cap, causal, before, after, n_threads=n_threads)
 
 
 def _made(options: _Options, lengths: Any, query_offsets: Any, key_offsets: Any) -> _core.HeadOptions:
@@ -47,8 +49,8 @@ def _made(options: _Options, lengths: Any, query_offsets: Any, key_offsets: Any)
     lengths, query_offsets, key_offsets = (
         None if x is None else np.asarray(x, dtype=np.int64) for x in (lengths, query_offsets, key_offsets)
     )
-    scale, soft_cap, causal, before, after, threads = options
-    return _core.HeadOptions(scale, soft_cap, causal, before, after, lengths, query_offsets, key_offsets, threads)
+    scale, soft_cap, causal, before, after, n_threads = options
+    return _core.HeadOptions(scale, soft_cap, causal, before, after, lengths, query_offsets, key_offsets, n_threads)
 
 
 def _host(x: Any) -> Any:
@@ -62,6 +64,35 @@ def _shape(x: Any) -> Any:
 
 def _output(q: Any, v: Any) -> Any:
     return _struct((*q.shape[:-1], v.shape[-1]), q.dtype)
+
+
+def _register() -> Any:
+    """jax.ffi once it knows the library's functions; None where there is none, or it does not take them."""
+    try:
+        from jax import ffi
+
+        for name, handler in _core.xla_handlers().items():
+            ffi.register_ffi_target(name, handler, platform="cpu")
+    except Exception:
+        return None
+    return ffi
+
+
+_ffi: Any = _register()
+
+
+def _direct() -> bool:
+    return _ffi is not None and jax.default_backend() == "cpu"
+
+
+def _foreign(name: str, shapes: Any, options: _Options, q: Any, k: Any, v: Any, bias: Any, masks: Any, *more: Any) -> Any:
+    """A call that XLA makes without Python (python/src/xla_attention.cpp)."""
+    given = sum(bit for bit, x in zip((1, 2, 4, 8), (bias, *masks[:2], options.scale)) if x is not None)
+    numbers = np.array([options.scale or 0.0, options.soft_cap], dtype=np.float64)
+    width = [-1 if x is None else x for x in (options.before, options.after)]
+    integers = np.array([options.causal, *width, options.n_threads, given], dtype=np.int64)
+    arrays = [x for x in (q, k, v, bias, *masks, *more) if x is not None]
+    return _ffi.ffi_call(name, shapes, vmap_method="sequential")(*arrays, numbers=numbers, integers=integers)
 
 
 def _call(function: Callable[..., Any], shapes: Any, *arrays: Any) -> Any:
@@ -98,12 +129,16 @@ def _second_host(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attention(options: _Options, q: Any, k: Any, v: Any, bias: Any, masks: Any) -> Any:
+    if _direct():
+        return _foreign("softstep_attention", _output(q, v), options, q, k, v, bias, masks)
     return _call(partial(_forward_host, options), _output(q, v), q, k, v, bias, masks)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _gradients(options: _Options, q: Any, k: Any, v: Any, bias: Any, masks: Any, gradient: Any) -> Any:
     shapes = tuple(_shape(x) for x in (q, k, v) + (() if bias is None else (bias,)))
+    if _direct():
+        return tuple(_foreign("softstep_attention_backward", shapes, options, q, k, v, bias, masks, gradient))
     return _call(partial(_backward_host, options), shapes, q, k, v, bias, masks, gradient)
 
 
@@ -128,7 +163,11 @@ def _gradients_forward(options: _Options, *arrays: Any) -> Any:
 def _gradients_backward(options: _Options, kept: Any, along: Any) -> Any:
     q, k, v, bias, masks, gradient = kept
     shapes = (_shape(q), _shape(k), _shape(v), _shape(gradient))
-    hq, hk, hv, moved = _call(partial(_second_host, options), shapes, *kept, *along[:3])
+    if _direct():
+        found = _foreign("softstep_attention_second", shapes, options, *kept, *along[:3])
+    else:
+        found = _call(partial(_second_host, options), shapes, *kept, *along[:3])
+    hq, hk, hv, moved = found
     # The library has no second derivative by the bias: NaN says so where it is used.
     return hq, hk, hv, None if bias is None else jnp.full_like(bias, jnp.nan), _nothing(masks), moved
 
@@ -151,7 +190,7 @@ def attention(
     key_lengths: Any = None,
     query_offsets: Any = None,
     key_offsets: Any = None,
-    threads: int = 0,
+    n_threads: int = 0,
 ) -> Any:
     """O = softmax(c tanh(scale Q K^T / c) + bias) V, differentiable twice (by the bias once; NaN the second time).
 
@@ -186,13 +225,13 @@ def attention(
         if not fits or bias.shape[0] not in (1, batch) or bias.shape[1] not in (1, queries.shape[1]):
             raise InvalidArgument(f"bias: shape {bias.shape} (need (batch or 1, heads or 1, queries, keys))", "bias")
     masks = tuple(None if x is None else jnp.asarray(x) for x in (key_lengths, query_offsets, key_offsets))
-    options = _Options(scale, soft_cap, causal, before, after, threads)
+    options = _Options(scale, soft_cap, causal, before, after, n_threads)
     _plain(options)
     return _attention(options, queries, keys, values, bias, masks)
 
 
 def attention_layer(
-    tokens: Any, weights: Any, decoder: Any, queries: Any = None, *, lengths: Any = None, threads: int = 0
+    tokens: Any, weights: Any, decoder: Any, queries: Any = None, *, lengths: Any = None, n_threads: int = 0
 ) -> Any:
     """f_i = u^T X_i^T softmax(X_i W z_i), [n], differentiable by all of X, W, u and z, twice.
 
@@ -201,41 +240,41 @@ def attention_layer(
     """
     for _ in _layer.parts(tokens, weights, decoder, queries):
         pass
-    return _layer.mixed(attention, tokens, weights, decoder, queries, lengths, threads)
+    return _layer.mixed(attention, tokens, weights, decoder, queries, lengths, n_threads)
 
 
 # ---- losses of a Problem
 
 
-def _point(problem: Problem, weights: Any) -> Any:
+def _point(problem: Model, weights: Any) -> Any:
     if isinstance(weights, dict):
         return {name: _host(w) for name, w in weights.items()}
     return tuple(_host(w) for w in weights) if isinstance(weights, (tuple, list)) else _host(weights)
 
 
-def _scalar(problem: Problem) -> Any:
+def _scalar(problem: Model) -> Any:
     return _struct((), problem.dtype)
 
 
-def _loss_host(problem: Problem, weights: Any) -> Any:
+def _loss_host(problem: Model, weights: Any) -> Any:
     return np.asarray(problem.loss(_point(problem, weights)), dtype=problem.dtype)
 
 
-def _gradient_host(problem: Problem, weights: Any) -> Any:
+def _gradient_host(problem: Model, weights: Any) -> Any:
     return problem.value_and_grad(_point(problem, weights))[1]
 
 
-def _hvp_host(problem: Problem, weights: Any, along: Any) -> Any:
+def _hvp_host(problem: Model, weights: Any, along: Any) -> Any:
     return problem.hvp(_point(problem, weights), _point(problem, along))
 
 
-def _log_gap_host(problem: Problem, weights: Any) -> Any:
+def _log_gap_host(problem: Model, weights: Any) -> Any:
     value, gradient = problem.log_gap(_point(problem, weights))
     return np.asarray(value, dtype=problem.dtype), gradient
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def loss(problem: Problem, weights: Any) -> Any:
+def loss(problem: Model, weights: Any) -> Any:
     """L(W), a scalar, differentiable twice.
 
     weights: [dim, dim] of the problem's dtype, or a tuple or dict of its blocks (`Problem.blocks`). Plain numbers: gradients
@@ -245,7 +284,7 @@ def loss(problem: Problem, weights: Any) -> Any:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _loss_gradient(problem: Problem, weights: Any) -> Any:
+def _loss_gradient(problem: Model, weights: Any) -> Any:
     return _call(partial(_gradient_host, problem), jax.tree.map(_shape, weights), weights)
 
 
@@ -265,12 +304,12 @@ _loss_gradient.defvjp(
 )
 
 
-def _log_gap_both(problem: Problem, weights: Any) -> Any:
+def _log_gap_both(problem: Model, weights: Any) -> Any:
     return _call(partial(_log_gap_host, problem), (_scalar(problem), jax.tree.map(_shape, weights)), weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def log_gap(problem: Problem, weights: Any) -> Any:
+def log_gap(problem: Model, weights: Any) -> Any:
     """log(L(W) - L*), a scalar, differentiable once: it falls for ever, and its gradient does not underflow.
 
     weights as in `loss`. Source: softstep/log_gap.h.

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from .errors import InvalidArgument
+from .losses import Loss
 
 __all__ = ["Problem"]
 
@@ -44,6 +45,14 @@ def _as_numbers(value: Any, name: str, dtype: str) -> Any:
     if not array.dtype.isnative:
         raise InvalidArgument(f"{name}: bytes in swapped order (dtype {array.dtype}; need native order)", name)
     return np.ascontiguousarray(array.astype(dtype))
+
+
+def _optimum(loss: Any, optimal_loss: str | float | None, infimum: bool) -> tuple[str, float]:
+    """What L* is, by the names of the library: by default the infimum where there is one, else zero."""
+    if optimal_loss is None:
+        falls = loss != "squared" if isinstance(loss, str) else bool(getattr(loss, "is_decreasing", False))
+        optimal_loss = "optimal" if infimum and falls else "zero"
+    return (optimal_loss, 0.0) if isinstance(optimal_loss, str) else ("value", float(optimal_loss))
 
 
 def _concatenate(tokens: Sequence[Any]) -> tuple[Any, Any]:
@@ -97,12 +106,15 @@ class Problem(_core.Problem):
     train_decoder
         Trains u too; the gap is measured from 0 then.
     loss
-        "logistic", "exponential" or "squared".
+        "logistic", "exponential", "squared", or a `Loss` of your own.
     optimal_loss
         What L* is: "optimal" (the infimum over W), "selected", "zero", or a number. By default the first, and zero where
-        there is none: with a trained decoder and the squared loss.
+        there is none: with a trained decoder, and a loss that does not fall, such as the squared one.
     n_threads
         0 means all that the process may use. Results have the same bits for any number.
+    token_storage
+        How kernels read float32 tokens: "working", as they are; "f16" or "bf16", from a copy of half the size that is computed
+        with in float32.
     isa
         Instruction set; "" is the one in force.
 
@@ -135,9 +147,10 @@ class Problem(_core.Problem):
         key_query: Literal["combined", "factored", "prompt"] = "combined",
         rank: int = 0,
         train_decoder: bool = False,
-        loss: str = "logistic",
+        loss: str | Loss = "logistic",
         optimal_loss: str | float | None = None,
         n_threads: int = 1,
+        token_storage: Literal["working", "f16", "bf16"] = "working",
         isa: str = "",
     ) -> None:
         if _is_list(tokens):
@@ -159,11 +172,7 @@ class Problem(_core.Problem):
             if kind.startswith(("int", "uint")):
                 queries, indices = None, _as_integers(queries, "queries", np.int64)
 
-        if optimal_loss is None:
-            optimal_loss = "zero" if train_decoder or loss == "squared" else "optimal"
-        value = 0.0
-        if not isinstance(optimal_loss, str):
-            optimal_loss, value = "value", float(optimal_loss)
+        measured_from, value = _optimum(loss, optimal_loss, infimum=not train_decoder)
         super().__init__(
             tokens,
             _as_integers(labels, "labels", np.int8),
@@ -179,9 +188,10 @@ class Problem(_core.Problem):
             rank=rank,
             train_decoder=train_decoder,
             loss=loss,
-            optimal_loss=optimal_loss,
+            optimal_loss=measured_from,
             optimal_loss_value=value,
             n_threads=n_threads,
+            token_storage=token_storage,
             isa=isa,
         )
 

@@ -1,4 +1,4 @@
-"""A Problem as an objective for scipy.optimize.minimize. SciPy itself is not imported."""
+"""A Problem, or another model, as an objective for scipy.optimize.minimize. SciPy itself is not imported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ._core import Model
 from .errors import InvalidArgument
-from .problem import Problem
 from .scaled import Scaled
 
 __all__ = ["Objective", "objective"]
@@ -17,7 +17,7 @@ __all__ = ["Objective", "objective"]
 class Objective:
     """fun, jac and hessp of a Problem on one flat vector of float64; what `objective` returns."""
 
-    def __init__(self, problem: Problem, log_gap: bool) -> None:
+    def __init__(self, problem: Model, log_gap: bool) -> None:
         self.problem = problem
         self.log_gap = log_gap
         self._names = list(problem.blocks)
@@ -89,7 +89,7 @@ class Objective:
         return curvature - self._gradient * float(self._gradient @ np.asarray(p, dtype=np.float64))
 
 
-def objective(problem: Problem, *, log_gap: bool = False) -> Objective:
+def objective(problem: Model, *, log_gap: bool = False) -> Objective:
     """The loss of a problem, or log(L - L*), with gradient and Hessian products for scipy.optimize.minimize.
 
     Parameters

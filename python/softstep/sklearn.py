@@ -182,7 +182,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             np.ascontiguousarray((tokens[:, 0] @ w.T)[:, None, None]),
             tokens[:, None],
             np.ascontiguousarray((tokens @ u)[:, None, :, None]),
-            _core.HeadOptions(1.0, threads=self.n_threads),
+            _core.HeadOptions(1.0, n_threads=self.n_threads),
         )
         return np.asarray(out)[:, 0, 0, 0]
 

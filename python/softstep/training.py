@@ -12,7 +12,6 @@ import numpy as np
 
 from . import _core
 from .errors import InvalidArgument, NotSupported
-from .problem import Problem
 from .rules import as_rules, rule_name
 
 __all__ = ["TrainResult", "load_state", "train"]
@@ -20,7 +19,7 @@ __all__ = ["TrainResult", "load_state", "train"]
 _Callback = Callable[[dict[str, Any]], object]
 
 
-def _references(problem: Problem, reference: Any) -> list[Any]:
+def _references(problem: _core.Model, reference: Any) -> list[Any]:
     """A direction for each observable, from an array, something with `weights`, or a dict or tuple of them."""
     if reference is None:
         return []
@@ -35,7 +34,7 @@ def _references(problem: Problem, reference: Any) -> list[Any]:
     return [getattr(reference, "weights", reference)]
 
 
-def _start(problem: Problem, start: Any) -> list[Any]:
+def _start(problem: _core.Model, start: Any) -> list[Any]:
     if start is None:
         return []
     if isinstance(start, Mapping):
@@ -86,7 +85,7 @@ class TrainResult:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: _core.Model,
         rule: Any,
         state: _core.TrainState,
         options: _core.TrainerOptions,
@@ -159,7 +158,14 @@ class TrainResult:
         """All of it in words."""
         return str(self._summary["report"])
 
-    def resume(self, steps: int, *, callback: _Callback | None = None, progress: Any = None) -> TrainResult:
+    def resume(
+        self,
+        steps: int,
+        *,
+        callback: _Callback | None = None,
+        progress: Any = None,
+        stop: _core.StopSource | None = None,
+    ) -> TrainResult:
         """Goes on for further steps, with the same bits as if it had never stopped. This result stays as it is."""
         more = train(
             self.problem,
@@ -168,6 +174,7 @@ class TrainResult:
             state=self.state.copy(),
             callback=callback,
             progress=progress,
+            stop=stop,
             **self._arguments,
         )
         # The first row of the further run is the last of this one.
@@ -243,7 +250,7 @@ class TrainResult:
 
 
 def train(
-    problem: Problem,
+    problem: _core.Model,
     rule: Any = "polyak",
     *,
     steps: int = 1000,
@@ -254,6 +261,7 @@ def train(
     reference: Any = None,
     callback: _Callback | None = None,
     progress: Any = None,
+    stop: _core.StopSource | None = None,
     form: str = "auto",
     master_weights: str = "working",
     normalization: str = "separate",
@@ -264,12 +272,12 @@ def train(
     thresholds: Sequence[float] = (),
     stop_one_minus_cos: float = 0.0,
 ) -> TrainResult:
-    """Trains a problem with a step rule.
+    """Trains a problem, or another model, with a step rule.
 
     Parameters
     ----------
     problem
-        What is trained.
+        What is trained: a `Problem`, a `LinearModel` or a `NextTokenModel`.
     rule
         A name with options ("ngd:step-size=0.5"; see `step_rules`), a `Rule`, a `StepRule`, or a function of a `StepContext`
         that returns what StepRule.propose does. For a problem of several blocks also a list with one for each, or
@@ -289,6 +297,8 @@ def train(
         Called with each row of the trace, a dict; it stops the run by returning False. What it raises leaves `train`.
     progress
         True for a bar (tqdm), or a function of step and seconds, called about ten times a second; False from it stops the run.
+    stop
+        A `StopSource`, by which another thread ends the run before its next step.
     form
         How W is kept: "auto", "dense", "query-span" or "token-span".
     master_weights
@@ -335,7 +345,7 @@ def train(
         "thresholds": thresholds,
         "stop_one_minus_cos": stop_one_minus_cos,
     }
-    options = _options(problem, rule, steps, arguments)
+    options = _options(problem, rule, steps, arguments, stop)
     if state is None:
         if start is not None and init_std:
             raise InvalidArgument("init_std: given beside start (need one of them)", "init_std")
@@ -353,14 +363,16 @@ def train(
     return TrainResult(problem, rule, state, options, arguments, summary, rows)
 
 
-def _options(problem: Problem, rule: Any, steps: int, arguments: Mapping[str, Any]) -> _core.TrainerOptions:
+def _options(
+    problem: _core.Model, rule: Any, steps: int, arguments: Mapping[str, Any], stop: _core.StopSource | None = None
+) -> _core.TrainerOptions:
     settings = {name: value for name, value in arguments.items() if name != "reference"}
     settings["references"] = _references(problem, arguments["reference"])
     settings["thresholds"] = [float(threshold) for threshold in arguments["thresholds"]]
-    return _core.trainer_options(as_rules(rule), n_steps=steps, **settings)
+    return _core.trainer_options(as_rules(rule), n_steps=steps, stop=stop, **settings)
 
 
-def load_state(path: str | PathLike[str], problem: Problem, rule: Any = "polyak", **arguments: Any) -> _core.TrainState:
+def load_state(path: str | PathLike[str], problem: _core.Model, rule: Any = "polyak", **arguments: Any) -> _core.TrainState:
     """Reads a state that TrainResult.save, or `softstep train`, has written, for `train(problem, rule, state=...)`.
 
     `arguments` are those of `train` that the run had (batch_size, normalization, master_weights, ..).

@@ -166,6 +166,23 @@ Array::Array(nb::handle object, const char* name, Access access, Life life) : na
   }
 }
 
+Array Array::of_memory(void* data, Number number, std::span<const std::int64_t> shape, const char* name) {
+  Array out;
+  out.name_ = name;
+  if (shape.size() > most_dims)
+    out.refuse(std::to_string(shape.size()) + " dimensions (at most " + std::to_string(most_dims) + ")");
+  out.data_ = data;
+  out.number_ = number;
+  out.n_dims_ = shape.size();
+  std::int64_t packed = 1;
+  for (std::size_t k = shape.size(); k-- > 0;) {
+    out.shape_[k] = shape[k];
+    out.strides_[k] = packed;
+    packed *= shape[k];
+  }
+  return out;
+}
+
 Array::~Array() { release(); }
 
 Array::Array(Array&& other) noexcept { *this = std::move(other); }

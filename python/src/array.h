@@ -41,12 +41,15 @@ class Array {
   /// Holds the GIL. Throws InvalidArgument: no array, in another memory than the CPU's, of swapped bytes,
   /// read-only where it is to be written.
   Array(nb::handle object, const char* name, Access access = Access::read, Life life = Life::call);
+  /// Memory of someone who is not Python, in C order; it is the caller's to keep.
+  static Array of_memory(void* data, Number number, std::span<const std::int64_t> shape, const char* name);
   ~Array();
   Array(Array&& other) noexcept;
   Array& operator=(Array&& other) noexcept;
 
   bool given() const { return data_ != nullptr || n_dims_ > 0; }
   const std::string name() const { return name_; }
+  const char* label() const { return name_; }  ///< the same, where it was given
   Number number() const { return number_; }
   std::size_t n_dims() const { return n_dims_; }
   std::size_t extent(std::size_t k) const { return static_cast<std::size_t>(shape_[k]); }

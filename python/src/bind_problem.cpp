@@ -6,16 +6,13 @@
 #include "parts.h"
 #include "problem.h"
 #include "results.h"
+#include "softstep/error.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace softstep::python {
 namespace {
-
-Array optional_array(nb::handle object, const char* name) {
-  return object.is_none() ? Array() : Array(object, name, Access::read, Life::object);
-}
 
 KeyQuery parse_key_query(const std::string& name) {
   if (name == "combined") return KeyQuery::combined;
@@ -24,11 +21,19 @@ KeyQuery parse_key_query(const std::string& name) {
   throw InvalidArgument("key_query", name + " (known: combined, factored, prompt)");
 }
 
+StoredType parse_token_storage(const std::string& name) {
+  if (name == "working") return StoredType::working;
+  if (name == "f16") return StoredType::f16;
+  if (name == "bf16") return StoredType::bf16;
+  throw InvalidArgument("token_storage", name + " (known: working, f16, bf16)");
+}
+
 void construct(Problem* place, nb::handle tokens, nb::handle labels, nb::handle decoder, nb::handle offsets,
                nb::handle targets, nb::handle query_index, nb::handle queries, bool all_tokens_are_queries,
                nb::handle query_offsets, nb::handle query_weights, const std::string& key_query,
-               std::size_t rank, bool train_decoder, const std::string& loss, const std::string& optimal_loss,
-               double optimal_loss_value, int n_threads, const std::string& isa) {
+               std::size_t rank, bool train_decoder, nb::handle loss, const std::string& optimal_loss,
+               double optimal_loss_value, int n_threads, const std::string& token_storage,
+               const std::string& isa) {
   BatchArrays arrays{.tokens = Array(tokens, "tokens", Access::read, Life::object),
                      .offsets = optional_array(offsets, "offsets"),
                      .labels = optional_array(labels, "labels"),
@@ -43,26 +48,20 @@ void construct(Problem* place, nb::handle tokens, nb::handle labels, nb::handle 
   options.key_query = parse_key_query(key_query);
   options.rank = rank;
   options.train_decoder = train_decoder;
-  options.loss = parse_loss(loss);
+  const ChosenLoss chosen = choose_loss(loss);
+  options.loss = chosen.named;
+  options.own_loss = chosen.own;
   options.optimal_loss = parse_optimal_loss(optimal_loss);
   options.optimal_loss_value = optimal_loss_value;
   options.n_threads = n_threads;
+  options.token_storage = parse_token_storage(token_storage);
   options.isa = isa;
-  new (place) Problem(std::move(arrays), options);
-}
-
-nb::object blocks(const Problem& self) {
-  return self.visit([](auto& problem) {
-    nb::dict out;
-    for (const BlockShape& shape : problem.model().blocks())
-      out[shape.name.c_str()] = nb::make_tuple(shape.n_rows, shape.n_cols);
-    return nb::object(out);
-  });
+  new (place) Problem(std::move(arrays), options, chosen.own);
 }
 
 nb::object optimal_tokens(const Problem& self) {
   return self.visit([](auto& problem) {
-    const std::vector<std::size_t>& tokens = problem.model().token_scores().optimal;
+    const std::vector<std::size_t>& tokens = problem.attention_model().token_scores().optimal;
     return copy_of(std::span<const std::size_t>(tokens));
   });
 }
@@ -77,18 +76,30 @@ nb::object token_offsets(const Problem& self) {
   });
 }
 
+nb::object attention(const Problem& self, nb::handle point) {
+  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
+    const Blocks<T> at = problem.read(point, "W");
+    std::vector<double> p;
+    problem.without_gil([&] { p = problem.attention_model().attention(at.point()); });
+    const BatchView<T>& batch = problem.layout();
+    const std::span<const double> all = p;
+    return batch.offsets ? copy_of(all) : copy_of(all, {batch.n_samples, batch.n_tokens});
+  });
+}
+
 }  // namespace
 
 void add_problem(nb::module_& m) {
-  nb::class_<Problem> c(m, "Problem", nb::is_weak_referenceable(),
-                        "An attention model of arrays that stay where they lie. Use softstep.Problem.");
+  nb::class_<Problem, AnyModel> c(
+      m, "Problem", nb::type_slots(model_slots),
+      "An attention model of arrays that stay where they lie. Use softstep.Problem.");
   c.def("__init__", &construct, "tokens"_a, "labels"_a.none() = nb::none(), "decoder"_a.none() = nb::none(),
         nb::kw_only(), "offsets"_a.none() = nb::none(), "targets"_a.none() = nb::none(),
         "query_index"_a.none() = nb::none(), "queries"_a.none() = nb::none(),
         "all_tokens_are_queries"_a = false, "query_offsets"_a.none() = nb::none(),
         "query_weights"_a.none() = nb::none(), "key_query"_a = "combined", "rank"_a = 0,
         "train_decoder"_a = false, "loss"_a = "logistic", "optimal_loss"_a = "optimal",
-        "optimal_loss_value"_a = 0.0, "n_threads"_a = 1, "isa"_a = "",
+        "optimal_loss_value"_a = 0.0, "n_threads"_a = 1, "token_storage"_a = "working", "isa"_a = "",
         nb::sig("def __init__(self, tokens: ArrayLike, labels: ArrayLike | None = None, decoder: ArrayLike | "
                 "None = None, *, "
                 "offsets: ArrayLike | None = None, targets: ArrayLike | None = None, query_index: ArrayLike "
@@ -96,40 +107,19 @@ void add_problem(nb::module_& m) {
                 "queries: ArrayLike | None = None, all_tokens_are_queries: bool = False, query_offsets: "
                 "ArrayLike | None = None, "
                 "query_weights: ArrayLike | None = None, key_query: str = 'combined', rank: int = 0, "
-                "train_decoder: bool = False, loss: str = 'logistic', optimal_loss: str = 'optimal', "
-                "optimal_loss_value: float = 0.0, n_threads: int = 1, isa: str = '') -> None"));
-  add_evaluation(c);
+                "train_decoder: bool = False, loss: typing.Any = 'logistic', optimal_loss: str = 'optimal', "
+                "optimal_loss_value: float = 0.0, n_threads: int = 1, token_storage: str = 'working', "
+                "isa: str = '') -> None"));
   add_metrics(m, c);
-  c.def_prop_ro("blocks", &blocks, nb::sig("def blocks(self) -> dict[str, tuple[int, int]]"),
-                "What is trained: name and shape of each block, in order. \"weights\" [dim, dim]; or "
-                "\"keys\" and \"queries\"\n"
-                "[dim, rank]; or \"prompt\" [dim, 1]; then \"decoder\" [dim, 1] where it is trained.");
-  c.def_prop_ro(
-      "dtype",
-      [](const Problem& p) {
-        return p.visit([]<NumberType T>(ProblemOf<T>&) { return to_string(number_of<T>); });
-      },
-      "\"float32\" or \"float64\": what is computed with, and what W must be.");
-  c.def_prop_ro(
-      "n_samples", [](const Problem& p) { return p.visit([](auto& q) { return q.layout().n_samples; }); },
-      "Number of samples n.");
+  c.def(
+      "attention", &attention, "W"_a,
+      nb::sig("def attention(self, W: Point) -> numpy.typing.NDArray[numpy.float64]"),
+      R"(Attention softmax(X_i W z_i) of every token, float64: [n_samples, n_tokens], or [sum of tokens] of a ragged batch.
+
+Of several queries the mean by their weights.)");
   c.def_prop_ro(
       "dim", [](const Problem& p) { return p.visit([](auto& q) { return q.layout().dim; }); },
       "Dimension d of a token.");
-  c.def_prop_ro(
-      "optimal_loss",
-      [](const Problem& p) { return p.visit([](auto& q) { return q.model().optimal_loss(); }); },
-      "L*, from which loss gaps are measured; NaN where it depends on the point.");
-  c.def_prop_ro(
-      "isa", [](const Problem& p) { return p.visit([](auto& q) { return q.model().isa(); }); },
-      "Instruction set of the kernels.");
-  c.def_prop_ro(
-      "threads_used",
-      [](const Problem& p) { return p.visit([](auto& q) { return q.model().threads_used(); }); },
-      "Threads asked for in an evaluation: 1 where the work does not pay for more.");
-  c.def_prop_ro(
-      "identity", [](const Problem& p) { return p.visit([](auto& q) { return q.model().identity(); }); },
-      "Data, loss and options in a text that is the same for the same in every process.");
   c.def_prop_ro("optimal_tokens", &optimal_tokens,
                 nb::sig("def optimal_tokens(self) -> numpy.typing.NDArray[numpy.int64]"),
                 "[n_samples] best-scoring token of each sample, argmax_t y_i u^T x_it.");

@@ -1,14 +1,17 @@
-// Loss, gradients, Hessian products and attention of a Problem.
+// Loss, gradients, Hessian products and the gradient check of any model.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include <cmath>
-#include <limits>
+#include <chrono>
+#include <string>
+#include <vector>
 
+#include "model.h"
 #include "parts.h"
-#include "problem.h"
 #include "results.h"
+#include "softstep/error.h"
+#include "softstep/gradient_check.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -16,190 +19,230 @@ using namespace nb::literals;
 namespace softstep::python {
 namespace {
 
+// One evaluation: where, and over which samples.
 template <NumberType T>
-void write_into(const Outputs<T>& outputs, std::vector<BlockGradient<T>>& gradients) {
-  gradients.resize(outputs.blocks.n);
-  for (std::size_t k = 0; k < outputs.blocks.n; ++k) gradients[k].into = outputs.into(k);
-}
+class Call {
+ public:
+  Call(ModelOf<T>& model, nb::handle point, nb::handle samples)
+      : model_(model),
+        point_(point),
+        at_(model.read(point, "W")),
+        seat_(model),
+        chosen_(seat_.samples(samples)) {}
 
-template <NumberType T>
-void make_plain(const Outputs<T>& outputs, const std::vector<BlockGradient<T>>& gradients) {
-  for (std::size_t k = 0; k < outputs.blocks.n; ++k) gradients[k].plain(outputs.into(k));
-}
+  // Into the seat, then what is to be done with it, without the GIL.
+  template <class Then>
+  void evaluate(unsigned want, Then then) {
+    model_.without_gil([&] {
+      model_.model().evaluate(at_.point(), seat_->out, *seat_->space, want, chosen_);
+      then();
+    });
+  }
+  void evaluate(unsigned want) {
+    evaluate(want, [] {});
+  }
+  const Evaluation<T>& out() { return seat_->out; }
 
-// What a method returns for its blocks: what was given, or the new arrays in the caller's kind.
-template <NumberType T>
-nb::object hand_out(const ProblemOf<T>& problem, nb::handle point, nb::handle given, Outputs<T>& outputs) {
-  if (!given.is_none()) return nb::borrow(given);
-  return problem.arrange(point, {outputs.objects.data(), outputs.blocks.n});
-}
+ protected:
+  ModelOf<T>& model_;
+  nb::handle point_;
+  Blocks<T> at_;
+  typename ModelOf<T>::Taken seat_;
+  SampleSet chosen_;
+};
 
-// The mantissas with their exponents: a Scaled, or a tuple or dict of them.
+// One whose gradients, or products, are written where the caller has them.
 template <NumberType T>
-nb::object hand_out_scaled(const ProblemOf<T>& problem, nb::handle point, nb::handle given,
-                           Outputs<T>& outputs, const std::vector<BlockGradient<T>>& gradients) {
-  const nb::object arrays = hand_out(problem, point, given, outputs);
-  const auto& shapes = problem.model().blocks();
-  if (PyDict_Check(arrays.ptr())) {
-    nb::dict out;
+class WritingCall : public Call<T> {
+ public:
+  WritingCall(ModelOf<T>& model, nb::handle point, nb::handle samples, nb::handle given)
+      : Call<T>(model, point, samples), given_(given), outputs_(model.outputs(given, this->at_)) {}
+
+  void scaled_gradients(unsigned want) {
+    write_into(this->seat_->out.gradients);
+    this->evaluate(want | want_gradient);
+  }
+  // Plain numbers, divided by what divisor() says the logarithm of.
+  template <class Divisor>
+  void plain_gradients(unsigned want, Divisor divisor) {
+    write_into(this->seat_->out.gradients);
+    this->evaluate(want | want_gradient, [&] { make_plain(this->seat_->out.gradients, divisor()); });
+  }
+
+  // The same again and again.
+  void repeat(unsigned want, std::size_t repetitions) {
+    this->model_.without_gil([&] {
+      for (std::size_t k = 0; k < repetitions; ++k) {
+        this->model_.model().evaluate(this->at_.point(), this->seat_->out, *this->seat_->space,
+                                      want | want_gradient, this->chosen_);
+        make_plain(this->seat_->out.gradients, 0.0);
+      }
+    });
+  }
+
+  void products(nb::handle direction, bool plain) {
+    const Blocks<T> along = this->model_.read(direction, "V");
+    for (std::size_t k = 0; k < along.n; ++k)
+      for (std::size_t j = 0; j < along.n; ++j)
+        if (outputs_.blocks.arrays[k].overlaps(along.arrays[j])) throw InvalidArgument("out", "overlaps V");
+    write_into(this->seat_->products);
+    this->model_.without_gil([&] {
+      this->model_.model().hessian_product(this->at_.point(), along.point(), this->seat_->products,
+                                           *this->seat_->space, this->chosen_);
+      if (plain) make_plain(this->seat_->products, 0.0);
+    });
+  }
+
+  // What was given, or the new arrays in the caller's kind.
+  nb::object arrays() {
+    if (!given_.is_none()) return nb::borrow(given_);
+    return this->model_.arrange(this->point_, {outputs_.objects.data(), outputs_.blocks.n});
+  }
+  // The mantissas with their exponents: a Scaled, or a tuple or dict of them.
+  nb::object with_exponents() { return with_exponents(this->seat_->out.gradients); }
+  nb::object products_with_exponents() { return with_exponents(this->seat_->products); }
+
+ private:
+  void write_into(std::vector<BlockGradient<T>>& written) {
+    written.resize(outputs_.blocks.n);
+    for (std::size_t k = 0; k < outputs_.blocks.n; ++k) written[k].into = outputs_.into(k);
+  }
+
+  void make_plain(std::vector<BlockGradient<T>>& written, double log_divisor) {
+    for (std::size_t k = 0; k < outputs_.blocks.n; ++k) {
+      written[k].exponent -= log_divisor;
+      written[k].plain(outputs_.into(k));
+    }
+  }
+
+  nb::object with_exponents(const std::vector<BlockGradient<T>>& written) {
+    const nb::object found = arrays();
+    const auto& shapes = this->model_.model().blocks();
+    if (PyDict_Check(found.ptr())) {
+      nb::dict out;
+      for (std::size_t k = 0; k < shapes.size(); ++k)
+        out[shapes[k].name.c_str()] = scaled(nb::object(found[shapes[k].name.c_str()]), written[k].exponent);
+      return out;
+    }
+    if (!PyTuple_Check(found.ptr()) && !PyList_Check(found.ptr())) return scaled(found, written[0].exponent);
+    nb::object out = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shapes.size())));
     for (std::size_t k = 0; k < shapes.size(); ++k)
-      out[shapes[k].name.c_str()] = scaled(nb::object(arrays[shapes[k].name.c_str()]), gradients[k].exponent);
+      PyTuple_SetItem(out.ptr(), static_cast<Py_ssize_t>(k),
+                      scaled(nb::object(found[k]), written[k].exponent).release().ptr());
     return out;
   }
-  if (!PyTuple_Check(arrays.ptr()) && !PyList_Check(arrays.ptr()))
-    return scaled(arrays, gradients[0].exponent);
-  nb::object out = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shapes.size())));
-  for (std::size_t k = 0; k < shapes.size(); ++k)
-    PyTuple_SetItem(out.ptr(), static_cast<Py_ssize_t>(k),
-                    scaled(nb::object(arrays[k]), gradients[k].exponent).release().ptr());
-  return out;
-}
 
-nb::object value_and_grad(const Problem& self, nb::handle point, nb::handle out, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    Outputs<T> outputs = problem.outputs(out, at);
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    {
-      const nb::gil_scoped_release released;
-      write_into(outputs, seat->out.gradients);
-      problem.model().evaluate(at.point(), seat->out, *seat->space, want_gradient | want_loss, chosen);
-      make_plain(outputs, seat->out.gradients);
-    }
-    return nb::make_tuple(seat->out.loss, hand_out(problem, point, out, outputs));
+  nb::handle given_;
+  Outputs<T> outputs_;
+};
+
+nb::object value_and_grad(const AnyModel& self, nb::handle point, nb::handle out, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.plain_gradients(want_loss, [] { return 0.0; });
+    return nb::make_tuple(call.out().loss, call.arrays());
   });
 }
 
-nb::object scaled_gradient(const Problem& self, nb::handle point, nb::handle out, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    Outputs<T> outputs = problem.outputs(out, at);
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    {
-      const nb::gil_scoped_release released;
-      write_into(outputs, seat->out.gradients);
-      problem.model().evaluate(at.point(), seat->out, *seat->space, want_gradient, chosen);
-    }
-    return hand_out_scaled(problem, point, out, outputs, seat->out.gradients);
+// What the library itself takes for each of many equal calls, without what stands between it and Python.
+double kernel_seconds(const AnyModel& self, nb::handle point, std::size_t repetitions) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) {
+    WritingCall<T> call(model, point, nb::none(), nb::none());
+    call.plain_gradients(want_loss, [] { return 0.0; });
+    const auto begin = std::chrono::steady_clock::now();
+    call.repeat(want_loss, repetitions);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    return taken.count() / static_cast<double>(repetitions);
   });
 }
 
-double loss(const Problem& self, nb::handle point, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) {
-    const Blocks<T> at = problem.read(point, "W");
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    const nb::gil_scoped_release released;
-    problem.model().evaluate(at.point(), seat->out, *seat->space, want_loss, chosen);
-    return seat->out.loss;
+nb::object scaled_gradient(const AnyModel& self, nb::handle point, nb::handle out, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.scaled_gradients(want_gradient);
+    return call.with_exponents();
   });
 }
 
-nb::object loss_gap(const Problem& self, nb::handle point, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) {
-    const Blocks<T> at = problem.read(point, "W");
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    {
-      const nb::gil_scoped_release released;
-      problem.model().evaluate(at.point(), seat->out, *seat->space, want_loss_gap, chosen);
-    }
-    return scaled(seat->out.loss_gap);
+double loss(const AnyModel& self, nb::handle point, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) {
+    Call<T> call(model, point, samples);
+    call.evaluate(want_loss);
+    return call.out().loss;
   });
 }
 
-nb::object evaluate(const Problem& self, nb::handle point, nb::handle out, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    Outputs<T> outputs = problem.outputs(out, at);
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    {
-      const nb::gil_scoped_release released;
-      write_into(outputs, seat->out.gradients);
-      problem.model().evaluate(at.point(), seat->out, *seat->space, want_all, chosen);
-    }
-    const Evaluation<T>& e = seat->out;
+nb::object loss_gap(const AnyModel& self, nb::handle point, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) {
+    Call<T> call(model, point, samples);
+    call.evaluate(want_loss_gap);
+    return scaled(call.out().loss_gap);
+  });
+}
+
+nb::object evaluate(const AnyModel& self, nb::handle point, nb::handle out, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.scaled_gradients(want_all);
+    const Evaluation<T>& e = call.out();
     return nb::module_::import_("softstep.evaluation")
         .attr("Evaluation")(e.loss, scaled(e.loss_scaled), scaled(e.loss_gap), e.optimal_loss,
-                            hand_out_scaled(problem, point, out, outputs, e.gradients),
-                            e.min_optimal_attention, e.log10_one_minus_optimal_attention, e.accuracy);
+                            call.with_exponents(), e.min_optimal_attention,
+                            e.log10_one_minus_optimal_attention, e.accuracy);
   });
 }
 
 // f = log(L - L*) and its gradient, dL/dW / (L - L*).
-nb::object log_gap(const Problem& self, nb::handle point, nb::handle out, nb::handle samples) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    Outputs<T> outputs = problem.outputs(out, at);
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    double value = 0.0;
-    {
-      const nb::gil_scoped_release released;
-      write_into(outputs, seat->out.gradients);
-      problem.model().evaluate(at.point(), seat->out, *seat->space, want_gradient | want_loss_gap, chosen);
-      value = seat->out.loss_gap.log();
-      for (std::size_t k = 0; k < outputs.blocks.n; ++k) {
-        seat->out.gradients[k].exponent -= value;
-        seat->out.gradients[k].plain(outputs.into(k));
-      }
-    }
-    return nb::make_tuple(value, hand_out(problem, point, out, outputs));
+nb::object log_gap(const AnyModel& self, nb::handle point, nb::handle out, nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.plain_gradients(want_loss_gap, [&] { return call.out().loss_gap.log(); });
+    return nb::make_tuple(call.out().loss_gap.log(), call.arrays());
   });
 }
 
-nb::object hessian_product(const Problem& self, nb::handle point, nb::handle direction, nb::handle out,
-                           nb::handle samples, bool plain) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    const Blocks<T> along = problem.read(direction, "V");
-    Outputs<T> outputs = problem.outputs(out, at);
-    for (std::size_t k = 0; k < along.n; ++k)
-      for (std::size_t j = 0; j < along.n; ++j)
-        if (outputs.blocks.arrays[k].overlaps(along.arrays[j])) throw InvalidArgument("out", "overlaps V");
-    typename ProblemOf<T>::Taken seat(problem);
-    const SampleSet chosen = seat.samples(samples);
-    {
-      const nb::gil_scoped_release released;
-      write_into(outputs, seat->products);
-      problem.model().hessian_product(at.point(), along.point(), seat->products, *seat->space, chosen);
-      if (plain) make_plain(outputs, seat->products);
-    }
-    if (plain) return hand_out(problem, point, out, outputs);
-    return hand_out_scaled(problem, point, out, outputs, seat->products);
-  });
-}
-
-nb::object hvp(const Problem& self, nb::handle point, nb::handle direction, nb::handle out,
+nb::object hvp(const AnyModel& self, nb::handle point, nb::handle direction, nb::handle out,
                nb::handle samples) {
-  return hessian_product(self, point, direction, out, samples, true);
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.products(direction, true);
+    return call.arrays();
+  });
 }
 
-nb::object scaled_hvp(const Problem& self, nb::handle point, nb::handle direction, nb::handle out,
+nb::object scaled_hvp(const AnyModel& self, nb::handle point, nb::handle direction, nb::handle out,
                       nb::handle samples) {
-  return hessian_product(self, point, direction, out, samples, false);
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    WritingCall<T> call(model, point, samples, out);
+    call.products(direction, false);
+    return call.products_with_exponents();
+  });
 }
 
-nb::object attention(const Problem& self, nb::handle point) {
-  return self.visit([&]<NumberType T>(ProblemOf<T>& problem) -> nb::object {
-    const Blocks<T> at = problem.read(point, "W");
-    std::vector<double> p;
-    {
-      const nb::gil_scoped_release released;
-      p = problem.model().attention(at.point());
-    }
-    const BatchView<T>& batch = problem.layout();
-    const std::span<const double> all = p;
-    return batch.offsets ? copy_of(all) : copy_of(all, {batch.n_samples, batch.n_tokens});
+nb::object check(const AnyModel& self, nb::handle point, double tolerance, std::size_t max_entries,
+                 nb::handle samples) {
+  return self.visit([&]<NumberType T>(ModelOf<T>& model) -> nb::object {
+    const Blocks<T> at = model.read(point, "W");
+    typename ModelOf<T>::Taken seat(model);
+    const GradientCheckOptions options{
+        .tolerance = tolerance, .max_entries = max_entries, .samples = seat.samples(samples)};
+    GradientCheck found;
+    model.without_gil([&] { found = check_gradient(model.model(), at.point(), options); });
+    nb::list blocks;
+    const nb::object module = nb::module_::import_("softstep.evaluation");
+    for (const BlockGradientCheck& b : found.blocks)
+      blocks.append(module.attr("BlockCheck")(
+          b.name, b.n_entries, scaled(b.gradient_norm), scaled(b.difference_norm), b.relative_error,
+          b.difference_error, b.rounding_error, b.norm_error, nb::make_tuple(b.worst_row, b.worst_column),
+          scaled(b.worst_gradient), scaled(b.worst_difference), b.passed));
+    return module.attr("GradientCheck")(found.passed, found.tolerance, found.compared_with, blocks,
+                                        found.report());
   });
 }
 
 }  // namespace
 
-void add_evaluation(nb::class_<Problem>& c) {
+void add_evaluation(nb::class_<AnyModel>& c) {
   c.def(
       "value_and_grad", &value_and_grad, "W"_a, "out"_a.none() = nb::none(), nb::kw_only(),
       "samples"_a.none() = nb::none(),
@@ -211,7 +254,7 @@ void add_evaluation(nb::class_<Problem>& c) {
 Parameters
 ----------
 W
-    [dim, dim], C order, of the problem's dtype; for a problem of several blocks a tuple, list or dict of arrays, see
+    [dim, dim], C order, of the model's dtype; for a model of several blocks a tuple, list or dict of arrays, see
     `blocks`. NumPy, PyTorch (CPU) or JAX (CPU).
 out
     Where the gradient is written: as W. It must not overlap W or the tokens. A new array of W's kind if None.
@@ -227,6 +270,9 @@ Raises
 ------
 InvalidArgument
     Wrong shape or dtype, not contiguous, read-only, on another device. Names the argument.)");
+  c.def("_kernel_seconds", &kernel_seconds, "W"_a, "repetitions"_a,
+        nb::sig("def _kernel_seconds(self, W: Point, repetitions: int) -> float"),
+        "Of value_and_grad at W, without Python: for benchmarks.");
   c.def("scaled", &scaled_gradient, "W"_a, "out"_a.none() = nb::none(), nb::kw_only(),
         "samples"_a.none() = nb::none(),
         nb::sig("def scaled(self, W: Point, out: Point | None = None, *, samples: ArrayLike | None = None) "
@@ -271,11 +317,14 @@ Raises NotSupported for a loss without second derivative.)");
                 "typing.Any"),
         "As `hvp`, with exponents apart as in `scaled`.");
   c.def(
-      "attention", &attention, "W"_a,
-      nb::sig("def attention(self, W: Point) -> numpy.typing.NDArray[numpy.float64]"),
-      R"(Attention softmax(X_i W z_i) of every token, float64: [n_samples, n_tokens], or [sum of tokens] of a ragged batch.
+      "check_gradient", &check, "W"_a, nb::kw_only(), "tolerance"_a = 0.0, "max_entries"_a = 0,
+      "samples"_a.none() = nb::none(),
+      nb::sig("def check_gradient(self, W: Point, *, tolerance: float = 0.0, max_entries: int = 0, samples: "
+              "ArrayLike | None = None) -> softstep.evaluation.GradientCheck"),
+      R"(Compares the gradient at W with central differences of the loss, or of L - L* where there is one.
 
-Of several queries the mean by their weights.)");
+tolerance: largest relative error of a block that passes; 0 for 1e-6 in float64, 1e-3 in float32. max_entries: of a block that
+are looked at, evenly spread; 0: all, each of which costs about 20 evaluations. For a loss or data of your own.)");
 }
 
 }  // namespace softstep::python

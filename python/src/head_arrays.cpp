@@ -1,9 +1,12 @@
 #include "head_arrays.h"
 
+#include <utility>
 #include <vector>
 
+#include "batch_arrays.h"
 #include "results.h"
 #include "softstep/error.h"
+#include "softstep/threads.h"
 
 namespace softstep::python {
 namespace {
@@ -14,10 +17,6 @@ std::span<const std::int64_t> indices_of(const Array& array) {
   array.require_dims(1, "one dimension");
   array.require_contiguous();
   return array.span<std::int64_t>();
-}
-
-Array optional_array(nb::handle object, const char* name) {
-  return object.is_none() ? Array() : Array(object, name, Access::read, Life::object);
 }
 
 // The place of the first element in a span from the lowest to the highest, its size, and strides.
@@ -63,10 +62,18 @@ void require_numbers(const Array& array) {
 HeadOptions::HeadOptions(std::optional<double> scale, double soft_cap, bool causal,
                          std::optional<std::size_t> before, std::optional<std::size_t> after,
                          nb::handle key_lengths, nb::handle query_offsets, nb::handle key_offsets,
-                         int threads, const std::string& isa)
-    : key_lengths_(optional_array(key_lengths, "key_lengths")),
-      query_offsets_(optional_array(query_offsets, "query_offsets")),
-      key_offsets_(optional_array(key_offsets, "key_offsets")) {
+                         int n_threads, const std::string& isa)
+    : HeadOptions(scale, soft_cap, causal, before, after, optional_array(key_lengths, "key_lengths"),
+                  optional_array(query_offsets, "query_offsets"), optional_array(key_offsets, "key_offsets"),
+                  n_threads, isa) {}
+
+HeadOptions::HeadOptions(std::optional<double> scale, double soft_cap, bool causal,
+                         std::optional<std::size_t> before, std::optional<std::size_t> after,
+                         Array key_lengths, Array query_offsets, Array key_offsets, int n_threads,
+                         const std::string& isa)
+    : key_lengths_(std::move(key_lengths)),
+      query_offsets_(std::move(query_offsets)),
+      key_offsets_(std::move(key_offsets)) {
   options_.scale = scale;
   options_.soft_cap = soft_cap;
   options_.mask.causal = causal;
@@ -75,7 +82,11 @@ HeadOptions::HeadOptions(std::optional<double> scale, double soft_cap, bool caus
   options_.mask.key_lengths = indices_of(key_lengths_);
   options_.mask.query_offsets = indices_of(query_offsets_);
   options_.mask.key_offsets = indices_of(key_offsets_);
-  options_.threads = threads;
+  // The library's field has another name.
+  if (n_threads < 0 || n_threads > most_threads)
+    throw InvalidArgument("n_threads",
+                          std::to_string(n_threads) + " (need 0 to " + std::to_string(most_threads) + ")");
+  options_.threads = n_threads;
   options_.isa = isa;
   if (options_.mask.query_offsets.empty() != options_.mask.key_offsets.empty())
     throw InvalidArgument("key_offsets",

@@ -22,7 +22,10 @@ class HeadOptions {
  public:
   HeadOptions(std::optional<double> scale, double soft_cap, bool causal, std::optional<std::size_t> before,
               std::optional<std::size_t> after, nb::handle key_lengths, nb::handle query_offsets,
-              nb::handle key_offsets, int threads, const std::string& isa);
+              nb::handle key_offsets, int n_threads, const std::string& isa);
+  HeadOptions(std::optional<double> scale, double soft_cap, bool causal, std::optional<std::size_t> before,
+              std::optional<std::size_t> after, Array key_lengths, Array query_offsets, Array key_offsets,
+              int n_threads, const std::string& isa);
 
   const HeadsOptions& softmax() const { return options_; }
   LinearAttentionOptions linear() const;

@@ -6,7 +6,7 @@
 
 #include <variant>
 
-#include "head_arrays.h"
+#include "head_inputs.h"
 #include "parts.h"
 #include "results.h"
 #include "softstep/error.h"
@@ -36,58 +36,20 @@ class State {
   std::variant<std::monostate, HeadsState<float>, HeadsState<double>> held_;
 };
 
-// The arrays of a call.
-struct Inputs {
-  Inputs(nb::handle q, nb::handle k, nb::handle v, nb::handle b, const HeadOptions& options)
-      : queries(q, "queries"), keys(k, "keys"), values(v, "values") {
-    if (!b.is_none()) bias = Array(b, "bias");
-    shape = shape_of_heads(queries, keys, values, options);
-  }
-
-  template <NumberType T>
-  HeadsInputs<T> in() const {
-    HeadsInputs<T> out{.shape = shape,
-                       .queries = view_of_heads<T>(queries),
-                       .keys = view_of_heads<T>(keys),
-                       .values = view_of_heads<T>(values)};
-    if (bias.given()) {
-      bias.require(number_of<T>, ", as is computed with");
-      bias.require_dims(4, "(batch or 1, heads or 1, queries, keys)");
-      bias.require_contiguous();
-      out.bias.per_batch = bias.extent(0) != 1;
-      out.bias.per_head = bias.extent(1) != 1;
-      const bool fits = (bias.extent(0) == 1 || bias.extent(0) == shape.batch) &&
-                        (bias.extent(1) == 1 || bias.extent(1) == shape.n_heads) &&
-                        bias.extent(2) == shape.n_queries && bias.extent(3) == shape.n_keys;
-      if (!fits)
-        throw InvalidArgument(
-            "bias", "shape " + bias.shape_text() + " (need (batch or 1, heads or 1, queries, keys))");
-      out.bias.numbers = bias.span<T>();
-    }
-    return out;
-  }
-
-  Array queries, keys, values, bias = {};
-  HeadsShape shape = {};
-};
+HeadInputs inputs_of(nb::handle q, nb::handle k, nb::handle v, nb::handle b, const HeadOptions& options) {
+  return {Array(q, "queries"), Array(k, "keys"), Array(v, "values"), b.is_none() ? Array() : Array(b, "bias"),
+          options};
+}
 
 // [batch, heads, queries], or [heads, rows] if ragged: of log-sum-exps and exponents.
-std::vector<std::size_t> rows_of(const Inputs& in, const HeadOptions& options) {
+std::vector<std::size_t> rows_of(const HeadInputs& in, const HeadOptions& options) {
   if (options.ragged()) return {in.shape.n_heads, in.queries.extent(0)};
   return {in.shape.batch, in.shape.n_heads, in.shape.n_queries};
 }
 
-template <NumberType T>
-std::span<T> packed(const Array& array) {
-  if (!array.given()) return {};
-  array.require(number_of<T>);
-  array.require_contiguous();
-  return {array.writable<T>(), array.size()};
-}
-
 nb::tuple forward(nb::handle q, nb::handle k, nb::handle v, const HeadOptions& options, nb::handle bias,
                   nb::handle out, nb::handle log_sum_exp, State* state) {
-  const Inputs in(q, k, v, bias, options);
+  const HeadInputs in = inputs_of(q, k, v, bias, options);
   return in_precision_of(in.queries, [&]<NumberType T>() {
     const HeadsOutput o(out, "out", q, in.queries.number(), extents_of_heads(in.queries, in.shape.value_dim));
     const bool want_lse =
@@ -110,7 +72,7 @@ nb::tuple forward(nb::handle q, nb::handle k, nb::handle v, const HeadOptions& o
 
 // What backward and hessian_product write.
 struct Gradients {
-  Gradients(const Inputs& in, const HeadOptions& options, nb::handle q, nb::handle k, nb::handle v,
+  Gradients(const HeadInputs& in, const HeadOptions& options, nb::handle q, nb::handle k, nb::handle v,
             nb::handle b, const std::string& wanted, bool scaled, nb::handle dq, nb::handle dk, nb::handle dv,
             bool may_have_bias) {
     for (const char letter : wanted)
@@ -165,7 +127,7 @@ Array direction_of(nb::handle object, const char* name, std::span<const std::siz
 nb::tuple backward(nb::handle q, nb::handle k, nb::handle v, const State& state, nb::handle output_gradient,
                    const HeadOptions& options, nb::handle bias, const std::string& wanted, bool scaled,
                    nb::handle dq, nb::handle dk, nb::handle dv) {
-  const Inputs in(q, k, v, bias, options);
+  const HeadInputs in = inputs_of(q, k, v, bias, options);
   return in_precision_of(in.queries, [&]<NumberType T>() {
     const auto shape = extents_of_heads(in.queries, in.shape.value_dim);
     const Array gradient = direction_of(output_gradient, "output_gradient", shape);
@@ -182,7 +144,7 @@ nb::tuple backward(nb::handle q, nb::handle k, nb::handle v, const State& state,
 }
 
 struct Direction3 {
-  Direction3(const Inputs& in, nb::handle q, nb::handle k, nb::handle v)
+  Direction3(const HeadInputs& in, nb::handle q, nb::handle k, nb::handle v)
       : queries(direction_of(q, "query_direction", in.queries.extents())),
         keys(direction_of(k, "key_direction", in.keys.extents())),
         values(direction_of(v, "value_direction", in.values.extents())) {}
@@ -198,7 +160,7 @@ struct Direction3 {
 nb::object tangent(nb::handle q, nb::handle k, nb::handle v, const State& state, const HeadOptions& options,
                    nb::handle bias, nb::handle query_direction, nb::handle key_direction,
                    nb::handle value_direction, nb::handle out) {
-  const Inputs in(q, k, v, bias, options);
+  const HeadInputs in = inputs_of(q, k, v, bias, options);
   return in_precision_of(in.queries, [&]<NumberType T>() {
     const Direction3 direction(in, query_direction, key_direction, value_direction);
     const HeadsOutput o(out, "out", q, in.queries.number(), extents_of_heads(in.queries, in.shape.value_dim));
@@ -218,7 +180,7 @@ nb::tuple hessian_product(nb::handle q, nb::handle k, nb::handle v, const State&
                           nb::handle query_direction, nb::handle key_direction, nb::handle value_direction,
                           nb::handle output_gradient_direction, const std::string& wanted, bool scaled,
                           nb::handle dq, nb::handle dk, nb::handle dv) {
-  const Inputs in(q, k, v, bias, options);
+  const HeadInputs in = inputs_of(q, k, v, bias, options);
   return in_precision_of(in.queries, [&]<NumberType T>() {
     const auto shape = extents_of_heads(in.queries, in.shape.value_dim);
     const Array gradient = direction_of(output_gradient, "output_gradient", shape);
@@ -246,20 +208,21 @@ void add_heads(nb::module_& m) {
 
 scale: 1/sqrt(dim) if None (linear attention: 1). soft_cap: c of c tanh(s/c), 0 for none. causal, before, after: which keys a
 query sees; query i of m stands beside key i + n - m of n. key_lengths: int64 [batch]. query_offsets, key_offsets: int64
-[batch + 1] of ragged batches, whose arrays are [rows, heads, dim]. threads: 0 for all. Raises InvalidArgument.)")
+[batch + 1] of ragged batches, whose arrays are [rows, heads, dim]. n_threads: 0 for all. Raises InvalidArgument.)")
       .def(
           nb::init<std::optional<double>, double, bool, std::optional<std::size_t>,
                    std::optional<std::size_t>, nb::handle, nb::handle, nb::handle, int, const std::string&>(),
           "scale"_a.none() = nb::none(), "soft_cap"_a = 0.0, "causal"_a = false,
           "before"_a.none() = nb::none(), "after"_a.none() = nb::none(), "key_lengths"_a.none() = nb::none(),
-          "query_offsets"_a.none() = nb::none(), "key_offsets"_a.none() = nb::none(), "threads"_a = 0,
+          "query_offsets"_a.none() = nb::none(), "key_offsets"_a.none() = nb::none(), "n_threads"_a = 0,
           "isa"_a = "",
           nb::sig(
               "def __init__(self, scale: float | None = None, soft_cap: float = 0.0, causal: bool = False, "
               "before: int | "
               "None = None, after: int | None = None, key_lengths: ArrayLike | None = None, query_offsets: "
               "ArrayLike | "
-              "None = None, key_offsets: ArrayLike | None = None, threads: int = 0, isa: str = '') -> None"))
+              "None = None, key_offsets: ArrayLike | None = None, n_threads: int = 0, isa: str = '') -> "
+              "None"))
       .def_prop_ro("ragged", &HeadOptions::ragged, "Whether offsets were given.");
   nb::class_<State>(
       m, "HeadsState",

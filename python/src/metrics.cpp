@@ -41,10 +41,7 @@ nb::dict metrics_of(ProblemOf<T>& problem, nb::handle point, nb::handle referenc
   const std::span<const double> weights = w;
 
   typename ProblemOf<T>::Taken seat(problem);
-  {
-    const nb::gil_scoped_release released;
-    problem.model().evaluate(at.point(), seat->out, *seat->space, want_all);
-  }
+  problem.without_gil([&] { problem.model().evaluate(at.point(), seat->out, *seat->space, want_all); });
   const Evaluation<T>& e = seat->out;
   nb::dict out;
   out["loss"] = e.loss;
@@ -100,7 +97,7 @@ double norm_of(nb::handle a, const std::string& norm, double p) {
 
 }  // namespace
 
-void add_metrics(nb::module_& m, nb::class_<Problem>& c) {
+void add_metrics(nb::module_& m, nb::class_<Problem, AnyModel>& c) {
   c.def("metrics", &metrics, "W"_a, "reference"_a.none() = nb::none(), "level"_a = 1e-3,
         nb::sig("def metrics(self, W: Point, reference: ArrayLike | None = None, level: float = 0.001) -> "
                 "dict[str, float]"),

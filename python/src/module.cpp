@@ -8,10 +8,14 @@ NB_MODULE(_core, m) {
   m.doc() = "softstep, compiled. Use the package `softstep`, which has all of this under its own names.";
   softstep::python::add_errors(m);
   softstep::python::add_library(m);
+  softstep::python::add_stop_source(m);
+  softstep::python::add_model(m);
   softstep::python::add_problem(m);
+  softstep::python::add_other_models(m);
   softstep::python::add_training(m);
   softstep::python::add_datasets(m);
   softstep::python::add_max_margin(m);
   softstep::python::add_heads(m);
   softstep::python::add_linear_heads(m);
+  softstep::python::add_xla_attention(m);
 }

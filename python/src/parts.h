@@ -6,17 +6,22 @@
 
 namespace softstep::python {
 
+class AnyModel;
 class Problem;
 
 void add_errors(nanobind::module_& m);
 void add_library(nanobind::module_& m);
+void add_stop_source(nanobind::module_& m);
+void add_model(nanobind::module_& m);
+void add_other_models(nanobind::module_& m);
 void add_problem(nanobind::module_& m);
-void add_evaluation(nanobind::class_<Problem>& c);
-void add_metrics(nanobind::module_& m, nanobind::class_<Problem>& c);
+void add_evaluation(nanobind::class_<AnyModel>& c);
+void add_metrics(nanobind::module_& m, nanobind::class_<Problem, AnyModel>& c);
 void add_datasets(nanobind::module_& m);
 void add_max_margin(nanobind::module_& m);
 void add_training(nanobind::module_& m);
 void add_heads(nanobind::module_& m);
 void add_linear_heads(nanobind::module_& m);
+void add_xla_attention(nanobind::module_& m);
 
 }  // namespace softstep::python

@@ -5,123 +5,59 @@
 #include <nanobind/nanobind.h>
 
 #include <array>
-#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <string>
-#include <variant>
-#include <vector>
+#include <span>
 
 #include "array.h"
+#include "batch_arrays.h"
+#include "model.h"
 #include "softstep/attention_model.h"
 #include "softstep/batch.h"
 
 namespace softstep::python {
 
-/// The arrays of a batch; those that are not given are empty.
-struct BatchArrays {
-  Array tokens = {}, offsets = {}, labels = {}, targets = {}, decoder = {}, query_index = {}, queries = {},
-        query_offsets = {}, query_weights = {};
-  bool all_tokens_are_queries = false;
-};
-
-/// All blocks of a model, or directions in their shapes, looked at where they lie.
 template <NumberType T>
-struct Blocks {
-  static constexpr std::size_t most = 3;
-  std::array<Array, most> arrays = {};
-  std::array<std::span<const T>, most> spans = {};
-  std::size_t n = 0;
-  Point<T> point() const { return {spans.data(), n}; }
-};
-
-template <NumberType T>
-struct Outputs {
-  Blocks<T> blocks = {};
-  std::array<nb::object, Blocks<T>::most> objects = {};
-  std::span<T> into(std::size_t k) const {
-    return {blocks.arrays[k].template writable<T>(), blocks.spans[k].size()};
-  }
-};
-
-/// What one evaluation at a time needs.
-template <NumberType T>
-struct Seat {
-  Evaluation<T> out = {};
-  std::vector<BlockGradient<T>> products = {};
-  std::unique_ptr<Workspace> space = {};
-  std::vector<std::size_t> samples = {};
-};
-
-template <NumberType T>
-class ProblemOf {
+class ProblemOf final : public ModelOf<T> {
  public:
-  ProblemOf(BatchArrays arrays, const AttentionOptions& options);
+  ProblemOf(BatchArrays arrays, const AttentionOptions& options, std::shared_ptr<PythonLoss> loss);
+  ~ProblemOf() override { this->drop(); }
 
-  const AttentionModel<T>& model() const { return *model_; }
+  const AttentionModel<T>& attention_model() const { return *attention_; }
   /// Tokens in T: those of 16 bits are widened when this is first asked for.
   const BatchView<T>& batch();
   /// Sizes, labels and queries; the tokens are null where they are in 16 bits.
   const BatchView<T>& layout() const { return view_; }
-  bool in_16_bits() const { return half_.has_value(); }
   const void* tokens() const { return arrays_.tokens.data(); }
 
-  /// One array for a model of one block; of several a tuple, list or dict of them.
-  Blocks<T> read(nb::handle point, const char* name, Access access = Access::read) const;
-  /// Where outputs of the shapes of the blocks go: the arrays `given`, or new ones where it is None. Throws
-  /// InvalidArgument where they overlap `point` or the tokens.
-  Outputs<T> outputs(nb::handle given, const Blocks<T>& point) const;
-  /// An object for each block in the form in which `point` came: one alone, a tuple, a dict.
-  nb::object arrange(nb::handle point, std::span<nb::object> blocks) const;
-
-  /// A seat for one evaluation, given back at the end of its life.
-  class Taken {
-   public:
-    explicit Taken(ProblemOf& problem) : problem_(problem), seat_(problem.take()) {}
-    ~Taken() { problem_.give_back(std::move(seat_)); }
-    Taken(const Taken&) = delete;
-    Taken& operator=(const Taken&) = delete;
-    Seat<T>* operator->() { return seat_.get(); }
-    /// The samples that an index array names; None: all.
-    SampleSet samples(nb::handle indices);
-
-   private:
-    ProblemOf& problem_;
-    std::unique_ptr<Seat<T>> seat_;
-  };
+ protected:
+  std::span<const Array* const> data() const override { return data_; }
 
  private:
-  std::unique_ptr<Seat<T>> take();
-  void give_back(std::unique_ptr<Seat<T>> seat);
-  void read_block(nb::handle object, const char* name, std::size_t k, Access access, Blocks<T>& out) const;
-  nb::object entry(nb::handle point, const char* name, std::size_t k) const;
-
   BatchArrays arrays_;
+  std::array<const Array*, 1> data_ = {&arrays_.tokens};
   BatchView<T> view_ = {};
   std::optional<HalfBatchView> half_ = {};
   nb::object wide_ = {};
   Array wide_array_ = {};
   std::optional<BatchView<T>> wide_view_ = {};
-  std::unique_ptr<AttentionModel<T>> model_;
-  std::mutex seats_mutex_;
-  std::vector<std::unique_ptr<Seat<T>>> seats_;
+  const AttentionModel<T>* attention_ = nullptr;
 };
 
 extern template class ProblemOf<float>;
 extern template class ProblemOf<double>;
 
 /// A problem of either precision, as Python holds it.
-class Problem {
+class Problem : public AnyModel {
  public:
-  Problem(BatchArrays arrays, const AttentionOptions& options);
+  Problem(BatchArrays arrays, const AttentionOptions& options, std::shared_ptr<PythonLoss> loss);
+  /// Calls use(ProblemOf<T>&).
   template <class Use>
   decltype(auto) visit(Use&& use) const {
-    return std::visit([&](auto& held) -> decltype(auto) { return use(*held); }, held_);
+    return AnyModel::visit([&]<NumberType T>(ModelOf<T>& held) -> decltype(auto) {
+      return use(static_cast<ProblemOf<T>&>(held));
+    });
   }
-
- private:
-  std::variant<std::unique_ptr<ProblemOf<float>>, std::unique_ptr<ProblemOf<double>>> held_;
 };
 
 }  // namespace softstep::python

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "array.h"
+#include "held.h"
 #include "results.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
@@ -15,22 +16,6 @@ namespace nb = nanobind;
 
 namespace softstep::python {
 namespace {
-
-// The object is copied and dropped with the GIL held, though the trainer drops rules without it.
-class Held {
- public:
-  explicit Held(nb::handle object) : object_(nb::borrow(object)) {}
-  ~Held() {
-    const nb::gil_scoped_acquire held;
-    object_.reset();
-  }
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-  const nb::object& get() const { return object_; }
-
- private:
-  nb::object object_;
-};
 
 template <NumberType T>
 class PythonRule final : public StepRule<T> {
@@ -69,7 +54,15 @@ class PythonRule final : public StepRule<T> {
             .attr("StepContext")(at.iteration, needs_loss_gap_ ? scaled(at.loss_gap) : nb::object(nb::none()),
                                  matrix(at.gradient), at.gradient_exponent, at.gradient_norm,
                                  matrix(at.weights), before, after);
-    const nb::object answer = rule_.get().attr("propose")(context);
+    nb::object answer;
+    try {
+      answer = rule_.get().attr("propose")(context);
+    } catch (nb::python_error& error) {
+      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+      // No step; and the signal is raised once more for train() to find, which keeps the trace.
+      PyErr_SetInterrupt();
+      return {.outcome = Step<T>::Outcome::stationary};
+    }
     for (const RuleMemory& kept : memory_) {
       const std::size_t wanted = kept.size == 0 ? size : kept.size;
       if (!after.contains(kept.name.c_str()))

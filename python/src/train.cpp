@@ -6,6 +6,7 @@
 
 #include "parts.h"
 #include "results.h"
+#include "stop_source.h"
 #include "training.h"
 
 namespace nb = nanobind;
@@ -60,33 +61,59 @@ bool keyboard_interrupted() {
   return true;
 }
 
-nb::tuple run(const Problem& problem, State& state, const Options& options, nb::handle callback,
+// Calls Python. Ctrl-C meanwhile interrupts the run: it is no exception of the caller's own.
+template <class Function>
+bool unless_interrupted(bool& interrupted, Function function) {
+  const nb::gil_scoped_acquire held;
+  try {
+    return function();
+  } catch (nb::python_error& error) {
+    if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+    interrupted = true;
+    return false;
+  }
+}
+
+nb::tuple run(const AnyModel& model, State& state, const Options& options, nb::handle callback,
               nb::handle progress) {
-  return problem.visit([&]<NumberType T>(ProblemOf<T>& p) {
+  return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     TrainState<T>& at = state.get<T>();
     const std::vector<Observable> watched = p.model().observables();
     TrainerOptions asked = options.in<T>();
     std::vector<TraceRecord> rows;
     bool interrupted = false;
+    const Watch watch(p.own_loss());
     asked.trace = [&](const TraceRecord& record) {
       rows.push_back(record);
+      if (watch.failed()) return false;
       if (callback.is_none()) return true;
-      const nb::gil_scoped_acquire held;
-      return goes_on(callback(row_of(record, watched)));
+      return unless_interrupted(interrupted, [&] { return goes_on(callback(row_of(record, watched))); });
     };
     asked.progress = [&](const Progress& reached) {
-      const nb::gil_scoped_acquire held;
-      interrupted = keyboard_interrupted();
-      if (interrupted) return false;
-      return progress.is_none() || goes_on(progress(reached.step, reached.seconds));
+      if (watch.failed()) return false;
+      return unless_interrupted(interrupted, [&] {
+        if (PyErr_CheckSignals() != 0) nb::raise_python_error();
+        return progress.is_none() || goes_on(progress(reached.step, reached.seconds));
+      });
     };
     TrainSummary summary;
-    {
+    try {
       const nb::gil_scoped_release released;
-      summary = train(p.model(), at, asked);
+      summary = softstep::train(p.model(), at, asked);
+    } catch (...) {
+      watch.rethrow();
+      throw;
+    }
+    if (watch.was_interrupted()) {
+      interrupted = true;
+      summary.status = TrainStatus::interrupted;
+    } else {
+      watch.rethrow();
     }
     if (keyboard_interrupted()) interrupted = true;
-    if (interrupted && summary.status == TrainStatus::max_iterations)
+    // A rule during which Ctrl-C was pressed has ended the run as stationary (python_rule.cpp).
+    if (interrupted &&
+        (summary.status == TrainStatus::max_iterations || summary.status == TrainStatus::stationary))
       summary.status = TrainStatus::interrupted;
 
     nb::list trace;
@@ -129,39 +156,39 @@ std::vector<std::vector<double>> doubles(const std::vector<nb::object>& arrays, 
   return out;
 }
 
-State initial(const Problem& problem, const std::vector<nb::object>& blocks,
+State initial(const AnyModel& model, const std::vector<nb::object>& blocks,
               const std::string& master_weights) {
-  return problem.visit([&]<NumberType T>(ProblemOf<T>& p) {
+  return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     return State{initial_state(p.model(), doubles(blocks, "start"), parse_master_weights(master_weights))};
   });
 }
 
-State normal(const Problem& problem, double std, std::uint64_t seed, const std::string& master_weights) {
-  return problem.visit([&]<NumberType T>(ProblemOf<T>& p) {
+State normal(const AnyModel& model, double std, std::uint64_t seed, const std::string& master_weights) {
+  return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     return State{normal_state(p.model(), std, seed, parse_master_weights(master_weights))};
   });
 }
 
-State load(const std::string& path, const Problem& problem, const Options& options) {
-  return problem.visit(
-      [&]<NumberType T>(ProblemOf<T>& p) { return State{load_state(path, p.model(), options.in<T>())}; });
+State load(const std::string& path, const AnyModel& model, const Options& options) {
+  return model.visit(
+      [&]<NumberType T>(ModelOf<T>& p) { return State{load_state(path, p.model(), options.in<T>())}; });
 }
 
-void save(const std::string& path, const Problem& problem, State& state, const Options& options) {
-  problem.visit(
-      [&]<NumberType T>(ProblemOf<T>& p) { save_state(path, p.model(), state.get<T>(), options.in<T>()); });
+void save(const std::string& path, const AnyModel& model, State& state, const Options& options) {
+  model.visit(
+      [&]<NumberType T>(ModelOf<T>& p) { save_state(path, p.model(), state.get<T>(), options.in<T>()); });
 }
 
-nb::object observed(const Problem& problem, State& state, std::size_t k) {
-  return problem.visit([&]<NumberType T>(ProblemOf<T>& p) {
+nb::object observed(const AnyModel& model, State& state, std::size_t k) {
+  return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     const std::vector<double> values = observe(p.model(), state.get<T>(), k);
     const Observable shape = p.model().observables()[k];
     return copy_of(std::span<const double>(values), {shape.n_rows, shape.n_cols});
   });
 }
 
-nb::dict blocks(const Problem& problem, State& state) {
-  return problem.visit([&]<NumberType T>(ProblemOf<T>& p) {
+nb::dict blocks(const AnyModel& model, State& state) {
+  return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     const TrainState<T>& at = state.get<T>();
     nb::dict out;
     for (std::size_t k = 0; k < p.model().blocks().size(); ++k) {
@@ -173,8 +200,8 @@ nb::dict blocks(const Problem& problem, State& state) {
   });
 }
 
-nb::list observables(const Problem& problem) {
-  return problem.visit([](auto& p) {
+nb::list observables(const AnyModel& model) {
+  return model.visit([](auto& p) {
     nb::list out;
     for (const Observable& one : p.model().observables())
       out.append(nb::make_tuple(nb::str(one.name.c_str()), one.n_rows, one.n_cols));
@@ -186,7 +213,7 @@ Options make_options(nb::list rules, std::int64_t n_steps, const std::string& ma
                      const std::string& form, const std::string& normalization, std::size_t batch_size,
                      std::uint64_t batch_seed, const std::vector<nb::object>& references,
                      int trace_rows_per_decade, double max_seconds, const std::vector<double>& thresholds,
-                     double stop_one_minus_cos) {
+                     double stop_one_minus_cos, nb::handle stop) {
   Options out;
   out.rules = rules;
   TrainerOptions& o = out.common;
@@ -201,6 +228,7 @@ Options make_options(nb::list rules, std::int64_t n_steps, const std::string& ma
   o.max_seconds = max_seconds;
   o.thresholds = thresholds;
   o.stop_one_minus_cos = stop_one_minus_cos;
+  o.stop = stop_token_of(stop);
   out.in<double>().validate();
   return out;
 }
@@ -262,40 +290,42 @@ void add_training(nb::module_& m) {
         "master_weights"_a = "working", "form"_a = "auto", "normalization"_a = "separate", "batch_size"_a = 0,
         "batch_seed"_a = 0, "references"_a = nb::list(), "trace_rows_per_decade"_a = 20,
         "max_seconds"_a = std::numeric_limits<double>::infinity(), "thresholds"_a = nb::list(),
-        "stop_one_minus_cos"_a = 0.0,
+        "stop_one_minus_cos"_a = 0.0, "stop"_a.none() = nb::none(),
         nb::sig("def trainer_options(rules: list[typing.Any], *, n_steps: int, master_weights: str = "
                 "'working', form: str = 'auto', "
                 "normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: "
                 "collections.abc.Sequence[typing.Any] = [], trace_rows_per_decade: int = 20, max_seconds: "
                 "float = ..., thresholds: "
-                "collections.abc.Sequence[float] = [], stop_one_minus_cos: float = 0.0) -> TrainerOptions"),
+                "collections.abc.Sequence[float] = [], stop_one_minus_cos: float = 0.0, stop: StopSource | "
+                "None = None) -> "
+                "TrainerOptions"),
         "Checked settings of a run. Raises InvalidArgument naming the field.");
-  m.def("initial_state", &initial, "problem"_a, "blocks"_a = nb::list(), "master_weights"_a = "working",
-        nb::sig("def initial_state(problem: Problem, blocks: collections.abc.Sequence[typing.Any] = [], "
+  m.def("initial_state", &initial, "model"_a, "blocks"_a = nb::list(), "master_weights"_a = "working",
+        nb::sig("def initial_state(model: Model, blocks: collections.abc.Sequence[typing.Any] = [], "
                 "master_weights: str = "
                 "'working') -> TrainState"),
         "A state at step 0 with these blocks; none given: all zero.");
-  m.def("normal_state", &normal, "problem"_a, "std"_a, "seed"_a, "master_weights"_a = "working",
+  m.def("normal_state", &normal, "model"_a, "std"_a, "seed"_a, "master_weights"_a = "working",
         "A state at step 0 with blocks from N(0, std^2), block k from seed + k.");
-  m.def("save_state", &save, "path"_a, "problem"_a, "state"_a, "options"_a,
+  m.def("save_state", &save, "path"_a, "model"_a, "state"_a, "options"_a,
         "Writes a state to a safetensors file. Raises IoError.");
-  m.def("load_state", &load, "path"_a, "problem"_a, "options"_a,
+  m.def("load_state", &load, "path"_a, "model"_a, "options"_a,
         "Reads a state. Raises BadFile for a file that is damaged or no state, InvalidArgument for one of "
         "another run, IoError.");
-  m.def("observe", &observed, "problem"_a, "state"_a, "k"_a = 0,
-        nb::sig("def observe(problem: Problem, state: TrainState, k: int = 0) -> "
+  m.def("observe", &observed, "model"_a, "state"_a, "k"_a = 0,
+        nb::sig("def observe(model: Model, state: TrainState, k: int = 0) -> "
                 "numpy.typing.NDArray[numpy.float64]"),
         "Observable k of a state: W for k = 0, whatever is trained for it.");
-  m.def("observables", &observables, "problem"_a,
-        nb::sig("def observables(problem: Problem) -> list[tuple[str, int, int]]"),
+  m.def("observables", &observables, "model"_a,
+        nb::sig("def observables(model: Model) -> list[tuple[str, int, int]]"),
         "Name and shape of each matrix that is watched.");
-  m.def("state_blocks", &blocks, "problem"_a, "state"_a,
-        nb::sig("def state_blocks(problem: Problem, state: TrainState) -> dict[str, "
+  m.def("state_blocks", &blocks, "model"_a, "state"_a,
+        nb::sig("def state_blocks(model: Model, state: TrainState) -> dict[str, "
                 "numpy.typing.NDArray[numpy.float64]]"),
         "The blocks of a state, float64.");
-  m.def("train", &run, "problem"_a, "state"_a, "options"_a, "callback"_a.none() = nb::none(),
+  m.def("train", &run, "model"_a, "state"_a, "options"_a, "callback"_a.none() = nb::none(),
         "progress"_a.none() = nb::none(),
-        nb::sig("def train(problem: Problem, state: TrainState, options: TrainerOptions, callback: "
+        nb::sig("def train(model: Model, state: TrainState, options: TrainerOptions, callback: "
                 "collections.abc.Callable[[dict[str, "
                 "typing.Any]], object] | None = None, progress: collections.abc.Callable[[int, float], "
                 "object] | None = None) -> "

@@ -6,7 +6,7 @@
 
 #include <variant>
 
-#include "problem.h"
+#include "model.h"
 #include "python_rule.h"
 #include "softstep/error.h"
 #include "softstep/trainer.h"

@@ -1,5 +1,6 @@
 """softstep beside PyTorch's and scikit-learn's OpenMP in one process: threads, and children that were forked."""
 
+import itertools
 import multiprocessing
 import subprocess
 import sys
@@ -59,28 +60,40 @@ def test_threads_of_python():
     assert all(v == value and np.array_equal(g, gradient) for v, g in found)
 
 
-@pytest.mark.parametrize("order", [("softstep", "torch", "sklearn"), ("sklearn", "torch", "softstep")])
+@pytest.mark.parametrize("order", list(itertools.permutations(("softstep", "torch", "sklearn"))))
 def test_three_openmp_runtimes_in_one_process(order):
+    """Each library computes with its threads, one after the other and at once, in threads of Python's own."""
     pytest.importorskip("torch"), pytest.importorskip("sklearn")
     program = f"""
-import importlib, numpy as np
+import importlib, threading, numpy as np
 for name in {order!r}: importlib.import_module(name)
 import softstep, torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 rng = np.random.default_rng(0)
 labels = np.where(np.arange(400) % 2, 1, -1).astype(np.int8)
 x, u, w = rng.normal(size=(400, 16, 32)), rng.normal(size=32), rng.normal(size=(32, 32))
-one = softstep.Problem(x, labels, u, n_threads=1).value_and_grad(w)
-for _ in range(3):
-    two = softstep.Problem(x, labels, u, n_threads=2).value_and_grad(w)
-    assert one[0] == two[0] and (one[1] == two[1]).all()
+problems = [softstep.Problem(x, labels, u, n_threads=n) for n in (1, 2)]
+one = problems[0].value_and_grad(w)
+trained = softstep.train(problems[0], "ngd", steps=20).weights
+wrong = []
+def ours():
+    two = problems[1].value_and_grad(w)
+    if not (one[0] == two[0] and (one[1] == two[1]).all()): wrong.append("gradient")
+    if not (softstep.train(problems[1], "ngd", steps=20).weights == trained).all(): wrong.append("run")
+def theirs():
     a = torch.randn(300, 300, dtype=torch.float64)
-    assert torch.isfinite(a @ a).all()
+    if not torch.isfinite(a @ a).all(): wrong.append("torch")
+def others():
     HistGradientBoostingClassifier(max_iter=2).fit(x[:, 0], labels)
-print("done")
+for _ in range(3):
+    ours(), theirs(), others()
+threads = [threading.Thread(target=f) for f in (ours, theirs, others) * 2]
+for t in threads: t.start()
+for t in threads: t.join()
+print(wrong or "done")
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
-    assert run.returncode == 0 and run.stdout.strip() == "done", run.stderr
+    assert run.returncode == 0 and run.stdout.strip() == "done", run.stdout + run.stderr
 
 
 def test_importing_softstep_imports_no_framework():

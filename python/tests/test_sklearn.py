@@ -10,7 +10,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 from softstep.sklearn import AttentionClassifier  # noqa: E402
 
 
-@parametrize_with_checks([AttentionClassifier()])
+# Each rule with each loss that it offers.
+@parametrize_with_checks(
+    [AttentionClassifier(rule=rule, loss=loss) for rule in ("ngd", "polyak") for loss in ("logistic", "exponential")]
+)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 

@@ -163,23 +163,109 @@ def test_compiled_without_graph_breaks(backend):
         assert (a - b).abs().max() <= 1e-12
 
 
+REST = (None, None, None, None, 0.0, True, None, None, 1)
+
+
 def test_operators_are_registered_as_they_should_be():
     q, k, v = heads()
-    rest = (None, None, None, None, 0.0, True, None, None, 1)
     torch.library.opcheck(
         torch.ops.softstep.attention.default,
-        (q, k, v, None, *rest),
+        (q, k, v, None, *REST),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
 
 
-def test_state_lives_as_long_as_the_graph():
+def carriers():
+    gc.collect()
+    return sum(isinstance(x, torch.Tensor) and hasattr(x, "state") for x in gc.get_objects())
+
+
+def test_state_lives_until_the_backward_pass_is_over():
+    before = carriers()
+    out = st.attention(*heads())
+    assert carriers() == before + 1
+    out.sum().backward(retain_graph=True)
+    assert carriers() == before + 1
+    out.sum().backward()
+    assert carriers() == before
+
+
+def test_state_of_the_operator_lives_as_long_as_the_graph():
     gc.collect()
     before = len(_state._holders)
-    out = st.attention(*heads())
+    out = torch.ops.softstep.attention(*heads(), None, *REST)[0]
     assert len(_state._holders) == before + 1
     del out
     assert len(_state._holders) == before
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_operator_gives_the_same_bits_and_derivatives(options):
+    inputs, along = heads(), numbers(2, 4, 5, 2, seed=9, grad=False)
+    names = ("key_lengths", "query_offsets", "key_offsets", "scale", "soft_cap", "causal", "before", "after", "n_threads")
+    defaults = dict(zip(names, REST[:3] + (None, 0.0, False, None, None, 0)))
+    rest = tuple({**defaults, **options}[name] for name in names)
+    ours, operator = st.attention(*inputs, **options), torch.ops.softstep.attention(*inputs, None, *rest)[0]
+    assert torch.equal(ours, operator)
+    found = []
+    for out in (ours, operator):
+        first = torch.autograd.grad(out, inputs, along, create_graph=True)
+        found.append((*first, *torch.autograd.grad(sum((g * g).sum() for g in first), inputs)))
+    assert all(torch.equal(a, b) for a, b in zip(*found))
+
+
+def test_only_the_gradients_that_are_wanted():
+    q, k, v = heads()
+    for chosen in ((q,), (k, v), (v,)):
+        free = [x if any(x is y for y in chosen) else x.detach() for x in (q, k, v)]
+        a = torch.autograd.grad(st.attention(*free).square().sum(), chosen)
+        b = torch.autograd.grad(plain(*free).square().sum(), chosen)
+        assert all((x - y).abs().max() <= 1e-12 for x, y in zip(a, b))
+
+
+def test_third_derivatives_are_refused():
+    q, k, v = heads()
+    g = torch.autograd.grad(st.attention(q, k, v).square().sum(), q, create_graph=True)[0]
+    h = torch.autograd.grad(g.square().sum(), q, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        h.sum().backward()
+
+
+def test_a_mask_that_has_changed_is_noticed():
+    lengths = torch.tensor([6, 3])
+    out = st.attention(*heads(), key_lengths=lengths)
+    lengths[0] = 2
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+def test_vmap():
+    q, k, v = (x.detach() for x in heads())
+    many = torch.stack([q, 2 * q, -q])
+    found = torch.func.vmap(lambda q: st.attention(q, k, v))(many)
+    for a, b in zip(found, many):
+        assert torch.equal(a, st.attention(b, k, v))
+
+
+class _Calls(torch.nn.Module):
+    def forward(self, q, k, v):
+        return st.attention(q, k, v)
+
+
+def test_tracers_see_the_operator():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    inputs = tuple(x.detach() for x in heads())
+    assert "softstep.attention" in make_fx(lambda *x: st.attention(*x))(*inputs).code
+    exported = torch.export.export(_Calls(), inputs)
+    assert any("softstep.attention" in str(n.target) for n in exported.graph.nodes)
+
+
+def test_checkpointing():
+    inputs = heads()
+    out = torch.utils.checkpoint.checkpoint(st.attention, *inputs, use_reentrant=False).square().sum()
+    for a, b in zip(torch.autograd.grad(out, inputs), torch.autograd.grad(plain(*inputs).square().sum(), inputs)):
+        assert (a - b).abs().max() <= 1e-12
 
 
 def test_backward_from_a_copy_of_what_was_saved():

@@ -19,7 +19,7 @@ def attention_layer(
     queries: Tensor | None = None,
     *,
     lengths: Tensor | None = None,
-    threads: int = 0,
+    n_threads: int = 0,
 ) -> Tensor:
     """f_i = u^T X_i^T softmax(X_i W z_i), differentiable by all of X, W, u and z, twice.
 
@@ -51,7 +51,7 @@ def attention_layer(
     for name, tensor in _layer.parts(tokens, weights, decoder, queries):
         if tensor.dtype != tokens.dtype:
             raise InvalidArgument(f"{name}: dtype {tensor.dtype} beside tokens of {tokens.dtype}", name)
-    out: Tensor = _layer.mixed(attention, tokens, weights, decoder, queries, lengths, threads)
+    out: Tensor = _layer.mixed(attention, tokens, weights, decoder, queries, lengths, n_threads)
     return out
 
 

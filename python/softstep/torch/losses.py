@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._core import Model
 from ..errors import InvalidArgument
 from ..evaluation import Evaluation
-from ..problem import Problem
 from ..scaled import Scaled
 
 __all__ = ["log_gap", "loss", "scaled_backward"]
 
 
-def _points(problem: Problem, weights: Sequence[Tensor]) -> Any:
+def _points(problem: Model, weights: Sequence[Tensor]) -> Any:
     """What the methods of a Problem take; parameters as plain tensors."""
     if len(weights) != len(problem.blocks):
         raise InvalidArgument(f"weights: {len(weights)} tensors (need {', '.join(problem.blocks)})", "weights")
@@ -33,7 +33,7 @@ class _Gradient(torch.autograd.Function):
     """dL/dW; its own derivative is the Hessian's product."""
 
     @staticmethod
-    def forward(ctx: Any, problem: Problem, *weights: Tensor) -> Any:
+    def forward(ctx: Any, problem: Model, *weights: Tensor) -> Any:
         ctx.problem = problem
         ctx.save_for_backward(*weights)
         return _tuple(problem.value_and_grad(_points(problem, weights))[1])
@@ -46,7 +46,7 @@ class _Gradient(torch.autograd.Function):
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, problem: Problem, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, problem: Model, *weights: Tensor) -> Tensor:
         ctx.problem = problem
         ctx.save_for_backward(*weights)
         return weights[0].new_tensor(problem.loss(_points(problem, weights)))
@@ -59,7 +59,7 @@ class _Loss(torch.autograd.Function):
 
 class _LogGap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, problem: Problem, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, problem: Model, *weights: Tensor) -> Tensor:
         value, gradient = problem.log_gap(_points(problem, weights))
         ctx.save_for_backward(*_tuple(gradient))
         return weights[0].new_tensor(value)
@@ -70,7 +70,7 @@ class _LogGap(torch.autograd.Function):
         return (None, *(along * g for g in ctx.saved_tensors))
 
 
-def loss(problem: Problem, *weights: Tensor) -> Tensor:
+def loss(problem: Model, *weights: Tensor) -> Tensor:
     """L(W), a scalar of W's dtype, differentiable twice.
 
     weights: the blocks of the problem in their order, [dim, dim] each (`Problem.blocks`). Plain numbers: gradients underflow where
@@ -79,7 +79,7 @@ def loss(problem: Problem, *weights: Tensor) -> Tensor:
     return _Loss.apply(problem, *weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def log_gap(problem: Problem, *weights: Tensor) -> Tensor:
+def log_gap(problem: Model, *weights: Tensor) -> Tensor:
     """log(L(W) - L*), a scalar, differentiable once: it falls for ever, and its gradient does not underflow.
 
     weights as in `loss`. Works with any optimizer of PyTorch. Raises InvalidArgument. Source: softstep/log_gap.h.
@@ -87,7 +87,7 @@ def log_gap(problem: Problem, *weights: Tensor) -> Tensor:
     return _LogGap.apply(problem, *weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def scaled_backward(problem: Problem, *weights: Tensor) -> Scaled:
+def scaled_backward(problem: Model, *weights: Tensor) -> Scaled:
     """Sets `grad` and `grad_exponent` of each block, dL/dW = grad * exp(grad_exponent), and returns L - L*.
 
     What `NGD.step` and `Polyak.step` take as their closure, so that they go on where plain gradients underflow:

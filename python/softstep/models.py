@@ -1,0 +1,161 @@
+"""The models beside attention: linear, and next-token prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core
+from .errors import InvalidArgument
+from .losses import Loss
+from .problem import _as_integers, _as_numbers
+
+__all__ = ["LinearModel", "NextTokenData", "NextTokenModel", "next_token_example"]
+
+
+def _text(model: _core.Model, kind: str) -> str:
+    blocks = ", ".join(f"{name} {list(shape)}" for name, shape in model.blocks.items())
+    return f"{kind}({model.n_samples} samples, {model.dtype}; trains {blocks})"
+
+
+class LinearModel(_core.LinearModel):
+    """f = w^T x on points, L(w) = (1/n) sum_i l(y_i f_i): the system that the paper draws its analogy from.
+
+    Has all that `Problem` has for evaluations, and `train` takes it.
+
+    Parameters
+    ----------
+    points
+        x: [n, dim] of float64 or float32, not copied; or tokens [n, T, dim], of which the first counts.
+    labels
+        [n], each -1 or +1.
+    targets
+        [n] real targets in place of labels, for the squared loss.
+    loss
+        "logistic", "exponential", "squared" or a `Loss`.
+    optimal_loss
+        L*: a number; None for 0, the infimum where labels can be separated.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: softstep/linear_model.h.
+
+    >>> import numpy as np, softstep
+    >>> model = softstep.LinearModel(np.array([[2.0, 0.0], [0.0, -4.0]]), [1, -1])
+    >>> result = softstep.train(model, "ngd", steps=1000, reference=softstep.solve_linear_max_margin([[2, 0], [0, -4]], [1, -1]))
+    >>> bool(result.last["one_minus_cos"] < 0.1)
+    True
+    """
+
+    def __init__(
+        self,
+        points: Any,
+        labels: Any = None,
+        *,
+        targets: Any = None,
+        loss: str | Loss = "logistic",
+        optimal_loss: float | None = None,
+        isa: str = "",
+    ) -> None:
+        dtype = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
+        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        points = _as_numbers(points, "points", computed)
+        if points.ndim not in (2, 3):
+            raise InvalidArgument(f"points: shape {tuple(points.shape)} (need (n, dim) or (n, tokens, dim))", "points")
+        super().__init__(
+            points[:, None] if points.ndim == 2 else points,
+            _as_integers(labels, "labels", np.int8),
+            targets=_as_numbers(targets, "targets", computed),
+            loss=loss,
+            optimal_loss="zero" if optimal_loss is None else "value",
+            optimal_loss_value=0.0 if optimal_loss is None else float(optimal_loss),
+            isa=isa,
+        )
+
+    def __repr__(self) -> str:
+        return _text(self, "LinearModel")
+
+
+@dataclass(frozen=True)
+class NextTokenData:
+    """Contexts h_j that occur with probability pi_j, each followed by tokens of its support with probabilities p_jv."""
+
+    #: tokens that there are
+    vocabulary: int
+    #: h [n, dim]
+    contexts: Any
+    #: pi [n], positive, up to a common factor
+    probabilities: Any
+    #: [n + 1]: context j owns entries first[j] .. first[j + 1] - 1 of the next two
+    first: Any
+    #: distinct numbers below vocabulary
+    tokens: Any
+    #: p, positive, up to a factor common to the context
+    labels: Any
+
+    def _arrays(self) -> tuple[Any, ...]:
+        contexts, probabilities, labels = (
+            _as_numbers(getattr(self, name), name, "float64") for name in ("contexts", "probabilities", "labels")
+        )
+        first, tokens = (_as_integers(getattr(self, name), name, np.int64) for name in ("first", "tokens"))
+        return self.vocabulary, contexts, probabilities, first, tokens, labels
+
+    @classmethod
+    def of_supports(
+        cls, vocabulary: int, contexts: Any, supports: Sequence[dict[int, float]], probabilities: Any = None
+    ) -> NextTokenData:
+        """From a dict of token and probability for each context; contexts are equally likely if `probabilities` is None."""
+        sizes = [len(support) for support in supports]
+        return cls(
+            vocabulary,
+            np.asarray(contexts, dtype=np.float64),
+            np.ones(len(sizes)) if probabilities is None else np.asarray(probabilities, dtype=np.float64),
+            np.cumsum([0, *sizes], dtype=np.int64),
+            np.array([token for support in supports for token in support], dtype=np.int64),
+            np.array([p for support in supports for p in support.values()], dtype=np.float64),
+        )
+
+    def entropy(self) -> float:
+        """H = -sum_j pi_j sum_v p_jv log p_jv, the infimum of the cross entropy. Raises InvalidArgument."""
+        return _core.next_token_entropy(*self._arrays())
+
+    def blocks_at(self, weights: Any = None) -> tuple[Any, ...]:
+        """The blocks of a `NextTokenModel` at W [vocabulary, dim], as `train` takes them for `start`; W = 0 if None."""
+        return _core.next_token_blocks(*self._arrays(), _as_numbers(weights, "weights", "float64"))
+
+
+class NextTokenModel(_core.NextTokenModel):
+    """Next-token prediction with logits W h_j, in two blocks of which one stays finite and one diverges.
+
+    W = W_F + sum_k theta_k U_k + B: the block "finite" is theta, "margin" is B [vocabulary, dim]. `train` watches B, then the
+    finite part. Copies the data. dtype: "float64" or "float32", of the blocks.
+
+    Raises InvalidArgument for bad data, and where no W has the log-odds of every support. Source: Thrampoulidis 2024;
+    softstep/next_token.h.
+
+    >>> import softstep
+    >>> model = softstep.NextTokenModel(softstep.next_token_example(n_contexts=4, vocabulary=6, dim=5, support_size=2))
+    >>> softstep.train(model, "ngd", steps=100).last["log10_gap"] < 0
+    True
+    """
+
+    def __init__(
+        self, data: NextTokenData, *, dtype: Literal["float64", "float32"] = "float64", isa: str = ""
+    ) -> None:
+        super().__init__(*data._arrays(), dtype=dtype, isa=isa)
+
+    def __repr__(self) -> str:
+        return _text(self, "NextTokenModel")
+
+
+def next_token_example(
+    *, n_contexts: int, vocabulary: int, dim: int, support_size: int, seed: int = 0
+) -> NextTokenData:
+    """At most `dim` random contexts of unit norm, so that every labelling of them is compatible and separable.
+
+    The same seed gives the same bytes on every platform. Raises InvalidArgument.
+    """
+    return NextTokenData(**_core.next_token_example(n_contexts, vocabulary, dim, support_size, seed))
