@@ -124,7 +124,7 @@ class NextTokenData:
 
     def blocks_at(self, weights: Any = None) -> tuple[Any, ...]:
         """The blocks of a `NextTokenModel` at W [vocabulary, dim], as `train` takes them for `start`; W = 0 if None."""
-        return _core.next_token_blocks(*self._arrays(), _as_numbers(weights, "weights", "float64"))
+        return _core.next_token_blocks(*self._arrays(), weights=_as_numbers(weights, "weights", "float64"))
 
 
 class NextTokenModel(_core.NextTokenModel):
