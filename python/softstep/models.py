@@ -96,7 +96,7 @@ class NextTokenData:
     #: p, positive, up to a factor common to the context
     labels: Any
 
-    def _arrays(self) -> tuple[Any, ...]:
+    def _arrays(self) -> tuple[int, Any, Any, Any, Any, Any]:
         contexts, probabilities, labels = (
             _as_numbers(getattr(self, name), name, "float64") for name in ("contexts", "probabilities", "labels")
         )
@@ -124,7 +124,7 @@ class NextTokenData:
 
     def blocks_at(self, weights: Any = None) -> tuple[Any, ...]:
         """The blocks of a `NextTokenModel` at W [vocabulary, dim], as `train` takes them for `start`; W = 0 if None."""
-        return _core.next_token_blocks(*self._arrays(), weights=_as_numbers(weights, "weights", "float64"))
+        return _core.next_token_blocks(*self._arrays(), _as_numbers(weights, "weights", "float64"))
 
 
 class NextTokenModel(_core.NextTokenModel):
