@@ -96,7 +96,7 @@ class NextTokenData:
     #: p, positive, up to a factor common to the context
     labels: Any
 
-    def _arrays(self) -> tuple[Any, ...]:
+    def _arrays(self) -> tuple[int, Any, Any, Any, Any, Any]:
         contexts, probabilities, labels = (
             _as_numbers(getattr(self, name), name, "float64") for name in ("contexts", "probabilities", "labels")
         )

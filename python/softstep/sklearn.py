@@ -26,7 +26,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_tokens
         T: a row of a two-dimensional X has the T tokens of a sample, one after the other. Not used for X [n, T, d].
     rule
-        "ngd", or "polyak", which takes L* for attained and so is for data that the layer separates.
+        "ngd", or "polyak", whose steps take L* for attained and so are for data that the layer separates.
     steps
         How many steps are taken at most.
     step_size
@@ -52,7 +52,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     decoder_
         u [d].
     loss_
-        The loss at the end.
+        The smallest loss that was met, at `weights_` and `decoder_`.
 
     Raises InvalidArgument (a ValueError) for sizes that do not fit. Source: arXiv 2402.05738.
 
@@ -145,28 +145,34 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             else (1e-3 * random.normal(size=shape)).astype(problem.dtype)
             for shape in problem.blocks.values()
         ]
+        # The best weights are kept: Polyak's steps lead up again where L* is not attained.
+        best, best_log = at, math.inf
         self.n_iter_ = 0
-        for t in range(self.steps):
+        for t in range(self.steps + 1):
             found = problem.evaluate(tuple(at) if len(at) > 1 else at[0])
+            gap = found.loss_gap
+            gap_log = gap.log() if gap.mantissa > 0 else -math.inf if gap.mantissa <= 0 else math.inf
+            if gap_log < best_log:
+                best, best_log = [w.copy() for w in at], gap_log
             gradients = [found.gradient] if len(at) == 1 else list(found.gradient)
             logs = [g.log() for g in gradients]
             top = max(logs)
-            gap = found.loss_gap
-            if top == -math.inf or gap.mantissa <= 0 or gap.log() < math.log(self.tolerance):
+            ended = t == self.steps or gap_log < math.log(self.tolerance)
+            if ended or top == -math.inf or not math.isfinite(top + gap_log):
                 break
             log_norm = top + 0.5 * math.log(sum(math.exp(2 * (x - top)) for x in logs))
             if self.rule == "ngd":
                 length = self.step_size / math.sqrt(t + 1)
             else:
-                length = self.step_size * math.exp(gap.log() - log_norm)
+                length = self.step_size * math.exp(gap_log - log_norm)
             for w, g in zip(at, gradients):
                 half = math.exp(0.5 * (g.exponent - log_norm))
                 w -= (length * half * half) * g.mantissa
             self.n_iter_ = t + 1
         self.n_iter_ = max(self.n_iter_, 1)
-        self.loss_ = problem.loss(tuple(at) if len(at) > 1 else at[0])
-        self.weights_ = at[0]
-        self.decoder_ = at[1][:, 0] if len(at) > 1 else np.asarray(self.decoder, dtype=problem.dtype)
+        self.loss_ = problem.loss(tuple(best) if len(best) > 1 else best[0])
+        self.weights_ = best[0]
+        self.decoder_ = best[1][:, 0] if len(best) > 1 else np.asarray(self.decoder, dtype=problem.dtype)
 
     def decision_function(self, X: Any) -> Any:
         """f [n]: positive for the second of `classes_`."""

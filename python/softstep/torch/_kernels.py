@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -94,7 +95,7 @@ def second(
     gradient: Tensor,
     options: _core.HeadOptions,
     state: _core.HeadsState,
-    along: tuple[Tensor | None, Tensor | None, Tensor | None],
+    along: Sequence[Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives of the gradients along a direction of q, k and v, and that of the output. None stands still."""
     directions: dict[str, Any] = {

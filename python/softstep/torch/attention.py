@@ -116,10 +116,11 @@ def attention(
     if torch.is_autocast_enabled("cpu"):
         queries, keys, values = _cast(queries, keys, values)
     if _eager.is_plain(queries, keys, values, bias):
-        plain = scale, soft_cap, causal, before, after, n_threads
         if not masked:
-            return _eager.attention(queries, keys, values, bias, _kernels.plain_options(*plain), ())
-        return _eager.attention(queries, keys, values, bias, _kernels.make_options(*masks, *plain), masks)
+            options = _kernels.plain_options(scale, soft_cap, causal, before, after, n_threads)
+            return _eager.attention(queries, keys, values, bias, options, ())
+        options = _kernels.make_options(*masks, scale, soft_cap, causal, before, after, n_threads)
+        return _eager.attention(queries, keys, values, bias, options, masks)
     _check(queries, keys, values, bias, query_offsets is not None)
     found: Tensor = torch.ops.softstep.attention(
         queries,
