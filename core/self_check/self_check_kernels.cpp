@@ -1,6 +1,7 @@
-// The kernels of simd/kernels.def but attention (self_check_attention.cpp) and those of attention over heads
-// (self_check_blocks.cpp) against the scalar reference in long double. Errors are in units that make the
-// bound a plain number: ULP, or multiples of the unit roundoff u times the sum of the terms' sizes.
+// The kernels of simd/kernels.def but attention (self_check_attention.cpp), those of attention over heads
+// (self_check_blocks.cpp) and of runs side by side (self_check_runs.cpp) against the scalar reference in long
+// double. Errors are in units that make the bound a plain number: ULP, or multiples of the unit roundoff u
+// times the sum of the terms' sizes.
 
 #include <algorithm>
 #include <cmath>

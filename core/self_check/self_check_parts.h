@@ -58,6 +58,8 @@ void check_blocks(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
 void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
+void check_runs(const simd::Isa& isa, std::vector<CheckRow>& rows);
+template <class T>
 void check_gradients(const simd::Isa& isa, std::vector<CheckRow>& rows);
 
 template <class T>
