@@ -246,7 +246,8 @@ softstep_status softstep_state_load(const char* path, const softstep_model* mode
     required(state, "state");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      *state = hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, train_options_of<T>(options))));
+      *state =
+          hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, train_options_of<T>(options))));
     });
   });
 }

@@ -32,8 +32,8 @@ TEST_CASE("Many runs in C are the runs of C++, one by one", "[c]") {
   options.n_steps = 30;
   const std::array<const char*, 2> rules{"ngd", "gd"};
   const std::array<double, 3> lengths{0.25, 1.0, 3.0};
-  const std::array<std::string, 6> each{"ngd:step-size=0.25", "ngd:step-size=1",  "ngd:step-size=3",
-                                        "gd:step-size=0.25",  "gd:step-size=1", "gd:step-size=3"};
+  const std::array<std::string, 6> each{"ngd:step-size=0.25", "ngd:step-size=1", "ngd:step-size=3",
+                                        "gd:step-size=0.25",  "gd:step-size=1",  "gd:step-size=3"};
 
   // A caller of a younger library: its structs are larger than this library's, with 0 in what is not known.
   struct Younger {
@@ -47,8 +47,8 @@ TEST_CASE("Many runs in C are the runs of C++, one by one", "[c]") {
   const std::array<const double*, 1> blocks{begin.data()};
   softstep_state* start = nullptr;
   REQUIRE(softstep_state_create(c.model, blocks.data(), &start) == SOFTSTEP_OK);
-  REQUIRE(softstep_sweep(c.model, start, rules.data(), rules.size(), "step-size", lengths.data(), lengths.size(),
-                         &options, &summaries[0].known, ends.data()) == SOFTSTEP_OK);
+  REQUIRE(softstep_sweep(c.model, start, rules.data(), rules.size(), "step-size", lengths.data(),
+                         lengths.size(), &options, &summaries[0].known, ends.data()) == SOFTSTEP_OK);
   CHECK(weights_of(start) == begin);
   for (std::size_t k = 0; k < ends.size(); ++k) {
     CAPTURE(each[k]);

@@ -77,7 +77,8 @@ static void test_gradient_check(const softstep_model* model) {
   softstep_gradient_check_result result = {.struct_size = sizeof result};
   softstep_gradient_check_options options = {.struct_size = sizeof options};
   GOOD(softstep_check_gradient(model, blocks, NULL, &result, &passed));
-  REQUIRE(passed == 1 && result.passed == 1 && result.n_entries == n_weights && result.relative_error <= 1e-6);
+  REQUIRE(passed == 1 && result.passed == 1 && result.n_entries == n_weights &&
+          result.relative_error <= 1e-6);
   options.max_entries = 5;
   options.samples = some;
   options.n_samples = 2;

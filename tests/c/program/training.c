@@ -66,7 +66,8 @@ static void test_many_runs(const softstep_model* model) {
   BAD("rules[0]", softstep_compare(model, start, no_rule, 1, &options, NULL, NULL));
   BAD("option", softstep_sweep(model, start, rules, 2, NULL, lengths, 3, &options, NULL, NULL));
   BAD("values", softstep_sweep(model, start, rules, 2, "step-size", NULL, 3, &options, NULL, NULL));
-  REQUIRE(softstep_sweep(model, start, rules, 1, "stride", lengths, 3, &options, NULL, ends) == SOFTSTEP_BAD_ARGUMENT);
+  REQUIRE(softstep_sweep(model, start, rules, 1, "stride", lengths, 3, &options, NULL, ends) ==
+          SOFTSTEP_BAD_ARGUMENT);
   BAD("options", softstep_compare(model, start, rules, 2, NULL, NULL, NULL));
   summaries[1].struct_size = 16;
   BAD("summaries[1].struct_size", softstep_compare(model, start, rules, 2, &options, summaries, NULL));

@@ -402,10 +402,10 @@ SOFTSTEP_EXPORT softstep_status softstep_train(const softstep_model* model, soft
 
 /* ---- Many runs from one start ---- */
 
-/* One run for each of n_rules rules (as softstep_train_options.rules, which is null here, as own_rule is), one
- * after the other, each as softstep_train makes it from a copy of `start` (null: all blocks zero). Callbacks
- * belong to the run that goes on; a row of the step of `start` begins one. summaries: one for each run, all of
- * the same struct_size. states: out, null or n_rules of them, where each run stood in the end. */
+/* One run for each of n_rules rules (as softstep_train_options.rules, which is null here, as own_rule is),
+ * one after the other, each as softstep_train makes it from a copy of `start` (null: all blocks zero).
+ * Callbacks belong to the run that goes on; a row of the step of `start` begins one. summaries: one for each
+ * run, all of the same struct_size. states: out, null or n_rules of them, where each run stood in the end. */
 SOFTSTEP_EXPORT softstep_status softstep_compare(const softstep_model* model, const softstep_state* start,
                                                  const char* const* rules, size_t n_rules,
                                                  const softstep_train_options* options,
