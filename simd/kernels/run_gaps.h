@@ -78,7 +78,8 @@ SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec
   const V e = exp_nonpositive(zero - absolute(p));  // e^p, or e^-p where that is above 1
   const auto is_positive = less(zero, p);
   const auto is_large = less(near, p);
-  const V x = a * select(is_positive, one / select(is_large, one, e), e);
+  const V divisor = select(is_positive, select(is_large, one, e), one);  // never 0
+  const V x = a * select(is_positive, one / divisor, e);
   const V u = select(is_large, a + e, one + x), rest = select(is_large, zero, x - (u - one));
   const V log_x = log_near_one(u, rest) + select(is_large, p, zero);
   const auto is_far = less(p, far);

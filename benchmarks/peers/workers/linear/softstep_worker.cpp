@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "../heads/arrays.h"
-#include "../heads/serve.h"
+#include "benchmarks/peers/workers/heads/arrays.h"
+#include "benchmarks/peers/workers/heads/serve.h"
 #include "softstep/isa.h"
 #include "softstep/linear_attention.h"
 #include "softstep/version.h"
