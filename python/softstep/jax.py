@@ -55,7 +55,7 @@ def _made(options: _Options, lengths: Any, query_offsets: Any, key_offsets: Any)
 
 def _host(x: Any) -> Any:
     """What a callback is given, as a NumPy array in C order; on the CPU that is the memory of JAX itself."""
-    return None if x is None else np.ascontiguousarray(np.asarray(x))
+    return None if x is None else np.asarray(x, order="C")
 
 
 def _shape(x: Any) -> Any:

@@ -204,7 +204,7 @@ def solve_linear_max_margin(
     >>> result.weights[:, 0].tolist()
     [0.5, 0.25]
     """
-    array = np.ascontiguousarray(points)
+    array = np.asarray(points, order="C")
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InvalidArgument(f"points: shape {array.shape}, dtype {array.dtype} (need real numbers [n, dim])", "points")
     if array.dtype != np.float32:

@@ -28,7 +28,7 @@ def _as_integers(value: Any, name: str, dtype: Any) -> Any:
     if array.dtype.kind not in "iufb" or array.size == 0:
         raise InvalidArgument(f"{name}: dtype {array.dtype}, shape {array.shape} (need integers)", name)
     with np.errstate(invalid="ignore"):
-        converted = np.ascontiguousarray(array.astype(dtype))
+        converted = array.astype(dtype, order="C")  # not ascontiguousarray, which makes a scalar an array of one
     if not np.array_equal(converted, array):
         wrong = int(np.flatnonzero(np.ravel(converted != array))[0])
         raise InvalidArgument(f"{name}: entry {wrong} is {array.flat[wrong]} (need integers of {np.dtype(dtype)})", name)
@@ -44,7 +44,7 @@ def _as_numbers(value: Any, name: str, dtype: str) -> Any:
         raise InvalidArgument(f"{name}: dtype {array.dtype} (need real numbers)", name)
     if not array.dtype.isnative:
         raise InvalidArgument(f"{name}: bytes in swapped order (dtype {array.dtype}; need native order)", name)
-    return np.ascontiguousarray(array.astype(dtype))
+    return array.astype(dtype, order="C")
 
 
 def _optimum(loss: Any, optimal_loss: str | float | None, infimum: bool) -> tuple[str, float]:

@@ -258,3 +258,12 @@ def test_ctrl_c_within_a_loss_keeps_the_trace():
     threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
     result = softstep.train(problem, steps=10**9)
     assert result.status == "interrupted" and result.keyboard_interrupt and len(result.trace["step"]) > 1
+
+
+@pytest.mark.parametrize("labels", [np.array(0), np.array(1.0), 1])
+def test_a_number_is_no_array_of_labels(labels):
+    """Nor does NumPy make it one on the way."""
+    with pytest.raises(softstep.InvalidArgument, match="labels"):
+        softstep.LinearModel(np.ones((1, 1)), labels)
+    with pytest.raises(softstep.InvalidArgument, match="labels"):
+        softstep.Problem(np.ones((1, 2, 3)), labels, decoder=np.ones(3), queries=np.ones((1, 3)))
