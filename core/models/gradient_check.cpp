@@ -82,7 +82,7 @@ class Differences {
       return out;
     };
     const double h = step(loss_at, old, first_step);
-    return extrapolate(loss_at, old, h);
+    return extrapolate(loss_at, old, before_it_levels_off(loss_at, old, h));
   }
 
  private:
@@ -141,6 +141,28 @@ class Differences {
       }
     }
     return h;
+  }
+
+  /// A loss may level off before it has changed so much, and go on by another slope, as where attention has
+  /// gone to one token of every sample. So the step is made small enough for a change of 1e-5 (more where
+  /// that is near the rounding), and doubled again as long as the slope stays about the same.
+  template <class LossAt>
+  double before_it_levels_off(const LossAt& loss_at, T w, double h) const {
+    const double least = std::fmax(1024.0 * rounding(w), std::numeric_limits<T>::min());
+    const double small = std::fmax(1e-5, 1e4 * std::numeric_limits<T>::epsilon());
+    const auto change_by = [&](double by) {
+      return in_units(loss_at(static_cast<T>(static_cast<double>(w) + by))) -
+             in_units(loss_at(static_cast<T>(static_cast<double>(w) - by)));
+    };
+    double low = h, change = change_by(h);
+    while (std::fabs(change) > small && 0.5 * low >= least) change = change_by(low *= 0.5);
+    while (2.0 * low <= h) {
+      const double of_twice = change_by(2.0 * low);
+      if (!(std::fabs(of_twice - 2.0 * change) <= 0.1 * std::fabs(of_twice))) break;
+      low *= 2.0;
+      change = of_twice;
+    }
+    return low;
   }
 
   template <class LossAt>

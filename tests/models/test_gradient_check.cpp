@@ -120,6 +120,15 @@ TEST_CASE("the gradient check works where the plain loss has stalled", "[models]
   }
 }
 
+TEST_CASE("the gradient check passes where an entry of W moves the loss by little and then no further",
+          "[models]") {
+  GeneratorOptions options;  // entries far along which attention goes to one token of a sample
+  options.dim = 20;
+  const Dataset<double> data = generate(options);
+  const AttentionModel<double> model(data.view());
+  for (const double std : {0.0, 1e-6, 0.1, 1.0}) check_passes(model, std, 4);
+}
+
 TEST_CASE("the gradient check is independent of the scale of the data", "[models]") {
   for (const double scale : {1e-40, 1e-3, 1e3, 1e40}) {
     const TestBatch<double> batch({{3, 3, 3}, 4, 0, true}, 9, scale);
