@@ -14,24 +14,13 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
+from commands import Fault, run
+
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent
-
-
-class Fault(Exception):
-    pass
-
-
-def run(*command, **options):
-    command = [str(word) for word in command]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, **options)
-    if result.returncode != 0:
-        raise Fault(f"{' '.join(command)}: status {result.returncode}\n{result.stdout[-4000:]}")
-    return result.stdout
 
 
 def conan(program, work):

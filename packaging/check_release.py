@@ -17,25 +17,14 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tarfile
+
+from commands import Fault, run
 
 PARTS = {"xsimd", "eigen", "nlohmann-json", "cli11", "fmt"}
 NEEDED = ("CMakeLists.txt", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "tools/check", "tests/CMakeLists.txt")
 DPKG = pathlib.Path("/var/lib/dpkg")
-
-
-class Fault(Exception):
-    pass
-
-
-def run(*command, **options):
-    command = [str(word) for word in command]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, **options)
-    if result.returncode != 0:
-        raise Fault(f"{' '.join(command)}: status {result.returncode}\n{result.stdout[-3000:]}")
-    return result.stdout
 
 
 def the_one(folder, pattern):

@@ -3,6 +3,7 @@ import dataclasses
 import math
 import pathlib
 import shutil
+from typing import Callable
 
 import numpy as np
 
@@ -87,8 +88,6 @@ PARTS: dict[str, tuple[list[Shape], list[str]]] = {
 }
 
 
-
-
 def rounded(numbers: np.ndarray) -> np.ndarray:
     """To so few bits that every type holds them."""
     mantissa, exponent = np.frexp(numbers)
@@ -97,19 +96,25 @@ def rounded(numbers: np.ndarray) -> np.ndarray:
     return out
 
 
+def made_once(name: str, write: Callable[[pathlib.Path, np.random.Generator], None]) -> pathlib.Path:
+    """The folder of data with this name, written by write(folder, random) if they are not there whole."""
+    folder = OUT / "data" / name
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write(folder, np.random.default_rng(12))
+        (folder / "done").touch()
+    return folder
+
+
 def make_data(shape: Shape) -> pathlib.Path:
     """Standard normal q, k, v and gradient of O: scores of a few units, attention neither uniform nor saturated."""
-    folder = OUT / "data" / shape.folder
-    if (folder / "done").exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(12)
-    for name, heads, tokens in (("q", shape.heads, shape.queries), ("k", shape.key_heads, shape.keys),
-                                ("v", shape.key_heads, shape.keys), ("do", shape.heads, shape.queries)):
-        rounded(random.standard_normal((shape.batch, heads, tokens, shape.dim), np.float32)).tofile(folder / name)
-    (folder / "done").touch()
-    return folder
+    def write(folder: pathlib.Path, random: np.random.Generator) -> None:
+        for name, heads, tokens in (("q", shape.heads, shape.queries), ("k", shape.key_heads, shape.keys),
+                                    ("v", shape.key_heads, shape.keys), ("do", shape.heads, shape.queries)):
+            rounded(random.standard_normal((shape.batch, heads, tokens, shape.dim), np.float32)).tofile(folder / name)
+
+    return made_once(shape.folder, write)
 
 
 def read_data(shape: Shape) -> dict[str, np.ndarray]:

@@ -16,12 +16,11 @@ of these has an error of its own, and the root of the sum of their squares count
 import dataclasses
 import math
 import pathlib
-import shutil
 
 import numpy as np
 
 from . import truth
-from .cells import OUT, rounded
+from .cells import made_once, rounded
 
 WORKERS = "linear "  # before a peer's name in the table of workers
 CHUNK = 128
@@ -78,18 +77,12 @@ def reads_memory(shape: Shape) -> bool:
 
 def make_data(shape: Shape) -> pathlib.Path:
     """Standard normal numbers; log gates between -0.1 and 0: some twenty positions are remembered."""
-    folder = OUT / "data" / shape.folder
-    if (folder / "done").exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(12)
-    for name in ("q", "k", "v", "do"):
-        rounded(random.standard_normal((shape.heads, shape.tokens, shape.dim), np.float32)).tofile(folder / name)
-    gates = -0.1 * random.random((shape.heads, shape.tokens, shape.columns), np.float32)
-    rounded(gates).tofile(folder / "log_gates")
-    (folder / "done").touch()
-    return folder
+    def write(folder: pathlib.Path, random: np.random.Generator) -> None:
+        for name in ("q", "k", "v", "do"):
+            rounded(random.standard_normal((shape.heads, shape.tokens, shape.dim), np.float32)).tofile(folder / name)
+        rounded(-0.1 * random.random((shape.heads, shape.tokens, shape.columns), np.float32)).tofile(folder / "log_gates")
+
+    return made_once(shape.folder, write)
 
 
 def recurrence(q: np.ndarray, k: np.ndarray, v: np.ndarray, do: np.ndarray, log_gates: np.ndarray, causal: bool) -> list[np.ndarray]:

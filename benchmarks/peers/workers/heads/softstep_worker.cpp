@@ -4,8 +4,6 @@
 
 #include "arrays.h"
 #include "serve.h"
-#include "softstep/isa.h"
-#include "softstep/version.h"
 
 namespace softstep::peers {
 namespace {
@@ -18,46 +16,32 @@ std::size_t status(const std::string& key) {
 }
 
 template <NumberType T>
-class Server {
+class Server : public CaseServer<Server<T>> {
  public:
-  Server(StoredType storage, int threads) : storage_(storage), threads_(threads) {}
+  using CaseServer<Server<T>>::CaseServer;
 
-  std::string answer(const Fields& fields) {
-    const std::string& command = fields.at(0);
-    if (command == "version") return "{\"version\": \"" + std::string(version) + ", " + active_isa() + "\"}";
-    if (command == "load") return load(fields);
-    const std::string& what = fields.at(2);
-    backward_ = what.rfind("both", 0) == 0;
-    causal_ = what.find("-causal") != std::string::npos;
-    if (command == "prepare") {
-      call(1);
-      return "{\"variant\": \"" + fields.at(1) + "\"}";
-    }
-    if (command == "check") return check(fields.at(3));
+  std::string other(const std::string& command, const Fields& fields) {
     if (command == "exponents") return with_exponents(fields.at(3));
-    if (command == "run")
-      return timed(std::stod(fields.at(3)), [&](std::int64_t times) { return call(times); });
     if (command == "memory") return memory();
-    throw std::runtime_error("unknown request " + command);
+    return this->refuse(command);
   }
 
- private:
   std::string load(const Fields& fields) {
     const auto number = [&](std::size_t k) { return static_cast<std::size_t>(std::stoull(fields.at(k))); };
     in_ = {};
     in_.shape = {number(2), number(3), number(4), number(5), number(6), number(7), 0};
-    scale_ = std::stod(fields.at(8));
+    this->scale_ = std::stod(fields.at(8));
     const HeadsShape& s = in_.shape;
     const std::size_t rows = s.batch * s.n_heads * s.n_queries, keys = s.batch * s.n_key_heads * s.n_keys;
     const std::string folder = fields.at(1) + "/";
-    q_ = read<T>(folder + "q", rows * s.dim, storage_);
-    k_ = read<T>(folder + "k", keys * s.dim, storage_);
-    v_ = read<T>(folder + "v", keys * s.dim, storage_);
-    do_ = read<T>(folder + "do", rows * s.dim, storage_);
-    o_ = blank<T>(q_.size(), storage_);
-    dq_ = blank<T>(q_.size(), storage_);
-    dk_ = blank<T>(k_.size(), storage_);
-    dv_ = blank<T>(v_.size(), storage_);
+    q_ = read<T>(folder + "q", rows * s.dim, this->storage_);
+    k_ = read<T>(folder + "k", keys * s.dim, this->storage_);
+    v_ = read<T>(folder + "v", keys * s.dim, this->storage_);
+    do_ = read<T>(folder + "do", rows * s.dim, this->storage_);
+    o_ = blank<T>(q_.size(), this->storage_);
+    dq_ = blank<T>(q_.size(), this->storage_);
+    dk_ = blank<T>(k_.size(), this->storage_);
+    dv_ = blank<T>(v_.size(), this->storage_);
     in_.queries = q_.view();
     in_.keys = k_.view();
     in_.values = v_.view();
@@ -68,9 +52,9 @@ class Server {
 
   HeadsOptions options() const {
     HeadsOptions options;
-    options.scale = scale_;
-    options.mask.causal = causal_;
-    options.threads = threads_;
+    options.scale = this->scale_;
+    options.mask.causal = this->causal_;
+    options.threads = this->threads_;
     return options;
   }
 
@@ -87,11 +71,11 @@ class Server {
     const HeadsGradients<T> gradients = this->gradients();
     HeadsOutputs<T> out;
     out.outputs = o_.span();
-    out.state = backward_ ? &state_ : nullptr;
+    out.state = this->backward_ ? &state_ : nullptr;
     const auto start = std::chrono::steady_clock::now();
     for (std::int64_t k = 0; k < times; ++k) {
       attention_forward(in_, out, options);
-      if (backward_) attention_backward(in_, state_, do_.view(), gradients, options);
+      if (this->backward_) attention_backward(in_, state_, do_.view(), gradients, options);
     }
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
@@ -115,7 +99,7 @@ class Server {
   std::string check(const std::string& folder) {
     call(1);
     write(folder + "/o", o_);
-    if (!backward_) return "{\"outputs\": [\"o\"]}";
+    if (!this->backward_) return "{\"outputs\": [\"o\"]}";
     write(folder + "/dq", dq_);
     write(folder + "/dk", dk_);
     write(folder + "/dv", dv_);
@@ -136,10 +120,6 @@ class Server {
     return "{\"bytes\": " + std::to_string(status("VmHWM") - before) + "}";
   }
 
-  StoredType storage_;
-  int threads_;
-  bool backward_ = false, causal_ = false;
-  double scale_ = 1.0;
   HeadsInputs<T> in_;
   Array<T> q_, k_, v_, do_, o_, dq_, dk_, dv_;
   HeadsState<T> state_;

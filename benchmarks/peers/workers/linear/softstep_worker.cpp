@@ -4,49 +4,31 @@
 
 #include "benchmarks/peers/workers/heads/arrays.h"
 #include "benchmarks/peers/workers/heads/serve.h"
-#include "softstep/isa.h"
 #include "softstep/linear_attention.h"
-#include "softstep/version.h"
 
 namespace softstep::peers {
 namespace {
 
 template <NumberType T>
-class Server {
+class Server : public CaseServer<Server<T>> {
  public:
-  Server(StoredType storage, int threads) : storage_(storage), threads_(threads) {}
+  using CaseServer<Server<T>>::CaseServer;
 
-  std::string answer(const Fields& fields) {
-    const std::string& command = fields.at(0);
-    if (command == "version") return "{\"version\": \"" + std::string(version) + ", " + active_isa() + "\"}";
-    if (command == "load") return load(fields);
-    const std::string& what = fields.at(2);
-    backward_ = what.rfind("both", 0) == 0;
-    causal_ = what.find("-causal") != std::string::npos;
-    if (command == "prepare") {
-      call(1);
-      return "{\"variant\": \"" + fields.at(1) + "\"}";
-    }
-    if (command == "check") return check(fields.at(3));
-    if (command == "run")
-      return timed(std::stod(fields.at(3)), [&](std::int64_t times) { return call(times); });
-    throw std::runtime_error("unknown request " + command);
-  }
+  std::string other(const std::string& command, const Fields&) { return this->refuse(command); }
 
- private:
   std::string load(const Fields& fields) {
     const auto number = [&](std::size_t k) { return static_cast<std::size_t>(std::stoull(fields.at(k))); };
     const std::size_t n_heads = number(2), n_tokens = number(3), dim = number(4), columns = number(5);
-    scale_ = std::stod(fields.at(6));
+    this->scale_ = std::stod(fields.at(6));
     const std::string folder = fields.at(1) + "/";
     const std::size_t rows = n_heads * n_tokens;
     const auto array = [&](const char* name, std::size_t width) {
-      return read<T>(folder + name, rows * width, storage_);
+      return read<T>(folder + name, rows * width, this->storage_);
     };
     q_ = array("q", dim), k_ = array("k", dim), v_ = array("v", dim), do_ = array("do", dim);
-    log_gates_ = columns == 0 ? blank<T>(0, storage_) : array("log_gates", columns);
-    for (Array<T>* out : {&o_, &dq_, &dk_, &dv_}) *out = blank<T>(rows * dim, storage_);
-    dlog_gates_ = blank<T>(rows * columns, storage_);
+    log_gates_ = columns == 0 ? blank<T>(0, this->storage_) : array("log_gates", columns);
+    for (Array<T>* out : {&o_, &dq_, &dk_, &dv_}) *out = blank<T>(rows * dim, this->storage_);
+    dlog_gates_ = blank<T>(rows * columns, this->storage_);
     in_ = {};
     in_.shape = {1, n_heads, n_heads, n_tokens, n_tokens, dim, 0};
     in_.queries = q_.view(), in_.keys = k_.view(), in_.values = v_.view();
@@ -58,13 +40,13 @@ class Server {
 
   double call(std::int64_t times) {
     LinearAttentionOptions options;
-    options.scale = scale_, options.mask.causal = causal_, options.threads = threads_;
+    options.scale = this->scale_, options.mask.causal = this->causal_, options.threads = this->threads_;
     LinearAttentionGradients<T> gradients{dq_.span(), dk_.span(), dv_.span(), {}};
     if (in_.gates != HeadGates::none) gradients.log_gates = dlog_gates_.span();
     const auto start = std::chrono::steady_clock::now();
     for (std::int64_t k = 0; k < times; ++k) {
       linear_attention_forward<T>(in_, o_.span(), options);
-      if (backward_) linear_attention_backward<T>(in_, do_.view(), gradients, options);
+      if (this->backward_) linear_attention_backward<T>(in_, do_.view(), gradients, options);
     }
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
@@ -72,7 +54,7 @@ class Server {
   std::string check(const std::string& folder) {
     call(1);
     std::vector<std::pair<std::string, const Array<T>*>> made{{"o", &o_}};
-    if (backward_) {
+    if (this->backward_) {
       made.insert(made.end(), {{"dq", &dq_}, {"dk", &dk_}, {"dv", &dv_}});
       if (in_.gates != HeadGates::none) made.emplace_back("dlog_gates", &dlog_gates_);
     }
@@ -84,10 +66,6 @@ class Server {
     return "{\"outputs\": [" + names + "]}";
   }
 
-  StoredType storage_;
-  int threads_;
-  bool backward_ = false, causal_ = false;
-  double scale_ = 1.0;
   LinearAttentionInputs<T> in_;
   Array<T> q_, k_, v_, do_, log_gates_, o_, dq_, dk_, dv_, dlog_gates_;
 };
