@@ -112,11 +112,13 @@ class Differences {
     return std::fabs(static_cast<double>(w)) * std::numeric_limits<T>::epsilon();
   }
 
+  /// Ten halvings of a step must be seen by w.
+  static double least_step(T w) { return std::fmax(1024.0 * rounding(w), std::numeric_limits<T>::min()); }
+
   /// A power of two at which the loss changes by 0.05 to 0.5 of itself, as far as there is one.
   template <class LossAt>
   double step(const LossAt& loss_at, T w, double first_step) const {
-    // Ten halvings of a step must be seen by w.
-    const double least = std::fmax(1024.0 * rounding(w), std::numeric_limits<T>::min());
+    const double least = least_step(w);
     const double most = std::fmax(std::fmax(std::fabs(static_cast<double>(w)), 1.0), first_step) * 1024.0;
     double h = std::exp2(std::floor(std::log2(std::clamp(first_step, least, most))));
     double smallest_too_large = infinite;
@@ -148,7 +150,7 @@ class Differences {
   /// that is near the rounding), and doubled again as long as the slope stays about the same.
   template <class LossAt>
   double before_it_levels_off(const LossAt& loss_at, T w, double h) const {
-    const double least = std::fmax(1024.0 * rounding(w), std::numeric_limits<T>::min());
+    const double least = least_step(w);
     const double small = std::fmax(1e-5, 1e4 * std::numeric_limits<T>::epsilon());
     const auto change_by = [&](double by) {
       return in_units(loss_at(static_cast<T>(static_cast<double>(w) + by))) -

@@ -39,8 +39,8 @@ SOFTSTEP_INLINE Vec<double> expm1_nonpositive(Vec<double> x) {
 }
 
 // log(u + rest) for u in [1/4, 4] and a rest that was rounded off it: u + rest = 2^k (1 + f), f from
-// 1/sqrt(2) - 1 to sqrt(2) - 1, log(1 + f) = 2 atanh(f / (2 + f)) by its series. To 6 u of the result where k
-// = 0, else to 6 u.
+// 1/sqrt(2) - 1 to sqrt(2) - 1, log(1 + f) = 2 atanh(f / (2 + f)) by its series. To 6 u of the
+// result.
 SOFTSTEP_INLINE Vec<double> log_near_one(Vec<double> u, Vec<double> rest) {
   using V = Vec<double>;
   constexpr double coefficients[] = {2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13,
