@@ -101,14 +101,14 @@ def write_truth(problem: Problem, weights_file: pathlib.Path, step_size: float, 
     return problem.at(w)["loss"]
 
 
-def prepare(problem: Problem, weights_file: pathlib.Path) -> Agreement:
-    """Writes W_0 beside the data and derives the bound there."""
+def prepare(problem: Problem, weights_file: pathlib.Path, most: float = 0.1) -> Agreement:
+    """Writes W_0 beside the data and derives the bound there; the step size is at most `most`."""
     first = problem.at(np.zeros((problem.d, problem.d)))["gradient"]
     start = (-START / np.linalg.norm(first) * first).astype(np.float32).astype(np.float64)
     save_file({"weights": start}, weights_file)
     at = problem.at(start)
     norm = float(np.linalg.norm(at["gradient"]))
-    step_size = min(0.1, norm / at["curvature"])
+    step_size = min(most, norm / at["curvature"])
     c = 6 * math.sqrt(problem.n * problem.queries + 10 * problem.d + 4 * problem.n_tokens + 20) * (1 + at["largest"])
     delta = 2 * c * at["magnitude"] / norm
     weights = 2 * (7 * step_size * delta + STEPS * (START + STEPS * step_size))

@@ -6,6 +6,7 @@ import time
 
 from . import breaking, environment, report, research, results_file, solvers, steps
 from .heads import command as heads
+from .many import command as many
 from .results_file import without_nan
 from .worker_process import COMPILED, INTERPRETED
 
@@ -19,8 +20,8 @@ def shape(text: str) -> steps.Shape:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, epilog="attention over heads: compare --attention --help",
-                                     description="softstep beside its peers",
+    parser = argparse.ArgumentParser(prog="compare", allow_abbrev=False, description="softstep beside its peers",
+                                     epilog="attention over heads: compare --attention --help; many runs: compare --many --help",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="none: only write the report again")
     parser.add_argument("--shapes", nargs="+", type=shape, default=[shape(s) for s in SHAPES.split()], metavar="n,T,d")
@@ -71,9 +72,10 @@ def measure(options: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--attention"]:
-        heads.main(sys.argv[2:])
-        return
+    for word, part in (("--attention", heads), ("--many", many)):
+        if sys.argv[1:2] == [word]:
+            part.main(sys.argv[2:])
+            return
     options = arguments()
     began = time.monotonic()
     results = measure(options)

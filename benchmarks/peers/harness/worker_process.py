@@ -32,6 +32,9 @@ TABLE = {
     **{"heads " + peer: interpreted(script) for peer, script in HEADS_INTERPRETED.items()},
     "linear softstep": compiled("linear_softstep_worker"),
     **{"linear " + peer: interpreted(f"linear/{peer}_worker.py") for peer in ("torch", "jax")},
+    # Of many runs at once: workers/many.
+    "many softstep": compiled("many_softstep_worker"),
+    **{"many " + peer: interpreted(f"many/{peer}_worker.py") for peer in ("torch", "jax")},
 }
 
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What every C++ worker shares: the data, the line protocol of worker.py and the clock.
+// What every C++ worker of a step shares: the data, the requests and the clock.
 
 #include <algorithm>
 #include <chrono>
@@ -8,14 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <iostream>
 #include <map>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "lines.h"
 #include "softstep/softstep.h"
 
 namespace softstep::peers {
@@ -96,7 +95,7 @@ class Server {
   Server(std::vector<std::string> names, std::string version, int threads, Make make)
       : names_(std::move(names)), version_(std::move(version)), threads_(threads), make_(make) {}
 
-  std::string answer(const std::vector<std::string>& fields) {
+  std::string answer(const Fields& fields) {
     const std::string& command = fields.at(0);
     if (command == "version") return "{\"version\": \"" + version_ + "\"}";
     if (command == "load") {
@@ -138,24 +137,6 @@ class Server {
     return "{\"us\": " + number(1e6 * ready.seconds_per_step) + ", \"steps\": " + std::to_string(steps) + "}";
   }
 
-  int serve() {
-    std::string line;
-    while (std::getline(std::cin, line)) {
-      std::istringstream in(line);
-      std::vector<std::string> fields;
-      for (std::string field; std::getline(in, field, '\t');) fields.push_back(field);
-      try {
-        std::puts(answer(fields).c_str());
-      } catch (const std::exception& error) {
-        std::string text = error.what();
-        std::replace(text.begin(), text.end(), '"', '\'');
-        std::printf("{\"error\": \"%s\"}\n", text.c_str());
-      }
-      std::fflush(stdout);
-    }
-    return 0;
-  }
-
  private:
   struct Ready {
     std::unique_ptr<Variant<T>> variant;
@@ -175,8 +156,12 @@ int serve(int argc, char** argv, const std::vector<std::string>& names, const st
           Make make) {
   if (argc != 3) return 2;
   const int threads = std::atoi(argv[2]);
-  if (std::string(argv[1]) == "f32") return Server<float, Make>(names, version, threads, make).serve();
-  return Server<double, Make>(names, version, threads, make).serve();
+  if (std::string(argv[1]) == "f32") {
+    Server<float, Make> server(names, version, threads, make);
+    return serve_lines(server);
+  }
+  Server<double, Make> server(names, version, threads, make);
+  return serve_lines(server);
 }
 
 /// Mean of log(1 + e^-m).

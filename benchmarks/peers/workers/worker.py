@@ -73,9 +73,15 @@ class Server:
         self.ready: dict[str, Variant] = {}
         self.seconds_per_step: dict[str, float] = {}
 
+    def read(self, data_file: str, weights_file: str) -> Data:
+        return load(data_file, weights_file, self.type_name)
+
+    def write(self, weights: np.ndarray, out: str) -> None:
+        save_file({"weights": np.ascontiguousarray(weights)}, out)
+
     def load(self, data_file: str, weights_file: str) -> dict:
         self.ready, self.data = {}, None  # the old ones' memory first
-        self.data = load(data_file, weights_file, self.type_name)
+        self.data = self.read(data_file, weights_file)
         self.factories = self.make_variants(self.data)
         return {"variants": list(self.factories)}
 
@@ -98,7 +104,7 @@ class Server:
         variant = self.ready[name]
         variant.reset(self.data.weights)
         variant.advance(int(steps), float(step_size))
-        save_file({"weights": np.ascontiguousarray(variant.weights())}, out)
+        self.write(variant.weights(), out)
         loss = variant.loss()
         variant.reset(self.data.weights)
         return {"loss": loss}
@@ -119,11 +125,11 @@ class Server:
         return {"load": self.load, "prepare": self.prepare, "check": self.check, "run": self.run}[command](*fields)
 
 
-def serve(version: str, make_variants: Callable[[Data], dict[str, Callable[[], Variant]]]) -> None:
+def serve(version: str, make_variants: Callable[[Data], dict[str, Callable[[], Variant]]], kind: type[Server] = Server) -> None:
     # Replies have the standard output to themselves, whatever a library prints.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    server = Server(version, make_variants)
+    server = kind(version, make_variants)
     for line in sys.stdin:
         command, *fields = line.rstrip("\n").split("\t")
         try:
