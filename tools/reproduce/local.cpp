@@ -40,15 +40,19 @@ std::vector<double> train_factored(const BatchView<double>& batch, std::uint64_t
   return observe(*model, state, 0);
 }
 
-std::vector<double> train_combined(const BatchView<double>& batch) {
-  AttentionRun run;
-  run.batch = &batch;
-  run.rule = parse_rule("ngd:step-size=0.1");
-  run.n_steps = n_steps;
-  run.trace_rows_per_decade = 0;
-  run.optimal_loss = OptimalLoss::selected;
-  std::vector<double> weights;
-  run_attention(run, &weights);
+/// The last W of each data set.
+std::vector<std::vector<double>> train_combined(const std::vector<Dataset<double>>& data, int n_threads) {
+  std::vector<std::vector<double>> weights(data.size());
+  std::vector<AttentionRun> runs(data.size());
+  for (std::size_t seed = 0; seed < data.size(); ++seed) {
+    runs[seed].batch = &data[seed].view();
+    runs[seed].rule = parse_rule("ngd:step-size=0.1");
+    runs[seed].n_steps = n_steps;
+    runs[seed].trace_rows_per_decade = 0;
+    runs[seed].optimal_loss = OptimalLoss::selected;
+    runs[seed].weights = &weights[seed];
+  }
+  run_attentions(runs, n_threads);
   return weights;
 }
 
@@ -81,16 +85,19 @@ double share_at(const std::vector<std::size_t>& tokens, const std::vector<std::s
   return static_cast<double>(n) / static_cast<double>(tokens.size());
 }
 
-Outcome examine(std::uint64_t seed, bool broken) {
+Dataset<double> data_of(std::uint64_t seed) {
   GeneratorOptions generator;
   generator.generator = "random_unit";
   generator.n_samples = 6;
   generator.n_tokens = 8;
   generator.dim = dim;
   generator.seed = seed;
-  const Dataset<double> data = generate(generator);
-  const BatchView<double>& batch = data.view();
-  std::vector<double> w = train_combined(batch), kq = train_factored(batch, seed);
+  return generate(generator);
+}
+
+// `w` is what train_combined gave.
+Outcome examine(const BatchView<double>& batch, std::uint64_t seed, std::vector<double> w, bool broken) {
+  std::vector<double> kq = train_factored(batch, seed);
   if (broken) std::swap(w, kq);
   const std::vector<std::size_t> by_w = selected_tokens(batch, w), by_kq = selected_tokens(batch, kq);
   const TokenScores scores = score_tokens(batch);
@@ -164,9 +171,13 @@ void add_figures(const std::vector<Outcome>& outcomes, Result& result) {
 }
 
 Result run(const Context& context) {
+  std::vector<Dataset<double>> data;
+  for (std::size_t seed = 0; seed < n_seeds; ++seed) data.push_back(data_of(seed));
+  const std::vector<std::vector<double>> weights = train_combined(data, context.n_threads);
   std::vector<Outcome> outcomes(n_seeds);
-  parallel_for(n_seeds, context.n_threads,
-               [&](std::size_t seed) { outcomes[seed] = examine(seed, context.broken); });
+  parallel_for(n_seeds, context.n_threads, [&](std::size_t seed) {
+    outcomes[seed] = examine(data[seed].view(), seed, weights[seed], context.broken);
+  });
   Result result;
   result.configuration = {
       {"generator", "random_unit"}, {"samples", 6},     {"tokens", 8},           {"dim", dim},

@@ -57,7 +57,8 @@ std::vector<double> trained(const Rule& rule, const BatchView<double>& batch, st
     run.rule = parse_rule(rule.text);
     run.n_steps = n_steps;
     run.trace_rows_per_decade = 0;
-    run_attention(run, &weights);
+    run.weights = &weights;
+    run_attention(run);
     return weights;
   }
   AttentionOptions options;

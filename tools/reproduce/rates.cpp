@@ -61,14 +61,14 @@ Runs make_runs(const Context& context) {
     limits[seed] = max_margin_direction(data[context.broken ? (seed + 1) % n_seeds : seed].view());
     runs.limit_norm[seed] = frobenius_norm(limits[seed]);
   });
-  parallel_for(runs.traces.size(), context.n_threads, [&](std::size_t k) {
-    AttentionRun run;
-    run.batch = &data[k / n_rules].view();
-    run.rule = rules[k % n_rules].settings(context);
-    run.n_steps = n_steps;
-    run.reference = limits[k / n_rules];
-    runs.traces[k] = run_attention(run);
-  });
+  std::vector<AttentionRun> wanted(runs.traces.size());
+  for (std::size_t k = 0; k < wanted.size(); ++k) {
+    wanted[k].batch = &data[k / n_rules].view();
+    wanted[k].rule = rules[k % n_rules].settings(context);
+    wanted[k].n_steps = n_steps;
+    wanted[k].reference = limits[k / n_rules];
+  }
+  runs.traces = run_attentions(wanted, context.n_threads);
   return runs;
 }
 

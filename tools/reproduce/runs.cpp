@@ -1,8 +1,11 @@
 #include "runs.h"
 
+#include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "interrupt.h"
+#include "softstep/train_many.h"
 
 namespace softstep::program::reproduce {
 
@@ -28,22 +31,49 @@ void watch(TrainerOptions& options, Trace& trace) {
   options.progress = [](const Progress&) { return !interrupted(); };
 }
 
+// What a run consists of.
+struct Made {
+  Made(const AttentionRun& run, Trace& trace)
+      : model(*run.batch, {.optimal_loss = run.optimal_loss}), state(initial_state(model)) {
+    options.rules = {run.rule};
+    options.n_steps = run.n_steps;
+    options.references = {run.reference};
+    options.trace_rows_per_decade = run.trace_rows_per_decade;
+    options.stop_one_minus_cos = run.stop_one_minus_cos;
+    watch(options, trace);
+  }
+  AttentionModel<double> model;
+  TrainState<double> state;
+  TrainerOptions options;
+};
+
 }  // namespace
 
-Trace run_attention(const AttentionRun& run, std::vector<double>* weights) {
+Trace run_attention(const AttentionRun& run) {
   Trace trace;
-  const AttentionModel<double> model(*run.batch, {.optimal_loss = run.optimal_loss});
-  TrainerOptions options;
-  options.rules = {run.rule};
-  options.n_steps = run.n_steps;
-  options.references = {run.reference};
-  options.trace_rows_per_decade = run.trace_rows_per_decade;
-  options.stop_one_minus_cos = run.stop_one_minus_cos;
-  watch(options, trace);
-  TrainState<double> state = initial_state(model);
-  trace.summary = train(model, state, options);
-  if (weights != nullptr) *weights = state.blocks[0];
+  Made made(run, trace);
+  trace.summary = train(made.model, made.state, made.options);
+  if (run.weights != nullptr) *run.weights = made.state.blocks[0];
   return trace;
+}
+
+std::vector<Trace> run_attentions(const std::vector<AttentionRun>& runs, int n_threads) {
+  std::vector<std::unique_ptr<Made>> made(runs.size());
+  std::vector<Trace> traces(runs.size());
+  train_many<double>({.n_runs = runs.size(),
+                      .make = [&](std::size_t k) -> std::optional<ManyRun<double>> {
+                        if (interrupted()) return std::nullopt;
+                        made[k] = std::make_unique<Made>(runs[k], traces[k]);
+                        return ManyRun<double>{&made[k]->model, &made[k]->state, &made[k]->options};
+                      },
+                      .done =
+                          [&](std::size_t k, const TrainSummary& summary) {
+                            traces[k].summary = summary;
+                            if (runs[k].weights != nullptr) *runs[k].weights = made[k]->state.blocks[0];
+                            made[k].reset();
+                          }},
+                     n_threads);
+  return traces;
 }
 
 Trace run_model(Model<double>& model, TrainState<double>& state, TrainerOptions options) {

@@ -28,7 +28,7 @@ struct RuleUnderTest {
   RuleSettings settings(const Context& context) const { return parse_rule(context.broken ? broken : text); }
 };
 
-/// The attention layer with a fixed decoder from W = 0; `weights`, if not null, gets the last ones.
+/// The attention layer with a fixed decoder from W = 0.
 struct AttentionRun {
   const BatchView<double>* batch = nullptr;
   RuleSettings rule = {};
@@ -37,8 +37,11 @@ struct AttentionRun {
   OptimalLoss optimal_loss = OptimalLoss::optimal;
   int trace_rows_per_decade = 20;
   double stop_one_minus_cos = 0.0;
+  std::vector<double>* weights = nullptr;  ///< where the last ones go
 };
-Trace run_attention(const AttentionRun& run, std::vector<double>* weights = nullptr);
+Trace run_attention(const AttentionRun& run);
+/// Many of them, side by side where that pays (softstep/train_many.h); the traces in order.
+std::vector<Trace> run_attentions(const std::vector<AttentionRun>& runs, int n_threads);
 
 /// Whether one of the runs was stopped by a signal: what it says is then not complete.
 bool interrupted_run(const std::vector<Trace>& traces);
