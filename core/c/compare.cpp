@@ -46,7 +46,7 @@ softstep_status run_all(const softstep_model* model, const softstep_state* start
       std::vector<softstep_train_summary> found;
       std::vector<std::unique_ptr<softstep_state>> ends;
       for (const Rules& rules : runs) {
-        auto end = std::make_unique<softstep_state>(from);
+        auto end = std::make_unique<softstep_state>(softstep_state{from});
         shared.rules = rules;
         found.push_back(summary_of(train<T>(of, std::get<TrainState<T>>(end->of), shared)));
         if (states != nullptr) ends.push_back(std::move(end));

@@ -119,8 +119,9 @@ AnyBatch batch_of(const softstep_batch* batch);
 /// body(view) for solvers and metrics, which take float or double.
 template <class Body>
 auto with_plain_batch(const softstep_batch* batch, Body body) {
+  using Result = std::invoke_result_t<Body&, const BatchView<double>&>;
   return std::visit(
-      [&]<class View>(const View& view) -> decltype(body(BatchView<double>{})) {
+      [&]<class View>(const View& view) -> Result {
         if constexpr (std::is_same_v<View, HalfBatchView>)
           throw NotSupported("batch.type", "16 bits (need float32 or float64 here)");
         else

@@ -173,7 +173,7 @@ softstep_status softstep_state_create(const softstep_model* model, const double*
         if (block == nullptr) throw InvalidArgument("blocks[" + std::to_string(k) + "]", "null");
         start.emplace_back(block, block + of.blocks()[k].size());
       }
-      *state = hand_out(std::make_unique<softstep_state>(initial_state<T>(of, start)));
+      *state = hand_out(std::make_unique<softstep_state>(softstep_state{initial_state<T>(of, start)}));
     });
   });
 }
@@ -184,7 +184,7 @@ softstep_status softstep_state_create_normal(const softstep_model* model, double
     required(state, "state");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      *state = hand_out(std::make_unique<softstep_state>(normal_state<T>(of, std, seed)));
+      *state = hand_out(std::make_unique<softstep_state>(softstep_state{normal_state<T>(of, std, seed)}));
     });
   });
 }
@@ -246,8 +246,8 @@ softstep_status softstep_state_load(const char* path, const softstep_model* mode
     required(state, "state");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      *state =
-          hand_out(std::make_unique<softstep_state>(load_state<T>(path, of, train_options_of<T>(options))));
+      *state = hand_out(std::make_unique<softstep_state>(
+          softstep_state{load_state<T>(path, of, train_options_of<T>(options))}));
     });
   });
 }
