@@ -207,8 +207,8 @@ TEST_CASE("Numbers that attention over heads cannot use are refused", "[heads]")
   refuse_plain("soft_cap", {"-1"}, [](F& f) { f.options.soft_cap = -1.0; });
   // Beyond float: 0 or infinity there.
   for (const auto& [bad, text] : {std::pair(1e39, "1e+39"), std::pair(1e300, "1e+300")}) {
-    refuse_plain("scale", {text}, [&](F& f) { f.options.scale = bad; });
-    refuse_plain("soft_cap", {text}, [&](F& f) { f.options.soft_cap = bad; });
+    refuse_plain("scale", {text}, [value = bad](F& f) { f.options.scale = value; });
+    refuse_plain("soft_cap", {text}, [value = bad](F& f) { f.options.soft_cap = value; });
   }
   refuse_plain("soft_cap", {"1e-60"}, [](F& f) { f.options.soft_cap = 1e-60; });
   static std::vector<float> with_nan(60, 0.0f), with_infinity(60, 0.0f);
