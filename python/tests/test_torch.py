@@ -2,6 +2,8 @@
 
 import gc
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -442,3 +444,9 @@ def test_options_of_optimizers_are_checked():
     ):
         with pytest.raises(ValueError, match=name):
             make()
+
+
+def test_the_import_does_not_import_the_compiler():
+    program = "import sys, torch; before = 'torch._dynamo' in sys.modules; import softstep.torch; print(before or 'torch._dynamo' not in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    assert run.stdout.strip() == "True", run.stdout + run.stderr

@@ -13,6 +13,10 @@ from ..errors import NotSupported
 
 _c: Any = torch._C
 _forward_ad: Any = forward_ad
+#: torch.compiler.disable, which imports the compiler at once; PyTorch's own form of it does so at the first call
+uncompiled: Callable[[Callable[..., Any]], Callable[..., Any]] = (
+    getattr(getattr(torch, "_compile", None), "_disable_dynamo", None) or torch.compiler.disable
+)
 
 
 def moves_forward() -> bool:
@@ -38,7 +42,7 @@ def call(function: Any, *inputs: Any) -> Any:
     return function.apply(*inputs)
 
 
-@torch.compiler.disable
+@uncompiled
 def map_one_by_one(
     function: Any,
     info: Any,

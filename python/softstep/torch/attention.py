@@ -49,7 +49,7 @@ def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-@torch.compiler.disable
+@_transforms.uncompiled
 def _transformed(*inputs: Any) -> Any:
     return _transforms.call(_functions.Attention, *inputs)
 
@@ -124,7 +124,7 @@ def attention(
     if torch.is_autocast_enabled("cpu"):
         queries, keys, values = _cast(queries, keys, values)
     if _eager.is_plain(queries, keys, values, bias):
-        plain = scale, soft_cap, causal, before, after, n_threads
+        plain: tuple[Any, ...] = scale, soft_cap, causal, before, after, n_threads
         if not masked:
             return _eager.attention(queries, keys, values, bias, _kernels.plain_options(*plain), plain, ())
         return _eager.attention(queries, keys, values, bias, _kernels.make_options(*masks, *plain), plain, masks)
