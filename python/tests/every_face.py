@@ -37,7 +37,7 @@ def library():
 
 def evaluations():
     tokens, labels, decoder = RNG.normal(size=(5, 3, 6)), np.array([1, -1, 1, -1, 1], dtype=np.int8), RNG.normal(size=6)
-    w, v, out = RNG.normal(size=(6, 6)), RNG.normal(size=(6, 6)), np.empty((6, 6))
+    w, v, out = RNG.normal(size=(6, 6)), RNG.normal(size=(6, 6)), np.zeros((6, 6))
     loss = softstep.Loss(lambda m, y: np.logaddexp(0, -m), lambda m, y: -1 / (1 + np.exp(m)), lambda m, y: 0.1, is_decreasing=True)
     problems = [
         softstep.Problem(tokens, labels, decoder),
@@ -135,7 +135,8 @@ def other_models():
     assert isinstance(data, softstep.NextTokenData) and data.entropy() > 0
     softstep.train(softstep.NextTokenModel(data, dtype="float32"), "ngd", steps=5)
     assert softstep.solve_next_token_max_margin(data).status == "optimal"
-    tied = softstep.solve_max_margin_with_ties(softstep.generate(n_samples=3, n_tokens=3, dim=6, seed=0).problem())
+    of_one = softstep.generate(n_samples=3, n_tokens=3, dim=6, seed=0).problem()
+    tied = softstep.solve_max_margin_with_ties(of_one, [[int(best)] for best in of_one.optimal_tokens])
     assert isinstance(tied, softstep.TiedMaxMarginResult)
     for norm in ("lp", "nuclear"):
         softstep.solve_max_margin(softstep.generate(n_samples=3, n_tokens=3, dim=5, seed=0).problem(), norm=norm)
