@@ -37,6 +37,7 @@ from .evaluation import BlockCheck, Evaluation, GradientCheck
 from .experiments import Comparison, compare, reproduce, sweep
 from .heads import attention, linear_attention
 from .losses import Loss
+from .many import ManyTrainResult, train_many
 from .max_margin import (
     MaxMarginResult,
     TiedMaxMarginResult,
@@ -65,6 +66,7 @@ __all__ = [
     "IoError",
     "LinearModel",
     "Loss",
+    "ManyTrainResult",
     "MaxMarginResult",
     "Model",
     "NextTokenData",
@@ -109,4 +111,5 @@ __all__ = [
     "step_rules",
     "sweep",
     "train",
+    "train_many",
 ]

@@ -299,6 +299,41 @@ def step_rules() -> list[dict[str, Any]]:
     Every step rule: name, formula, source, options with their defaults, note.
     """
 
+class RunSummaries:
+    """What the runs of softstep.train_many did."""
+
+    @property
+    def status(self) -> list[str]:
+        """How each ended."""
+
+    @property
+    def form(self) -> list[str]:
+        """How each kept W."""
+
+    @property
+    def steps(self) -> numpy.typing.NDArray[numpy.int64]:
+        """Steps that each took."""
+
+    @property
+    def steps_below_rounding(self) -> numpy.typing.NDArray[numpy.int64]:
+        """Of these, how many were shorter than the rounding of adding them."""
+
+    @property
+    def seconds(self) -> numpy.typing.NDArray[numpy.float64]:
+        """Time in steps, of each its share."""
+
+    @property
+    def time_to(self) -> list[list[dict[str, Any]]]:
+        """Thresholds that each reached."""
+
+    def report(self, k: int) -> str:
+        """All of run k in words."""
+
+def train_many(models: list[Model], states: list[TrainState], options: list[TrainerOptions], n_threads: int = 0, stop: StopSource | None = None, callback: Callable[[int, dict[str, Any]], object] | None = None, progress: Callable[[int, int], object] | None = None) -> tuple[RunSummaries, dict[str, Any], dict[str, Any], numpy.typing.NDArray[numpy.int64], bool]:
+    """
+    Makes all runs and leaves their states ready to go on. Returns the summaries, the last rows, the rows of all traces one after the other, how many rows each run has, and whether Ctrl-C was pressed.
+    """
+
 def generate(generator: str, *, n_samples: int, n_tokens: int, dim: int, seed: int, signal: float, noise: float, equal_scores: bool) -> dict[str, Any]:
     """A generated data set as a dict of arrays."""
 

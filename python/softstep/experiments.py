@@ -14,11 +14,12 @@ import numpy as np
 
 from . import _core
 from .errors import InvalidArgument, NotSupported
+from .many import Plan, run
 from .max_margin import solve_max_margin
 from .problem import Problem
 from .program import program
 from .rules import Rule, rule_name
-from .training import TrainResult, train
+from .training import TrainResult
 
 __all__ = ["Comparison", "compare", "reproduce", "sweep"]
 
@@ -78,7 +79,8 @@ def compare(
 ) -> Comparison:
     """Trains each problem with each rule, against its own max-margin direction unless `reference` is given.
 
-    `options` are those of `train`. Ctrl-C ends it and keeps the runs so far.
+    All runs are one call of `train_many`, and `options` are those that it has for all runs. callback: called with each row of
+    each trace. Ctrl-C ends the call and keeps the runs so far.
 
     >>> import softstep
     >>> problems = [softstep.generate(seed=seed).problem() for seed in range(2)]
@@ -87,18 +89,47 @@ def compare(
     True
     """
     several = [problems] if isinstance(problems, _core.Model) else list(problems)
+    start, seed = options.pop("start", None), options.pop("seed", 0)
+    if "reference" in options:
+        references = [options.pop("reference")] * len(several)
+    else:
+        references = [_own_limit(problem) for problem in several]
+    callback = options.pop("callback", None)
+    if callback is not None:
+        options["callback"] = lambda _, row: callback(row)
     results: list[TrainResult] = []
     places: list[int] = []
-    for place, problem in enumerate(several):
-        settings = dict(options)
-        if "reference" not in settings and isinstance(problem, Problem) and list(problem.blocks) == ["weights"]:
-            settings["reference"] = solve_max_margin(problem)
-        for rule in rules:
-            results.append(train(problem, rule, steps=steps, **settings))
-            places.append(place)
-            if results[-1].keyboard_interrupt:
-                return Comparison(results, places)
-    return Comparison(results, places)
+    # Runs of one call have one precision, and watch the same.
+    kinds = {(problem.dtype, tuple(problem.blocks)): None for problem in several}
+    for kind in kinds:
+        mine = [
+            (place, rule)
+            for place, problem in enumerate(several)
+            if (problem.dtype, tuple(problem.blocks)) == kind
+            for rule in rules
+        ]
+        plan = Plan(
+            problems=[several[place] for place, _ in mine],
+            rules=[rule for _, rule in mine],
+            steps=[steps] * len(mine),
+            starts=[start] * len(mine),
+            seeds=[seed] * len(mine),
+            states=[None] * len(mine),
+            references=[references[place] for place, _ in mine],
+        )
+        runs = run(plan, **options)
+        began = [k for k, status in enumerate(runs.status) if status != "not_run"]
+        results += [runs.result(k) for k in began]
+        places += [mine[k][0] for k in began]
+        if runs.keyboard_interrupt:
+            break
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return Comparison([results[k] for k in order], [places[k] for k in order])
+
+
+def _own_limit(problem: _core.Model) -> Any:
+    """The max-margin direction, of a problem that has one."""
+    return solve_max_margin(problem) if isinstance(problem, Problem) and list(problem.blocks) == ["weights"] else None
 
 
 def sweep(

@@ -156,7 +156,8 @@ class TrainResult:
 
     def report(self) -> str:
         """All of it in words."""
-        return str(self._summary["report"])
+        report = self._summary["report"]
+        return str(report() if callable(report) else report)
 
     def resume(
         self,
@@ -345,16 +346,8 @@ def train(
         "thresholds": thresholds,
         "stop_one_minus_cos": stop_one_minus_cos,
     }
-    options = _options(problem, rule, steps, arguments, stop)
-    if state is None:
-        if start is not None and init_std:
-            raise InvalidArgument("init_std: given beside start (need one of them)", "init_std")
-        if init_std:
-            state = _core.normal_state(problem, init_std, seed, master_weights)
-        else:
-            state = _core.initial_state(problem, _start(problem, start), master_weights)
-    elif start is not None or init_std:
-        raise InvalidArgument("start: given beside state (need one of them)", "start")
+    options = run_options(problem, rule, steps, arguments, stop)
+    state = start_state(problem, start, init_std, seed, state, master_weights)
     bar = _Bar(progress, steps, state.step)
     try:
         summary, rows = _core.train(problem, state, options, callback, bar if bar.wanted else None)
@@ -363,7 +356,22 @@ def train(
     return TrainResult(problem, rule, state, options, arguments, summary, rows)
 
 
-def _options(
+def start_state(
+    problem: _core.Model, start: Any, init_std: float, seed: int, state: _core.TrainState | None, master_weights: str
+) -> _core.TrainState:
+    """Where a run begins: at `state` itself, else at what the other arguments of `train` say."""
+    if state is not None:
+        if start is not None or init_std:
+            raise InvalidArgument("start: given beside state (need one of them)", "start")
+        return state
+    if start is not None and init_std:
+        raise InvalidArgument("init_std: given beside start (need one of them)", "init_std")
+    if init_std:
+        return _core.normal_state(problem, init_std, seed, master_weights)
+    return _core.initial_state(problem, _start(problem, start), master_weights)
+
+
+def run_options(
     problem: _core.Model, rule: Any, steps: int, arguments: Mapping[str, Any], stop: _core.StopSource | None = None
 ) -> _core.TrainerOptions:
     settings = {name: value for name, value in arguments.items() if name != "reference"}
@@ -380,4 +388,4 @@ def load_state(path: str | PathLike[str], problem: _core.Model, rule: Any = "pol
     Raises BadFile for a file that is damaged or no state, InvalidArgument for one of another problem or rule, IoError.
     """
     defaults: dict[str, Any] = {"reference": None, "thresholds": ()}
-    return _core.load_state(fspath(path), problem, _options(problem, rule, 0, {**defaults, **arguments}))
+    return _core.load_state(fspath(path), problem, run_options(problem, rule, 0, {**defaults, **arguments}))

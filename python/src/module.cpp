@@ -13,6 +13,7 @@ NB_MODULE(_core, m) {
   softstep::python::add_problem(m);
   softstep::python::add_other_models(m);
   softstep::python::add_training(m);
+  softstep::python::add_train_many(m);
   softstep::python::add_datasets(m);
   softstep::python::add_max_margin(m);
   softstep::python::add_heads(m);

@@ -20,6 +20,7 @@ void add_metrics(nanobind::module_& m, nanobind::class_<Problem, AnyModel>& c);
 void add_datasets(nanobind::module_& m);
 void add_max_margin(nanobind::module_& m);
 void add_training(nanobind::module_& m);
+void add_train_many(nanobind::module_& m);
 void add_heads(nanobind::module_& m);
 void add_linear_heads(nanobind::module_& m);
 void add_xla_attention(nanobind::module_& m);

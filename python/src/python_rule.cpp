@@ -40,6 +40,19 @@ class PythonRule final : public StepRule<T> {
   Step<T> propose(const StepContext<T>& at, const RuleState& memory, RuleState& next) const override {
     if (at.gradient_norm == 0.0) return {.outcome = Step<T>::Outcome::stationary};
     const nb::gil_scoped_acquire held;
+    try {
+      return ask(at, memory, next);
+    } catch (nb::python_error& error) {
+      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+      // No step; and the signal is raised once more for train() to find, which keeps the trace.
+      PyErr_SetInterrupt();
+      return {.outcome = Step<T>::Outcome::stationary};
+    }
+  }
+
+ private:
+  // Ctrl-C may be pressed wherever Python works, also while the context is made.
+  Step<T> ask(const StepContext<T>& at, const RuleState& memory, RuleState& next) const {
     const std::size_t size = at.n_rows * at.n_cols;
     const auto matrix = [&](const T* numbers) {
       return numbers == nullptr ? nb::object(nb::none())
@@ -54,15 +67,7 @@ class PythonRule final : public StepRule<T> {
             .attr("StepContext")(at.iteration, needs_loss_gap_ ? scaled(at.loss_gap) : nb::object(nb::none()),
                                  matrix(at.gradient), at.gradient_exponent, at.gradient_norm,
                                  matrix(at.weights), before, after);
-    nb::object answer;
-    try {
-      answer = rule_.get().attr("propose")(context);
-    } catch (nb::python_error& error) {
-      if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-      // No step; and the signal is raised once more for train() to find, which keeps the trace.
-      PyErr_SetInterrupt();
-      return {.outcome = Step<T>::Outcome::stationary};
-    }
+    const nb::object answer = rule_.get().attr("propose")(context);
     for (const RuleMemory& kept : memory_) {
       const std::size_t wanted = kept.size == 0 ? size : kept.size;
       if (!after.contains(kept.name.c_str()))
@@ -80,7 +85,6 @@ class PythonRule final : public StepRule<T> {
     return step_of(answer, at, next);
   }
 
- private:
   Step<T> step_of(const nb::object& answer, const StepContext<T>& at, RuleState& next) const {
     if (answer.is_none()) return {.outcome = Step<T>::Outcome::stationary};
     if (PyFloat_Check(answer.ptr()) || PyLong_Check(answer.ptr())) {

@@ -4,9 +4,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "interruption.h"
 #include "parts.h"
 #include "results.h"
 #include "stop_source.h"
+#include "trace_rows.h"
 #include "training.h"
 
 namespace nb = nanobind;
@@ -19,59 +21,6 @@ MasterWeights parse_master_weights(const std::string& name) {
   if (name == "working") return MasterWeights::working;
   if (name == "float64") return MasterWeights::float64;
   throw InvalidArgument("master_weights", name + " (known: working, float64)");
-}
-
-// A row of the trace as a dict, under the names of TraceRecord.
-nb::dict row_of(const TraceRecord& record, const std::vector<Observable>& watched) {
-  nb::dict out;
-#define SOFTSTEP_FIELD(name) out[#name] = record.name;
-  SOFTSTEP_FIELD(step)
-  SOFTSTEP_FIELD(loss)
-  SOFTSTEP_FIELD(log10_loss)
-  SOFTSTEP_FIELD(log10_gap)
-  SOFTSTEP_FIELD(optimal_loss)
-  SOFTSTEP_FIELD(weight_norm)
-  SOFTSTEP_FIELD(log10_gradient_norm)
-  SOFTSTEP_FIELD(step_length)
-  SOFTSTEP_FIELD(one_minus_cos)
-  SOFTSTEP_FIELD(angle)
-  SOFTSTEP_FIELD(min_optimal_attention)
-  SOFTSTEP_FIELD(log10_one_minus_optimal_attention)
-  SOFTSTEP_FIELD(accuracy)
-  SOFTSTEP_FIELD(seconds)
-#undef SOFTSTEP_FIELD
-  for (std::size_t k = 0; k < record.others.size() && k + 1 < watched.size(); ++k) {
-    const std::string name = watched[k + 1].name;
-    out[(name + "_norm").c_str()] = record.others[k].norm;
-    out[("log10_" + name + "_gradient_norm").c_str()] = record.others[k].log10_gradient_norm;
-    out[(name + "_one_minus_cos").c_str()] = record.others[k].one_minus_cos;
-  }
-  return out;
-}
-
-// Whether a callback asked to stop: it returned False itself.
-bool goes_on(const nb::object& answer) { return !answer.is(Py_False); }
-
-// Runs Python's signal handlers. True if one raised KeyboardInterrupt, which is then cleared; whatever else
-// one raises is thrown.
-bool keyboard_interrupted() {
-  if (PyErr_CheckSignals() == 0) return false;
-  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) == 0) nb::raise_python_error();
-  PyErr_Clear();
-  return true;
-}
-
-// Calls Python. Ctrl-C meanwhile interrupts the run: it is no exception of the caller's own.
-template <class Function>
-bool unless_interrupted(bool& interrupted, Function function) {
-  const nb::gil_scoped_acquire held;
-  try {
-    return function();
-  } catch (nb::python_error& error) {
-    if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-    interrupted = true;
-    return false;
-  }
 }
 
 nb::tuple run(const AnyModel& model, State& state, const Options& options, nb::handle callback,

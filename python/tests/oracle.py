@@ -4,24 +4,26 @@ import numpy as np
 
 
 def layer(samples, labels, decoder, weights, queries=None):
-    """Loss, gradient by W, and attention of each sample. samples: list of [T_i, d]."""
+    """Loss, gradient by W, and attention of each sample. samples: list of [T_i, d]; queries: [n, d], or [n, m, d], pooled by the mean."""
     wide = np.longdouble
     u, w = np.asarray(decoder, wide), np.asarray(weights, wide)
     loss, gradient, attention = wide(0), np.zeros(w.shape, wide), []
     for i, sample in enumerate(samples):
         x = np.asarray(sample, wide)
-        z = x[0] if queries is None else np.asarray(queries[i], wide)
-        s = x @ w @ z
-        p = np.exp(s - s.max())
-        p /= p.sum()
-        attention.append(p)
+        each = np.atleast_2d(x[0] if queries is None else np.asarray(queries[i], wide))
         score = x @ u
-        f = p @ score
+        f, pooled, inner = wide(0), np.zeros(len(x), wide), np.zeros(w.shape, wide)
+        for z in each:
+            s = x @ w @ z
+            p = np.exp(s - s.max())
+            p /= p.sum()
+            pooled += p / len(each)
+            f += p @ score / len(each)
+            inner += np.outer(x.T @ (p * (score - p @ score)), z) / len(each)
+        attention.append(pooled)
         m = wide(int(labels[i])) * f
         loss += np.logaddexp(wide(0), -m)
-        outer = -wide(int(labels[i])) / (1 + np.exp(m))
-        inner = x.T @ (p * (score - f))
-        gradient += outer * np.outer(inner, z)
+        gradient += -wide(int(labels[i])) / (1 + np.exp(m)) * inner
     n = len(samples)
     return loss / n, gradient / n, attention
 

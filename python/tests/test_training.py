@@ -102,3 +102,23 @@ def test_ctrl_c_stops_soon_and_keeps_the_trace(problem):
 def test_every_model_trains(options, train):
     result = softstep.train(softstep.generate(seed=0).problem(**options), "ngd", steps=100, **train)
     assert result.status == "max_iterations" and result.last["log10_gap"] < -5
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_ctrl_c_while_a_context_is_made_is_one_in_the_rule(problem, monkeypatch, many):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    context, made = softstep.StepContext, []
+
+    def interrupted(*fields):
+        made.append(1)
+        if len(made) == 5:
+            raise KeyboardInterrupt
+        return context(*fields)
+
+    monkeypatch.setattr("softstep.rules.StepContext", interrupted)
+    rule = lambda c: 1.0 / c.gradient_norm  # noqa: E731
+    if many:
+        result = softstep.train_many([problem], rule, steps=100, n_threads=1)[0]
+    else:
+        result = softstep.train(problem, rule, steps=100)
+    assert result.status == "interrupted" and result.keyboard_interrupt and result.steps == 4

@@ -1,6 +1,6 @@
 """Attention without PyTorch's dispatcher: what is called where nothing but a plain computation goes on.
 
-The operators of _operators.py serve torch.compile, torch.export, torch.func and modes. Through the dispatcher a call goes three
+The operators of _operators.py serve torch.compile, torch.export and modes, _functions.py torch.func and forward mode. Through the dispatcher a call goes three
 times between Python and C++, with 13 arguments, which takes longer than a small problem itself.
 """
 
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from .. import _core
 from ..errors import NotSupported
-from . import _kernels
+from . import _functions, _kernels
+from ._state import hold
+from ._transforms import call, is_batch_of_autograd, is_transformed, moves_forward
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 _c: Any = torch._C
@@ -22,7 +24,7 @@ _c: Any = torch._C
 def _can_be_asked() -> bool:
     """Whether this PyTorch says what else may go on; if not, everything goes through its dispatcher."""
     try:
-        _c._len_torch_dispatch_stack(), _c._is_tracing(), _c._functorch.peek_interpreter_stack()
+        _c._len_torch_dispatch_stack(), _c._is_tracing(), is_transformed(), moves_forward(), is_batch_of_autograd(torch.empty(0))
     except AttributeError:
         return False
     return True
@@ -47,7 +49,8 @@ def is_plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
         and q.dtype == k.dtype == v.dtype
         and q.ndim == k.ndim == v.ndim >= 3
         and not _c._len_torch_dispatch_stack()
-        and _c._functorch.peek_interpreter_stack() is None
+        and not is_transformed()
+        and not moves_forward()
         and not _c._is_tracing()
     )
 
@@ -72,13 +75,25 @@ def _state_of(
     return state
 
 
+def _is_looked_on(*gradients: Tensor | None) -> bool:
+    """Whether a backward pass is transformed, or moves forward, or takes batches, of a forward pass that was plain."""
+    return is_transformed() or moves_forward() or is_batch_of_autograd(*gradients)
+
+
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, options: _core.HeadOptions, *masks: Tensor | None
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        bias: Tensor | None,
+        options: _core.HeadOptions,
+        plain: tuple[Any, ...],
+        *masks: Tensor | None,
     ) -> Tensor:
         carrier: Any = _new_state()
-        ctx.options = options
+        ctx.options, ctx.plain = options, plain
         # The options look at the masks where they lie: saved, a change of one is noticed.
         ctx.save_for_backward(q, k, v, bias, carrier, *masks)
         return _kernels.forward(q, k, v, bias, options, carrier.state)
@@ -86,13 +101,20 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         q, k, v, bias, carrier, *masks = ctx.saved_tensors
+        nothing = (None,) * (len(ctx.needs_input_grad) - 4)
+        if _is_looked_on(gradient):
+            holder = hold(_state_of(carrier, q, k, v, bias, ctx.options))
+            wants_bias = bias is not None and ctx.needs_input_grad[3]
+            rest = (*(masks or (None,) * 3), *ctx.plain)
+            *found, db = call(_functions.Gradients, q, k, v, bias, gradient, holder, wants_bias, *rest)
+            return (*found, db if wants_bias else None, *nothing)
         wanted = "".join(name for name, needed in zip("qkvb", ctx.needs_input_grad) if needed)
         if torch.is_grad_enabled():
-            found = _Gradients.apply(q, k, v, bias, gradient, carrier, ctx.options, wanted, *masks)  # type: ignore[no-untyped-call]
+            found = call(_Gradients, q, k, v, bias, gradient, carrier, ctx.options, ctx.plain, wanted, *masks)
         else:
             state = _state_of(carrier, q, k, v, bias, ctx.options)
             found = _kernels.backward(q, k, v, bias, gradient, ctx.options, state, wanted)
-        return (*found, *(None,) * (len(ctx.needs_input_grad) - 4))
+        return (*found, *nothing)
 
 
 class _Gradients(torch.autograd.Function):
@@ -106,35 +128,49 @@ class _Gradients(torch.autograd.Function):
         gradient: Tensor,
         carrier: Tensor,
         options: _core.HeadOptions,
+        plain: tuple[Any, ...],
         wanted: str,
         *masks: Tensor | None,
     ) -> Any:
-        ctx.options = options
+        ctx.options, ctx.plain = options, plain
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(q, k, v, bias, gradient, carrier, *masks)
         state = _state_of(carrier, q, k, v, bias, options)
         return tuple(_kernels.backward(q, k, v, bias, gradient, options, state, wanted))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *along: Tensor | None) -> Any:
-        q, k, v, bias, gradient, carrier, *_ = ctx.saved_tensors
+        q, k, v, bias, gradient, carrier, *masks = ctx.saved_tensors
         if along[3] is not None or ctx.needs_input_grad[3]:
             raise NotSupported("bias: no second derivative by the bias (detach it, or differentiate once)", "bias")
         nothing = (None,) * len(ctx.needs_input_grad)
         if along[0] is None and along[1] is None and along[2] is None:
             return nothing
         state = _state_of(carrier, q, k, v, bias, ctx.options)
-        hq, hk, hv, moved = _kernels.second(q, k, v, bias, gradient, ctx.options, state, along[:3])
+        if torch.is_grad_enabled() or _is_looked_on(*along):
+            rest = (*(masks or (None,) * 3), *ctx.plain)
+            holder = hold(state)
+            hq, hk, hv = _functions.product(q, k, v, bias, gradient, holder, *along[:3], None, *rest)
+            moved = call(_functions.Tangent, q, k, v, bias, holder, *along[:3], *rest)
+        else:
+            hq, hk, hv = _kernels.product(q, k, v, bias, gradient, ctx.options, state, along[:3])
+            moved = _kernels.tangent(q, k, v, bias, ctx.options, state, along[:3])
         return (hq, hk, hv, None, moved, *nothing[5:])
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, options: _core.HeadOptions, masks: tuple[Tensor | None, ...]
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    options: _core.HeadOptions,
+    plain: tuple[Any, ...],
+    masks: tuple[Tensor | None, ...],
 ) -> Tensor:
-    """The masks are those that the options look at; empty where there are none."""
+    """The masks are those that the options look at, empty where there are none; plain is what these were made of beside masks."""
     if torch.is_grad_enabled() and (
         q.requires_grad or k.requires_grad or v.requires_grad or (bias is not None and bias.requires_grad)
     ):
-        return _Attention.apply(q, k, v, bias, options, *masks)  # type: ignore[no-any-return,no-untyped-call]
+        found: Tensor = call(_Attention, q, k, v, bias, options, plain, *masks)
+        return found
     return _kernels.forward(q, k, v, bias, options, None)

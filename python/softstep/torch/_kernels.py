@@ -87,7 +87,30 @@ def backward(
     return [*found, made[3].to(bias.dtype) if bias is not None and "b" in wanted else None]
 
 
-def second(
+def _directions(along: Sequence[Tensor | None]) -> dict[str, Any]:
+    return {
+        f"{name}_direction": None if x is None else rows(x)
+        for name, x in zip(("query", "key", "value", "output_gradient"), along)
+    }
+
+
+def tangent(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    options: _core.HeadOptions,
+    state: _core.HeadsState,
+    along: Sequence[Tensor | None],
+) -> Tensor:
+    """Derivative of the output along a direction of q, k and v. None stands still."""
+    out = q.new_empty((*q.shape[:-1], v.shape[-1]))
+    added = added_bias(bias, q)
+    _core.attention_tangent(rows(q), rows(k), rows(v), state, options, bias=added, out=out, **_directions(along))
+    return out
+
+
+def product(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -96,27 +119,20 @@ def second(
     options: _core.HeadOptions,
     state: _core.HeadsState,
     along: Sequence[Tensor | None],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Derivatives of the gradients along a direction of q, k and v, and that of the output. None stands still."""
-    directions: dict[str, Any] = {
-        f"{name}_direction": None if x is None else rows(x) for name, x in zip(("query", "key", "value"), along)
-    }
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of the gradients along a direction of q, k, v and of the gradient by the output. None stands still."""
     hq, hk, hv = (x.new_empty(x.shape) for x in (q, k, v))
-    moved = q.new_empty((*q.shape[:-1], v.shape[-1]))
-    added = added_bias(bias, q)
-    q, k, v = rows(q), rows(k), rows(v)
     _core.attention_hessian_product(
-        q,
-        k,
-        v,
+        rows(q),
+        rows(k),
+        rows(v),
         state,
         rows(gradient),
         options,
-        bias=added,
+        bias=added_bias(bias, q),
         query_gradient=hq,
         key_gradient=hk,
         value_gradient=hv,
-        **directions,
+        **_directions(along),
     )
-    _core.attention_tangent(q, k, v, state, options, bias=added, out=moved, **directions)
-    return hq, hk, hv, moved
+    return hq, hk, hv

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from ..errors import NotSupported
 from . import _kernels
+from ._functions import Attention, Gradients, Product, Tangent
 from ._state import new_state, state_of
 
 # ---- the operators; the arguments from key_lengths on are the same in all of them
@@ -27,9 +27,11 @@ _library.define(
     f"attention_backward({_ARRAYS}, Tensor output_gradient, Tensor state, bool wants_bias, {_OPTIONS}) "
     "-> (Tensor, Tensor, Tensor, Tensor)"
 )
+_ALONG = "Tensor? along_queries, Tensor? along_keys, Tensor? along_values"
+_library.define(f"attention_tangent({_ARRAYS}, Tensor state, {_ALONG}, {_OPTIONS}) -> Tensor")
 _library.define(
-    f"attention_second({_ARRAYS}, Tensor output_gradient, Tensor state, Tensor along_queries, Tensor along_keys, "
-    f"Tensor along_values, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)"
+    f"attention_product({_ARRAYS}, Tensor output_gradient, Tensor state, {_ALONG}, Tensor? along_gradient, {_OPTIONS}) "
+    "-> (Tensor, Tensor, Tensor)"
 )
 
 
@@ -64,26 +66,44 @@ def _backward(
     return *found, q.new_empty(0) if db is None else db
 
 
-def _second(
+def _tangent(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    holder: Tensor,
+    along_q: Tensor | None,
+    along_k: Tensor | None,
+    along_v: Tensor | None,
+    *rest: Any,
+) -> Tensor:
+    options = _kernels.make_options(*rest)
+    state = _state(q, k, v, bias, holder, options)
+    return _kernels.tangent(q, k, v, bias, options, state, (along_q, along_k, along_v))
+
+
+def _product(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     bias: Tensor | None,
     gradient: Tensor,
     holder: Tensor,
-    along_q: Tensor,
-    along_k: Tensor,
-    along_v: Tensor,
+    along_q: Tensor | None,
+    along_k: Tensor | None,
+    along_v: Tensor | None,
+    along_gradient: Tensor | None,
     *rest: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     options = _kernels.make_options(*rest)
     state = _state(q, k, v, bias, holder, options)
-    return _kernels.second(q, k, v, bias, gradient, options, state, (along_q, along_k, along_v))
+    return _kernels.product(q, k, v, bias, gradient, options, state, (along_q, along_k, along_v, along_gradient))
 
 
 _library.impl("attention", _forward, "CPU")
 _library.impl("attention_backward", _backward, "CPU")
-_library.impl("attention_second", _second, "CPU")
+_library.impl("attention_tangent", _tangent, "CPU")
+_library.impl("attention_product", _product, "CPU")
 
 
 # ---- shapes alone, for torch.compile and torch.export
@@ -100,54 +120,21 @@ def _backward_shapes(
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), db
 
 
-def _second_shapes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, gradient: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), gradient.new_empty(gradient.shape)
+def _tangent_shapes(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> Tensor:
+    return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
 
-_registry.register_fake("softstep::attention", _forward_shapes, lib=_library)
-_registry.register_fake("softstep::attention_backward", _backward_shapes, lib=_library)
-_registry.register_fake("softstep::attention_second", _second_shapes, lib=_library)
+def _product_shapes(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-# ---- derivatives
-
-
-def _keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, bias, lengths, query_offsets, key_offsets, *plain = inputs
-    ctx.save_for_backward(q, k, v, bias, output[1], lengths, query_offsets, key_offsets)
-    ctx.plain = plain
-    ctx.mark_non_differentiable(output[1])
-
-
-def _forward_derivative(ctx: Any, gradient: Tensor, _: Any) -> tuple[Any, ...]:
-    q, k, v, bias, state, *rest = ctx.saved_tensors
-    wants_bias = bias is not None and ctx.needs_input_grad[3]
-    dq, dk, dv, db = torch.ops.softstep.attention_backward(
-        q, k, v, bias, gradient, state, wants_bias, *rest, *ctx.plain
+for _name, _shapes, _function in (
+    ("attention", _forward_shapes, Attention),
+    ("attention_backward", _backward_shapes, Gradients),
+    ("attention_tangent", _tangent_shapes, Tangent),
+    ("attention_product", _product_shapes, Product),
+):
+    _registry.register_fake(f"softstep::{_name}", _shapes, lib=_library)
+    _registry.register_autograd(
+        f"softstep::{_name}", _function.backward, setup_context=_function.setup_context, lib=_library
     )
-    return (dq, dk, dv, db if wants_bias else None) + (None,) * 9
-
-
-def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, bias, gradient, state, wants_bias, lengths, query_offsets, key_offsets, *plain = inputs
-    ctx.save_for_backward(q, k, v, bias, gradient, state, lengths, query_offsets, key_offsets)
-    ctx.plain = plain
-    ctx.wants_bias = wants_bias
-
-
-def _backward_derivative(ctx: Any, along_q: Tensor, along_k: Tensor, along_v: Tensor, along_b: Tensor) -> tuple[Any, ...]:
-    if ctx.wants_bias:
-        raise NotSupported("bias: no second derivative by the bias (detach it, or differentiate once)", "bias")
-    q, k, v, bias, gradient, state, *rest = ctx.saved_tensors
-    hq, hk, hv, moved = torch.ops.softstep.attention_second(
-        q, k, v, bias, gradient, state, along_q, along_k, along_v, *rest, *ctx.plain
-    )
-    return (hq, hk, hv, None, moved) + (None,) * 11
-
-
-_registry.register_autograd(
-    "softstep::attention", _forward_derivative, setup_context=_keep_forward, lib=_library
-)
-_registry.register_autograd(
-    "softstep::attention_backward", _backward_derivative, setup_context=_keep_backward, lib=_library
-)

@@ -14,25 +14,46 @@ import numpy as np
 import torch
 
 from .. import _core
+from ._transforms import is_transformed
 
 
 class _Holder(np.ndarray[Any, Any]):
-    state: _core.HeadsState
+    #: the state of each byte, in C order
+    states: list[_core.HeadsState | None]
 
 
 _holders: weakref.WeakValueDictionary[int, _Holder] = weakref.WeakValueDictionary()
 
 
+def _hold(states: list[_core.HeadsState | None], shape: tuple[int, ...]) -> torch.Tensor:
+    holder = np.empty(shape, dtype=np.uint8).view(_Holder)
+    holder.states = states
+    tensor = torch.from_numpy(holder)
+    for k in range(len(states)):
+        _holders[tensor.data_ptr() + k] = holder
+    return tensor
+
+
 def new_state() -> tuple[_core.HeadsState, torch.Tensor]:
     """A state, and the tensor that holds it."""
-    holder = np.empty(1, dtype=np.uint8).view(_Holder)
-    holder.state = _core.HeadsState()
-    tensor = torch.from_numpy(holder)
-    _holders[tensor.data_ptr()] = holder
-    return holder.state, tensor
+    state = _core.HeadsState()
+    return state, hold(state)
+
+
+def hold(state: _core.HeadsState) -> torch.Tensor:
+    """A tensor that holds a state."""
+    return _hold([state], (1,))
 
 
 def state_of(tensor: torch.Tensor) -> _core.HeadsState | None:
-    """The state that a tensor holds; None for a copy of such a tensor."""
+    """The state that a tensor of one byte holds; None for a copy of such a tensor."""
     holder = _holders.get(tensor.data_ptr())
-    return None if holder is None else holder.state
+    return None if holder is None else holder.states[tensor.data_ptr() - holder.ctypes.data]
+
+
+def stack_states(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """As torch.stack. The parts of what comes out hold the states of `tensors`, where these can be looked at."""
+    _c: Any = torch._C
+    if is_transformed() or _c._len_torch_dispatch_stack() or any(tensor.numel() != 1 for tensor in tensors):
+        return torch.stack(tensors)
+    return _hold([state_of(tensor) for tensor in tensors], (len(tensors), *tensors[0].shape))

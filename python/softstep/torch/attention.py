@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from . import _eager, _kernels, _operators  # noqa: F401 (it registers the operators)
+from . import _eager, _functions, _kernels, _operators, _transforms  # noqa: F401 (operators are registered)
 
 __all__ = ["attention"]
 
@@ -47,6 +49,11 @@ def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:
     )
 
 
+@_transforms.uncompiled
+def _transformed(*inputs: Any) -> Any:
+    return _transforms.call(_functions.Attention, *inputs)
+
+
 def attention(
     queries: Tensor,
     keys: Tensor,
@@ -65,8 +72,9 @@ def attention(
 ) -> Tensor:
     """O = softmax(c tanh(scale Q K^T / c) + bias) V, as torch.nn.functional.scaled_dot_product_attention.
 
-    It can be differentiated twice (by the bias once), compiled without a graph break, and is cast by autocast. Gradients keep
-    their direction where rows are saturated.
+    It can be differentiated twice (by the bias once) in reverse and in forward mode, goes through torch.func (grad, jvp, vmap one
+    after the other, jacrev, jacfwd, hessian), is compiled without a graph break, and cast by autocast. Gradients keep their
+    direction where rows are saturated.
 
     Parameters
     ----------
@@ -99,7 +107,7 @@ def attention(
     InvalidArgument
         A ValueError that names the argument.
     NotSupported
-        The second derivative is asked for while the bias wants a gradient.
+        A second or a forward derivative by the bias, a third derivative, or forward mode twice is asked for.
 
     Source: Vaswani et al. 2017, equation 1; Dao et al. 2022; docs/mathematics.md, section 11.
 
@@ -116,13 +124,15 @@ def attention(
     if torch.is_autocast_enabled("cpu"):
         queries, keys, values = _cast(queries, keys, values)
     if _eager.is_plain(queries, keys, values, bias):
+        plain: tuple[Any, ...] = scale, soft_cap, causal, before, after, n_threads
         if not masked:
-            options = _kernels.plain_options(scale, soft_cap, causal, before, after, n_threads)
-            return _eager.attention(queries, keys, values, bias, options, ())
-        options = _kernels.make_options(*masks, scale, soft_cap, causal, before, after, n_threads)
-        return _eager.attention(queries, keys, values, bias, options, masks)
+            return _eager.attention(queries, keys, values, bias, _kernels.plain_options(*plain), plain, ())
+        return _eager.attention(queries, keys, values, bias, _kernels.make_options(*masks, *plain), plain, masks)
     _check(queries, keys, values, bias, query_offsets is not None)
-    found: Tensor = torch.ops.softstep.attention(
+    # Where torch.func or forward mode looks on, functions that know how; else a compiler or tracer is to see the operator.
+    looked_on = _transforms.is_transformed() or _transforms.moves_forward()
+    called: Any = _transformed if looked_on else torch.ops.softstep.attention
+    found: Tensor = called(
         queries,
         keys,
         values,
