@@ -1,4 +1,4 @@
-// The factors of the rows of runs side by side: three exponentials and a quotient for each row of each run.
+// The factors of the rows of runs side by side: two exponentials and a quotient for each row of each run.
 
 #include "core/reference/kernels.h"
 #include "limits/limits.h"
@@ -12,21 +12,21 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   const auto& kernels = isa.kernels<T>();
   const auto n = static_cast<std::size_t>(state.range(0));
   const std::size_t width = kernels.vector_width, size = n * width;
-  const std::vector<T> exponent = uniform<T>(size, -20, 0, 1), mean_gap = uniform<T>(size, -1, 0, 2),
+  const std::vector<T> exponent = uniform<T>(size, -20, 0, 1), shifted_gap = uniform<T>(size, -1, 0, 2),
                        ones(size, T(1));
   const std::vector<double> score = uniform<double>(size, 0, 5, 3), zero(size, 0.0), one(size, 1.0),
                             inverse(size, 1.0 / static_cast<double>(n));
   std::vector<double> scale(size), factor(size), sizes(size), top(width), sum(width);
   const simd::RunFactorsArgs<T> args{
-      n,           true,         exponent.data(), mean_gap.data(), ones.data(),
-      zero.data(), one.data(),   score.data(),    zero.data(),     inverse.data(),
-      one.data(),  scale.data(), factor.data(),   top.data(),      sum.data(),
+      n,           true,         exponent.data(), shifted_gap.data(), ones.data(),
+      zero.data(), one.data(),   score.data(),    zero.data(),        inverse.data(),
+      one.data(),  scale.data(), factor.data(),   top.data(),         sum.data(),
       sizes.data()};
   kernels.run_factors(args);
   double worst = 0.0;
   for (std::size_t k = 0; k < size; ++k) {
     const long double c = exponent[k];
-    const auto exact = reference::run_factors<long double>(true, score[k], 0.0L, std::exp(c) * mean_gap[k]);
+    const auto exact = reference::run_factors<long double>(true, score[k], 0.0L, shifted_gap[k]);
     const long double expected =
         -std::exp(exact.log_slope + c - top[k % width]) / static_cast<long double>(n);
     worst = worse(worst, static_cast<double>(std::fabs(factor[k] * scale[k] / expected - 1)));

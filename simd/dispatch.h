@@ -40,7 +40,7 @@ struct AttentionArgs {
   /// f16 and bf16 go with T = float only; anything else means T. Arithmetic is in T.
   StoredType storage = StoredType::working;
   const std::uint16_t* half_tokens = nullptr;  ///< X_i in place of `tokens` if storage is f16 or bf16
-  AheadRows ahead = {};  ///< row_scores and weighted_rows only
+  AheadRows ahead = {};                        ///< row_scores and weighted_rows only
 };
 
 /// The attention kernel interleaves so many samples where they are small. A caller that has so many gives at
@@ -75,12 +75,16 @@ struct LanesArgs {
       end;  ///< lanes to do: from a multiple of lane_multiple on, to the vector that holds lane end - 1
   const T* projected;   ///< v_ij at j * n_lanes + i
   const T* score_gaps;  ///< gamma_opt - gamma_t at t * n_lanes + i; NaN where sample i has no token t
-  const T* optimal;     ///< opt_i as a number
-  T* gradient;          ///< out, g_ij at j * n_lanes + i; null: not wanted
-  T* weights;           ///< work space and out: r_it at t * n_lanes + i
+  /// opt_i as a number. Null: no lane misses a token, gaps are at (i / m * n_tokens + t) * m + i % m, `pivot`
+  /// is D_a, and of what else comes out exponent, mean_gap, gradient, largest and shifted_gap are wanted.
+  const T* optimal;
+  T* gradient;  ///< out, g_ij at j * n_lanes + i; null: not wanted
+  T* weights;   ///< work space and out: r_it at t * n_lanes + i
   // out, [n_lanes] each: the fields of AttentionStats, the pivot as a number
   T *pivot, *exponent, *pivot_attention, *mean_gap, *rest, *ties, *optimal_score;
   T* largest;  ///< out: max_j |g_ij|
+  /// out: e^c_i mu_i. May be null where `optimal` is not.
+  T* shifted_gap = nullptr;
 };
 /// Lanes come in whole cache lines, whatever the vector width.
 template <class T>

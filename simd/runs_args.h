@@ -14,9 +14,9 @@ struct RunFactorsArgs {
   std::size_t n;  ///< samples of a run
   bool logistic;  ///< the loss: logistic, else exponential
   // From attention_lanes.
-  const T* exponent;  ///< c_i
-  const T* mean_gap;  ///< mu_i in units of gap_unit
-  const T* largest;   ///< max_j |g_ij| of the row without l'
+  const T* exponent;     ///< c_i
+  const T* shifted_gap;  ///< e^c_i mu_i in units of gap_unit
+  const T* largest;      ///< max_j |g_ij| of the row without l'
   // As the fields of RowFactorsArgs.
   const double *pivot_gap, *gap_unit, *optimal_score, *unit_power, *inverse_query;
   const double* query_norm;        ///< |z_i|, or a bound of what the scaled row counts

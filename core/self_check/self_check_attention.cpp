@@ -138,12 +138,12 @@ template <class T>
 void check_lanes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   constexpr std::size_t multiple = simd::lane_multiple<T>, count = multiple + 3, n_lanes = 2 * multiple;
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-  Errors errors;
+  Errors errors, of_step;
   for_each_case([&](std::uint64_t seed, std::size_t n, std::size_t d, double scale) {
     const double power = scale == 0.0 ? 0.0 : std::exp2(std::rint(std::log2(scale)));
     std::vector<Sample<T>> samples;
     std::vector<T> tokens(n * d * n_lanes), projected(d * n_lanes), gaps(n * n_lanes, nan), optimal(n_lanes),
-        gradient(d * n_lanes), weights(n * n_lanes), stats(8 * n_lanes);
+        gradient(d * n_lanes), weights(n * n_lanes), stats(8 * n_lanes), shifted(n_lanes);
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t own = 1 + (n - 1 + i) % n;  // tokens of this sample: n in the first
       const Sample<T>& in = samples.emplace_back(100 * seed + i, own, d, power, 0x1p-6);
@@ -156,14 +156,31 @@ void check_lanes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
       }
     }
     const auto field = [&](std::size_t k) { return stats.data() + k * n_lanes; };
-    isa.kernels<T>().attention_lanes({tokens.data(), n_lanes, n, d, 0, count, projected.data(), gaps.data(),
-                                      optimal.data(), gradient.data(), weights.data(), field(0), field(1),
-                                      field(2), field(3), field(4), field(5), field(6), field(7)});
+    const auto run = [&](const T* best) {
+      isa.kernels<T>().attention_lanes(
+          {tokens.data(),  n_lanes,          n,           d,        0,
+           count,          projected.data(), gaps.data(), best,     gradient.data(),
+           weights.data(), field(0),         field(1),    field(2), field(3),
+           field(4),       field(5),         field(6),    field(7), shifted.data()});
+    };
+    run(optimal.data());
     for (std::size_t i = 0; i < count; ++i)
       if (samples[i].n > 1)
         errors.add_row(samples[i], samples[i].exact_scores(), field(1)[i], gradient.data() + i, n_lanes);
+    // For a step no lane may miss a token: what is missing is looked past, in lanes that have all of them.
+    const std::vector<T> by_token = gaps;
+    for (std::size_t t = 0; t < n; ++t)
+      for (std::size_t i = 0; i < n_lanes; ++i) {
+        const T gap = by_token[t * n_lanes + i];
+        gaps[(i / multiple * n + t) * multiple + i % multiple] = std::isnan(gap) ? T(0) : gap;
+      }
+    run(nullptr);
+    for (std::size_t i = 0; i < count; ++i)
+      if (samples[i].n == n && n > 1)
+        of_step.add_row(samples[i], samples[i].exact_scores(), field(1)[i], gradient.data() + i, n_lanes);
   });
   add_row<T>(rows, isa, "attention_lanes row [of bound]", errors.row.value(), 1.0);
+  add_row<T>(rows, isa, "attention_lanes for a step [of bound]", of_step.row.value(), 1.0);
 }
 
 }  // namespace

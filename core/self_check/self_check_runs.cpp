@@ -19,7 +19,7 @@ template <class T>
 struct Runs {
   std::size_t n, width, size;
   bool logistic;
-  std::vector<T> exponent, mean_gap, largest;
+  std::vector<T> exponent, mean_gap, shifted_gap, largest;
   std::vector<double> pivot_gap, gap_unit, optimal_score, unit_power, inverse_query, query_norm, slope,
       slope_exponent;
 
@@ -30,6 +30,7 @@ struct Runs {
         logistic(is_logistic),
         exponent(stream.numbers<T>(size, spread)),
         mean_gap(stream.numbers<T>(size)),
+        shifted_gap(size),
         largest(stream.numbers<T>(size)),
         pivot_gap(stream.numbers<double>(size)),
         gap_unit(size),
@@ -45,6 +46,7 @@ struct Runs {
       exponent[k] = -std::fabs(exponent[k]);
       // A loss gap is positive: the mean of the scores is below the optimal one.
       mean_gap[k] = T(-0.01) - std::fabs(mean_gap[k]);
+      shifted_gap[k] = static_cast<T>(std::exp(Number(exponent[k])) * Number(mean_gap[k]));
       largest[k] = T(2) + largest[k];
       pivot_gap[k] = std::max(0.0, pivot_gap[k]);
       gap_unit[k] = std::ldexp(1.0, gap_power);
@@ -54,9 +56,6 @@ struct Runs {
       slope[k] = logistic ? 1.0 / (1.0 + std::exp(-std::fabs(gamma))) : 1.0;
       slope_exponent[k] = logistic ? -std::max(gamma, 0.0) : -gamma;
     }
-  }
-  Number shifted_gap(std::size_t k) const {
-    return std::exp(Number(exponent[k])) * Number(mean_gap[k]) * Number(gap_unit[k]);
   }
 };
 
@@ -78,7 +77,7 @@ void check_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   for_each_case<T>(isa, [&](const Runs<T>& in) {
     std::vector<double> scale(in.size), factor(in.size), size(in.size), top(in.width), sum_of_sizes(in.width);
     isa.kernels<T>().run_factors(
-        {in.n, in.logistic, in.exponent.data(), in.mean_gap.data(), in.largest.data(), in.pivot_gap.data(),
+        {in.n, in.logistic, in.exponent.data(), in.shifted_gap.data(), in.largest.data(), in.pivot_gap.data(),
          in.gap_unit.data(), in.optimal_score.data(), in.unit_power.data(), in.inverse_query.data(),
          in.query_norm.data(), scale.data(), factor.data(), top.data(), sum_of_sizes.data(), size.data()});
     for (std::size_t r = 0; r < in.width; ++r) {
@@ -87,7 +86,7 @@ void check_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
         if (size[k] > size[first]) first = k;
       const auto exact_of = [&](std::size_t k) {
         return reference::run_factors<Number>(in.logistic, in.optimal_score[k], in.pivot_gap[k],
-                                              in.shifted_gap(k));
+                                              Number(in.shifted_gap[k]) * Number(in.gap_unit[k]));
       };
       const auto log_of = [&](std::size_t k) {
         return exact_of(k).log_slope + Number(in.exponent[k]) + std::log(Number(in.gap_unit[k]));
@@ -121,7 +120,8 @@ void check_gaps(const simd::Isa& isa, std::vector<CheckRow>& rows) {
       Number exact = 0;
       double most = 0.0;
       for (std::size_t k = r; k < in.size; k += in.width) {
-        const Number delta = Number(in.pivot_gap[k]) - in.shifted_gap(k);
+        const Number delta = Number(in.pivot_gap[k]) - std::exp(Number(in.exponent[k])) *
+                                                           Number(in.mean_gap[k]) * Number(in.gap_unit[k]);
         exact +=
             reference::run_gaps<Number>(in.logistic, in.optimal_score[k], delta) / static_cast<Number>(in.n);
         most = std::max(most, std::fabs(static_cast<double>(in.exponent[k])) +

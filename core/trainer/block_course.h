@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,12 +20,13 @@
 
 namespace softstep {
 
-template <class T>
+/// `Path`: a Trajectory, or one whose functions are known to the compiler.
+template <class T, class Path = Trajectory<T>>
 class BlockCourse final : public Course {
  public:
   /// Options and state have been checked. `trajectory`: where the run stands; none: make_trajectory().
   BlockCourse(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options,
-              std::unique_ptr<Trajectory<T>> trajectory = nullptr)
+              std::unique_ptr<Path> trajectory = nullptr)
       : model_(model),
         state_(state),
         options_(options),
@@ -39,9 +42,10 @@ class BlockCourse final : public Course {
       bounds_.push_back(frobenius_norm(state.blocks[k]));
     }
     state.remainders.resize(n);
-    trajectory_ = trajectory != nullptr
-                      ? std::move(trajectory)
-                      : make_trajectory(model, state, options, along_gradient, order_.is_whole());
+    if constexpr (std::is_same_v<Path, Trajectory<T>>)
+      if (trajectory == nullptr)
+        trajectory = make_trajectory(model, state, options, along_gradient, order_.is_whole());
+    trajectory_ = std::move(trajectory);
     for (std::size_t k = 0; k < n; ++k) {
       memory_.push_back(laid_out(k, state.rule_states[k]));
       rounding_.emplace_back(rounding_of_weights<T>(!state.masters[k].empty()), bounds_[k]);
@@ -51,7 +55,8 @@ class BlockCourse final : public Course {
     proposed_bounds_ = bounds_;
   }
 
-  const Trajectory<T>& trajectory() const { return *trajectory_; }
+  const Path& trajectory() const { return *trajectory_; }
+  Path& trajectory() { return *trajectory_; }
 
   Advance advance(std::int64_t iteration) override {
     trajectory_->evaluate(now_, want_, order_.at(iteration));
@@ -59,6 +64,28 @@ class BlockCourse final : public Course {
       if (!std::isfinite(gradient.norm)) return {TrainStatus::not_finite};
     return options_.normalization == Normalization::joint ? advance_jointly(iteration)
                                                           : advance_separately(iteration);
+  }
+
+  /// Whether most steps can be taken by advance_quietly().
+  bool is_quiet() const {
+    return rules_.size() == 1 && rules_[0]->memory().empty() &&
+           options_.normalization != Normalization::joint && order_.is_whole();
+  }
+  /// advance() of a step like most, with the same numbers for less; its length, or nothing, and nothing has
+  /// happened, where it is another. `Path` finds gradients by itself.
+  std::optional<double> advance_quietly(std::int64_t iteration) {
+    StepContext<T>& at = quiet_context_;
+    if (!trajectory_->find_gradient(at)) return {};
+    at.iteration = iteration;
+    const Step<T> step = rules_[0]->propose(at, memory_[0], next_[0]);
+    if (step.outcome != Step<T>::Outcome::moved || rounding_[0].may_be_below(step.length) ||
+        !stays_finite(step, 0))
+      return {};
+    has_moved_ = true;
+    rounding_[0].taken(step.length);
+    bounds_[0] = proposed_bounds_[0];
+    trajectory_->move(0, step, iteration);
+    return step.length;
   }
 
   void measure(TraceRecord& row) override {
@@ -159,8 +186,25 @@ class BlockCourse final : public Course {
            trajectory_->admits(k, step);
   }
 
+  // advance_separately() of one block, which is what most runs have and small ones notice.
+  Advance advance_alone(std::int64_t iteration) {
+    using Outcome = typename Step<T>::Outcome;
+    const Step<T> step = rules_[0]->propose(context(0, iteration), memory_[0], next_[0]);
+    if (step.outcome == Outcome::moved) {
+      if (!stays_finite(step, 0)) return {TrainStatus::not_finite};
+      has_moved_ = true;
+      trajectory_->move(0, step, iteration);
+      remember(0);
+      bounds_[0] = proposed_bounds_[0];
+      return {{}, step.length, is_below_rounding(0, step.length)};
+    }
+    if (!order_.is_whole()) return {{}, 0.0, true};
+    return {step.outcome == Outcome::stationary ? TrainStatus::stationary : TrainStatus::gap_not_positive};
+  }
+
   Advance advance_separately(std::int64_t iteration) {
     const std::size_t n = state_.blocks.size();
+    if (n == 1) return advance_alone(iteration);
     std::size_t n_stationary = 0;
     bool gap_not_positive = false;
     for (std::size_t k = 0; k < n; ++k) {
@@ -183,7 +227,7 @@ class BlockCourse final : public Course {
       trajectory_->move(k, step, iteration);
       remember(k);
       bounds_[k] = proposed_bounds_[k];
-      length = n == 1 ? step.length : std::hypot(length, step.length);
+      length = std::hypot(length, step.length);
       if (!is_below_rounding(k, step.length)) is_below = false;
     }
     return {{}, length, is_below};
@@ -243,9 +287,10 @@ class BlockCourse final : public Course {
   const std::vector<Observable> observables_;
   const std::vector<double> no_reference_;
   std::vector<std::shared_ptr<const StepRule<T>>> rules_;
-  std::unique_ptr<Trajectory<T>> trajectory_;
+  std::unique_ptr<Path> trajectory_;
   std::vector<RuleState> memory_, next_;  // of each block: what its rule remembers, and would
   std::vector<Step<T>> steps_;
+  StepContext<T> quiet_context_;
   std::vector<double> bounds_, proposed_bounds_;  // of the blocks' norms
   std::vector<RoundingWatch> rounding_;
   DirectionWatch direction_;

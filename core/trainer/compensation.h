@@ -37,11 +37,16 @@ class RoundingWatch {
  public:
   RoundingWatch(double unit, double norm) : unit_(unit), norm_(norm), bound_(norm) {}
 
+  /// Whether a step of this length might be one. Where not, taken() is all that is_below() does.
+  bool may_be_below(double length) const { return !(length >= unit_ * (bound_ + length)); }
+  void taken(double length) {
+    bound_ += length;
+    path_ += length;
+  }
   /// Whether a step that is being taken is one. norm_now() gives |W|; it is asked for rarely.
   template <class Norm>
   bool is_below(double length, Norm norm_now) {
-    bound_ += length;
-    path_ += length;
+    taken(length);
     if (!(length < unit_ * bound_)) return false;
     // The bound may be far above by now.
     if (path_ > 0.01 * norm_) {

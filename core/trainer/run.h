@@ -2,7 +2,9 @@
 
 // The loop of a run, and what it needs of what is trained.
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -36,10 +38,12 @@ class Course {
 /// Takes the steps, notes what is asked for, and says how it ended. Its parts are apart so that several runs
 /// can go side by side: begin(), then ready(), advance() and after_step() for every step, while they return
 /// true, then end(). Whatever a callback throws leaves them; abandon() then leaves the state as it should be.
+/// `C`: a Course, or one whose functions are known to the compiler.
+template <class C>
 class Run {
  public:
   /// options.n_steps steps from `step`, `seconds` on. What is given by reference outlives the run.
-  Run(Course& course, const TrainerOptions& options, std::int64_t& step, double& seconds, StepClock& clock);
+  Run(C& course, const TrainerOptions& options, std::int64_t& step, double& seconds, StepClock& clock);
 
   /// Measures the start. Whether there are steps to take.
   bool begin();
@@ -49,6 +53,10 @@ class Run {
   bool advance();
   /// Whether there is another, once the step has reached the weights.
   bool after_step();
+  /// How many steps can be taken before there is anything to do but that; for each of them quiet_step(length)
+  /// stands for advance() and after_step().
+  std::int64_t n_quiet() const;
+  void quiet_step(double length);
   /// What the run did.
   TrainSummary end();
   /// Writes the weights reached to the state.
@@ -63,7 +71,7 @@ class Run {
   bool reached_target();
   bool report();
 
-  Course& course_;
+  C& course_;
   const TrainerOptions& options_;
   std::int64_t& step_;
   double& seconds_;
@@ -78,6 +86,148 @@ class Run {
   std::int64_t end_ = 0;
   bool go_on_ = true;
 };
+
+template <class C>
+Run<C>::Run(C& course, const TrainerOptions& options, std::int64_t& step, double& seconds, StepClock& clock)
+    : course_(course),
+      options_(options),
+      step_(step),
+      seconds_(seconds),
+      schedule_(options.trace_rows_per_decade, step),
+      watch_(clock, seconds),
+      pending_(options.thresholds),
+      seconds_before_(seconds),
+      first_(step) {
+  // A sum beyond the largest number is as good as that number.
+  const std::int64_t left = std::numeric_limits<std::int64_t>::max() - first_;
+  end_ = first_ + std::min(options_.n_steps, left);
+  summary_.status = TrainStatus::max_iterations;
+  find_largest_threshold();
+}
+
+template <class C>
+bool Run<C>::begin() {
+  go_on_ = report();
+  return goes_on();
+}
+
+template <class C>
+bool Run<C>::ready() {
+  if (options_.stop.stop_requested()) go_on_ = false;
+  if (go_on_ && !watch_.running()) watch_.start();
+  return go_on_;
+}
+
+template <class C>
+bool Run<C>::advance() {
+  const Course::Advance taken = course_.advance(step_);
+  if (taken.refused) {
+    summary_.status = *taken.refused;
+    return false;
+  }
+  ++step_;
+  step_length_ = taken.length;
+  if (taken.is_below_rounding) ++summary_.steps_below_rounding;
+  return true;
+}
+
+template <class C>
+bool Run<C>::after_step() {
+  if (largest_threshold_ > 0.0 && reached_target()) return false;
+  go_on_ = step_ == end_ || !schedule_.due(step_) || report();
+  if (go_on_ && progress_.due()) {
+    if (is_out_of_time()) return false;
+    go_on_ = ask_progress();
+  }
+  return goes_on();
+}
+
+template <class C>
+std::int64_t Run<C>::n_quiet() const {
+  if (largest_threshold_ > 0.0) return 0;
+  return std::min({end_ - step_ - 1, schedule_.next() - step_ - 1, progress_.before_due()});
+}
+
+template <class C>
+void Run<C>::quiet_step(double length) {
+  ++step_;
+  step_length_ = length;
+  progress_.due();
+}
+
+template <class C>
+TrainSummary Run<C>::end() {
+  watch_.pause();
+  if (!go_on_) summary_.status = TrainStatus::interrupted;
+  seconds_ = watch_.seconds();
+  if (step_ != summary_.last.step) report();
+  summary_.steps = step_ - first_;
+  summary_.seconds = seconds_ - seconds_before_;
+  return summary_;
+}
+
+template <class C>
+void Run<C>::abandon() {
+  watch_.pause();
+  seconds_ = watch_.seconds();
+  course_.write_state();
+}
+
+template <class C>
+bool Run<C>::is_out_of_time() {
+  if (watch_.seconds() - seconds_before_ < options_.max_seconds) return false;
+  summary_.status = TrainStatus::out_of_time;
+  return true;
+}
+
+template <class C>
+bool Run<C>::ask_progress() {
+  if (!options_.progress) return true;
+  watch_.pause();
+  return options_.progress({step_, watch_.seconds(), [this] { course_.write_state(); }});
+}
+
+template <class C>
+void Run<C>::find_largest_threshold() {
+  largest_threshold_ = options_.stop_one_minus_cos;
+  for (const double threshold : pending_) largest_threshold_ = std::max(largest_threshold_, threshold);
+}
+
+template <class C>
+bool Run<C>::direction_at_most(double threshold) {
+  if (course_.surely_above(threshold)) return false;
+  watch_.pause();
+  return course_.direction_at_most(threshold);
+}
+
+// Notes thresholds crossed; true if the run is to stop here.
+template <class C>
+bool Run<C>::reached_target() {
+  course_.moved(step_length_);
+  if (course_.surely_above(largest_threshold_)) return false;
+  const auto crossed = [&](double threshold) {
+    if (!direction_at_most(threshold)) return false;
+    summary_.time_to.push_back({threshold, step_, watch_.seconds()});
+    return true;
+  };
+  if (std::erase_if(pending_, crossed) > 0) find_largest_threshold();
+  if (!(options_.stop_one_minus_cos > 0.0) || !direction_at_most(options_.stop_one_minus_cos)) return false;
+  summary_.status = TrainStatus::converged;
+  return true;
+}
+
+// Measures the current weights into summary_.last and hands the row out.
+template <class C>
+bool Run<C>::report() {
+  watch_.pause();
+  TraceRecord& row = summary_.last;
+  row = {};
+  course_.measure(row);
+  row.step = step_;
+  row.step_length = step_length_;
+  row.seconds = watch_.seconds();
+  return !options_.trace || options_.trace(row);
+}
 
 /// A run on a thread of its own. Whatever a callback throws leaves it, after the weights reached have been
 /// written to the state.

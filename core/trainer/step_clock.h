@@ -80,6 +80,8 @@ class Stopwatch {
 /// Due about ten times a second, whatever a step costs, without reading the clock at every step.
 class ProgressTimer {
  public:
+  /// How often it can be asked before it is due.
+  std::int64_t before_due() const { return countdown_ - 1; }
   bool due() {
     if (--countdown_ > 0) return false;
     const auto now = Clock::now();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace softstep {
 
@@ -11,6 +12,10 @@ class TraceSchedule {
  public:
   TraceSchedule(int rows_per_decade, std::int64_t first) : rows_per_decade_(rows_per_decade) {
     while (rows_per_decade_ > 0 && next_ <= first) advance();
+  }
+  /// The step that is due next; of none, far away.
+  std::int64_t next() const {
+    return rows_per_decade_ <= 0 ? std::numeric_limits<std::int64_t>::max() : next_;
   }
   /// True once for each scheduled step, asked in increasing order.
   bool due(std::int64_t step) {

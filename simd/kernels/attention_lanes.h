@@ -15,6 +15,12 @@
 // Up to eight tokens have their scores and weights in registers, with a copy of the code for each number of
 // tokens.
 //
+// Without `optimal` the kernel does what a step of training needs and no more: no lane may miss a token, and
+// the pivot's gap, c, mu, e^c mu, the row and its largest entry are found. Gaps lie as the tokens do. Bounds
+// and special values are the same.
+//
+// e^c mu errs by 4 u of what it is with the c and mu given, but for numbers below the smallest normal one.
+//
 // Traffic: reads the tokens once if a group of samples, 64 T d bytes, stays in the first cache, else twice;
 // reads v once; writes d + T elements a lane.
 
@@ -24,32 +30,34 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-// x_itj of the vector of samples from i on.
+// Where the tokens of the vector of samples from i on are: token t is t * dim * lane_multiple further, entry
+// j j * lane_multiple.
 template <class T>
-SOFTSTEP_INLINE const T* lane_tokens(const LanesArgs<T>& in, std::size_t i, std::size_t t, std::size_t j) {
+SOFTSTEP_INLINE const T* lane_tokens(const LanesArgs<T>& in, std::size_t i) {
   constexpr std::size_t group = lane_multiple<T>;
-  return in.tokens + ((i / group * in.n_tokens + t) * in.dim + j) * group + i % group;
+  return in.tokens + i / group * in.n_tokens * in.dim * group + i % group;
 }
 
-// g_j .. g_(j + count - 1); returns the larger of `largest` and their absolute values.
+// `count` entries of the rows, from those of token 0 at x on, into g; returns the larger of `largest` and
+// their absolute values.
 template <std::size_t count, class T, class Weights>
-SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, std::size_t i, std::size_t j,
-                                     const Weights& weights, Vec<T> largest) {
+SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, const T* x, T* g, const Weights& weights,
+                                     Vec<T> largest) {
   using V = Vec<T>;
-  V g[count];
+  V sum[count];
   SOFTSTEP_UNROLL
-  for (std::size_t r = 0; r < count; ++r) g[r] = V::all(0);
-  const T* x = lane_tokens(in, i, 0, j);
+  for (std::size_t r = 0; r < count; ++r) sum[r] = V::all(0);
+  const std::size_t stride = in.dim * lane_multiple<T>;
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     const V weight = weights.get(t);
     SOFTSTEP_UNROLL
-    for (std::size_t r = 0; r < count; ++r) g[r] = fma(V::load(x + r * lane_multiple<T>), weight, g[r]);
-    x += in.dim * lane_multiple<T>;
+    for (std::size_t r = 0; r < count; ++r) sum[r] = fma(V::load(x + r * lane_multiple<T>), weight, sum[r]);
+    x += stride;
   });
   SOFTSTEP_UNROLL
-  for (std::size_t r = 0; r < count; ++r) {
-    g[r].store(in.gradient + (j + r) * in.n_lanes + i);
-    largest = larger_size(largest, g[r]);
+  for (std::size_t r = 0; r < count; ++r, g += in.n_lanes) {
+    sum[r].store(g);
+    largest = larger_size(largest, sum[r]);
   }
   return largest;
 }
@@ -86,40 +94,128 @@ struct LaneWeights<T, 0> {
   }
 };
 
-// s_t .. s_(t + count - 1) of one vector of samples.
+// s_t .. s_(t + count - 1) of one vector of samples, whose token t is at x.
 template <std::size_t count, class T, class Weights>
-SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, std::size_t i, std::size_t t, Weights& weights) {
+SOFTSTEP_INLINE void lane_scores(const LanesArgs<T>& in, const T* x, const T* v, std::size_t t,
+                                 Weights& weights) {
   using V = Vec<T>;
   V s[count];
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) s[r] = V::all(0);
-  const T* x = lane_tokens(in, i, t, 0);
-  for (std::size_t j = 0; j < in.dim; ++j, x += lane_multiple<T>) {
-    const V v = V::load(in.projected + j * in.n_lanes + i);
+  const std::size_t stride = in.dim * lane_multiple<T>;
+  for (std::size_t j = 0; j < in.dim; ++j, x += lane_multiple<T>, v += in.n_lanes) {
+    const V projected = V::load(v);
     SOFTSTEP_UNROLL
-    for (std::size_t r = 0; r < count; ++r) s[r] = fma(V::load(x + r * in.dim * lane_multiple<T>), v, s[r]);
+    for (std::size_t r = 0; r < count; ++r) s[r] = fma(V::load(x + r * stride), projected, s[r]);
   }
   SOFTSTEP_UNROLL
   for (std::size_t r = 0; r < count; ++r) weights.set(t + r, s[r]);
 }
 
+// Of all tokens.
+template <std::size_t n_tokens, class T>
+SOFTSTEP_INLINE void all_lane_scores(const LanesArgs<T>& in, std::size_t i,
+                                     LaneWeights<T, n_tokens>& weights) {
+  const T *x = lane_tokens(in, i), *v = in.projected + i;
+  if constexpr (n_tokens != 0) {
+    lane_scores<n_tokens>(in, x, v, 0, weights);
+  } else {
+    const std::size_t stride = in.dim * lane_multiple<T>;
+    std::size_t t = 0;
+    for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, x + t * stride, v, t, weights);
+    if (t + 2 <= in.n_tokens) lane_scores<2>(in, x + t * stride, v, t, weights), t += 2;
+    if (t < in.n_tokens) lane_scores<1>(in, x + t * stride, v, t, weights);
+  }
+}
+
+// The rows, and their largest entries.
+template <class T, class Weights>
+SOFTSTEP_INLINE void lane_row(const LanesArgs<T>& in, std::size_t i, const Weights& weights) {
+  Vec<T> largest = Vec<T>::all(0);
+  const T* x = lane_tokens(in, i);
+  T* g = in.gradient + i;
+  const auto go = [&](std::size_t count) SOFTSTEP_LAMBDA_INLINE {
+    x += count * lane_multiple<T>;
+    g += count * in.n_lanes;
+  };
+  std::size_t left = in.dim;
+  for (; left >= 8; left -= 8, go(8)) largest = lane_gradient<8>(in, x, g, weights, largest);
+  if (left >= 4) largest = lane_gradient<4>(in, x, g, weights, largest), left -= 4, go(4);
+  if (left >= 2) largest = lane_gradient<2>(in, x, g, weights, largest), left -= 2, go(2);
+  if (left >= 1) largest = lane_gradient<1>(in, x, g, weights, largest);
+  largest.store(in.largest + i);
+}
+
+// c of the largest scores s_a of all and s_c of the tokens in B; `poison` is NaN where a score is no number.
+template <class T>
+SOFTSTEP_INLINE Vec<T> lane_exponent(Vec<T> s_a, Vec<T> s_c, Vec<T> poison) {
+  using V = Vec<T>;
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  const V none = V::all(-infinity);
+  const auto is_empty = equal(s_c, none);
+  const V c = select(is_empty, V::all(0), s_c) - s_a + poison;
+  // -infinity says that there is no other token; finite scores too far apart for T do not.
+  return select(is_empty, none + poison,
+                select(equal(c, none), V::all(std::numeric_limits<T>::quiet_NaN()), c));
+}
+
+// What a step of training needs, of lanes that have all tokens.
+template <std::size_t n_tokens, class T>
+SOFTSTEP_INLINE void one_vector_for_a_step(const LanesArgs<T>& in, std::size_t i) {
+  using V = Vec<T>;
+  const V zero = V::all(0), one = V::all(1), none = V::all(-std::numeric_limits<T>::infinity());
+  constexpr std::size_t group = lane_multiple<T>;
+  LaneWeights<T, n_tokens> weights(in, i);
+  const T* gaps = in.score_gaps + i / group * in.n_tokens * group + i % group;
+  const auto gap_at = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE { return V::load(gaps + t * group); };
+  all_lane_scores(in, i, weights);
+
+  V s_a = none, gap_a = zero, poison = zero;
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    const V s = weights.get(t);
+    gap_a = select(less(s_a, s), gap_at(t), gap_a);
+    s_a = max(s_a, s);
+    poison = fma(s, zero, poison);
+  });
+  V s_c = none;
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weights.get(t)));
+  });
+  const V c = lane_exponent(s_a, s_c, poison), shift_b = select(equal(s_c, none), zero, s_c);
+
+  // Of A with the pivot's own term, which is 1.
+  V of_a = zero, rest = zero, moment = zero;
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    const V gap = gap_at(t);
+    const auto in_a = equal(gap, gap_a);
+    const V e = exp_nonpositive(weights.get(t) - select(in_a, s_a, shift_b));
+    of_a = of_a + select(in_a, e, zero);
+    rest = rest + select(in_a, zero, e);
+    moment = fma(e, gap_a - gap, moment);
+    weights.set(t, e);
+  });
+  const V e_c = exp_nonpositive(c), p_a = one / fma(e_c, rest, of_a), mu = p_a * moment, e_c_mu = e_c * mu;
+  gap_a.store(in.pivot + i);
+  c.store(in.exponent + i);
+  mu.store(in.mean_gap + i);
+  e_c_mu.store(in.shifted_gap + i);
+  if (in.gradient == nullptr) return;
+
+  weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    const V gap = gap_at(t);
+    weights.set(t, p_a * weights.get(t) * (gap_a - gap - select(equal(gap, gap_a), mu, e_c_mu)));
+  });
+  lane_row(in, i, weights);
+}
+
 template <std::size_t n_tokens, class T>
 SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i) {
   using V = Vec<T>;
-  constexpr T infinity = std::numeric_limits<T>::infinity();
-  const V zero = V::all(0), one = V::all(1), none = V::all(-infinity);
+  const V zero = V::all(0), one = V::all(1), none = V::all(-std::numeric_limits<T>::infinity());
   LaneWeights<T, n_tokens> weights(in, i);
   const auto gap_at = [&](std::size_t t)
                           SOFTSTEP_LAMBDA_INLINE { return V::load(in.score_gaps + t * in.n_lanes + i); };
-
-  if constexpr (n_tokens != 0) {
-    lane_scores<n_tokens>(in, i, 0, weights);
-  } else {
-    std::size_t t = 0;
-    for (; t + 4 <= in.n_tokens; t += 4) lane_scores<4>(in, i, t, weights);
-    if (t + 2 <= in.n_tokens) lane_scores<2>(in, i, t, weights), t += 2;
-    if (t < in.n_tokens) lane_scores<1>(in, i, t, weights);
-  }
+  all_lane_scores(in, i, weights);
 
   // Pivot, its gap, and the score of the optimal token. A missing token has the score -infinity from here on.
   const V optimal = V::load(in.optimal + i);
@@ -142,12 +238,8 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     s_c = max(s_c, select(equal(gap_at(t), gap_a), none, weights.get(t)));
   });
-  const auto is_empty = equal(s_c, none);
   // A lane without tokens has -infinity for both maxima, whose difference is invalid.
-  const V shift_b = select(is_empty, zero, s_c);
-  V c = shift_b - s_a + poison;
-  // -infinity says that there is no other token; finite scores too far apart for T do not.
-  c = select(is_empty, none + poison, select(equal(c, none), V::all(std::numeric_limits<T>::quiet_NaN()), c));
+  const V shift_b = select(equal(s_c, none), zero, s_c), c = lane_exponent(s_a, s_c, poison);
 
   V rest = zero, ties = zero, moment = zero;
   index = zero;
@@ -162,7 +254,8 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
     weights.set(t, e);
     index = index + one;
   });
-  const V e_c = exp_nonpositive(c), p_a = one / (one + ties + e_c * rest), mu = p_a * moment;
+  const V e_c = exp_nonpositive(c), p_a = one / (one + ties + e_c * rest), mu = p_a * moment,
+          e_c_mu = e_c * mu;
   a.store(in.pivot + i);
   c.store(in.exponent + i);
   p_a.store(in.pivot_attention + i);
@@ -170,39 +263,40 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   rest.store(in.rest + i);
   ties.store(in.ties + i);
   (s_optimal - s_a + poison).store(in.optimal_score + i);
+  if (in.shifted_gap != nullptr) e_c_mu.store(in.shifted_gap + i);
   if (in.gradient == nullptr) return;
 
-  const V e_c_mu = e_c * mu;
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     const V gap = gap_at(t);
     const V d = select(equal(gap, gap_a), zero - mu, select(equal(gap, gap), gap_a - gap - e_c_mu, zero));
     weights.set(t, p_a * weights.get(t) * d);
   });
   weights.write(in, i);
-  V largest = zero;
-  std::size_t j = 0;
-  for (; j + 8 <= in.dim; j += 8) largest = lane_gradient<8>(in, i, j, weights, largest);
-  if (j + 4 <= in.dim) largest = lane_gradient<4>(in, i, j, weights, largest), j += 4;
-  if (j + 2 <= in.dim) largest = lane_gradient<2>(in, i, j, weights, largest), j += 2;
-  if (j < in.dim) largest = lane_gradient<1>(in, i, j, weights, largest);
-  largest.store(in.largest + i);
+  lane_row(in, i, weights);
 }
 
 // One function for each number of tokens, so that the compiler allocates registers for that number alone.
 template <std::size_t n_tokens, class T>
-__attribute__((noinline)) void vectors_of_samples(const LanesArgs<T>& in) {
+__attribute__((noinline)) void vectors_of_samples(const LanesArgs<T>& args) {
+  const LanesArgs<T> in = args;  // a copy, which no store can change
   for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_of_samples<n_tokens>(in, i);
+}
+template <std::size_t n_tokens, class T>
+__attribute__((noinline)) void vectors_for_a_step(const LanesArgs<T>& args) {
+  const LanesArgs<T> in = args;  // a copy, which no store can change
+  for (std::size_t i = in.begin; i < in.end; i += Vec<T>::width) one_vector_for_a_step<n_tokens>(in, i);
 }
 
 // 2 to `most` tokens: the code for their number. One token, or more than `most`: the code for any number (0).
 template <std::size_t most, class T>
 SOFTSTEP_INLINE void vectors_by_tokens(const LanesArgs<T>& in) {
-  if (in.n_tokens == most)
-    vectors_of_samples<most>(in);
-  else if constexpr (most > 2)
-    vectors_by_tokens<most - 1>(in);
+  constexpr std::size_t n_tokens = most < 2 ? 0 : most;
+  if constexpr (n_tokens != 0)
+    if (in.n_tokens != n_tokens) return vectors_by_tokens<most - 1>(in);
+  if (in.optimal == nullptr)
+    vectors_for_a_step<n_tokens>(in);
   else
-    vectors_of_samples<0>(in);
+    vectors_of_samples<n_tokens>(in);
 }
 
 template <class T>

@@ -31,11 +31,11 @@ SOFTSTEP_INLINE Vec<T> load_count(const T* p, std::size_t count, T fill) {
   return count == Vec<T>::width ? Vec<T>::load(p) : load_part(p, count, fill);
 }
 
-// One vector of rows; the fields of RowFactorsArgs.
+// One vector of rows; the fields of RowFactorsArgs, and e^c_i mu_i.
 template <class T>
 struct RowOutcome {
   bool logistic;
-  Vec<T> exponent, mean_gap, gap_unit, pivot_gap, optimal_score, largest, unit_power, inverse_query;
+  Vec<T> exponent, shifted_gap, pivot_gap, optimal_score, largest, unit_power, inverse_query;
 };
 // Its sizes, row_scale, and row_factor as yet without e^(size - C).
 template <class T>
@@ -47,10 +47,7 @@ template <class T>
 SOFTSTEP_INLINE RowSize<T> row_size(const RowOutcome<T>& in) {
   using V = Vec<T>;
   const V zero = V::all(0), one = V::all(1), none = V::all(-std::numeric_limits<T>::infinity());
-  const V c = in.exponent, gap = in.mean_gap * in.gap_unit, largest = in.largest;
-  // A mean gap of 0 makes the term 0, even where c is -infinity or NaN.
-  const V shifted = select(equal(gap, zero), zero, exp_nonpositive(c) * gap);
-  const V m = in.optimal_score - in.pivot_gap + shifted;
+  const V c = in.exponent, largest = in.largest, m = in.optimal_score - in.pivot_gap + in.shifted_gap;
   const V slope = in.logistic ? one / (one + exp_nonpositive(zero - absolute(m))) : one;
   const V q = zero - (in.logistic ? max(m, zero) : m);
   // The reciprocal of the unit must be a normal number.
@@ -68,10 +65,12 @@ SOFTSTEP_INLINE RowSize<T> row_size(const RowOutcome<T>& in) {
 template <class T>
 SOFTSTEP_INLINE Vec<T> row_sizes(const RowFactorsArgs<T>& in, std::size_t i, std::size_t count) {
   const auto load = [&](const T* p, T fill) SOFTSTEP_LAMBDA_INLINE { return load_count(p + i, count, fill); };
+  const Vec<T> zero = Vec<T>::all(0), c = load(in.exponent, -std::numeric_limits<T>::infinity()),
+               gap = load(in.mean_gap, T(0)) * load(in.gap_unit, T(1));
+  // A mean gap of 0 makes the term 0, even where c is -infinity or NaN.
   const RowSize<T> row = row_size<T>({.logistic = in.logistic,
-                                      .exponent = load(in.exponent, -std::numeric_limits<T>::infinity()),
-                                      .mean_gap = load(in.mean_gap, T(0)),
-                                      .gap_unit = load(in.gap_unit, T(1)),
+                                      .exponent = c,
+                                      .shifted_gap = select(equal(gap, zero), zero, exp_nonpositive(c) * gap),
                                       .pivot_gap = load(in.pivot_gap, T(0)),
                                       .optimal_score = load(in.optimal_score, T(0)),
                                       .largest = load(in.largest, T(0)),

@@ -3,9 +3,10 @@
 // What the gradient rows of runs side by side are multiplied by, and each run's exponent C: row_factors.h for
 // every lane by itself, in double whatever T.
 //
-// Formulas, error and special values are those of row_factors in double, by run. A run whose C is -infinity
-// or NaN has factors 0. Sums and maxima run over the samples in order, in the run's own lane: its bits do not
-// depend on its neighbours. tests/simd/test_runs.cpp holds the bounds.
+// Formulas, error and special values are those of row_factors in double, by run, for products e^c_i mu_i that
+// are what they are. A run whose C is -infinity or NaN has factors 0. Sums and maxima run over the samples in
+// order, in the run's own lane: its bits do not depend on its neighbours. tests/simd/test_runs.cpp holds the
+// bounds.
 //
 // Beside it sum_of_sizes = sum_i |row_factor_i| query_norm_i, whose terms are rounded once each and added up
 // one by one.
@@ -28,7 +29,9 @@ SOFTSTEP_INLINE Vec<double> load_double(const T* p) {
 SOFTSTEP_INLINE Vec<double> load_double(const double* p) { return Vec<double>::load(p); }
 
 template <class T>
-void run_factors(const RunFactorsArgs<T>& in) {
+void run_factors(const RunFactorsArgs<T>& args) {
+  // A copy, which no store can change.
+  const RunFactorsArgs<T> in = args;
   using V = Vec<double>;
   constexpr std::size_t lanes = Vec<T>::width, w = V::width;
   const V zero = V::all(0), smallest = V::all(static_cast<double>(std::numeric_limits<T>::min())),
@@ -40,15 +43,15 @@ void run_factors(const RunFactorsArgs<T>& in) {
       const V largest = load_double(in.largest + k);
       const V with_reciprocal =
           select(less(zero, largest), select(less(largest, smallest), smallest, largest), largest);
-      const RowSize<double> row = row_size<double>({.logistic = in.logistic,
-                                                    .exponent = load_double(in.exponent + k),
-                                                    .mean_gap = load_double(in.mean_gap + k),
-                                                    .gap_unit = V::load(in.gap_unit + k),
-                                                    .pivot_gap = V::load(in.pivot_gap + k),
-                                                    .optimal_score = V::load(in.optimal_score + k),
-                                                    .largest = with_reciprocal,
-                                                    .unit_power = V::load(in.unit_power + k),
-                                                    .inverse_query = V::load(in.inverse_query + k)});
+      const RowSize<double> row =
+          row_size<double>({.logistic = in.logistic,
+                            .exponent = load_double(in.exponent + k),
+                            .shifted_gap = load_double(in.shifted_gap + k) * V::load(in.gap_unit + k),
+                            .pivot_gap = V::load(in.pivot_gap + k),
+                            .optimal_score = V::load(in.optimal_score + k),
+                            .largest = with_reciprocal,
+                            .unit_power = V::load(in.unit_power + k),
+                            .inverse_query = V::load(in.inverse_query + k)});
       row.size.store(in.size + k);
       row.scale.store(in.row_scale + k);
       row.slope.store(in.row_factor + k);

@@ -87,7 +87,9 @@ SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec
 }
 
 template <class T>
-void run_gaps(const RunGapsArgs<T>& in) {
+void run_gaps(const RunGapsArgs<T>& args) {
+  // A copy, which no store can change.
+  const RunGapsArgs<T> in = args;
   using V = Vec<double>;
   constexpr std::size_t lanes = Vec<T>::width, w = V::width;
   const V zero = V::all(0), none = V::all(-std::numeric_limits<double>::infinity());

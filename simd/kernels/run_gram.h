@@ -4,16 +4,18 @@
 // the norm of sum_i g_i z_i^T, which is sum_i <g_i, u_i>.
 //
 // Shapes: RunGramArgs (simd/dispatch.h). Every sum is in the run's own lane and over k in order, so that its
-// bits do not depend on its neighbours. Of `squared`, four dimensions j at a time are summed up in T, one
-// chain each over i in order, and these sums in double in order.
+// bits do not depend on its neighbours. Of `squared`, four dimensions j at a time, then two, then one, are
+// summed up in T, one chain each over i in order, and these sums in double in order.
 //
 // Error: |u_ij - exact| <= n u sum_k |<z_i, z_k> g_kj|, without fused multiply-add (n + 1) u; `squared` errs
 // by ((n + 3) u + dim 2^-53) sum_ij |g_ij u_ij| of the u_ij as they are (tests/simd/test_runs.cpp).
 // Infinity and NaN as in the plain formula.
 //
-// Traffic: reads (n^2 + n dim) w elements, writes n dim w; the Gram matrix is read once for four dimensions.
+// Traffic: reads (n^2 + n dim) w elements, writes n dim w; the Gram matrix is read once for four dimensions
+// and the rows once for three samples, so that twelve sums go on at a time in registers.
 
 #include "simd/dispatch.h"
+#include "simd/kernels/run_factors.h"
 #include "simd/vec.h"
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
@@ -31,14 +33,29 @@ SOFTSTEP_INLINE void run_gram_block(const RunGramArgs<T>& in, std::size_t i, std
   }
   const T *gram = in.gram + i * in.n * w, *rows = in.rows + j * in.stride;
   for (std::size_t k = 0; k < in.n; ++k, gram += w, rows += w) {
-    V g[n_j];
-    SOFTSTEP_UNROLL
-    for (std::size_t b = 0; b < n_j; ++b) g[b] = V::load(rows + b * in.stride);
-    SOFTSTEP_UNROLL
-    for (std::size_t a = 0; a < n_i; ++a) {
-      const V q = V::load(gram + a * in.n * w);
+    // The fewer of the two stay in registers while the others go by.
+    const auto q = [&](std::size_t a) SOFTSTEP_LAMBDA_INLINE { return V::load(gram + a * in.n * w); };
+    const auto g = [&](std::size_t b) SOFTSTEP_LAMBDA_INLINE { return V::load(rows + b * in.stride); };
+    if constexpr (n_i < n_j) {
+      V held[n_i];
       SOFTSTEP_UNROLL
-      for (std::size_t b = 0; b < n_j; ++b) u[a][b] = fma(q, g[b], u[a][b]);
+      for (std::size_t a = 0; a < n_i; ++a) held[a] = q(a);
+      SOFTSTEP_UNROLL
+      for (std::size_t b = 0; b < n_j; ++b) {
+        const V passing = g(b);
+        SOFTSTEP_UNROLL
+        for (std::size_t a = 0; a < n_i; ++a) u[a][b] = fma(held[a], passing, u[a][b]);
+      }
+    } else {
+      V held[n_j];
+      SOFTSTEP_UNROLL
+      for (std::size_t b = 0; b < n_j; ++b) held[b] = g(b);
+      SOFTSTEP_UNROLL
+      for (std::size_t a = 0; a < n_i; ++a) {
+        const V passing = q(a);
+        SOFTSTEP_UNROLL
+        for (std::size_t b = 0; b < n_j; ++b) u[a][b] = fma(passing, held[b], u[a][b]);
+      }
     }
   }
   SOFTSTEP_UNROLL
@@ -55,27 +72,35 @@ SOFTSTEP_INLINE void run_gram_block(const RunGramArgs<T>& in, std::size_t i, std
 template <std::size_t n_j, class T>
 SOFTSTEP_INLINE void run_gram_dimensions(const RunGramArgs<T>& in, std::size_t j) {
   using V = Vec<T>;
-  constexpr std::size_t w = V::width;
+  using W = Vec<double>;
+  constexpr std::size_t n_i = n_j == 4 ? 3 : 6;
   V squared[n_j];
   SOFTSTEP_UNROLL
   for (std::size_t b = 0; b < n_j; ++b) squared[b] = V::all(0);
   std::size_t i = 0;
-  for (; i + 2 <= in.n; i += 2) run_gram_block<2, n_j>(in, i, j, squared);
+  for (; i + n_i <= in.n; i += n_i) run_gram_block<n_i, n_j>(in, i, j, squared);
+  if constexpr (n_i > 3)
+    if (i + 3 <= in.n) run_gram_block<3, n_j>(in, i, j, squared), i += 3;
+  if (i + 2 <= in.n) run_gram_block<2, n_j>(in, i, j, squared), i += 2;
   if (i < in.n) run_gram_block<1, n_j>(in, i, j, squared);
   V sum = squared[0];
   SOFTSTEP_UNROLL
   for (std::size_t b = 1; b < n_j; ++b) sum = sum + squared[b];
-  T lanes[w];
+  T lanes[V::width];
   sum.store(lanes);
-  for (std::size_t r = 0; r < w; ++r) in.squared[r] += static_cast<double>(lanes[r]);
+  for (std::size_t r = 0; r < V::width; r += W::width)
+    (W::load(in.squared + r) + load_double(lanes + r)).store(in.squared + r);
 }
 
 template <class T>
-void run_gram(const RunGramArgs<T>& in) {
+void run_gram(const RunGramArgs<T>& args) {
+  // A copy, which no store can change.
+  const RunGramArgs<T> in = args;
   for (std::size_t r = 0; r < Vec<T>::width; ++r) in.squared[r] = 0;
   std::size_t j = 0;
   for (; j + 4 <= in.dim; j += 4) run_gram_dimensions<4>(in, j);
-  for (; j < in.dim; ++j) run_gram_dimensions<1>(in, j);
+  if (j + 2 <= in.dim) run_gram_dimensions<2>(in, j), j += 2;
+  if (j < in.dim) run_gram_dimensions<1>(in, j);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

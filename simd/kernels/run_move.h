@@ -11,14 +11,27 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-template <class T>
-void run_move(const RunMoveArgs<T>& in) {
+// `count` vectors from element k on.
+template <std::size_t count, class T>
+SOFTSTEP_INLINE void run_move_block(const RunMoveArgs<T>& in, Vec<T> a, std::size_t k) {
   using V = Vec<T>;
-  const V a = V::load(in.step);
-  for (std::size_t k = 0; k < in.size; k += V::width) {
-    fma(a, V::load(in.x + k), V::load(in.sum + k)).store(in.sum + k);
-    fma(a, V::load(in.u + k), V::load(in.projected + k)).store(in.projected + k);
+  SOFTSTEP_UNROLL
+  for (std::size_t at = k; at < k + count * V::width; at += V::width) {
+    fma(a, V::load(in.x + at), V::load(in.sum + at)).store(in.sum + at);
+    fma(a, V::load(in.u + at), V::load(in.projected + at)).store(in.projected + at);
   }
+}
+
+template <class T>
+void run_move(const RunMoveArgs<T>& args) {
+  // A copy, which no store can change.
+  const RunMoveArgs<T> in = args;
+  using V = Vec<T>;
+  constexpr std::size_t w = V::width;
+  const V a = V::load(in.step);
+  std::size_t k = 0;
+  for (; k + 4 * w <= in.size; k += 4 * w) run_move_block<4>(in, a, k);
+  for (; k < in.size; k += w) run_move_block<1>(in, a, k);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -11,8 +11,18 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
+// `count` rows from x on.
+template <std::size_t count, class T>
+SOFTSTEP_INLINE T* scale_lane_rows(T* x, std::size_t n_lanes, Vec<T> a, Vec<T> b) {
+  SOFTSTEP_UNROLL
+  for (std::size_t j = 0; j < count; ++j, x += n_lanes) (Vec<T>::load(x) * a * b).store(x);
+  return x;
+}
+
 template <class T>
-void scale_lanes(const ScaleLanesArgs<T>& in) {
+void scale_lanes(const ScaleLanesArgs<T>& args) {
+  // A copy, which no store can change.
+  const ScaleLanesArgs<T> in = args;
   using V = Vec<T>;
   constexpr std::size_t w = V::width;
   for (std::size_t i = in.begin; i < in.end; i += w) {
@@ -23,7 +33,9 @@ void scale_lanes(const ScaleLanesArgs<T>& in) {
     }
     const V a = V::load(scale), b = V::load(factor);
     T* x = in.rows + i;
-    for (std::size_t j = 0; j < in.n_rows; ++j, x += in.n_lanes) (V::load(x) * a * b).store(x);
+    std::size_t j = 0;
+    for (; j + 4 <= in.n_rows; j += 4) x = scale_lane_rows<4>(x, in.n_lanes, a, b);
+    for (; j < in.n_rows; ++j) x = scale_lane_rows<1>(x, in.n_lanes, a, b);
   }
 }
 

@@ -30,6 +30,16 @@ SOFTSTEP_INLINE float maximum(Vec<float> a) {
 SOFTSTEP_INLINE double maximum(Vec<double> a) {
   return maximum_of(_mm_max_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1)));
 }
+// Without the sign, bits are ordered as numbers are, NaN above infinity.
+SOFTSTEP_INLINE Vec<float> larger_size(Vec<float> largest, Vec<float> x) {
+  const __m256i size = _mm256_and_si256(_mm256_castps_si256(x.v), _mm256_set1_epi32(0x7fffffff));
+  return {_mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(largest.v), size))};
+}
+SOFTSTEP_INLINE Vec<double> larger_size(Vec<double> largest, Vec<double> x) {
+  const __m256d size = _mm256_andnot_pd(_mm256_set1_pd(-0.0), x.v);
+  const __m256i is_larger = _mm256_cmpgt_epi64(_mm256_castpd_si256(size), _mm256_castpd_si256(largest.v));
+  return {_mm256_blendv_pd(largest.v, size, _mm256_castsi256_pd(is_larger))};
+}
 SOFTSTEP_INLINE int equal_lanes(Vec<float> a, Vec<float> b) {
   return _mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ));
 }

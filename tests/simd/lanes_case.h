@@ -24,7 +24,7 @@ struct Lanes {
   static constexpr std::size_t m = simd::lane_multiple<T>;
   std::vector<AttentionCase<T>>& cases;
   std::size_t n_tokens = 0, dim, n_lanes;
-  Guarded<T> tokens, projected, gaps, optimal, gradient, weights, stats;
+  Guarded<T> tokens, projected, gaps, optimal, gradient, weights, stats, shifted;
 
   explicit Lanes(std::vector<AttentionCase<T>>& samples)
       : cases(samples),
@@ -37,7 +37,8 @@ struct Lanes {
         optimal(n_lanes),
         gradient(dim * n_lanes),
         weights(n_tokens * n_lanes),
-        stats(n_lane_stats * n_lanes) {
+        stats(n_lane_stats * n_lanes),
+        shifted(n_lanes) {
     for (std::size_t k = 0; k < gaps.size(); ++k) gaps[k] = std::numeric_limits<T>::quiet_NaN();
     for (std::size_t i = 0; i < samples.size(); ++i) {
       const AttentionCase<T>& in = samples[i];
@@ -55,16 +56,57 @@ struct Lanes {
     for (const auto& in : samples) most = std::max(most, in.n_tokens);
     return most;
   }
-  void run(const simd::Isa& isa, bool want_gradient = true) {
+  void run(const simd::Isa& isa, bool want_gradient = true) { run(isa, optimal.data(), want_gradient); }
+  /// What a step of training needs. No sample may miss a token; nor do lanes without one, which are left with
+  /// tokens of zeros. The pivot is put down as a number again.
+  void run_for_a_step(const simd::Isa& isa) {
+    const std::vector<T> by_token(gaps.data(), gaps.data() + gaps.size());
+    lay_out_for_a_step();
+    run(isa, nullptr, true);
+    std::copy(by_token.begin(), by_token.end(), gaps.data());
+    number_pivots();
+  }
+  void lay_out_for_a_step() {
+    const std::vector<T> by_token(gaps.data(), gaps.data() + gaps.size());
+    for (std::size_t t = 0; t < n_tokens; ++t)
+      for (std::size_t i = 0; i < n_lanes; ++i)
+        gaps[(i / m * n_tokens + t) * m + i % m] = i < cases.size() ? by_token[t * n_lanes + i] : T(0);
+  }
+  // The first token of the largest score, if the pivot's gap is its own; else none.
+  void number_pivots() {
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      const std::vector<T> scores = sample(i).scores;
+      const auto first = std::max_element(scores.begin(), scores.end()) - scores.begin();
+      T& pivot = stats[i];
+      pivot = static_cast<T>(gaps[static_cast<std::size_t>(first) * n_lanes + i] == pivot ? first : 99);
+    }
+  }
+  void run(const simd::Isa& isa, const T* best, bool want_gradient) {
     T* s = stats.data();
     const auto field = [&](std::size_t k) { return s + k * n_lanes; };
     // In two halves, as threads do it.
     const std::size_t middle = n_lanes / m / 2 * m;
     for (const auto& [begin, end] : {std::pair{std::size_t{0}, middle}, std::pair{middle, n_lanes}}) {
-      isa.kernels<T>().attention_lanes(
-          {tokens.data(), n_lanes, n_tokens, dim, begin, end, projected.data(), gaps.data(), optimal.data(),
-           want_gradient ? gradient.data() : nullptr, weights.data(), field(0), field(1), field(2), field(3),
-           field(4), field(5), field(6), field(7)});
+      isa.kernels<T>().attention_lanes({tokens.data(),
+                                        n_lanes,
+                                        n_tokens,
+                                        dim,
+                                        begin,
+                                        end,
+                                        projected.data(),
+                                        gaps.data(),
+                                        best,
+                                        want_gradient ? gradient.data() : nullptr,
+                                        weights.data(),
+                                        field(0),
+                                        field(1),
+                                        field(2),
+                                        field(3),
+                                        field(4),
+                                        field(5),
+                                        field(6),
+                                        field(7),
+                                        shifted.data()});
     }
   }
   T field(std::size_t k, std::size_t i) const { return stats[k * n_lanes + i]; }

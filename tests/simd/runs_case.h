@@ -18,7 +18,7 @@ struct RunsCase {
   const std::size_t n, dim, width, columns;
   const bool logistic;
   // run_factors
-  Guarded<T> exponent, mean_gap, largest;
+  Guarded<T> exponent, mean_gap, shifted_gap, largest;
   Guarded<double> pivot_gap, gap_unit, optimal_score, unit_power, inverse_query, query_norm, row_scale,
       row_factor, top, sum_of_sizes, size;
   // run_gaps
@@ -36,6 +36,7 @@ struct RunsCase {
         logistic(is_logistic),
         exponent(n * width),
         mean_gap(n * width),
+        shifted_gap(n * width),
         largest(n * width),
         pivot_gap(n * width),
         gap_unit(n * width),
@@ -65,6 +66,7 @@ struct RunsCase {
     for (std::size_t k = 0; k < n * width; ++k) {
       exponent[k] = static_cast<T>(-spread * uniform(random));
       mean_gap[k] = static_cast<T>(number(-1, 1));
+      shifted_gap[k] = static_cast<T>(std::exp(static_cast<double>(exponent[k])) * mean_gap[k]);
       pivot_gap[k] = random() % 2 == 0 ? 0.0 : uniform(random);
       largest[k] = static_cast<T>(std::ldexp(1.0 + uniform(random), static_cast<int>(random() % 20) - 10));
       const int gap_power = static_cast<int>(random() % 5) - 2,
@@ -86,7 +88,7 @@ struct RunsCase {
     return {.n = n,
             .logistic = logistic,
             .exponent = exponent.data(),
-            .mean_gap = mean_gap.data(),
+            .shifted_gap = shifted_gap.data(),
             .largest = largest.data(),
             .pivot_gap = pivot_gap.data(),
             .gap_unit = gap_unit.data(),
@@ -134,7 +136,7 @@ struct RunsCase {
   }
   /// Makes everything of the other runs NaN.
   void spoil_all_but(std::size_t run) {
-    for (Guarded<T>* array : {&exponent, &mean_gap, &largest, &gram, &step})
+    for (Guarded<T>* array : {&exponent, &mean_gap, &shifted_gap, &largest, &gram, &step})
       for (std::size_t k = 0; k < array->size(); ++k)
         if (k % width != run) (*array)[k] = std::numeric_limits<T>::quiet_NaN();
     for (Guarded<T>* array : {&rows, &image, &sum, &projected})

@@ -57,6 +57,43 @@ TEMPLATE_TEST_CASE("attention_lanes keeps the bounds of attention in every lane"
   });
 }
 
+TEMPLATE_TEST_CASE("attention_lanes for a step keeps the bounds of attention", "[simd]", float, double) {
+  using T = TestType;
+  std::mt19937_64 random(15);
+  const double u = softstep::test::unit_roundoff<T>;
+  for_each_isa([&](const Isa& isa) {
+    softstep::test::AttentionRatios ratios;
+    for (const std::size_t count : {1, 16, 19})
+      for (const std::size_t n_tokens : {1, 2, 3, 4, 5, 6, 7, 8, 9, 14})
+        for (const std::size_t dim : {1, 2, 7, 10, 12, 33})
+          for (const int power : {0, 4, 10, 20}) {
+            auto cases = random_cases<T>(random, count, n_tokens, dim, power, false);
+            Lanes<T> lanes(cases);
+            lanes.run(isa);
+            const std::vector<T> shifted(lanes.shifted.data(), lanes.shifted.data() + count);
+            // What a step does not need stays as it is, the rest is written anew.
+            for (const std::size_t k : {0, 1, 3, 7})
+              for (std::size_t i = 0; i < count; ++i) lanes.stats[k * lanes.n_lanes + i] = T(-9);
+            for (std::size_t k = 0; k < lanes.gradient.size(); ++k) lanes.gradient[k] = T(-9);
+            lanes.run_for_a_step(isa);
+            INFO(isa.name << " n = " << count << " T = " << n_tokens << " d = " << dim << " power " << power);
+            for (std::size_t i = 0; i < count; ++i) {
+              compare(cases[i], lanes.sample(i), ratios);
+              const long double exact =
+                  std::exp(static_cast<long double>(lanes.field(1, i))) * lanes.field(3, i);
+              const double bound = 1.01 * 4 * u * static_cast<double>(std::fabs(exact)) +
+                                   static_cast<double>(std::numeric_limits<T>::min());
+              REQUIRE(std::fabs(static_cast<double>(lanes.shifted[i] - exact)) <= bound);
+              // The two ways differ by their bounds of mu.
+              REQUIRE(std::fabs(shifted[i] - lanes.shifted[i]) <=
+                      T(40 * u * static_cast<double>(n_tokens)) * std::fabs(lanes.shifted[i]) +
+                          std::numeric_limits<T>::min());
+            }
+            if (!ratios.ok()) FAIL(ratios.scores << ' ' << ratios.stats << ' ' << ratios.row);
+          }
+  });
+}
+
 // Against a token of zeros, whose score is exactly 0, the exponent is minus the size of the other token's
 // score, unrounded.
 TEMPLATE_TEST_CASE("attention_lanes keeps the bound of its scores", "[simd]", float, double) {
@@ -103,10 +140,18 @@ TEMPLATE_TEST_CASE("a NaN in one lane of attention_lanes is seen there and nowhe
       auto cases = random_cases<T>(random, 20, 4, 6, 3, false);
       cases[9].query[2] = bad;
       cases[9].at(1, 2) = T(1);
-      Lanes<T> lanes(cases);
-      lanes.run(isa);
-      INFO(isa.name);
-      for (std::size_t i = 0; i < cases.size(); ++i) REQUIRE(std::isnan(lanes.field(1, i)) == (i == 9));
+      for (const bool for_a_step : {false, true}) {
+        Lanes<T> lanes(cases);
+        if (for_a_step)
+          lanes.run_for_a_step(isa);
+        else
+          lanes.run(isa);
+        INFO(isa.name << (for_a_step ? ", for a step" : ""));
+        for (std::size_t i = 0; i < cases.size(); ++i) {
+          REQUIRE(std::isnan(lanes.field(1, i)) == (i == 9));
+          REQUIRE(std::isnan(lanes.field(7, i)) == (i == 9));
+        }
+      }
     }
   });
 }

@@ -129,8 +129,7 @@ TEMPLATE_TEST_CASE("run_factors brings the rows of every run to their own expone
             const auto exact_of = [&](std::size_t i) {
               return softstep::reference::run_factors<Number>(
                   logistic, in.optimal_score[at(i)], in.pivot_gap[at(i)],
-                  std::exp(Number(in.exponent[at(i)])) * Number(in.mean_gap[at(i)]) *
-                      Number(in.gap_unit[at(i)]));
+                  Number(in.shifted_gap[at(i)]) * Number(in.gap_unit[at(i)]));
             };
             const auto log_of = [&](std::size_t i) {
               return exact_of(i).log_slope + Number(in.exponent[at(i)]) +
@@ -299,7 +298,7 @@ TEMPLATE_TEST_CASE("run_factors of zero rows and what is not finite, in one run 
       if (i != 3) return;
       out.largest[at] = T(0);
       out.exponent[at] = -infinity;
-      out.mean_gap[at] = T(0);
+      out.shifted_gap[at] = T(0);
     });
     REQUIRE(std::isfinite(some->top[bad]));
     REQUIRE(some->row_factor[3 * in.width + bad] == 0.0);

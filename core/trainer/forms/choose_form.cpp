@@ -102,7 +102,7 @@ bool pays_without_gradient(const AttentionData<T>& data) {
 // lanes stay in the second cache.
 template <class T>
 bool pays_side_by_side(const AttentionData<T>& data) {
-  constexpr double lane_speed = 60.0, lane_cost = 60.0, softmax_flops = 80.0, most_bytes = 1e6;
+  constexpr double lane_speed = 90.0, lane_cost = 60.0, softmax_flops = 80.0, most_bytes = 1e6;
   const auto n = static_cast<double>(data.batch.n_samples), d = static_cast<double>(data.batch.dim);
   const auto n_tokens = static_cast<double>(data.longest);
   const double bytes =

@@ -78,7 +78,9 @@ class SpanTrajectory : public Trajectory<T> {
   std::span<T> projected() { return projected_; }
   std::vector<T>& step_sum() { return is_compensated<T> ? recent_ : coefficients_; }
   /// Whether y is computed afresh after the step with this index, from what is kept.
-  static bool is_refreshed_after(std::int64_t iteration) { return (iteration + 1) % 64 == 0; }
+  static bool is_refreshed_after(std::int64_t iteration) { return before_refresh(iteration) == 0; }
+  /// Steps from this one on after which it is not.
+  static std::int64_t before_refresh(std::int64_t iteration) { return 63 - iteration % 64; }
   void refresh() {
     std::copy(base_projected_.begin(), base_projected_.end(), projected_.begin());
     with_team(this->n_threads(), [&](const Team& team) {

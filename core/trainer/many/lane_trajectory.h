@@ -25,11 +25,13 @@ class LaneTrajectory final : public Trajectory<T> {
         group_(group),
         lane_(lane),
         common_exponent_(own_.factors().common_exponent()),
+        entries_(own_.entries(0)),
         rows_(data.query_rows),
         losses_(data, *data.given_scoring()),
         outcomes_(data.n_rows()),
         reach_(frobenius_norm(state.blocks[0])) {
     is_from_optimal_ = data.options.optimal_loss == OptimalLoss::optimal;
+    wants_gap_ = needs_gap;
     group.take_in(lane, data, own_, needs_gap && is_from_optimal_);
   }
   LaneTrajectory(const LaneTrajectory&) = delete;
@@ -38,7 +40,7 @@ class LaneTrajectory final : public Trajectory<T> {
 
   Form form() const override { return Form::query_span; }
   int n_threads() const override { return 1; }
-  typename Trajectory<T>::Entries entries(std::size_t block) const override { return own_.entries(block); }
+  typename Trajectory<T>::Entries entries(std::size_t) const override { return entries_; }
 
   /// What the group has found.
   void evaluate(Evaluation<T>& out, unsigned want, SampleSet) override {
@@ -50,6 +52,25 @@ class LaneTrajectory final : public Trajectory<T> {
       losses_.sum(outcomes_, rows_, out, want_loss_gap);
     }
     set_size(out.gradients[0]);
+  }
+  /// The gradient and the gap as evaluate() says, for less; false where there is more to them.
+  bool find_gradient(StepContext<T>& at) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const double top = group_.top(lane_), squared = group_.squared(lane_);
+    whole_ = group_.sum_of_sizes(lane_);
+    if (!(top > -infinity) || !(top < infinity) || !(squared < infinity) ||
+        !SpanTrajectory<T>::has_digits(squared, whole_))
+      return false;
+    at.n_rows = entries_.n_rows;
+    at.n_cols = entries_.n_cols;
+    at.gradient_exponent = top + common_exponent_;
+    at.gradient_norm = std::sqrt(squared);
+    if (wants_gap_) at.loss_gap = group_.gap(lane_);
+    return true;
+  }
+  /// How many steps from this one on need no more than find_gradient() and move().
+  std::int64_t n_quiet(std::int64_t iteration) const {
+    return wants_gap_ && !is_from_optimal_ ? 0 : SpanTrajectory<T>::before_refresh(iteration);
   }
   void measure(Evaluation<T>& out) override {
     bring_back();
@@ -103,12 +124,13 @@ class LaneTrajectory final : public Trajectory<T> {
   RunGroup<T>& group_;
   const std::size_t lane_;
   const double common_exponent_;
+  const typename Trajectory<T>::Entries entries_;
   const PassRows rows_;
   Losses<T> losses_;
   Outcomes<T> outcomes_;
   double whole_ = 0.0, reach_;  // as in a SpanTrajectory
   mutable bool is_behind_ = false;
-  bool is_due_ = false, is_from_optimal_ = true;
+  bool is_due_ = false, is_from_optimal_ = true, wants_gap_ = false;
 };
 
 }  // namespace softstep

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <compare>
 #include <cstddef>
 #include <cstring>
 #include <limits>
@@ -17,6 +16,7 @@
 
 #include "core/layer/attention_data.h"
 #include "core/trainer/forms/query_span_trajectory.h"
+#include "core/trainer/many/line_array.h"
 #include "simd/dispatch.h"
 
 namespace softstep {
@@ -26,12 +26,14 @@ struct RunShape {
   const simd::Isa* isa;
   bool logistic;  ///< the loss: logistic, else exponential
   std::size_t n_samples, n_tokens, dim;
+  bool is_whole;  ///< every sample has n_tokens
   bool operator==(const RunShape&) const = default;
 };
 
 template <class T>
 RunShape shape_of(const AttentionData<T>& data) {
-  return {&data.isa, data.loss.is_logistic(), data.batch.n_samples, data.longest, data.batch.dim};
+  return {&data.isa,    data.loss.is_logistic(), data.batch.n_samples,
+          data.longest, data.batch.dim,          data.total_tokens == data.batch.n_samples * data.longest};
 }
 
 template <class T>
@@ -45,12 +47,14 @@ class RunGroup {
         columns_(simd::round_up_to_lanes<T>(used_)) {
     const std::size_t n = shape.n_samples, d = shape.dim, n_tokens = shape.n_tokens;
     tokens_.assign(n_tokens * d * columns_, T(0));
-    gaps_.assign(n_tokens * columns_, std::numeric_limits<T>::quiet_NaN());
+    // A lane without a run has no tokens, or where none may miss one, tokens of no score.
+    gaps_.assign(n_tokens * simd::round_up_to_lanes<T>(columns_),
+                 shape.is_whole ? T(0) : std::numeric_limits<T>::quiet_NaN());
     weights_.assign(n_tokens * columns_, T(0));
     gram_.assign(n * n * width_, T(0));
     for (auto* rows : {&projected_, &sum_, &rows_, &image_}) rows->assign(d * columns_, T(0));
     for (auto* field : {&optimal_, &pivot_, &noted_pivot_, &exponent_, &pivot_attention_, &mean_gap_, &rest_,
-                        &ties_, &optimal_attention_, &largest_})
+                        &ties_, &optimal_attention_, &largest_, &shifted_gap_})
       field->assign(columns_, T(0));
     for (auto* field : {&pivot_gap_, &optimal_score_, &unit_power_, &inverse_query_, &query_norm_,
                         &row_scale_, &row_factor_, &size_})
@@ -73,6 +77,7 @@ class RunGroup {
   /// from the optimal tokens.
   void take_in(std::size_t lane, const AttentionData<T>& data, QuerySpanTrajectory<T>& run, bool wants_gap) {
     wants_gap_[lane] = wants_gap;
+    n_wanting_gap_ += wants_gap ? 1 : 0;
     constexpr std::size_t multiple = simd::lane_multiple<T>;
     const std::size_t n = shape_.n_samples, d = shape_.dim, n_tokens = shape_.n_tokens;
     const Scoring<T>& scoring = *data.given_scoring();
@@ -83,7 +88,7 @@ class RunGroup {
         const T* x = is_there ? data.batch.sample(i) + t * data.batch.row_stride() : nullptr;
         T* out = tokens_.data() + (at / multiple * n_tokens + t) * d * multiple + at % multiple;
         for (std::size_t j = 0; j < d; ++j) out[j * multiple] = is_there ? x[j] : T(0);
-        gaps_[t * columns_ + at] = is_there ? scoring.gaps(i)[t] : std::numeric_limits<T>::quiet_NaN();
+        gaps_[gap_place(t, at)] = is_there ? scoring.gaps(i)[t] : std::numeric_limits<T>::quiet_NaN();
         plain_gaps_[t * columns_ + at] = is_there ? scoring.gap(i, t) : 0.0;
       }
       optimal_[at] = static_cast<T>(scoring.optimal(i));
@@ -104,7 +109,10 @@ class RunGroup {
     copy_in(lane, run);
   }
   /// The lane is free.
-  void leave(std::size_t lane) { wants_gap_[lane] = false; }
+  void leave(std::size_t lane) {
+    n_wanting_gap_ -= wants_gap_[lane] ? 1 : 0;
+    wants_gap_[lane] = false;
+  }
   /// Where a run stands, in and out.
   void copy_in(std::size_t lane, QuerySpanTrajectory<T>& run) {
     each(lane, [&](std::size_t here, std::size_t i, std::size_t j) {
@@ -137,7 +145,7 @@ class RunGroup {
                               .end = used_,
                               .projected = projected_.data(),
                               .score_gaps = gaps_.data(),
-                              .optimal = optimal_.data(),
+                              .optimal = shape_.is_whole ? nullptr : optimal_.data(),
                               .gradient = rows_.data(),
                               .weights = weights_.data(),
                               .pivot = pivot_.data(),
@@ -147,12 +155,13 @@ class RunGroup {
                               .rest = rest_.data(),
                               .ties = ties_.data(),
                               .optimal_score = optimal_attention_.data(),
-                              .largest = largest_.data()});
+                              .largest = largest_.data(),
+                              .shifted_gap = shifted_gap_.data()});
     note_pivots();
     kernels_.run_factors({.n = shape_.n_samples,
                           .logistic = shape_.logistic,
                           .exponent = exponent_.data(),
-                          .mean_gap = mean_gap_.data(),
+                          .shifted_gap = shifted_gap_.data(),
                           .largest = largest_.data(),
                           .pivot_gap = pivot_gap_.data(),
                           .gap_unit = gap_unit_.data(),
@@ -179,7 +188,7 @@ class RunGroup {
                        .rows = rows_.data(),
                        .image = image_.data(),
                        .squared = squared_.data()});
-    if (std::find(wants_gap_.begin(), wants_gap_.end(), true) == wants_gap_.end()) return;
+    if (n_wanting_gap_ == 0) return;
     kernels_.run_gaps({.n = shape_.n_samples,
                        .logistic = shape_.logistic,
                        .exponent = exponent_.data(),
@@ -228,30 +237,43 @@ class RunGroup {
     for (std::size_t j = 0; j < shape_.dim; ++j)
       for (std::size_t i = 0; i < shape_.n_samples; ++i) body(j * columns_ + column(i, lane), i, j);
   }
-  // The gaps of the pivots, which rarely change.
+  // Where LanesArgs has the gap of token t of the sample in a column.
+  std::size_t gap_place(std::size_t t, std::size_t at) const {
+    constexpr std::size_t multiple = simd::lane_multiple<T>;
+    return shape_.is_whole ? (at / multiple * shape_.n_tokens + t) * multiple + at % multiple
+                           : t * columns_ + at;
+  }
+  // The gaps of the pivots in double; they rarely change.
   void note_pivots() {
     if (std::memcmp(pivot_.data(), noted_pivot_.data(), used_ * sizeof(T)) == 0) return;
-    for (std::size_t at = 0; at < used_; ++at)
-      pivot_gap_[at] = plain_gaps_[static_cast<std::size_t>(pivot_[at]) * columns_ + at];
+    for (std::size_t at = 0; at < used_; ++at) pivot_gap_[at] = plain_gaps_[pivot_of(at) * columns_ + at];
     noted_pivot_ = pivot_;
+  }
+  // Where no token is missing the pivot is known by its gap.
+  std::size_t pivot_of(std::size_t at) const {
+    if (!shape_.is_whole) return static_cast<std::size_t>(pivot_[at]);
+    std::size_t t = 0;
+    while (t + 1 < shape_.n_tokens && !(gaps_[gap_place(t, at)] == pivot_[at])) ++t;
+    return t;
   }
 
   const RunShape shape_;
   const simd::Kernels<T>& kernels_;
   const std::size_t width_, used_, columns_;  // columns: of all samples of all runs; padded
-  std::vector<T> tokens_, gaps_, weights_;    // as in LanesArgs
+  LineArray<T> tokens_, gaps_, weights_;      // as in LanesArgs
   std::vector<double> plain_gaps_;            // of token t at t * columns + column
-  std::vector<T> gram_;                       // as in RunGramArgs
-  std::vector<T> projected_, sum_;            // V, and what the gradients are added up in
-  std::vector<T> rows_, image_;               // g, and the change of V by it
-  std::vector<T> optimal_, pivot_, noted_pivot_, exponent_, pivot_attention_, mean_gap_, rest_, ties_,
-      optimal_attention_, largest_;
-  std::vector<double> pivot_gap_, gap_unit_, optimal_score_, unit_power_, inverse_query_, query_norm_,
+  LineArray<T> gram_;                         // as in RunGramArgs
+  LineArray<T> projected_, sum_;              // V, and what the gradients are added up in
+  LineArray<T> rows_, image_;                 // g, and the change of V by it
+  LineArray<T> optimal_, pivot_, noted_pivot_, exponent_, pivot_attention_, mean_gap_, rest_, ties_,
+      optimal_attention_, largest_, shifted_gap_;
+  LineArray<double> pivot_gap_, gap_unit_, optimal_score_, unit_power_, inverse_query_, query_norm_,
       row_scale_, row_factor_, size_;
-  std::vector<T> step_;
-  std::vector<double> top_, sum_of_sizes_, squared_;
-  std::vector<double> slope_, slope_exponent_, gap_, gap_top_, work_;
+  LineArray<T> step_;
+  LineArray<double> top_, sum_of_sizes_, squared_;
+  LineArray<double> slope_, slope_exponent_, gap_, gap_top_, work_;
   std::vector<bool> wants_gap_;
+  std::size_t n_wanting_gap_ = 0;
 };
 
 }  // namespace softstep

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -30,14 +32,15 @@ class SideBySide {
       : group_(shape), clock_(clock), lanes_(std::min(n_lanes, group_.size())) {}
 
   const RunShape& shape() const { return group_.shape(); }
-  bool is_empty() const { return n_runs() == 0; }
-  bool has_room() const { return n_runs() < lanes_.size(); }
+  bool is_empty() const { return n_runs_ == 0; }
+  bool has_room() const { return n_runs_ < lanes_.size(); }
 
   /// Takes in a run that is checked, of this shape. There must be room.
   void take_in(std::size_t index, const ManyRun<T>& run) {
     std::size_t lane = 0;
     while (lanes_[lane] != nullptr) ++lane;
     lanes_[lane] = std::make_unique<Lane>(index, run, group_, lane, clock_);
+    ++n_runs_;
   }
 
   /// The first look at every run that has been taken in, or a step of every other; done(index, summary) for
@@ -46,15 +49,14 @@ class SideBySide {
   void advance(Done done) {
     for (auto& lane : lanes_)
       if (lane != nullptr && !lane->get_ready()) finish(lane, done);
-    const std::size_t n = n_runs();
-    if (n == 0) return;
-    clock_.go(n);
+    if (n_runs_ == 0) return;
+    clock_.go(n_runs_);
     group_.evaluate();
     for (auto& lane : lanes_)
-      if (lane != nullptr && !lane->run.advance()) finish(lane, done);
+      if (lane != nullptr && !lane->advance()) finish(lane, done);
     move();
     for (auto& lane : lanes_)
-      if (lane != nullptr && !lane->run.after_step()) finish(lane, done);
+      if (lane != nullptr && !lane->after_step()) finish(lane, done);
   }
   /// Leaves the states as of the steps reached, whatever has been thrown where.
   void abandon() {
@@ -69,39 +71,55 @@ class SideBySide {
          StepClock& clock)
         : started(std::chrono::steady_clock::now()),
           index(run_index),
-          own(std::make_unique<LaneTrajectory<T>>(
-              attention_data_of(*made.model), *made.state, group, lane,
-              make_step_rule<T>(made.options->rules[0])->needs_loss_gap())),
-          trajectory(*own),
-          course(*made.model, *made.state, *made.options, std::move(own)),
+          course(*made.model, *made.state, *made.options,
+                 std::make_unique<LaneTrajectory<T>>(
+                     attention_data_of(*made.model), *made.state, group, lane,
+                     make_step_rule<T>(made.options->rules[0])->needs_loss_gap())),
           setup_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()),
-          run(course, *made.options, made.state->step, made.state->seconds, clock) {}
+          run(course, *made.options, made.state->step, made.state->seconds, clock),
+          step(made.state->step),
+          may_be_quiet(course.is_quiet()) {}
 
     // Begins where it has not, and whether there is a step to take.
     bool get_ready() {
       if (!std::exchange(has_begun, true) && !run.begin()) return false;
       return run.ready();
     }
+    // Most steps are quiet: nothing is to be done for this run alone.
+    bool advance() {
+      if (n_quiet > 0) {
+        if (const std::optional<double> length = course.advance_quietly(step)) {
+          --n_quiet;
+          is_quiet = true;
+          run.quiet_step(*length);
+          return true;
+        }
+      }
+      is_quiet = false;
+      return run.advance();
+    }
+    bool after_step() {
+      if (is_quiet) return true;
+      if (!run.after_step()) return false;
+      n_quiet = may_be_quiet ? std::min(run.n_quiet(), course.trajectory().n_quiet(step)) : 0;
+      return true;
+    }
 
     const std::chrono::steady_clock::time_point started;
     const std::size_t index;
-    std::unique_ptr<LaneTrajectory<T>> own;  // until the course has it
-    LaneTrajectory<T>& trajectory;
-    BlockCourse<T> course;
+    BlockCourse<T, LaneTrajectory<T>> course;
     const double setup_seconds;
-    Run run;
-    bool has_begun = false;
+    Run<BlockCourse<T, LaneTrajectory<T>>> run;
+    const std::int64_t& step;
+    const bool may_be_quiet;
+    std::int64_t n_quiet = 0;  // steps that may yet be
+    bool has_begun = false, is_quiet = false;
   };
 
   void move() {
     group_.move();
     for (auto& lane : lanes_)
-      if (lane != nullptr) lane->trajectory.settle();
-  }
-  std::size_t n_runs() const {
-    std::size_t n = 0;
-    for (const auto& lane : lanes_) n += lane != nullptr ? 1 : 0;
-    return n;
+      if (lane != nullptr) lane->course.trajectory().settle();
   }
   template <class Done>
   void finish(std::unique_ptr<Lane>& lane, Done done) {
@@ -111,12 +129,14 @@ class SideBySide {
     summary.setup_seconds = lane->setup_seconds;
     const std::size_t index = lane->index;
     lane.reset();
+    --n_runs_;
     done(index, summary);
   }
 
   RunGroup<T> group_;
   SharedClock& clock_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::size_t n_runs_ = 0;
 };
 
 }  // namespace softstep
