@@ -50,9 +50,12 @@ def test_where_others_stop_has_the_numbers_of_the_readme(table):
     readme = _of_readme()
     assert len(readme) == 28
     for (rule, dtype, step), wanted in readme.items():
-        # Two digits are shown; float32 steps here go without what each rounds off (1e-7 of W, a few digits of 1 - cos at 1e-7).
-        slack = 0.06 if dtype == "float64" else 0.3
-        assert abs(table[rule, "softstep", dtype][step] / wanted - 1) <= slack, (rule, dtype, step)
+        # The README shows two digits. Steps here are added to W without what each rounds off, at most u |W_t| in step t; |W_t|
+        # grows, so that the angle of W_t to any direction is off by at most u t.
+        shown = 0.5 * 10.0 ** (math.floor(math.log10(wanted)) - 1)
+        angle, off = math.sqrt(2 * wanted), step * (2.0**-53 if dtype == "float64" else 2.0**-24)
+        lowest, highest = max(angle - off, 0.0) ** 2 / 2 - shown, (angle + off) ** 2 / 2 + shown
+        assert lowest <= table[rule, "softstep", dtype][step] <= highest, (rule, dtype, step)
 
 
 def test_where_others_stop_shows_that_plain_gradients_stop(table):
