@@ -2,7 +2,8 @@
 //
 //     rustc -O main.rs -L native=PREFIX/lib -l static=softstep -l stdc++ -l gomp -l m
 
-use std::ffi::{c_char, c_void, CStr, CString};
+use std::ffi::{c_void, CStr, CString};
+use std::os::raw::c_char; // std::ffi has it from Rust 1.64 on; Debian 12 has 1.63
 use std::ptr::{null, null_mut};
 
 type Status = i32;
