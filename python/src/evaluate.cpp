@@ -254,8 +254,8 @@ void add_evaluation(nb::class_<AnyModel>& c) {
 Parameters
 ----------
 W
-    [dim, dim], C order, of the model's dtype; for a model of several blocks a tuple, list or dict of arrays, see
-    `blocks`. NumPy, PyTorch (CPU) or JAX (CPU).
+    [dim, dim], or flat [dim dim], C order, of the model's dtype; for a model of several blocks a tuple, list or
+    dict of arrays, see `blocks`. NumPy, PyTorch (CPU) or JAX (CPU).
 out
     Where the gradient is written: as W. It must not overlap W or the tokens. A new array of W's kind if None.
 samples

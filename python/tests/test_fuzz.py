@@ -86,10 +86,11 @@ def test_problems(draw):
     z = queries if not (isinstance(queries, np.ndarray) and queries.dtype.kind == "i") else x.array[np.arange(n), queries]
     z = None if z is None else z.astype(problem.dtype)
     tokens, decoder = x.array.astype("f8"), u.array.astype(problem.dtype).astype("f8")
-    loss, gradient, _ = oracle.layer(list(tokens), labels.array, decoder, w.array, z)
+    matrix = w.array.reshape(d, d)  # a flat W of d d numbers is one too
+    loss, gradient, _ = oracle.layer(list(tokens), labels.array, decoder, matrix, z)
     # K u (1 + S) of softstep/attention_model.h with K = 8 (d + T), times what a score and an outer product weigh.
     rows = (tokens[:, :1] if z is None else np.asarray(z, "f8")).reshape(n, -1, d)
-    scores = np.einsum("ntd,de,nme->nmt", np.abs(tokens), np.abs(w.array.astype("f8")), np.abs(rows)).max()
+    scores = np.einsum("ntd,de,nme->nmt", np.abs(tokens), np.abs(matrix.astype("f8")), np.abs(rows)).max()
     weight = 1 + np.einsum("ntd,d->nt", np.abs(tokens), np.abs(decoder)).max()
     bound = 8 * (d + t) * np.finfo(problem.dtype).eps * (1 + scores) * weight
     assert abs(found[0] - loss) <= bound
