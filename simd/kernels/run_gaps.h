@@ -111,7 +111,8 @@ void run_gaps(const RunGapsArgs<T>& args) {
       sum = sum + select(equal(mantissa, zero), zero,
                          mantissa * exp_nonpositive(select(less(zero, above), zero, above)));
     }
-    (sum / V::all(static_cast<double>(in.n))).store(in.mantissa + r);
+    // As a signed number: Clang converts unsigned ones by vector instructions, in the scalar kernels too.
+    (sum / V::all(static_cast<double>(static_cast<std::ptrdiff_t>(in.n)))).store(in.mantissa + r);
     base.store(in.top + r);
   }
 }
