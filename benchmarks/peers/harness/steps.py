@@ -143,17 +143,7 @@ class Cell:
                             f"losses {apart:.3g} (bound {self.bounds[1]:.3g})"
 
     def measure(self) -> None:
-        """Round 1 times every variant, the further ones each peer's best; who begins changes from round to round."""
-        running = [e for e in self.entries if not e.refused]
-        for number in range(self.settings.rounds):
-            for entry in running[number % len(running):] + running[:number % len(running)] if running else []:
-                try:
-                    entry.us.append(self.workers[entry.peer].ask("run", entry.variant, self.settings.seconds)["us"])
-                except WorkerFailed as error:
-                    entry.refused = str(error)
-            running = [e for e in running if not e.refused]
-            if number == 0:
-                running = finalists(running)
+        take_turns(self.entries, self.workers, self.settings.rounds, self.settings.seconds)
 
     def result(self) -> dict:
         entries = [{"peer": e.peer, "variant": e.variant, "median_us": None if math.isnan(e.median) else e.median,
@@ -170,6 +160,21 @@ def finalists(entries: list[Measured]) -> list[Measured]:
         # Forms of softstep are different algorithms, each reported for itself.
         out += group if group[0].peer == "softstep" else sorted(group, key=lambda e: e.median)[:FINALISTS]
     return out
+
+
+def take_turns(entries: list[Measured], workers: dict[str, Worker], rounds: int, seconds: float, n_runs: int = 1) -> None:
+    """Round 1 times every variant, the further ones each peer's best; who begins changes from round to round. A step of a worker
+    is one of n_runs runs, whose share is kept."""
+    running = [e for e in entries if not e.refused]
+    for number in range(rounds):
+        for entry in running[number % len(running):] + running[:number % len(running)] if running else []:
+            try:
+                entry.us.append(workers[entry.peer].ask("run", entry.variant, seconds)["us"] / n_runs)
+            except WorkerFailed as error:
+                entry.refused = str(error)
+        running = [e for e in running if not e.refused]
+        if number == 0:
+            running = finalists(running)
 
 
 def run(shapes: list[Shape], types: list[str], threads: list[int], settings: Settings, rule: str = "ngd") -> list[dict]:

@@ -3,32 +3,17 @@ import dataclasses
 import functools
 import math
 import pathlib
-import statistics
 import subprocess
 import time
 
 from .. import agreement, environment
-from ..steps import OUT, Shape, finalists
+from ..steps import OUT, Measured, Shape, take_turns
 from ..worker_process import TABLE, Worker, WorkerFailed
 
 PEERS = ("softstep", "torch", "jax")
 # Shape and number of runs; those of the published set-up first.
 CELLS = ((Shape(6, 8, 10), 100), (Shape(20, 5, 10), 100), (Shape(10, 6, 60), 32))
 PREPARE_TIMEOUT = 300.0  # seconds; torch.compile needs them
-
-
-@dataclasses.dataclass
-class Entry:
-    """A variant of a peer in one cell: shape, type."""
-    peer: str
-    variant: str
-    error_over_bound: float = math.nan
-    refused: str = ""
-    us: list[float] = dataclasses.field(default_factory=list)  # a step of one run
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.us) if self.us else math.nan
 
 
 @dataclasses.dataclass
@@ -70,7 +55,7 @@ class Cell:
         for k, run in enumerate(self.problem.runs):
             if not self.problem.bound(k, number_type) <= 0.5 * run.step_of_weights:
                 raise ValueError(f"{shape} {number_type}, run {k}: the bound is as long as the steps, the check would say nothing")
-        self.entries: list[Entry] = []
+        self.entries: list[Measured] = []
 
     def prepare(self) -> None:
         """Loads, compiles and checks every variant."""
@@ -80,10 +65,10 @@ class Cell:
             try:
                 names = worker.ask("load", self.problem.folder, self.n_runs)["variants"]
             except WorkerFailed as error:
-                self.entries.append(Entry(peer, "*", refused=str(error)))
+                self.entries.append(Measured(peer, "*", refused=str(error)))
                 continue
             for name in names:
-                entry = Entry(peer, name)
+                entry = Measured(peer, name)
                 self.entries.append(entry)
                 try:
                     worker.ask("prepare", name, timeout=PREPARE_TIMEOUT)
@@ -95,7 +80,7 @@ class Cell:
                 except (WorkerFailed, OSError) as error:
                     entry.refused = str(error)
 
-    def judge(self, entry: Entry, answers: pathlib.Path) -> None:
+    def judge(self, entry: Measured, answers: pathlib.Path) -> None:
         """Every run by itself; the worst one counts."""
         ratios = [agreement.difference(self.problem.folder / f"{k}.truth", answers / f"{k}.weights")
                   / self.problem.bound(k, self.type) for k in range(self.n_runs)]
@@ -105,18 +90,7 @@ class Cell:
             entry.refused = f"disagrees in {len(wrong)} of {self.n_runs} runs; run {wrong[0]}: {ratios[wrong[0]]:.3g} of the bound"
 
     def measure(self, rounds: int, seconds: float) -> None:
-        """Round 1 times every variant, the further ones each peer's best; who begins changes from round to round."""
-        running = [e for e in self.entries if not e.refused]
-        for number in range(rounds):
-            turn = number % len(running) if running else 0
-            for entry in running[turn:] + running[:turn]:
-                try:
-                    entry.us.append(self.workers[entry.peer].ask("run", entry.variant, seconds)["us"] / self.n_runs)
-                except WorkerFailed as error:
-                    entry.refused = str(error)
-            running = [e for e in running if not e.refused]
-            if number == 0:
-                running = finalists(running)
+        take_turns(self.entries, self.workers, rounds, seconds, self.n_runs)
 
     def result(self) -> dict:
         return {"shape": str(self.shape), "runs": self.n_runs, "type": self.type,
