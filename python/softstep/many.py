@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 from . import _core
 from .errors import InvalidArgument, NotSupported
 from .rules import rule_name
-from .training import TrainResult, run_options, start_state
+from .training import TrainResult, html_table, run_options, start_state
 
 __all__ = ["ManyTrainResult", "train_many"]
 
@@ -440,11 +439,7 @@ class ManyTrainResult(Sequence[TrainResult]):
         return "ManyTrainResult(" + ", ".join(f"{name}: {value}" for name, value in self._figures()) + ")"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in self._figures()
-        )
-        return f"<table><caption>softstep runs</caption>{rows}</table>"
+        return html_table("softstep runs", self._figures())
 
 
 def train_many(

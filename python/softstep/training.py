@@ -80,6 +80,14 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: np.array([row[name] for row in rows]) for name in names}
 
 
+def html_table(caption: str, figures: list[tuple[str, str]]) -> str:
+    """Names and values as a notebook shows them."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in figures
+    )
+    return f"<table><caption>{caption}</caption>{rows}</table>"
+
+
 class TrainResult:
     """A run that has ended: its trace, its weights, and the state to go on from."""
 
@@ -243,11 +251,7 @@ class TrainResult:
         return "TrainResult(" + ", ".join(f"{name}: {value}" for name, value in self._figures()) + ")"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in self._figures()
-        )
-        return f"<table><caption>softstep run, {len(self._rows)} rows of trace</caption>{rows}</table>"
+        return html_table(f"softstep run, {len(self._rows)} rows of trace", self._figures())
 
 
 def train(
