@@ -331,7 +331,8 @@ class RunSummaries:
 
 def train_many(models: list[Model], states: list[TrainState], options: list[TrainerOptions], n_threads: int = 0, stop: StopSource | None = None, callback: Callable[[int, dict[str, Any]], object] | None = None, progress: Callable[[int, int], object] | None = None) -> tuple[RunSummaries, dict[str, Any], dict[str, Any], numpy.typing.NDArray[numpy.int64], bool]:
     """
-    Makes all runs and leaves their states ready to go on. Returns the summaries, the last rows, the rows of all traces one after the other, how many rows each run has, and whether Ctrl-C was pressed.
+    Makes all runs and leaves their states ready to go on. Returns the summaries, the last rows, the rows of all
+    traces one after the other, how many rows each run has, and whether Ctrl-C was pressed.
     """
 
 def generate(generator: str, *, n_samples: int, n_tokens: int, dim: int, seed: int, signal: float, noise: float, equal_scores: bool) -> dict[str, Any]:
