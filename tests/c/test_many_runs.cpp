@@ -8,6 +8,7 @@
 #include "c/c_problem.h"
 #include "softstep/gradient_check.h"
 #include "softstep/max_margin.h"
+#include "softstep/train_many.h"
 #include "softstep/trainer.h"
 
 using namespace softstep;
@@ -60,6 +61,70 @@ TEST_CASE("Many runs in C are the runs of C++, one by one", "[c]") {
     softstep_state_destroy(ends[k]);
   }
   softstep_state_destroy(start);
+}
+
+TEST_CASE("Runs at once in C are those of train_many in C++, whatever the threads", "[c]") {
+  const CProblem problem;
+  const CModel c(problem.batch());
+  AttentionModel<double> model(problem.data.view());
+  const std::array<const char*, 3> rules{"ngd:step-size=0.5", "gd:step-size=2", "adam"};
+  constexpr std::size_t n = 7;
+  // Every run has an end of its own.
+  std::vector<softstep_train_options> options(n);
+  std::vector<TrainerOptions> own_options(n);
+  std::vector<TrainState<double>> own_states;
+  std::vector<ManyRun<double>> own;
+  for (std::size_t k = 0; k < n; ++k) {
+    options[k].struct_size = sizeof options[k];
+    options[k].rules = rules[k % 3];
+    options[k].n_steps = static_cast<std::int64_t>(10 + 5 * k);
+    own_options[k].rules = {parse_rule(rules[k % 3])};
+    own_options[k].n_steps = options[k].n_steps;
+    own_states.push_back(initial_state<double>(model, {normal_values(144, 1.0, static_cast<unsigned>(k))}));
+  }
+  for (std::size_t k = 0; k < n; ++k) own.push_back({&model, &own_states[k], &own_options[k]});
+  const std::vector<TrainSummary> expected = train_many<double>(own);
+
+  for (const std::int32_t n_threads : {0, 2, -1}) {
+    std::vector<softstep_state*> states(n);
+    std::vector<const softstep_model*> models(n, c.model);
+    std::vector<const softstep_train_options*> places;
+    std::vector<softstep_train_summary> summaries(n);
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::vector<double> begin = normal_values(144, 1.0, static_cast<unsigned>(k));
+      const std::array<const double*, 1> blocks{begin.data()};
+      REQUIRE(softstep_state_create(c.model, blocks.data(), &states[k]) == SOFTSTEP_OK);
+      places.push_back(&options[k]);
+      summaries[k].struct_size = sizeof summaries[k];
+    }
+    REQUIRE(softstep_train_many(models.data(), states.data(), places.data(), n, n_threads,
+                                summaries.data()) == SOFTSTEP_OK);
+    for (std::size_t k = 0; k < n; ++k) {
+      CAPTURE(n_threads, k);
+      CHECK(weights_of(states[k]) == own_states[k].blocks[0]);
+      CHECK(summaries[k].steps == expected[k].steps);
+      CHECK(summaries[k].last.log10_gap == expected[k].last.log10_gap);
+      CHECK(std::string(summaries[k].form) == to_string(expected[k].form));
+    }
+
+    // What is wrong with one run is said with its number, and none has moved.
+    const std::vector<double> before = weights_of(states[0]);
+    softstep_train_options wrong = options[2];
+    wrong.n_steps = -1;
+    places[2] = &wrong;
+    CHECK(softstep_train_many(models.data(), states.data(), places.data(), n, n_threads, nullptr) ==
+          SOFTSTEP_BAD_ARGUMENT);
+    CHECK(std::string(softstep_last_argument()) == "runs[2]");
+    places[2] = &options[2];
+    softstep_state* const sixth = states[5];
+    states[5] = states[4];
+    CHECK(softstep_train_many(models.data(), states.data(), places.data(), n, n_threads, nullptr) ==
+          SOFTSTEP_BAD_ARGUMENT);
+    CHECK(std::string(softstep_last_argument()) == "runs");
+    states[5] = sixth;
+    CHECK(weights_of(states[0]) == before);
+    for (softstep_state* state : states) softstep_state_destroy(state);
+  }
 }
 
 TEST_CASE("A wrong gradient is found in C", "[c]") {

@@ -71,6 +71,24 @@ static void test_many_runs(const softstep_model* model) {
   BAD("options", softstep_compare(model, start, rules, 2, NULL, NULL, NULL));
   summaries[1].struct_size = 16;
   BAD("summaries[1].struct_size", softstep_compare(model, start, rules, 2, &options, summaries, NULL));
+
+  const softstep_model* models[2] = {model, model};
+  softstep_state* states[2] = {start, NULL};
+  const softstep_train_options* of_runs[2] = {&options, &options};
+  summaries[1].struct_size = sizeof summaries[1];
+  GOOD(softstep_state_create(model, NULL, &states[1]));
+  GOOD(softstep_train_many(models, states, of_runs, 0, 1, NULL)); /* no runs */
+  GOOD(softstep_train_many(models, states, of_runs, 2, -1, summaries));
+  REQUIRE(summaries[0].steps == 20 && summaries[1].steps == 20);
+  BAD("models", softstep_train_many(NULL, states, of_runs, 2, 1, summaries));
+  BAD("states", softstep_train_many(models, NULL, of_runs, 2, 1, summaries));
+  BAD("options", softstep_train_many(models, states, NULL, 2, 1, summaries));
+  BAD("n_threads", softstep_train_many(models, states, of_runs, 2, -2, summaries));
+  of_runs[1] = NULL;
+  BAD("options[1]", softstep_train_many(models, states, of_runs, 2, 1, summaries));
+  models[1] = NULL;
+  BAD("models[1]", softstep_train_many(models, states, of_runs, 2, 1, summaries));
+  softstep_state_destroy(states[1]);
   softstep_state_destroy(start);
 }
 

@@ -400,7 +400,7 @@ SOFTSTEP_EXPORT softstep_status softstep_train(const softstep_model* model, soft
                                                const softstep_train_options* options,
                                                softstep_train_summary* summary);
 
-/* ---- Many runs from one start ---- */
+/* ---- Many runs ---- */
 
 /* One run for each of n_rules rules (as softstep_train_options.rules, which is null here, as own_rule is),
  * one after the other, each as softstep_train makes it from a copy of `start` (null: all blocks zero).
@@ -417,6 +417,17 @@ SOFTSTEP_EXPORT softstep_status softstep_sweep(const softstep_model* model, cons
                                                const double* values, size_t n_values,
                                                const softstep_train_options* options,
                                                softstep_train_summary* summaries, softstep_state** states);
+/* n_runs runs at once, each with a model, a state and options of its own (softstep/train_many.h). Models and
+ * options may be shared, states may not; all models are of one precision. Small runs go side by side, one to
+ * a lane of the vector registers, and agree with softstep_train to rounding; a run's bits do not depend on
+ * the others or on n_threads (0: one, -1: all). Callbacks are called from several threads, those of one run
+ * from one at a time; 1 stops their run alone. summaries: null or n_runs of them, all of the same
+ * struct_size. Nothing is done where one of the runs is wrong; the message then names it. */
+SOFTSTEP_EXPORT softstep_status softstep_train_many(const softstep_model* const* models,
+                                                    softstep_state* const* states,
+                                                    const softstep_train_options* const* options,
+                                                    size_t n_runs, int32_t n_threads,
+                                                    softstep_train_summary* summaries);
 
 /* ---- Max-margin solutions (softstep/max_margin.h) ---- */
 
