@@ -111,8 +111,8 @@ class NextTokenData:
         sizes = [len(support) for support in supports]
         return cls(
             vocabulary,
-            np.asarray(contexts, dtype=np.float64),
-            np.ones(len(sizes)) if probabilities is None else np.asarray(probabilities, dtype=np.float64),
+            _as_numbers(contexts, "contexts", "float64"),
+            np.ones(len(sizes)) if probabilities is None else _as_numbers(probabilities, "probabilities", "float64"),
             np.cumsum([0, *sizes], dtype=np.int64),
             np.array([token for support in supports for token in support], dtype=np.int64),
             np.array([p for support in supports for p in support.values()], dtype=np.float64),

@@ -396,4 +396,14 @@ void Array::require_dims(std::size_t n_dims, const char* shape) const {
   if (n_dims_ != n_dims) refuse("shape " + shape_text() + " (need " + shape + ")");
 }
 
+nb::object real_numbers(nb::handle object, const char* name) {
+  const nb::module_ numpy = nb::module_::import_("numpy");
+  const nb::object array = numpy.attr("asarray")(object), dtype = array.attr("dtype");
+  const auto kind = nb::cast<std::string>(dtype.attr("kind")),
+             called = nb::cast<std::string>(dtype.attr("name"));
+  if (kind != "f" && kind != "i" && kind != "u" && called != "bfloat16")
+    throw InvalidArgument(name, "dtype " + called + " (need real numbers)");
+  return numpy.attr("ascontiguousarray")(array, "float64");
+}
+
 }  // namespace softstep::python

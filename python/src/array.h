@@ -107,6 +107,11 @@ class Array {
   nb::ndarray<nb::ro> tensor_ = {};
 };
 
+/// Whatever NumPy makes an array of, as doubles in C order, copied where it has to be. Throws
+/// InvalidArgument(name) for what are no real numbers: a conversion would drop the imaginary part of a
+/// complex one.
+nb::object real_numbers(nb::handle object, const char* name);
+
 /// The name of an object's type, for messages.
 std::string kind_of(nb::handle object);
 

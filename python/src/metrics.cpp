@@ -21,9 +21,7 @@ namespace softstep::python {
 namespace {
 
 struct Doubles {
-  Doubles(nb::handle object, const char* name)
-      : numbers(nb::module_::import_("numpy").attr("ascontiguousarray")(object, "float64")),
-        array(numbers, name) {}
+  Doubles(nb::handle object, const char* name) : numbers(real_numbers(object, name)), array(numbers, name) {}
   std::span<const double> span() const { return array.span<double>(); }
   nb::object numbers;
   Array array;

@@ -96,7 +96,7 @@ class PythonRule final : public StepRule<T> {
     if (along_gradient_)
       throw InvalidArgument("rule", name_ + " moves along the gradient and returned " + kind_of(answer) +
                                         " (need a number or None)");
-    const nb::object numbers = nb::module_::import_("numpy").attr("ascontiguousarray")(answer, "float64");
+    const nb::object numbers = real_numbers(answer, "rule");
     const Array direction(numbers, "rule");
     if (direction.size() != at.n_rows * at.n_cols)
       throw InvalidArgument("rule", name_ + " returned a direction of shape " + direction.shape_text() +

@@ -98,7 +98,7 @@ std::vector<std::vector<double>> doubles(const std::vector<nb::object>& arrays, 
       out.emplace_back();
       continue;
     }
-    const nb::object numbers = nb::module_::import_("numpy").attr("ascontiguousarray")(object, "float64");
+    const nb::object numbers = real_numbers(object, name);
     const std::span<const double> span = Array(numbers, name).span<double>();
     out.emplace_back(span.begin(), span.end());
   }

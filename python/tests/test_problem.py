@@ -143,3 +143,21 @@ def test_heads_agree_with_the_oracle():
         # (4 n + 40 + 2 log n + 2 (d + 6) max s) u max |v|, softstep/attention.h
         limit = (4 * 6 + 44 + 20 * 10) * 2**-53 * np.abs(v).max()
         assert np.abs(softstep.attention(q, k, v, causal=causal) - oracle.heads(q, k, v, causal)).max() <= limit
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    {
+        "a": lambda problem, w: softstep.matrix_norm(w),
+        "b": lambda problem, w: softstep.compare_direction(w.real, w),
+        "reference": lambda problem, w: problem.metrics(w.real, reference=w),
+        "start": lambda problem, w: softstep.train(problem, "gd", steps=1, start=w),
+        "rule": lambda problem, w: softstep.train(problem, lambda at: w, steps=1),
+        "contexts": lambda problem, w: softstep.NextTokenData.of_supports(3, w, [{0: 1.0}] * len(w)),
+    }.items(),
+)
+def test_no_imaginary_part_is_dropped(name, call):
+    problem = softstep.Problem(*batch())
+    with pytest.raises(softstep.InvalidArgument, match=f"^{name}: dtype complex128 ") as raised:
+        call(problem, np.eye(5) * (1 + 2j))
+    assert raised.value.argument == name
