@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "core/data/files/output_target.h"
@@ -53,9 +54,6 @@ void remove_abandoned(int directory) {
   closedir(entries);
 }
 
-// Not every file system can; then there is nothing to be had.
-bool cannot_sync(int error) { return error == EINVAL || error == EROFS || error == ENOTSUP; }
-
 }  // namespace
 
 class OutputFile::Place {
@@ -95,12 +93,16 @@ class OutputFile::Place {
       return;
     }
     if (target_.exists) hand_on_permissions();
-    if (fsync(file_.get()) != 0 && !cannot_sync(errno)) refuse_output(path_, errno);
+    if (const int error = data::sync(file_.get())) refuse_output(path_, error);
     if (renameat(directory_.get(), temporary_.c_str(), directory_.get(), target_.name.c_str()) != 0)
       refuse_output(path_, errno);
     temporary_.clear();
     file_.reset();
-    if (fsync(directory_.get()) != 0 && !cannot_sync(errno)) refuse_output(path_, errno);
+    if (const int error = data::sync(directory_.get()))
+      throw IoError(path_,
+                    "is written, but after a power failure the older file may be there: its folder "
+                    "cannot be made safe on the disk: " +
+                        std::generic_category().message(error));
   }
 
  private:

@@ -112,6 +112,11 @@ void refuse_output(const std::string& path, int error) {
   throw IoError(path, "cannot be written: " + std::generic_category().message(error));
 }
 
+int sync(int fd) {
+  if (fsync(fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return 0;
+  return errno;
+}
+
 OutputTarget find_output(const std::string& path) {
   if (path.empty()) throw InvalidArgument("path", "empty (need the name of a file)");
   constexpr int most_links = 40;  // as the kernel
@@ -156,6 +161,8 @@ int write_all(int fd, const char* bytes, std::size_t size, std::size_t& written)
     const ssize_t n = write(fd, bytes + written, size - written);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
+    if (n == 0)
+      return EIO;  // a file system that takes nothing and gives no reason: trying on would never end
     written += static_cast<std::size_t>(n);
   }
   return 0;

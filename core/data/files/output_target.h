@@ -37,6 +37,9 @@ struct OutputTarget {
 
 [[noreturn]] void refuse_output(const std::string& path, int error);
 
+/// Makes a file or a folder safe on the disk. 0, or the error; 0 too where the file system cannot do it.
+int sync(int fd);
+
 /// Follows the links and looks at what is there. Throws InvalidArgument(path, ...) for a directory, a
 /// read-only file, a folder that is not there.
 OutputTarget find_output(const std::string& path);

@@ -17,9 +17,9 @@ class RowFile::Place {
 
   // One call writes the whole row: a process that is killed has written it or has not.
   void add(std::string_view row) {
-    if (!file_.is_open()) begin();
     line_.assign(row);
     line_ += '\n';
+    if (!file_.is_open() && begin()) return;
     std::size_t written = 0;
     const int error = data::write_all(file_.get(), line_.data(), line_.size(), written);
     if (error == 0) {
@@ -33,19 +33,25 @@ class RowFile::Place {
 
   void close() {
     if (!file_.is_open()) return;
-    if (!target_.is_stream && fsync(file_.get()) != 0 && errno != EINVAL && errno != ENOTSUP)
-      data::refuse_output(path_, errno);
+    if (!target_.is_stream)
+      if (const int error = data::sync(file_.get())) data::refuse_output(path_, error);
     if (::close(file_.release()) != 0) data::refuse_output(path_, errno);
   }
 
  private:
-  void begin() {
+  // Whether the first row is written with that. It replaces an older file as a whole file does: a full disk
+  // must not cost what was there.
+  bool begin() {
     target_ = data::find_output(path_);
-    file_ = target_.is_stream
-                ? data::open_stream(path_, target_)
-                : data::Descriptor(open(target_.path().c_str(),
-                                        O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
+    if (target_.is_stream) {
+      file_ = data::open_stream(path_, target_);
+      return false;
+    }
+    write_file(path_, line_);
+    file_ = data::Descriptor(open(target_.path().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     if (!file_.is_open()) data::refuse_output(path_, errno);
+    size_ = static_cast<off_t>(line_.size());
+    return true;
   }
 
   std::string path_, line_;

@@ -33,7 +33,8 @@ class OutputFile {
   void write_value(T value) {
     write(&value, sizeof value);
   }
-  /// Gives the file its name. Throws IoError, and then an older file is still there.
+  /// Gives the file its name. Throws IoError, and then an older file is still there; but for one error, whose
+  /// message says that the new file is in its place and that a power failure may bring the older one back.
   void commit();
 
  private:
@@ -46,7 +47,7 @@ void write_file(const std::string& path, std::string_view contents);
 
 /// Rows that are on the disk as soon as they are added, in the file itself: whoever kills the process finds
 /// every row that was added, and none of them cut off. An older file of that name is replaced when the first
-/// row comes, not before.
+/// row comes, not before, and as OutputFile does it: by a whole row or not at all.
 class RowFile {
  public:
   /// Names the file, which is begun with the first row.
