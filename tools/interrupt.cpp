@@ -5,7 +5,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <initializer_list>
+
+#include "commands.h"
+#include "softstep/mapped_files.h"
 
 namespace softstep::program {
 
@@ -19,7 +23,35 @@ extern "C" void on_signal(int signal) {
   received = signal;
   if (on_terminal == 0 || write(STDERR_FILENO, text, sizeof text - 1) >= 0) errno = before;
 }
+
+void say(const char* text) {
+  // Nothing is left to be done where it cannot be said.
+  if (write(STDERR_FILENO, text, std::strlen(text)) < 0) return;
+}
+
+// Only what a signal handler may call. Outputs that were begun are beside their places and stay there until
+// the next run clears them up.
+extern "C" void on_bus_error(int signal, siginfo_t* info, void*) {
+  const char* const path = mapped_file_at(info->si_addr);
+  if (path == nullptr) {
+    std::signal(signal, SIG_DFL);  // not ours: the read that failed is made again, and ends as it would have
+    return;
+  }
+  say(on_terminal != 0 ? "\r\033[Ksoftstep: " : "softstep: ");
+  say(path);
+  say(": was truncated, or cannot be read any more, while it was in use\n");
+  _exit(exit_bad_input);
+}
 }  // namespace
+
+void catch_truncated_files() {
+  on_terminal = isatty(STDERR_FILENO);
+  struct sigaction action = {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 void catch_interrupts() {
   on_terminal = isatty(STDERR_FILENO);

@@ -9,6 +9,9 @@ namespace softstep::program {
 /// first one says so.
 void catch_interrupts();
 bool interrupted();
+/// From now on a data file that is truncated while it is read ends the program with a line that names it and
+/// exit code 2, and not with SIGBUS.
+void catch_truncated_files();
 /// 128 + the number of the signal that came.
 int interrupt_exit_code();
 

@@ -14,10 +14,12 @@
 
 #include "command_line_errors.h"
 #include "commands.h"
+#include "interrupt.h"
 #include "library_names.h"
 #include "options.h"
 #include "output.h"
 #include "softstep/error.h"
+#include "softstep/mapped_files.h"
 #include "softstep/version.h"
 
 namespace {
@@ -105,9 +107,14 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    catch_truncated_files();
     const int code = run(argc, argv);
     std::cout.flush();
     if (!std::cout) return fail("standard output: cannot be written");
+    for (const std::string& path : softstep::changed_mapped_files())
+      return fail(
+          path +
+          ": was changed while it was in use; the results are of neither its old nor its new contents");
     return output_failed() ? exit_bad_input : code;
   } catch (const std::bad_alloc&) {
     return fail("out of memory: the data do not fit");

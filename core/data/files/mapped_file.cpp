@@ -7,7 +7,9 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
+#include "core/data/files/map_list.h"
 #include "softstep/error.h"
 
 namespace softstep::data {
@@ -22,11 +24,48 @@ struct Descriptor {
   }
 };
 
+[[noreturn]] void refuse(const std::string& path, const std::string& what, int error) {
+  throw IoError(path, "cannot be " + what + ": " + reason(error));
+}
+
+struct Copy {
+  explicit Copy(const std::string& path, std::size_t n) : size(n) {
+    address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address == MAP_FAILED) refuse(path, "read", errno);
+  }
+  ~Copy() {
+    if (address != nullptr) munmap(address, size);
+  }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+  void* address;
+  std::size_t size;
+};
+
+void* read_whole(const std::string& path, int fd, const struct stat& info) {
+  const auto size = static_cast<std::size_t>(info.st_size);
+  Copy copy(path, size);
+  for (std::size_t done = 0; done < size;) {
+    const ssize_t n =
+        pread(fd, static_cast<char*>(copy.address) + done, size - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) refuse(path, "read", errno);
+    if (n == 0)
+      throw BadFile(path, "was truncated while it was read: " + std::to_string(done) + " of " +
+                              std::to_string(size) + " bytes are there");
+    done += static_cast<std::size_t>(n);
+  }
+  struct stat now = {};
+  if (fstat(fd, &now) != 0) refuse(path, "read", errno);
+  if (has_changed(info, now)) throw BadFile(path, "was changed while it was read");
+  return std::exchange(copy.address, nullptr);
+}
+
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) throw IoError(path, "cannot be read: " + reason(errno));
   struct stat info = {};
   if (fstat(file.fd, &info) != 0) throw IoError(path, "cannot be read: " + reason(errno));
@@ -36,11 +75,17 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (!S_ISREG(info.st_mode)) throw IoError(path, "is not a regular file");
   if (info.st_size == 0) throw BadFile(path, "is empty");
   const auto size = static_cast<std::size_t>(info.st_size);
+  if (size <= largest_copy)
+    return std::shared_ptr<const MappedFile>(new MappedFile(read_whole(path, file.fd, info), size, nullptr));
   void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) throw IoError(path, "cannot be mapped: " + reason(errno));
-  return std::shared_ptr<const MappedFile>(new MappedFile(address, size));
+  if (address == MAP_FAILED) refuse(path, "mapped", errno);
+  void* const listed = list_map(path, address, size, std::exchange(file.fd, -1), info);
+  return std::shared_ptr<const MappedFile>(new MappedFile(address, size, listed));
 }
 
-MappedFile::~MappedFile() { munmap(address_, size_); }
+MappedFile::~MappedFile() {
+  if (listed_ != nullptr) unlist_map(listed_);
+  munmap(address_, size_);
+}
 
 }  // namespace softstep::data

@@ -6,12 +6,17 @@
 
 namespace softstep::data {
 
-/// A whole regular file mapped read-only. The bytes are those of the file itself: another program that
-/// changes or truncates it in place while it is mapped changes them too or ends the process, and nothing here
-/// can prevent that. (Files written by softstep are replaced by renaming, which leaves existing maps alone.)
+/// The bytes of a whole regular file, for reading. Up to `largest_copy` they are read once into memory of our
+/// own: nothing that happens to the file later is seen. A larger file is mapped, so that it needs no memory.
+/// Then another program that changes it in place changes the bytes, and one that truncates it makes reading
+/// them a SIGBUS: softstep/mapped_files.h says what an application does about it. (Files written by softstep
+/// are replaced by renaming, which leaves existing maps alone.)
 class MappedFile {
  public:
-  /// Throws InvalidArgument(path, ...) if the file is missing, empty, not a regular file or cannot be mapped.
+  static constexpr std::size_t largest_copy = std::size_t{1} << 24;
+
+  /// Throws IoError if the file is missing, not a regular file or cannot be read; BadFile if it is empty, or
+  /// changes while it is copied.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -21,9 +26,11 @@ class MappedFile {
   std::size_t size() const { return size_; }
 
  private:
-  MappedFile(void* address, std::size_t size) : address_(address), size_(size) {}
+  MappedFile(void* address, std::size_t size, void* listed)
+      : address_(address), size_(size), listed_(listed) {}
   void* address_;
   std::size_t size_;
+  void* listed_;  // in the list of softstep/mapped_files.h; null for a copy
 };
 
 }  // namespace softstep::data
