@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -16,14 +17,22 @@ namespace softstep::program {
 class TraceRows {
  public:
   TraceRows(const std::string& path, std::string columns)
-      : printed_(is_printed(path)), columns_(std::move(columns)) {
+      : printed_(is_printed(path)), path_(path), columns_(std::move(columns)) {
     if (!path.empty() && !printed_) file_ = std::make_unique<RowFile>(path);
   }
 
+  /// The run goes on from that step: what the file has up to there stays, and rows of later steps, of a run
+  /// that was killed after it had last been saved, are written anew. Throws InvalidArgument for a file with
+  /// other columns.
+  void go_on_from(std::int64_t step);
   static bool is_printed(const std::string& path) { return path == "-"; }
-  void add(const std::string& row) {
+  void add(std::int64_t step, const std::string& row) {
+    if (step == kept_to_) return;  // the start of a run that goes on is no row of one that was never stopped
     begin();
     put(row);
+  }
+  void sync() {
+    if (file_ != nullptr) try_output([&] { file_->sync(); });
   }
   void finish() {
     begin();
@@ -47,6 +56,8 @@ class TraceRows {
   }
 
   bool printed_;
+  std::string path_;
+  std::int64_t kept_to_ = -1;
   std::string columns_;
   std::unique_ptr<RowFile> file_;
 };

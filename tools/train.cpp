@@ -6,9 +6,11 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint_options.h"
 #include "commands.h"
 #include "interrupt.h"
 #include "options.h"
@@ -52,13 +54,18 @@ TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& 
 }
 
 template <class T>
-TrainState<T> resumed_state(const TrainOptions& options, const Model<T>& model,
-                            const TrainerOptions& trainer) {
-  TrainState<T> state = load_state<T>(options.resume, model, trainer);
+void require_master(const TrainOptions& options, const TrainState<T>& state, const std::string& path) {
   const std::string saved = state.has_masters() ? "float64" : "working";
   if (options.master->count() != 0 && sizeof(T) < sizeof(double) && options.run.master != saved)
     throw InvalidArgument("--master", fmt::format("{}, but the state in {} was saved with {}",
-                                                  options.run.master, options.resume, saved));
+                                                  options.run.master, path, saved));
+}
+
+template <class T>
+TrainState<T> resumed_state(const TrainOptions& options, const Model<T>& model,
+                            const TrainerOptions& trainer) {
+  TrainState<T> state = load_state<T>(options.resume, model, trainer);
+  require_master(options, state, options.resume);
   return state;
 }
 
@@ -77,6 +84,25 @@ TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, st
                                                 "(normal:STD leaves it)",
                                                 options.run.init));
   return normal_state(model, init.std, options.run.seed, options.run.master_weights());
+}
+
+// In the folder --steps is where the run ends, and not how far it goes from there: the command that was
+// stopped is given again as it was.
+template <class T>
+TrainState<T> state_to_go_on_from(const TrainOptions& options, const Model<T>& model, TrainerOptions& trainer,
+                                  const Checkpoints* own) {
+  const bool is_own = own != nullptr && is_same_folder(options.checkpoints.folder, options.resume);
+  const std::unique_ptr<Checkpoints> others =
+      is_own ? nullptr : std::make_unique<Checkpoints>(options.resume);
+  auto found = (is_own ? own : others.get())->newest(model, trainer);
+  if (!found) {
+    if (!is_own) throw InvalidArgument("--resume", options.resume + " has no checkpoints");
+    return first_state<T>(options, model, model.blocks()[0].n_cols);
+  }
+  for (const std::string& damaged : found->damaged) note(damaged + "; passed over");
+  require_master(options, found->state, found->path);
+  trainer.n_steps = std::max<std::int64_t>(0, options.run.n_steps - found->state.step);
+  return std::move(found->state);
 }
 
 template <class T>
@@ -104,8 +130,11 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   const BatchView<T>& batch = data.view();
   const auto model = make_model<T>(options.model, batch, layer);
   TrainerOptions trainer = trainer_options(options, rule, model->blocks().size(), batch.n_samples);
-  TrainState<T> state = options.resume.empty() ? first_state<T>(options, *model, batch.dim)
-                                               : resumed_state<T>(options, *model, trainer);
+  const std::unique_ptr<Checkpoints> checkpoints = take_folder(options.checkpoints, options.resume);
+  const bool goes_on = names_checkpoints(options.checkpoints, options.resume);
+  TrainState<T> state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get())
+                        : options.resume.empty() ? first_state<T>(options, *model, batch.dim)
+                                                 : resumed_state<T>(options, *model, trainer);
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
@@ -120,8 +149,16 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
 
   TrainProgress progress(state.step, trainer.n_steps);
   TraceRows trace(options.trace, train_columns(options.model, model->observables()));
+  if (goes_on && state.step > 0) trace.go_on_from(state.step);
+  if (checkpoints != nullptr) {
+    options.checkpoints.set_schedule(trainer);
+    trainer.checkpoint = [&](const Progress&) {
+      trace.sync();  // first: a checkpoint stands for the rows before it
+      try_output([&] { checkpoints->write(*model, state, trainer); });
+    };
+  }
   trainer.trace = [&](const TraceRecord& record) {
-    trace.add(train_row(options.model, record));
+    trace.add(record.step, train_row(options.model, record));
     return progress.at_row(record);
   };
   trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
@@ -149,8 +186,10 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
 
 int run_train(const TrainOptions& options) {
   const RuleSettings rule = options.rule.settings();
+  options.checkpoints.check();
   AttentionOptions layer = options.run.layer(resolved_threads(options.threads));
-  if (!options.resume.empty() && options.init->count() != 0)
+  if (!options.resume.empty() && options.init->count() != 0 &&
+      !names_checkpoints(options.checkpoints, options.resume))
     throw InvalidArgument("--init", "does not go with --resume: the state has its weights");
   const Init init = parse_init(options.run.init);
   if (options.seed->count() != 0 && init.kind != Init::Kind::normal && options.model.batch_size == 0)
@@ -204,7 +243,10 @@ Command add_train(CLI::App& program) {
   add_path(*app, "--out", options->out, "Write the final weights, tensor `weights` [d,d]");
   add_path(*app, "--save-state", options->save_state, "Write the final state, to go on from with --resume");
   add_path(*app, "--resume", options->resume,
-           "Go on from a saved state (same rule, precision and data) for --steps further steps");
+           "Go on from a saved state (same rule, precision and data) for --steps further steps, or from the "
+           "newest "
+           "whole checkpoint of a folder up to step --steps");
+  add_checkpoints(*app, options->checkpoints);
   add_json(*app, options->json);
   app->footer(
       "Step rules:\n" + rule_table() +
@@ -216,6 +258,7 @@ Command add_train(CLI::App& program) {
       "  softstep train --data data.safetensors --rule gd:step-size=20 --init normal:0.1 --seed 3 --json -\n"
       "  softstep train --data data.safetensors --rule ngd --steps 1000 --save-state S.safetensors\n"
       "  softstep train --data data.safetensors --rule ngd --steps 9000 --resume S.safetensors\n"
+      "  softstep train --data data.safetensors --rule adam --steps 1e6 --checkpoint saved --resume saved\n"
       "  softstep train --data data.safetensors --queries all --rule ngd --steps 1e4\n"
       "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 \\\n"
       "      --trace joint.csv\n"

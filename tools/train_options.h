@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "checkpoint_options.h"
 #include "interrupt.h"
 #include "model_options.h"
 #include "options.h"
@@ -21,6 +22,7 @@ struct TrainOptions {
   RunOptions run;
   ModelFlags model;
   std::string reference = "solve", trace, out, save_state, resume, json;
+  CheckpointOptions checkpoints;
   double stop_one_minus_cos = 0.0;
   std::int64_t threads = 1;
   CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/trainer/checkpoint_schedule.h"
 #include "core/trainer/step_clock.h"
 #include "core/trainer/trace_schedule.h"
 #include "softstep/trainer.h"
@@ -66,6 +67,8 @@ class Run {
   bool goes_on() const { return go_on_ && step_ < end_; }
   bool is_out_of_time();
   bool ask_progress();
+  Progress progress_now();
+  void checkpoint();
   void find_largest_threshold();
   bool direction_at_most(double threshold);
   bool reached_target();
@@ -78,6 +81,7 @@ class Run {
   TraceSchedule schedule_;
   Stopwatch watch_;
   ProgressTimer progress_;
+  CheckpointSchedule checkpoints_;
   std::vector<double> pending_;     // thresholds not reached yet
   double largest_threshold_ = 0.0;  // of these and the one to stop at; 0: none
   TrainSummary summary_;
@@ -95,6 +99,7 @@ Run<C>::Run(C& course, const TrainerOptions& options, std::int64_t& step, double
       seconds_(seconds),
       schedule_(options.trace_rows_per_decade, step),
       watch_(clock, seconds),
+      checkpoints_(options, step),
       pending_(options.thresholds),
       seconds_before_(seconds),
       first_(step) {
@@ -135,7 +140,9 @@ template <class C>
 bool Run<C>::after_step() {
   if (largest_threshold_ > 0.0 && reached_target()) return false;
   go_on_ = step_ == end_ || !schedule_.due(step_) || report();
-  if (go_on_ && progress_.due()) {
+  const bool is_asked = go_on_ && progress_.due();
+  if (go_on_ && step_ != end_ && checkpoints_.due(step_, is_asked)) checkpoint();
+  if (is_asked) {
     if (is_out_of_time()) return false;
     go_on_ = ask_progress();
   }
@@ -145,7 +152,8 @@ bool Run<C>::after_step() {
 template <class C>
 std::int64_t Run<C>::n_quiet() const {
   if (largest_threshold_ > 0.0) return 0;
-  return std::min({end_ - step_ - 1, schedule_.next() - step_ - 1, progress_.before_due()});
+  return std::min({end_ - step_ - 1, schedule_.next() - step_ - 1, progress_.before_due(),
+                   checkpoints_.before_due(step_)});
 }
 
 template <class C>
@@ -161,6 +169,7 @@ TrainSummary Run<C>::end() {
   if (!go_on_) summary_.status = TrainStatus::interrupted;
   seconds_ = watch_.seconds();
   if (step_ != summary_.last.step) report();
+  if (options_.checkpoint && step_ != checkpoints_.last()) checkpoint();
   summary_.steps = step_ - first_;
   summary_.seconds = seconds_ - seconds_before_;
   return summary_;
@@ -184,7 +193,21 @@ template <class C>
 bool Run<C>::ask_progress() {
   if (!options_.progress) return true;
   watch_.pause();
-  return options_.progress({step_, watch_.seconds(), [this] { course_.write_state(); }});
+  return options_.progress(progress_now());
+}
+
+template <class C>
+Progress Run<C>::progress_now() {
+  return {step_, watch_.seconds(), [this] { course_.write_state(); }};
+}
+
+template <class C>
+void Run<C>::checkpoint() {
+  watch_.pause();
+  seconds_ = watch_.seconds();
+  course_.write_state();
+  checkpoints_.taken(step_);
+  options_.checkpoint(progress_now());
 }
 
 template <class C>

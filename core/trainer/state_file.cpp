@@ -13,6 +13,7 @@
 #include "core/data/digest.h"
 #include "core/data/text.h"
 #include "core/trainer/compensation.h"
+#include "core/trainer/state_file.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/trainer.h"
@@ -41,6 +42,10 @@ std::string batches_text(const TrainerOptions& options) {
   return options.batch_size == 0
              ? "all"
              : std::to_string(options.batch_size) + " from seed " + std::to_string(options.batch_seed);
+}
+
+[[noreturn]] void refuse_damaged(const std::string& path) {
+  throw BadFile(path, "is damaged: its checksum does not match what it holds");
 }
 
 // What a state and the run that goes on from it must share.
@@ -215,6 +220,12 @@ void require_format(const std::string& path, const Metadata& metadata) {
 
 }  // namespace
 
+void require_whole_state(const std::string& path) {
+  Metadata metadata;
+  const std::vector<NamedTensor> loaded = load_tensors(path, &metadata);
+  if (value_of(path, metadata, "checksum") != checksum(loaded, metadata)) refuse_damaged(path);
+}
+
 template <NumberType T>
 void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
                 const TrainerOptions& options) {
@@ -285,7 +296,7 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
   }
   read_span(path, metadata, tensors, state);
   tensors.require_all_taken();
-  if (!intact) throw BadFile(path, "is damaged: its checksum does not match what it holds");
+  if (!intact) refuse_damaged(path);
   return state;
 }
 

@@ -11,24 +11,27 @@ namespace softstep {
 class TraceSchedule {
  public:
   TraceSchedule(int rows_per_decade, std::int64_t first) : rows_per_decade_(rows_per_decade) {
-    while (rows_per_decade_ > 0 && next_ <= first) advance();
+    while (rows_per_decade_ > 0 && next_ <= first && next_ != none) advance();
   }
   /// The step that is due next; of none, far away.
-  std::int64_t next() const {
-    return rows_per_decade_ <= 0 ? std::numeric_limits<std::int64_t>::max() : next_;
-  }
+  std::int64_t next() const { return rows_per_decade_ <= 0 ? none : next_; }
   /// True once for each scheduled step, asked in increasing order.
   bool due(std::int64_t step) {
     if (rows_per_decade_ <= 0 || step < next_) return false;
-    while (next_ <= step) advance();
+    while (next_ <= step && next_ != none) advance();
     return true;
   }
 
  private:
   void advance() {
     const std::int64_t last = next_;
-    while (next_ <= last) next_ = std::llround(std::pow(10.0, static_cast<double>(k_++) / rows_per_decade_));
+    while (next_ <= last) {
+      const double next = std::round(std::pow(10.0, static_cast<double>(k_++) / rows_per_decade_));
+      next_ = next < 0x1p63 ? static_cast<std::int64_t>(next) : none;
+      if (next_ == none) return;  // no step comes after that
+    }
   }
+  static constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
   int rows_per_decade_;
   std::int64_t next_ = 0;
   std::int64_t k_ = 0;

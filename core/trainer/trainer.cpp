@@ -40,6 +40,11 @@ void TrainerOptions::validate() const {
                           std::to_string(trace_rows_per_decade) + " (need 0 or more)");
   if (!(max_seconds >= 0.0))
     throw InvalidArgument("max_seconds", data::number_text(max_seconds) + " (need 0 or more)");
+  if (checkpoint_steps < 0)
+    throw InvalidArgument("checkpoint_steps", std::to_string(checkpoint_steps) + " (need 0 or more)");
+  if (!(checkpoint_seconds > 0.0))
+    throw InvalidArgument("checkpoint_seconds",
+                          data::number_text(checkpoint_seconds) + " (need a positive number)");
   for (const double x : thresholds)
     if (!(x > 0.0)) throw InvalidArgument("thresholds", data::number_text(x) + " (need positive numbers)");
   if (!(stop_one_minus_cos >= 0.0))

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "core/data/files/output_target.h"
 #include "softstep/files.h"
@@ -31,10 +32,16 @@ class RowFile::Place {
     data::refuse_output(path_, error);
   }
 
+  void begin_with(std::string rows) { first_ = std::move(rows); }
+
+  void sync() {
+    if (!file_.is_open() || target_.is_stream) return;
+    if (const int error = data::sync(file_.get())) data::refuse_output(path_, error);
+  }
+
   void close() {
     if (!file_.is_open()) return;
-    if (!target_.is_stream)
-      if (const int error = data::sync(file_.get())) data::refuse_output(path_, error);
+    sync();
     if (::close(file_.release()) != 0) data::refuse_output(path_, errno);
   }
 
@@ -47,6 +54,7 @@ class RowFile::Place {
       file_ = data::open_stream(path_, target_);
       return false;
     }
+    line_.insert(0, first_);
     write_file(path_, line_);
     file_ = data::Descriptor(open(target_.path().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     if (!file_.is_open()) data::refuse_output(path_, errno);
@@ -54,7 +62,7 @@ class RowFile::Place {
     return true;
   }
 
-  std::string path_, line_;
+  std::string path_, line_, first_;
   data::OutputTarget target_;
   data::Descriptor file_;
   off_t size_ = 0;
@@ -63,6 +71,8 @@ class RowFile::Place {
 RowFile::RowFile(const std::string& path) : place_(std::make_unique<Place>(path)) {}
 RowFile::~RowFile() = default;
 void RowFile::add(std::string_view row) { place_->add(row); }
+void RowFile::begin_with(std::string rows) { place_->begin_with(std::move(rows)); }
+void RowFile::sync() { place_->sync(); }
 void RowFile::close() { place_->close(); }
 
 }  // namespace softstep

@@ -56,9 +56,14 @@ class RowFile {
   RowFile(const RowFile&) = delete;
   RowFile& operator=(const RowFile&) = delete;
 
+  /// The rows that the file begins with, each with its line break, before the first row is added. They are
+  /// written together with that.
+  void begin_with(std::string rows);
   /// Writes the row and a line break. What of it does not fit on the disk is taken back.
   void add(std::string_view row);
   /// Makes the rows safe on the disk.
+  void sync();
+  /// The same, and closes the file.
   void close();
 
  private:

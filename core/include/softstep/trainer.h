@@ -96,6 +96,15 @@ struct SOFTSTEP_EXPORT TrainerOptions {
   /// Asked about 10 times a second at most, between rows too; return false to stop. Where it throws, the
   /// exception leaves train(), and the state is that of the step just reached.
   std::function<bool(const Progress&)> progress = {};
+  /// Called where a checkpoint is due: at step numbers that are multiples of checkpoint_steps, when
+  /// checkpoint_seconds have gone by since the last one (looked at about 10 times a second), and at the end
+  /// of a run that has taken steps since; however it ends. The TrainState given to train() holds the weights
+  /// of the step. Where it throws, the exception leaves train() as from `progress`. softstep/checkpoints.h
+  /// keeps them on the disk.
+  std::function<void(const Progress&)> checkpoint = {};
+  std::int64_t checkpoint_steps = 0;  ///< 0: no number of steps makes one due
+  /// By the clock of the world, which goes on while a run measures.
+  double checkpoint_seconds = std::numeric_limits<double>::infinity();
   /// Looked at before every step.
   std::stop_token stop = {};
   /// Stop (out_of_time) when this much has been spent in steps of this call; looked at about 10 times a
