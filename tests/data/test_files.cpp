@@ -181,7 +181,10 @@ TEST_CASE("misaligned tensors are converted, never misread", "[data]") {
   CHECK(std::equal(tokens.begin(), tokens.end(), data.view().tokens));
   CHECK(std::equal(queries.begin(), queries.end(), data.view().query_index));
   CHECK(reinterpret_cast<std::uintptr_t>(data.view().tokens) % alignof(double) == 0);
-  CHECK(lies_in_file(data.view().tokens, place.path("d")) == (padding == 0));
+  // Used as they lie, one behind the other, only where they are aligned.
+  const auto* const begin = reinterpret_cast<const char*>(data.view().tokens);
+  const bool one_behind_the_other = reinterpret_cast<const char*>(data.view().query_index) == begin + 64;
+  CHECK(one_behind_the_other == (padding == 0));
   CHECK(load_tensors(place.path("d"))[0].values == tokens);
 }
 
