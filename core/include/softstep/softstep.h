@@ -15,6 +15,7 @@
 #include "softstep/log_gap.h"
 #include "softstep/loss.h"
 #include "softstep/mapped_files.h"
+#include "softstep/margin_certificate.h"
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
 #include "softstep/model.h"
