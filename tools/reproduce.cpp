@@ -52,8 +52,14 @@ int list_entries(const std::string& json_path) {
   Json json = Json::array();
   std::string text;
   for (const Entry& entry : reproduce::catalogue()) {
-    json.push_back({{"name", entry.name}, {"title", entry.title}, {"summary", entry.summary}});
-    text += fmt::format("{}: {}\n    {}\n", entry.name, entry.title, entry.summary);
+    json.push_back({{"name", entry.name},
+                    {"title", entry.title},
+                    {"summary", entry.summary},
+                    {"paper", entry.paper},
+                    {"claim", entry.claim},
+                    {"status", entry.status}});
+    text += fmt::format("{}: {}\n    {}\n    paper: {}\n    claim: {}\n    status: {}\n", entry.name,
+                        entry.title, entry.summary, entry.paper, entry.claim, entry.status);
   }
   publish(text, json, json_path);
   return exit_success;

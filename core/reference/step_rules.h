@@ -201,6 +201,29 @@ struct Muon {
   }
 };
 
+/// m = beta m + (1 - beta) g; the step goes along sign(m), m / |m| or the polar factor of m.
+enum class AlongMean { sign, unit, polar };
+template <class Number>
+struct MeanDescent {
+  AlongMean along;
+  std::size_t n_rows, n_cols;
+  double eta = 1, power = 0, beta = 0.9;
+  std::vector<Number> m{};
+  void operator()(std::vector<Number>& w, const std::vector<Number>& g, const Number&, int t) {
+    using std::sqrt;
+    m.resize(w.size(), Number(0));
+    for (std::size_t k = 0; k < w.size(); ++k) m[k] = Number(beta) * m[k] + (1 - Number(beta)) * g[k];
+    std::vector<Number> step = m;
+    if (along == AlongMean::polar) {
+      step = polar_factor(m, n_rows, n_cols, 16);
+    } else {
+      const Number norm = sqrt(dot(m, m));
+      for (Number& x : step) x = along == AlongMean::sign ? sign_of(x) : Number(x / norm);
+    }
+    subtract(w, scheduled<Number>(eta, power, t), step);
+  }
+};
+
 /// theta = sign(w)|w|^(p-1) afresh from w at every step.
 template <class Number>
 struct MirrorDescent {

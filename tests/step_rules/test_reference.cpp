@@ -128,6 +128,16 @@ std::vector<Case> cases() {
       {"prgd:warm-up=3,phase=4,step-size=0.5", r::ProgressiveRescaling<E>{0.5, 1.2, 3, 4}, 15, 4096, true},
       {"muon", r::Muon<E>{n_rows, n_cols}, 15, 4096},
       {"muon:momentum=0", r::Muon<E>{n_rows, n_cols, 0.02, 0, 0}, 15, 4096},
+      {"signum:step-size=0.125", r::MeanDescent<E>{r::AlongMean::sign, n_rows, n_cols, 0.125}, 5},
+      {"signum:beta=0.5,schedule-power=0.5",
+       r::MeanDescent<E>{r::AlongMean::sign, n_rows, n_cols, 0.01, 0.5, 0.5}, 0.0625},
+      {"nmd", r::MeanDescent<E>{r::AlongMean::unit, n_rows, n_cols}, 5},
+      {"nmd:beta=0.5,schedule-power=0.5", r::MeanDescent<E>{r::AlongMean::unit, n_rows, n_cols, 1, 0.5, 0.5},
+       0.0625},
+      // singular values of the mean 20 times apart, as with spectral
+      {"muon_exact", r::MeanDescent<E>{r::AlongMean::polar, n_rows, n_cols, 0.02}, 15, 1024},
+      {"muon_exact:beta=0.5", r::MeanDescent<E>{r::AlongMean::polar, n_rows, n_cols, 0.02, 0, 0.5}, 0.0625,
+       1024},
       {"momo", r::MomentumModel<E>{}, 5},
       {"momo:beta=0.5,cap=3", r::MomentumModel<E>{0.5, 3}, 0.0625},
   };

@@ -58,7 +58,10 @@ TEST_CASE("reproduce lists every entry, and each has a line in the manual", "[to
     CHECK(!has(names, name));
     names.push_back(name);
     CHECK(text.out.find(name + ": " + entry["title"].get<std::string>()) != std::string::npos);
-    CHECK(!entry["summary"].get<std::string>().empty());
+    for (const char* key : {"summary", "paper", "claim", "status"}) {
+      CHECK(!entry[key].get<std::string>().empty());
+      CHECK(text.out.find(entry[key].get<std::string>()) != std::string::npos);
+    }
     CHECK(page.find("| `" + name + "` |") != std::string::npos);
   }
 }

@@ -82,6 +82,9 @@ struct Entry {
   const char* summary;  ///< what is done and which law it checks, with its source
   const char* broken;   ///< what `--broken` breaks
   Result (*run)(const Context&);
+  const char* paper;   ///< whose law it is
+  const char* claim;   ///< the law in a line
+  const char* status;  ///< "holds", what of it is ours, what is not checked
 };
 
 #define SOFTSTEP_REPRODUCTION(name) extern const Entry name##_entry;

@@ -198,10 +198,15 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry joint_entry = {"joint", "Joint training of W and u",
+const Entry joint_entry = {"joint",
+                           "Joint training of W and u",
                            "Each normalised by its own gradient: the loss falls like exp(-c t^(1/3)), u goes "
                            "to u_mm and W to W_mm (arXiv 2402.05738, "
                            "section 5).",
-                           "plain gradient descent, and the limits of other data", run};
+                           "plain gradient descent, and the limits of other data",
+                           run,
+                           "arXiv 2402.05738",
+                           "joint training of W and u: loss exp(-c t^(1/3))",
+                           "holds"};
 
 }  // namespace softstep::program::reproduce

@@ -226,10 +226,15 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry local_entry = {"local", "Local convergence: W to the Frobenius W-SVM, K Q^T to the nuclear one",
+const Entry local_entry = {"local",
+                           "Local convergence: W to the Frobenius W-SVM, K Q^T to the nuclear one",
                            "100 sets of random_unit, n = 6, T = 8, d = 10, normalised gradient descent with "
                            "step 0.1: the tokens that training selects, "
                            "and the W-SVM of these tokens (arXiv 2308.16898).",
-                           "W in place of K Q^T, and the other way round", run};
+                           "W in place of K Q^T, and the other way round",
+                           run,
+                           "arXiv 2308.16898",
+                           "W to the Frobenius, K Q^T to the nuclear problem of the tokens selected",
+                           "holds"};
 
 }  // namespace softstep::program::reproduce

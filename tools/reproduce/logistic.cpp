@@ -148,10 +148,15 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry logistic_entry = {"logistic", "The linear analogy: logistic regression on separable points",
+const Entry logistic_entry = {"logistic",
+                              "The linear analogy: logistic regression on separable points",
                               "The same rules on the system that the paper draws its analogy from, with the "
                               "same laws (Soudry et al. 2018; Ji, Srebro, "
                               "Telgarsky 2021 for momentum).",
-                              "every rule replaced by another, and the limit of other points", run};
+                              "every rule replaced by another, and the limit of other points",
+                              run,
+                              "Soudry et al. 2018; Ji, Srebro, Telgarsky 2021",
+                              "the linear analogy",
+                              "holds"};
 
 }  // namespace softstep::program::reproduce

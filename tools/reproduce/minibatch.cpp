@@ -100,10 +100,15 @@ Result run(const Context& context) {
 }  // namespace
 
 const Entry minibatch_entry = {
-    "minibatch", "Mini-batches: SGD, normalised SGD, and stochastic Polyak steps with and without a cap",
+    "minibatch",
+    "Mini-batches: SGD, normalised SGD, and stochastic Polyak steps with and without a cap",
     "Without a cap the Polyak step stays independent of the gradient's size, and the loss gap falls "
     "exponentially; any cap makes it "
     "gradient descent in the end (Loizou et al. 2021).",
-    "each rule replaced by another, and the direction of other data", run};
+    "each rule replaced by another, and the direction of other data",
+    run,
+    "Loizou et al. 2021; arXiv 2402.05738",
+    "stochastic rules with and without a cap",
+    "holds"};
 
 }  // namespace softstep::program::reproduce

@@ -150,10 +150,15 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry mirror_entry = {"mirror", "l_p mirror descent and the l_p max-margin directions",
+const Entry mirror_entry = {"mirror",
+                            "l_p mirror descent and the l_p max-margin directions",
                             "The direction of W under mirror descent with |W|_p^p goes to the l_p max-margin "
                             "direction and to no other: Bregman distances, "
                             "p = 1.75, 2, 3 (arXiv 2410.14581, l_p-AttGD).",
-                            "each power is trained with the potential of the next", run};
+                            "each power is trained with the potential of the next",
+                            run,
+                            "arXiv 2410.14581",
+                            "l_p mirror descent to the l_p max-margin direction",
+                            "holds, W alone"};
 
 }  // namespace softstep::program::reproduce

@@ -232,11 +232,15 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry precision_entry = {"precision", "Where float32, float64 and the textbook formula part",
+const Entry precision_entry = {"precision",
+                               "Where float32, float64 and the textbook formula part",
                                "The pivot form with its exponent beside the mantissa, in both precisions, "
                                "and the formula p (gamma - m) that automatic "
                                "differentiation and published code compute.",
                                "the textbook form in place of softstep's float32, and the other way round",
-                               run};
+                               run,
+                               "softstep",
+                               "where float32, float64 and the textbook part",
+                               "ours"};
 
 }  // namespace softstep::program::reproduce

@@ -146,9 +146,14 @@ Result run(const Context& context) {
 
 }  // namespace
 
-const Entry rank_entry = {"rank", "The rank of W_mm in the Frobenius and in the nuclear norm",
+const Entry rank_entry = {"rank",
+                          "The rank of W_mm in the Frobenius and in the nuclear norm",
                           "In either norm the rows of W_mm lie in the span of the queries, so that its rank "
                           "is at most min(n, d) (arXiv 2308.16898); the nuclear norm asks for less.",
-                          "noise on the entries of W_mm", run};
+                          "noise on the entries of W_mm",
+                          run,
+                          "arXiv 2308.16898",
+                          "rank of the Frobenius and the nuclear solution",
+                          "holds"};
 
 }  // namespace softstep::program::reproduce

@@ -236,10 +236,15 @@ Result run(const Context& context) {
 }  // namespace
 
 const Entry rates_entry = {
-    "rates", "Rates of gradient descent, normalised gradient descent and Polyak steps",
+    "rates",
+    "Rates of gradient descent, normalised gradient descent and Polyak steps",
     "Norm, direction, loss gap and attention with a fixed decoder against their laws (arXiv 2402.05738, "
     "sections 3 and 4): the "
     "angle to W_mm is D / norm(W) with one D for all rules.",
-    "every rule replaced by another, as a hidden epsilon does it, and W_mm of other data", run};
+    "every rule replaced by another, as a hidden epsilon does it, and W_mm of other data",
+    run,
+    "arXiv 2402.05738",
+    "rates of norm, direction and gap of W",
+    "holds"};
 
 }  // namespace softstep::program::reproduce

@@ -24,9 +24,9 @@ std::vector<double> Trace::steps(std::int64_t first) const {
 namespace {
 
 void watch(TrainerOptions& options, Trace& trace) {
-  options.trace = [&trace](const TraceRecord& row) {
+  options.trace = [&trace, also = options.trace](const TraceRecord& row) {
     trace.rows.push_back(row);
-    return !interrupted();
+    return !interrupted() && (!also || also(row));
   };
   options.progress = [](const Progress&) { return !interrupted(); };
 }
@@ -52,6 +52,14 @@ struct Made {
 Trace run_attention(const AttentionRun& run) {
   Trace trace;
   Made made(run, trace);
+  if (run.certificate != nullptr)
+    made.options.trace = [&, inner = made.options.trace,
+                          scores = score_tokens(*run.batch)](const TraceRecord& row) {
+      if (row.step >= run.n_steps / 10)
+        add_attention_gradient(*run.certificate, *run.batch, scores,
+                               std::span<const double>(made.state.blocks[0]));
+      return inner(row);
+    };
   trace.summary = train(made.model, made.state, made.options);
   if (run.weights != nullptr) *run.weights = made.state.blocks[0];
   return trace;

@@ -38,6 +38,8 @@ struct AttentionRun {
   int trace_rows_per_decade = 20;
   double stop_one_minus_cos = 0.0;
   std::vector<double>* weights = nullptr;  ///< where the last ones go
+  /// Takes in the gradients of the rows of the trace from step n_steps / 10 on; run_attention only.
+  MarginCertificate* certificate = nullptr;
 };
 Trace run_attention(const AttentionRun& run);
 /// Many of them, side by side where that pays (softstep/train_many.h); the traces in order.

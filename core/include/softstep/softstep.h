@@ -19,6 +19,7 @@
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
 #include "softstep/model.h"
+#include "softstep/multiclass.h"
 #include "softstep/next_token.h"
 #include "softstep/number_type.h"
 #include "softstep/scaled.h"
