@@ -192,9 +192,14 @@ int run_fit(Options& options) {
     return interrupt_exit_code();
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const reproduce::Entry entry = {"fit", "Training and test curves",
-                                  "Joint mini-batch training of W and u, each block by its own gradient.", "",
-                                  nullptr};
+  const reproduce::Entry entry = {"fit",
+                                  "Training and test curves",
+                                  "Joint mini-batch training of W and u, each block by its own gradient.",
+                                  "",
+                                  nullptr,
+                                  "",
+                                  "",
+                                  ""};
   const Result result = result_of(options, fit);
   const Json verdict = reproduce::verdict_json(entry, result, seconds, settings.n_threads);
   const std::string problem = reproduce::write_result(directory.file(""), entry, result, verdict,

@@ -85,6 +85,28 @@ TEST_CASE("each rule has the largest margin in its own norm", "[trainer][long]")
   }
 }
 
+TEST_CASE("without memory signum, nmd and muon_exact are sign, ngd and spectral", "[trainer]") {
+  const Problem problem(0);
+  for (const auto& [with, without] :
+       {std::pair{"signum:beta=0,step-size=0.01", "sign:step-size=0.01"}, std::pair{"nmd:beta=0", "ngd"},
+        std::pair{"muon_exact:beta=0,step-size=0.1", "spectral:step-size=0.1"}}) {
+    INFO(with);
+    const auto a = problem(with, 100), b = problem(without, 100);
+    // The mean of one gradient is that gradient on another exponent: a rounding or two an entry and step. The
+    // polar factor divides by the smallest singular value that counts, here of the order of the largest.
+    CHECK(compare_direction(a.state.blocks[0], b.state.blocks[0]).angle <= 1e-10);
+  }
+}
+
+TEST_CASE("with memory each goes to the margin of the same norm", "[trainer][long]") {
+  const Problem problem(1);
+  const Margins ngd = margins(problem, "nmd", 1000), sign = margins(problem, "signum", 1000),
+                spectral = margins(problem, "muon_exact:step-size=1", 1000);
+  CHECK(ngd.frobenius > std::max(sign.frobenius, spectral.frobenius));
+  CHECK(sign.max > std::max(ngd.max, spectral.max));
+  CHECK(spectral.spectral > std::max(ngd.spectral, sign.spectral));
+}
+
 TEST_CASE("mirror with p = 2 is NGD", "[trainer]") {
   const Problem problem(0);
   const auto mirror = problem("mirror:p=2", 1000), ngd = problem("ngd", 1000);
