@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/reference/small_arguments.h"
-#include "softstep/multiclass.h"
 
 namespace softstep::reference {
 
@@ -19,11 +18,12 @@ struct Multiclass {
   Number logit_size{0};            ///< the largest sum of sizes that a logit is made of
 };
 
-template <class Number>
-Multiclass<Number> multiclass(const MulticlassData& data, const std::vector<Number>& w) {
+/// `data` has n_classes, dim, features [n, dim] and classes [n].
+template <class Number, class Data>
+Multiclass<Number> multiclass(const Data& data, const std::vector<Number>& w) {
   using std::exp;
   using std::fabs;
-  const std::size_t k = data.n_classes, d = data.dim, n = data.n_samples();
+  const std::size_t k = data.n_classes, d = data.dim, n = data.classes.size();
   Multiclass<Number> out;
   out.gradient.assign(k * d, Number(0));
   for (std::size_t i = 0; i < n; ++i) {
