@@ -26,7 +26,8 @@ def moves_forward() -> bool:
 
 def is_transformed() -> bool:
     """Whether torch.func transforms what is called."""
-    return _c._functorch.peek_interpreter_stack() is not None
+    # Not `is not`, of which Dynamo (PyTorch 2.13) says True whatever the stack.
+    return bool(_c._functorch.peek_interpreter_stack() != None)  # noqa: E711
 
 
 def is_batch_of_autograd(*tensors: Tensor | None) -> bool:
