@@ -258,38 +258,39 @@ def test_other_threads_of_python_go_on_meanwhile(problems):
     assert len(ticks) > 10
 
 
+# Made when they are needed: what pytest keeps to its end looks like a leak.
 @pytest.mark.parametrize(
     "argument, word, change",
     [
-        ("problems", "none|empty", dict(problems=[])),
-        ("problems", "str", dict(problems="text")),
-        ("problems", "run 1|int", dict(problems=[problem(0), 3])),
-        ("problems", "same shapes", dict(problems=[problem(0), softstep.generate(dim=5).problem()])),
-        ("problems", "float32", dict(problems=[problem(0), softstep.generate(n_samples=N, n_tokens=T, dim=D).astype("f4").problem()])),
-        ("rule", "rule.*3 entries|3 entries", dict(rule=["ngd"] * 3)),
-        ("rule", "0 entries", dict(rule=[])),
-        ("rule", "no-such.*run 1", dict(rule=["ngd", "no-such"])),
-        ("rule", "int", dict(rule=3)),
-        ("n_steps", "-1.*run 1", dict(steps=[1, -1])),
-        ("steps", "2.5", dict(steps=2.5)),
-        ("steps", "True", dict(steps=True)),
-        ("start", "3 entries", dict(start=np.zeros((3, D, D)))),
-        ("weights", "run 0", dict(start=np.zeros((2, D, D + 1)))),
-        ("seed", "'x'", dict(seed="x", init_std=0.1)),
-        ("seed", "3 entries", dict(seed=range(3), init_std=0.1)),
-        ("init_std", "beside start", dict(start=np.zeros((D, D)), init_std=0.1)),
-        ("states", "one", dict(states=softstep.train(problem(0), steps=1).state)),
-        ("states", "NoneType|list", dict(states=[[], []])),
-        ("references", "110", dict(reference=[np.eye(D), np.ones((D, D + 1))])),
-        ("stop", "int", dict(stop=3)),
-        ("n_threads", "-1", dict(n_threads=-1)),
-        ("form", "other", dict(form="other")),
-        ("batch_size", "99", dict(batch_size=99)),
-        ("thresholds", "-1", dict(thresholds=[-1.0], reference=np.ones((D, D)))),
+        ("problems", "none|empty", lambda: dict(problems=[])),
+        ("problems", "str", lambda: dict(problems="text")),
+        ("problems", "run 1|int", lambda: dict(problems=[problem(0), 3])),
+        ("problems", "same shapes", lambda: dict(problems=[problem(0), softstep.generate(dim=5).problem()])),
+        ("problems", "float32", lambda: dict(problems=[problem(0), softstep.generate(n_samples=N, n_tokens=T, dim=D).astype("f4").problem()])),
+        ("rule", "rule.*3 entries|3 entries", lambda: dict(rule=["ngd"] * 3)),
+        ("rule", "0 entries", lambda: dict(rule=[])),
+        ("rule", "no-such.*run 1", lambda: dict(rule=["ngd", "no-such"])),
+        ("rule", "int", lambda: dict(rule=3)),
+        ("n_steps", "-1.*run 1", lambda: dict(steps=[1, -1])),
+        ("steps", "2.5", lambda: dict(steps=2.5)),
+        ("steps", "True", lambda: dict(steps=True)),
+        ("start", "3 entries", lambda: dict(start=np.zeros((3, D, D)))),
+        ("weights", "run 0", lambda: dict(start=np.zeros((2, D, D + 1)))),
+        ("seed", "'x'", lambda: dict(seed="x", init_std=0.1)),
+        ("seed", "3 entries", lambda: dict(seed=range(3), init_std=0.1)),
+        ("init_std", "beside start", lambda: dict(start=np.zeros((D, D)), init_std=0.1)),
+        ("states", "one", lambda: dict(states=softstep.train(problem(0), steps=1).state)),
+        ("states", "NoneType|list", lambda: dict(states=[[], []])),
+        ("references", "110", lambda: dict(reference=[np.eye(D), np.ones((D, D + 1))])),
+        ("stop", "int", lambda: dict(stop=3)),
+        ("n_threads", "-1", lambda: dict(n_threads=-1)),
+        ("form", "other", lambda: dict(form="other")),
+        ("batch_size", "99", lambda: dict(batch_size=99)),
+        ("thresholds", "-1", lambda: dict(thresholds=[-1.0], reference=np.ones((D, D)))),
     ],
 )
 def test_wrong_arguments_are_named(argument, word, change):
-    arguments = {"problems": [problem(0), problem(1)], "rule": "ngd", "steps": 5, **change}
+    arguments = {"problems": [problem(0), problem(1)], "rule": "ngd", "steps": 5, **change()}
     with pytest.raises(softstep.InvalidArgument, match=word) as caught:
         softstep.train_many(arguments.pop("problems"), arguments.pop("rule"), **arguments)
     assert caught.value.argument == argument
