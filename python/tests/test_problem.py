@@ -150,7 +150,7 @@ def test_heads_agree_with_the_oracle():
     {
         "a": lambda problem, w: softstep.matrix_norm(w),
         "b": lambda problem, w: softstep.compare_direction(w.real, w),
-        "reference": lambda problem, w: problem.metrics(w.real, reference=w),
+        "reference": lambda problem, w: problem.metrics(w.real.copy(), reference=w),
         "start": lambda problem, w: softstep.train(problem, "gd", steps=1, start=w),
         "rule": lambda problem, w: softstep.train(problem, lambda at: w, steps=1),
         "contexts": lambda problem, w: softstep.NextTokenData.of_supports(3, w, [{0: 1.0}] * len(w)),
