@@ -15,8 +15,7 @@ std::vector<Rules> rules_of(const char* const* rules, std::size_t n_rules) {
   required(rules, "rules");
   std::vector<Rules> out;
   for (std::size_t k = 0; k < n_rules; ++k) {
-    const std::string name = "rules[" + std::to_string(k) + "]";
-    out.push_back(parse_rules(required(rules[k], name.c_str())));
+    out.push_back(parse_rules(required(rules[k], nth("rules", k).c_str())));
   }
   return out;
 }

@@ -27,6 +27,11 @@ softstep_status guarded(Body body) noexcept {
   }
 }
 
+/// An entry of an array of arguments, as messages name it.
+inline std::string nth(const char* name, std::size_t k) {
+  return std::string(name) + "[" + std::to_string(k) + "]";
+}
+
 /// Throws InvalidArgument for a null pointer.
 template <class P>
 P* required(P* pointer, const char* name) {
@@ -103,8 +108,7 @@ class Results {
     if (first == nullptr || n == 0) return;
     check_writable(first, name);
     for (std::size_t k = 1; k < n; ++k)
-      if (at(k)->struct_size != first->struct_size)
-        refuse_size((std::string(name) + "[" + std::to_string(k) + "]").c_str(), at(k)->struct_size);
+      if (at(k)->struct_size != first->struct_size) refuse_size(nth(name, k).c_str(), at(k)->struct_size);
   }
   void put(std::size_t k, const Struct& result) {
     if (first_ != nullptr) write(result, at(k), name_);

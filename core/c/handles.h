@@ -105,8 +105,7 @@ void view_blocks(const Model<T>& model, const void* const* blocks, const char* n
   const auto& shapes = model.blocks();
   views.resize(shapes.size());
   for (std::size_t k = 0; k < shapes.size(); ++k) {
-    if (blocks[k] == nullptr)
-      throw InvalidArgument(std::string(name) + "[" + std::to_string(k) + "]", "null");
+    if (blocks[k] == nullptr) throw InvalidArgument(nth(name, k), "null");
     views[k] = {static_cast<const T*>(blocks[k]), shapes[k].size()};
   }
 }

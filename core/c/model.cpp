@@ -100,8 +100,7 @@ void write_into(const Model<T>& model, void* const* arrays, const char* name,
   const auto& shapes = model.blocks();
   out.resize(shapes.size());
   for (std::size_t k = 0; k < shapes.size(); ++k) {
-    if (arrays[k] == nullptr)
-      throw InvalidArgument(std::string(name) + "[" + std::to_string(k) + "]", "null");
+    if (arrays[k] == nullptr) throw InvalidArgument(nth(name, k), "null");
     out[k].into = {static_cast<T*>(arrays[k]), shapes[k].size()};
   }
 }

@@ -170,7 +170,7 @@ softstep_status softstep_state_create(const softstep_model* model, const double*
       std::vector<std::vector<double>> start;
       for (std::size_t k = 0; blocks != nullptr && k < of.blocks().size(); ++k) {
         const double* block = blocks[k];
-        if (block == nullptr) throw InvalidArgument("blocks[" + std::to_string(k) + "]", "null");
+        if (block == nullptr) throw InvalidArgument(nth("blocks", k), "null");
         start.emplace_back(block, block + of.blocks()[k].size());
       }
       *state = hand_out(std::make_unique<softstep_state>(softstep_state{initial_state<T>(of, start)}));

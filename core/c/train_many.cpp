@@ -1,6 +1,5 @@
 #include "softstep/train_many.h"
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +9,6 @@
 
 namespace softstep::c {
 namespace {
-
-std::string nth(const char* name, std::size_t k) { return std::string(name) + "[" + std::to_string(k) + "]"; }
 
 // What is wrong with a run is said with its number.
 template <class Body>
@@ -61,13 +58,12 @@ softstep_status softstep_train_many(const softstep_model* const* models, softste
     required(states, "states");
     required(options, "options");
     if (n_runs == 0) return;
-    std::optional<Results<softstep_train_summary>> out;
-    if (summaries != nullptr) out.emplace(summaries, n_runs, "summaries");
+    Results<softstep_train_summary> out(summaries, n_runs, "summaries");
     live(required(models[0], "models[0]"), "model")->with([&]<class M>(const M&) {
       using T = typename NumberOf<M>::type;
       const std::vector<TrainSummary> found =
           run_all<T>(models, states, options, n_runs, threads(n_threads, "n_threads"));
-      for (std::size_t k = 0; out && k < n_runs; ++k) out->put(k, summary_of(found[k]));
+      for (std::size_t k = 0; k < n_runs; ++k) out.put(k, summary_of(found[k]));
     });
   });
 }
