@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
-#include <system_error>
 
 #include "core/data/files/output_target.h"
 #include "core/trainer/state_file.h"
@@ -34,39 +33,25 @@ bool is_checkpoint(std::string_view name) {
   return std::all_of(digits.begin(), digits.end(), [](char c) { return '0' <= c && c <= '9'; });
 }
 
-[[noreturn]] void refuse(const std::string& folder, const std::string& what, int error) {
-  throw IoError(folder, "cannot be " + what + ": " + std::generic_category().message(error));
-}
-
 class TakenFolder {
  public:
   explicit TakenFolder(const std::string& path) : path_(path) {
     if (path.empty()) throw InvalidArgument("folder", "empty (need the name of a folder)");
-    if (mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) refuse(path, "made", errno);
-    fd_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd_ < 0) refuse(path, "read", errno);
+    if (mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) data::refuse_file(path, "made", errno);
+    folder_ = data::Descriptor(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder_.is_open()) data::refuse_file(path, "read", errno);
     // The lock ends with the process, however that ends. A file system without locks has none to offer.
-    if (flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      close(fd_);
+    if (flock(folder_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       throw InvalidArgument(path, "is in use: another run writes its checkpoints there");
-    }
-    try {
-      make_safe();
-    } catch (...) {
-      close(fd_);
-      throw;
-    }
+    make_safe();
   }
-  ~TakenFolder() { close(fd_); }
-  TakenFolder(const TakenFolder&) = delete;
-  TakenFolder& operator=(const TakenFolder&) = delete;
 
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
   std::vector<std::string> names() const {
-    const int listed = openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int listed = openat(folder_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR* const entries = listed < 0 ? nullptr : fdopendir(listed);
-    if (entries == nullptr) refuse(path_, "read", errno);
+    if (entries == nullptr) data::refuse_file(path_, "read", errno);
     std::vector<std::string> found;
     while (const dirent* const entry = readdir(entries))
       if (is_checkpoint(entry->d_name)) found.emplace_back(entry->d_name);
@@ -75,19 +60,20 @@ class TakenFolder {
     return found;
   }
   void remove(const std::string& name) const {
-    if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) refuse(file(name), "removed", errno);
+    if (unlinkat(folder_.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+      data::refuse_file(file(name), "removed", errno);
   }
 
  private:
   // A new folder is only there after a power failure if the one above knows of it.
   void make_safe() const {
-    const data::Descriptor above(openat(fd_, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const data::Descriptor above(openat(folder_.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!above.is_open()) return;  // it is not ours to read, so it was not made by us
-    if (const int error = data::sync(above.get())) refuse(path_, "made safe on the disk", error);
+    if (const int error = data::sync(above.get())) data::refuse_file(path_, "made safe on the disk", error);
   }
 
   std::string path_;
-  int fd_ = -1;
+  data::Descriptor folder_;
 };
 
 }  // namespace

@@ -6,32 +6,19 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "core/data/files/map_list.h"
+#include "core/data/files/output_target.h"
 #include "softstep/error.h"
 
 namespace softstep::data {
 namespace {
 
-std::string reason(int error) { return std::generic_category().message(error); }
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
-
-[[noreturn]] void refuse(const std::string& path, const std::string& what, int error) {
-  throw IoError(path, "cannot be " + what + ": " + reason(error));
-}
-
 struct Copy {
   explicit Copy(const std::string& path, std::size_t n) : size(n) {
     address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (address == MAP_FAILED) refuse(path, "read", errno);
+    if (address == MAP_FAILED) refuse_file(path, "read", errno);
   }
   ~Copy() {
     if (address != nullptr) munmap(address, size);
@@ -49,14 +36,14 @@ void* read_whole(const std::string& path, int fd, const struct stat& info) {
     const ssize_t n =
         pread(fd, static_cast<char*>(copy.address) + done, size - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) refuse(path, "read", errno);
+    if (n < 0) refuse_file(path, "read", errno);
     if (n == 0)
       throw BadFile(path, "was truncated while it was read: " + std::to_string(done) + " of " +
                               std::to_string(size) + " bytes are there");
     done += static_cast<std::size_t>(n);
   }
   struct stat now = {};
-  if (fstat(fd, &now) != 0) refuse(path, "read", errno);
+  if (fstat(fd, &now) != 0) refuse_file(path, "read", errno);
   if (has_changed(info, now)) throw BadFile(path, "was changed while it was read");
   return std::exchange(copy.address, nullptr);
 }
@@ -65,10 +52,10 @@ void* read_whole(const std::string& path, int fd, const struct stat& info) {
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) throw IoError(path, "cannot be read: " + reason(errno));
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) refuse_file(path, "read", errno);
   struct stat info = {};
-  if (fstat(file.fd, &info) != 0) throw IoError(path, "cannot be read: " + reason(errno));
+  if (fstat(file.get(), &info) != 0) refuse_file(path, "read", errno);
   if (S_ISDIR(info.st_mode)) throw IoError(path, "is a directory (need a file)");
   if (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))
     throw IoError(path, "is a pipe (data are mapped into memory: write them to a file first, and name that)");
@@ -76,10 +63,11 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (info.st_size == 0) throw BadFile(path, "is empty");
   const auto size = static_cast<std::size_t>(info.st_size);
   if (size <= largest_copy)
-    return std::shared_ptr<const MappedFile>(new MappedFile(read_whole(path, file.fd, info), size, nullptr));
-  void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) refuse(path, "mapped", errno);
-  void* const listed = list_map(path, address, size, std::exchange(file.fd, -1), info);
+    return std::shared_ptr<const MappedFile>(
+        new MappedFile(read_whole(path, file.get(), info), size, nullptr));
+  void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED) refuse_file(path, "mapped", errno);
+  void* const listed = list_map(path, address, size, file.release(), info);
   return std::shared_ptr<const MappedFile>(new MappedFile(address, size, listed));
 }
 

@@ -108,9 +108,10 @@ void Descriptor::reset() {
   fd_ = -1;
 }
 
-void refuse_output(const std::string& path, int error) {
-  throw IoError(path, "cannot be written: " + std::generic_category().message(error));
+void refuse_file(const std::string& path, const std::string& done, int error) {
+  throw IoError(path, "cannot be " + done + ": " + std::generic_category().message(error));
 }
+void refuse_output(const std::string& path, int error) { refuse_file(path, "written", error); }
 
 int sync(int fd) {
   if (fsync(fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return 0;

@@ -35,6 +35,8 @@ struct OutputTarget {
   std::string path() const { return directory + "/" + name; }
 };
 
+/// Throws IoError: the path "cannot be <done>", and the system's reason.
+[[noreturn]] void refuse_file(const std::string& path, const std::string& done, int error);
 [[noreturn]] void refuse_output(const std::string& path, int error);
 
 /// Makes a file or a folder safe on the disk. 0, or the error; 0 too where the file system cannot do it.
