@@ -61,19 +61,4 @@ inline double onto_common_exponent(std::initializer_list<std::vector<double>*> h
   return std::isfinite(unit) ? unit : std::exp((gradient_exponent - exponent) + std::log(gradient_norm));
 }
 
-/// M = beta M + (1 - beta) G up to a positive factor, for rules that ask for the direction of M alone: the
-/// mean of past gradients, on an exponent of its own. Remembered under the two names.
-template <class T>
-std::vector<double>& mean_gradient(const StepContext<T>& at, double beta, std::string_view mean_name,
-                                   std::string_view exponent_name, const RuleState& memory, RuleState& next) {
-  const std::size_t size = at.n_rows * at.n_cols;
-  std::vector<double>& mean = remembered(memory, next, mean_name, size);
-  double& exponent = remembered(memory, next, exponent_name, 1)[0];
-  scale(mean, beta);
-  const double unit = onto_common_exponent({&mean}, exponent, at.gradient_exponent, at.gradient_norm);
-  for (std::size_t k = 0; k < size; ++k)
-    mean[k] += (1.0 - beta) * (static_cast<double>(at.gradient[k]) / at.gradient_norm * unit);
-  return mean;
-}
-
 }  // namespace softstep::rules
