@@ -101,6 +101,7 @@ TrainState<T> state_to_go_on_from(const TrainOptions& options, const Model<T>& m
   }
   for (const std::string& damaged : found->damaged) note(damaged + "; passed over");
   require_master(options, found->state, found->path);
+  if (is_own) own->remove_older(found->state.step);
   trainer.n_steps = std::max<std::int64_t>(0, options.run.n_steps - found->state.step);
   return std::move(found->state);
 }

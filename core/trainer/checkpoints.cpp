@@ -103,14 +103,16 @@ void Checkpoints::write(const Model<T>& model, const TrainState<T>& state,
   const TakenFolder& folder = folder_->folder;
   const std::string name = name_of(state.step);
   save_state(folder.file(name), model, state, options);
-  std::vector<std::string> earlier;
-  for (const std::string& other : folder.names()) {
-    if (other > name)
-      folder.remove(other);
-    else
-      earlier.push_back(other);
-  }
-  for (std::size_t k = 0; k + folder_->n_kept < earlier.size(); ++k) folder.remove(earlier[k]);
+  for (const std::string& other : folder.names())
+    if (other > name) folder.remove(other);
+  remove_older(state.step);
+}
+
+void Checkpoints::remove_older(std::int64_t step) const {
+  const std::string newest = name_of(step);
+  std::vector<std::string> names = folder_->folder.names();
+  std::erase_if(names, [&](const std::string& name) { return name > newest; });
+  for (std::size_t k = 0; k + folder_->n_kept < names.size(); ++k) folder_->folder.remove(names[k]);
 }
 
 template <NumberType T>

@@ -96,6 +96,22 @@ TEST_CASE("a run that is killed over and over ends as one that never stopped", "
   CHECK(n_kills >= 8);
 }
 
+TEST_CASE("what a run left that was killed between writing and removing is removed when it goes on",
+          "[faults]") {
+  const Workplace place;
+  make_data(place);
+  const Arguments run =
+      plus(run_of({"--rule", "ngd"}, "1000"),
+           {"--out", "W", "--checkpoint", "saved", "--resume", "saved", "--checkpoint-every", "100"});
+  REQUIRE(place.run(run).code == 0);
+  REQUIRE(checkpoints_in(place, "saved").size() == 3);
+  fs::copy(place.path(name_of("saved", 1000)), place.path(name_of("saved", 700)));
+  // No step is left, so that nothing is written.
+  REQUIRE(place.run(run).code == 0);
+  CHECK(checkpoints_in(place, "saved") ==
+        std::vector<std::string>{name_of("saved", 800), name_of("saved", 900), name_of("saved", 1000)});
+}
+
 TEST_CASE("an interrupted run finishes its step, writes a checkpoint, and goes on from it", "[faults]") {
   const Workplace place;
   make_data(place);

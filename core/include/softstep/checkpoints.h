@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,10 @@ class SOFTSTEP_EXPORT Checkpoints {
   /// run that is not this one, or damaged, and is removed too. Throws IoError; the older ones are there then.
   template <NumberType T>
   void write(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options) const;
+
+  /// Of the checkpoints up to this step, leaves the last `keep`. write() does so; for a run that goes on, and
+  /// may have been killed before it had.
+  void remove_older(std::int64_t step) const;
 
   /// What newest() finds.
   template <NumberType T>
