@@ -10,5 +10,9 @@ function(softstep_write_header_list output)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/${output} CONTENT "${text}" @ONLY)
 endfunction()
 
-softstep_write_header_list(simd/all_kernels.h simd/kernels/*.h)
 softstep_write_header_list(core/step_rules/all_rules.h core/step_rules/rules/*.h)
+
+# The kernels' headers as options: their names are then the same in each build folder, where the path of a written list is not,
+# and a compiler cache knows the objects of one folder in the next.
+file(GLOB SOFTSTEP_INCLUDE_KERNELS CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} simd/kernels/*.h)
+list(TRANSFORM SOFTSTEP_INCLUDE_KERNELS PREPEND "SHELL:-include ")

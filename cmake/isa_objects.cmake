@@ -44,8 +44,7 @@ function(softstep_add_isa_objects targets prefix source)
     target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name}
                                "SOFTSTEP_ISA_ROW=\"simd/rows/${name}.h\"" "SOFTSTEP_ISA_ARCH=${arch}" NDEBUG)
     target_compile_features(${object} PRIVATE cxx_std_20)
-    target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/include
-                                                 ${PROJECT_BINARY_DIR}/generated)
+    target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/include)
     if(NOT arch STREQUAL "void")
       target_link_libraries(${object} PRIVATE xsimd)
     endif()

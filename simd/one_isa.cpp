@@ -1,8 +1,8 @@
 // Compiled once per row of isas.def, with that row's flags. Everything below lives in the namespace of that
 // row, so that no two object files define the same symbol. Includes as little as possible: see
-// cmake/isa_objects.cmake.
+// cmake/isa_objects.cmake. The headers of kernels/ come before the first line, each by an option -include
+// (cmake/header_lists.cmake).
 
-#include "simd/all_kernels.h"
 #include "simd/dispatch.h"
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {

@@ -29,7 +29,7 @@ KINDS = [  # first match wins
     ("stored", r"softstep/stored_type\.h$"),  # an enumeration alone
     ("public", r"softstep/"),
     ("rows", r"simd/rows/"),
-    ("kernels", r"simd/(kernels/|vec\.h|exp\.h|all_kernels\.h)"),
+    ("kernels", r"simd/(kernels/|vec\.h|exp\.h)"),
     ("dispatch", r"simd/dispatch\.h$"),
     ("simd", r"simd/"),
     ("reference", r"core/reference/"),

@@ -7,7 +7,7 @@ import subprocess
 
 # Options that say where, and whether warnings are errors; the code that comes out is the same.
 NO_MATTER = {"-Werror", "-c"}
-# Compiled for real all the same: they need what a build generates.
+# Compiled for real all the same: the lists of headers that they need are made by the build.
 CANARIES = {"core/step_rules/step_rules.cpp", "simd/one_isa.cpp"}
 
 
