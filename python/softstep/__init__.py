@@ -11,6 +11,7 @@ however large the norm of W becomes.
 True
 """
 
+from . import _interpreter as _interpreter  # before the extension is loaded
 from ._core import (
     HeadOptions,
     HeadsState,

@@ -100,3 +100,21 @@ def test_importing_softstep_imports_no_framework():
     program = "import sys, softstep; print([m for m in ('torch', 'jax', 'scipy', 'sklearn', 'optax') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "[]", run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("first", ["", "import softstep"])
+def test_a_subinterpreter_is_refused_and_the_main_one_goes_on(first):
+    program = f"""
+{first}
+try: import _interpreters as i
+except ImportError: import _xxsubinterpreters as i
+try:
+    failure = i.run_string(i.create(), "import softstep")  # from 3.13 on it is returned
+except i.RunFailedError as e:
+    failure = e
+print(failure)
+import softstep
+print(softstep.generate(seed=0).problem().metrics)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and "softstep cannot be imported in a subinterpreter" in run.stdout, run.stdout + run.stderr
