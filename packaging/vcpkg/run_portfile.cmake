@@ -2,6 +2,7 @@
 #
 # The functions have the names and arguments of vcpkg's own, refuse any other argument, and do what matters here: configure, build
 # and install the sources into ${WORK}/packages. What vcpkg would miss there is an error.
+cmake_minimum_required(VERSION 3.25)
 if(NOT WORK)
   message(FATAL_ERROR "-DWORK= is missing")
 endif()

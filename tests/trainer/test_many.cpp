@@ -276,6 +276,41 @@ TEMPLATE_TEST_CASE("a run in parts side by side has the bits of a whole one, som
   CHECK(train(*runs[0]->model, runs[0]->state, runs[0]->options).form == Form::query_span);
 }
 
+TEMPLATE_TEST_CASE("each run side by side has its own checkpoints, from which it goes on with the same bits",
+                   "[trainer]", float, double) {
+  using T = TestType;
+  const Runs<T> runs = mixed_runs<T>(7);
+  const auto every = [](std::size_t k) { return static_cast<std::int64_t>(9 + 4 * k); };
+  std::vector<std::vector<TrainState<T>>> kept(runs.size());
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    runs[k]->options.checkpoint_steps = every(k);
+    runs[k]->options.checkpoint = [&, k](const Progress& now) {
+      CHECK(now.step == runs[k]->state.step);
+      kept[k].push_back(runs[k]->state);
+    };
+  }
+  run_many(all_of(runs), 2);
+  std::vector<TrainState<T>> whole;
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    INFO("run " << k);
+    Prepared<T>& run = *runs[k];
+    whole.push_back(run.state);
+    const auto wanted = static_cast<std::size_t>((run.state.step + every(k) - 1) / every(k));
+    REQUIRE(kept[k].size() == wanted);
+    for (std::size_t m = 0; m < wanted; ++m)
+      CHECK(kept[k][m].step == std::min(every(k) * static_cast<std::int64_t>(m + 1), run.state.step));
+    CHECK(same_numbers(kept[k].back(), run.state));
+    run.options.checkpoint = nullptr;
+    run.state = kept[k][(wanted - 1) / 2];
+    run.options.n_steps -= run.state.step;
+  }
+  run_many(all_of(runs));
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    INFO("run " << k);
+    CHECK(same_numbers(runs[k]->state, whole[k]));
+  }
+}
+
 TEMPLATE_TEST_CASE("every ending is that of the run alone, side by side with all others", "[trainer]", float,
                    double) {
   using T = TestType;
