@@ -89,7 +89,7 @@ int run_reproduce(const Options& options) {
 
   Json list = Json::array();
   std::string text;
-  std::size_t n_bad = 0, n_checks = 0;
+  std::size_t n_bad = 0, n_checks = 0, n_undrawn = 0;
   ProgressLine line;
   for (const Entry* entry : entries) {
     line.show(fmt::format("reproduce: {} ({} of {})", entry->name, list.size() + 1, entries.size()));
@@ -114,7 +114,7 @@ int run_reproduce(const Options& options) {
         reproduce::write_result(own.file(""), *entry, result, verdict, !options.no_plots);
     if (!problem.empty()) {
       note(problem);
-      ++n_bad;
+      ++n_undrawn;
     }
     n_bad += n_wrong(result, options.broken);
     n_checks += result.checks.size();
@@ -128,9 +128,10 @@ int run_reproduce(const Options& options) {
     text += fmt::format("all {} checks fail on the broken systems, as they should\n", n_checks);
   else
     text += fmt::format("all {} checks pass\n", n_checks);
+  if (n_undrawn != 0) text += fmt::format("{} of {} entries have no plots\n", n_undrawn, list.size());
   publish(text, list, options.json);
   if (interrupted()) return interrupt_exit_code();
-  return n_bad == 0 ? exit_success : exit_ending;
+  return n_bad + n_undrawn == 0 ? exit_success : exit_ending;
 }
 
 }  // namespace

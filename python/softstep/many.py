@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._arguments import integer
 from .errors import InvalidArgument, NotSupported
 from .rules import rule_name
 from .training import TrainResult, html_table, run_options, start_state
@@ -45,12 +46,6 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.problems)
-
-
-def _integer(value: Any, name: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise InvalidArgument(f"{name}: {value!r} (need an integer)", name)
-    return int(value)
 
 
 def _has_axis(value: Any, n_dims: int) -> bool:
@@ -90,9 +85,9 @@ def _plan(problems: Any, rule: Any, steps: Any, start: Any, seed: Any, states: A
     return Plan(
         problems=each["problems"],
         rules=each["rule"],
-        steps=[_integer(value, "steps") for value in each["steps"]],
+        steps=[integer(value, "steps") for value in each["steps"]],
         starts=each["start"],
-        seeds=[_integer(value, "seed") for value in each["seed"]],
+        seeds=[integer(value, "seed") for value in each["seed"]],
         states=each["states"],
         references=each["reference"],
     )
@@ -343,7 +338,7 @@ class ManyTrainResult(Sequence[TrainResult]):
         further = _cut("steps", steps, 1, {"the result": len(self)})
         plan = replace(
             old,
-            steps=[_integer(further(k), "steps") for k in range(len(self))],
+            steps=[integer(further(k), "steps") for k in range(len(self))],
             starts=[None] * len(self),
             states=[state.copy() for state in self.states],
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._arguments import integer
 from .errors import InvalidArgument, NotSupported
 from .rules import as_rules, rule_name
 
@@ -19,19 +20,31 @@ __all__ = ["TrainResult", "load_state", "train"]
 _Callback = Callable[[dict[str, Any]], object]
 
 
+def _fitting(argument: str, value: Any, shape: tuple[int, ...], name: str) -> Any:
+    """The value, if it has as many numbers as that shape; None stays."""
+    found = () if value is None else np.shape(value)
+    if value is not None and math.prod(found) != math.prod(shape):
+        raise InvalidArgument(f"{argument}: shape {found} (need {shape}, that of {name})", argument)
+    return value
+
+
 def _references(problem: _core.Model, reference: Any) -> list[Any]:
     """A direction for each observable, from an array, something with `weights`, or a dict or tuple of them."""
     if reference is None:
         return []
-    names = [name for name, _, _ in _core.observables(problem)]
+    shapes = {name: (rows, columns) for name, rows, columns in _core.observables(problem)}
     if isinstance(reference, Mapping):
-        unknown = set(reference) - set(names)
+        unknown = set(reference) - set(shapes)
         if unknown:
-            raise InvalidArgument(f"reference: {sorted(unknown)[0]} (known: {', '.join(names)})", "reference")
-        return [reference.get(name) for name in names]
-    if isinstance(reference, (list, tuple)):
-        return list(reference)
-    return [getattr(reference, "weights", reference)]
+            raise InvalidArgument(f"reference: {sorted(unknown)[0]} (known: {', '.join(shapes)})", "reference")
+        values = [reference.get(name) for name in shapes]
+    elif isinstance(reference, (list, tuple)):
+        values = list(reference)
+        if len(values) > len(shapes):
+            raise InvalidArgument(f"reference: {len(values)} directions (need {len(shapes)}: {', '.join(shapes)})", "reference")
+    else:
+        values = [getattr(reference, "weights", reference)]
+    return [_fitting("reference", value, shapes[name], name) for name, value in zip(shapes, values)]
 
 
 def _start(problem: _core.Model, start: Any) -> list[Any]:
@@ -41,8 +54,12 @@ def _start(problem: _core.Model, start: Any) -> list[Any]:
         missing = set(problem.blocks) ^ set(start)
         if missing:
             raise InvalidArgument(f"start: {sorted(missing)[0]} (need {', '.join(problem.blocks)})", "start")
-        return [start[name] for name in problem.blocks]
-    return list(start) if isinstance(start, (list, tuple)) else [start]
+        values = [start[name] for name in problem.blocks]
+    else:
+        values = list(start) if isinstance(start, (list, tuple)) else [start]
+        if len(values) != len(problem.blocks):
+            raise InvalidArgument(f"start: {len(values)} blocks (need {len(problem.blocks)}: {', '.join(problem.blocks)})", "start")
+    return [_fitting("start", value, problem.blocks[name], name) for name, value in zip(problem.blocks, values)]
 
 
 class _Bar:
@@ -381,7 +398,7 @@ def run_options(
     settings = {name: value for name, value in arguments.items() if name != "reference"}
     settings["references"] = _references(problem, arguments["reference"])
     settings["thresholds"] = [float(threshold) for threshold in arguments["thresholds"]]
-    return _core.trainer_options(as_rules(rule), n_steps=steps, stop=stop, **settings)
+    return _core.trainer_options(as_rules(rule), n_steps=integer(steps, "steps", 0), stop=stop, **settings)
 
 
 def load_state(path: str | PathLike[str], problem: _core.Model, rule: Any = "polyak", **arguments: Any) -> _core.TrainState:

@@ -112,3 +112,24 @@ def test_ctrl_c_while_a_context_is_made_is_one_in_the_rule(problem, monkeypatch,
     else:
         result = softstep.train(problem, rule, steps=100)
     assert result.status == "interrupted" and result.keyboard_interrupt and result.steps == 4
+
+
+@pytest.mark.parametrize(
+    "argument, word, change",
+    [
+        ("steps", "1.5", lambda: dict(steps=1.5)),
+        ("steps", "-1", lambda: dict(steps=-1)),
+        ("steps", "True", lambda: dict(steps=True)),
+        ("reference", r"shape \(3, 3\) \(need \(60, 60\), that of weights\)", lambda: dict(reference=np.ones((3, 3)))),
+        ("reference", "2 directions", lambda: dict(reference=[np.ones((60, 60))] * 2)),
+        ("start", r"shape \(4,\) \(need \(60, 60\), that of weights\)", lambda: dict(start=np.ones(4))),
+        ("start", "2 blocks", lambda: dict(start=[np.ones((60, 60))] * 2)),
+        ("rule", "returned 'hello'.*need a number", lambda: dict(rule=lambda context: "hello")),
+        ("rule", "plyak.*known: ", lambda: dict(rule="plyak")),
+    ],
+)
+def test_wrong_arguments_are_named_as_they_were_given(argument, word, change):
+    arguments = {"rule": "ngd", "steps": 2, **change()}
+    with pytest.raises(softstep.InvalidArgument, match=word) as caught:
+        softstep.train(softstep.generate(seed=0).problem(), arguments.pop("rule"), **arguments)
+    assert caught.value.argument == argument

@@ -17,6 +17,10 @@ EXPORTED_FUNCTION = re.compile(r"^(?:\[\[nodiscard\]\] )?SOFTSTEP_EXPORT [^;{(]*
 # A declaration at the left margin that is not marked, and has no body.
 BARE_FUNCTION = re.compile(r"^(?!SOFTSTEP_EXPORT|extern|inline|constexpr|using|namespace|template|class|struct|enum|friend|return|#|//)"
                            r"[A-Za-z][\w:<>,&* ]*?[ &*\n](\w+)\([^;{}]*\)(?: const| noexcept)*;", re.MULTILINE)
+# A class at the left margin that is not marked, and in it a function without a body: it is defined in the library.
+BARE_CLASS = re.compile(r"^(?:class|struct) (?!SOFTSTEP_EXPORT)(\w+)[^;{]*\{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
+MEMBER = re.compile(r"^ +(?! |return|throw|if |for |using|friend|#)(?:[\w:<>,&*\[\]~ ]*[ &*~])?~?(\w+)\([^;{}=]*\)(?: const| noexcept| override)*;",
+                    re.MULTILINE)
 
 
 def code(path):
@@ -42,8 +46,12 @@ def c_names(root):
 
 def unmarked(root):
     for path in sorted((root / "core/include/softstep").glob("*.h")):
-        for name in BARE_FUNCTION.findall(code(path)):
+        text = code(path)
+        for name in BARE_FUNCTION.findall(text):
             yield f"{path.name}: {name}() is declared without SOFTSTEP_EXPORT"
+        for name, body in BARE_CLASS.findall(text):
+            if member := MEMBER.search(body):
+                yield f"{path.name}: {name} has {member.group(1)}() and is declared without SOFTSTEP_EXPORT"
 
 
 def defined(tool, library, *options):
@@ -161,9 +169,17 @@ def self_test(root, tool, compiler):
         judge("(the right version is none)", not versions(wanted_versions(root)[0] + " { global: softstep_*; local: *; };"))
         folder = pathlib.Path(name) / "core/include/softstep"
         folder.mkdir(parents=True)
-        (folder / "planted.h").write_text("namespace softstep {\n/// Text (with brackets);\ntemplate <class T>\n"
-                                          "std::vector<T> forgotten(const T* a,\n    int b = 3);\n}\n")
-        judge("a declaration that is not marked", bool(list(unmarked(pathlib.Path(name)))))
+
+        def found(text):
+            (folder / "planted.h").write_text("namespace softstep {\n" + text + "\n}\n")
+            return bool(list(unmarked(pathlib.Path(name))))
+
+        judge("a declaration that is not marked",
+              found("/// Text (with brackets);\ntemplate <class T>\nstd::vector<T> forgotten(const T* a,\n    int b = 3);"))
+        judge("a class that is not marked", found("class Forgotten {\n public:\n  ~Forgotten();\n\n private:\n  int a = 0;\n};"))
+        judge("a member that is not marked", found("struct Forgotten {\n  int a = f(0);\n  double size(int b) const;\n};"))
+        judge("(a class with bodies of its own is none)",
+              not found("struct Plain {\n  double a = f(0);\n  double size() const {\n    return g(a);\n  }\n};"))
     return bad == 0
 
 

@@ -247,7 +247,8 @@ def shared(package):
                                   "-DSOFTSTEP_BUILD_BENCHMARKS=OFF", f"-DCMAKE_INSTALL_PREFIX={package.prefix}")
     run(package.arguments.cmake, "--install", build)
     library, = {path.resolve() for path in package.prefix.rglob("libsoftstep.so*")}
-    violations = (list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library)) +
+    violations = (list(check_exports.unmarked(package.arguments.source)) +
+                  list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library)) +
                   list(check_exports.wrong_versions(package.arguments.source, package.arguments.nm, library)))
     if violations:
         sys.exit("\n".join(violations))

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "softstep/export.h"
+
 namespace softstep {
 
 // How files are written. For every name that is written to:
@@ -18,7 +20,7 @@ namespace softstep {
 /// disk (fsync), and renamed by commit(). Without commit() nothing is left, and an older file of that name
 /// stays as it was. A file that is replaced hands its permissions on. What processes that were killed left
 /// behind in the folder is removed.
-class OutputFile {
+class SOFTSTEP_EXPORT OutputFile {
  public:
   /// Begins the file. Throws IoError.
   explicit OutputFile(const std::string& path);
@@ -43,12 +45,12 @@ class OutputFile {
 };
 
 /// A whole file at once.
-void write_file(const std::string& path, std::string_view contents);
+SOFTSTEP_EXPORT void write_file(const std::string& path, std::string_view contents);
 
 /// Rows that are on the disk as soon as they are added, in the file itself: whoever kills the process finds
 /// every row that was added, and none of them cut off. An older file of that name is replaced when the first
 /// row comes, not before, and as OutputFile does it: by a whole row or not at all.
-class RowFile {
+class SOFTSTEP_EXPORT RowFile {
  public:
   /// Names the file, which is begun with the first row.
   explicit RowFile(const std::string& path);
@@ -72,10 +74,10 @@ class RowFile {
 };
 
 /// Throws IoError if a file of that name could not be begun now. Leaves nothing behind.
-void require_writable(const std::string& path);
+SOFTSTEP_EXPORT void require_writable(const std::string& path);
 
 /// Whether a name stands for a device, a pipe or an open file of this process: what is written there cannot
 /// be replaced.
-bool is_stream(const std::string& path);
+SOFTSTEP_EXPORT bool is_stream(const std::string& path);
 
 }  // namespace softstep
