@@ -48,6 +48,7 @@ void check_state(const Model<T>& model, TrainState<T>& state) {
   };
   n_of(state.blocks.size(), "blocks");
   if (!state.masters.empty()) n_of(state.masters.size(), "master blocks");
+  if (!state.remainders.empty()) n_of(state.remainders.size(), "remainders");
   if (!state.rule_states.empty()) n_of(state.rule_states.size(), "rule memories");
   if (state.step < 0)
     throw InvalidArgument("state", "is at step " + std::to_string(state.step) + " (need 0 or more)");
@@ -63,6 +64,8 @@ void check_state(const Model<T>& model, TrainState<T>& state) {
     };
     check_block(state.blocks[k], "");
     if (!state.masters.empty() && !state.masters[k].empty()) check_block(state.masters[k], "master ");
+    if (!state.remainders.empty() && !state.remainders[k].empty())
+      check_block(state.remainders[k], "remainder of ");
   }
   state.masters.resize(shapes.size());
   state.rule_states.resize(shapes.size());

@@ -97,7 +97,7 @@ class PythonRule final : public StepRule<T> {
       throw InvalidArgument("rule", name_ + " moves along the gradient and returned " + kind_of(answer) +
                                         " (need a number or None)");
     if (PyUnicode_Check(answer.ptr()))
-      throw InvalidArgument("rule", name_ + " returned '" + text(answer) +
+      throw InvalidArgument("rule", name_ + " returned '" + nb::cast<std::string>(answer) +
                                         "' (need a number, an array, None or \"gap_not_positive\")");
     const nb::object numbers = real_numbers(answer, "rule");
     const Array direction(numbers, "rule");
