@@ -9,6 +9,7 @@
 #include "softstep/error.h"
 #include "softstep/files.h"
 #include "softstep/gradient_check.h"
+#include "softstep/in_context.h"
 #include "softstep/isa.h"
 #include "softstep/linear_attention.h"
 #include "softstep/linear_model.h"
