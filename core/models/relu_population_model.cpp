@@ -17,8 +17,7 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// |w| as a number and a power of two, so that the square of no entry leaves the range; w / |w| in
-// `direction`, zero for w = 0.
+// |w|, and w / |w| in `direction`, zero for w = 0. Over the largest entry, so that no square leaves the range.
 double direction_of(const double* w, std::size_t dim, double* direction) {
   double largest = 0.0;
   for (std::size_t j = 0; j < dim; ++j)

@@ -33,6 +33,10 @@ void for_each_model(const BatchView<T>& batch, const Check& check) {
   check(*make_linear_model<T>(batch));
   INFO("next token");
   check(*make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1)));
+  INFO("in-context regression");
+  for (const InContextOptions& heads :
+       {InContextOptions{HeadForm::merged, 2, 1, ""}, InContextOptions{HeadForm::separate, 2, 2, ""}})
+    check(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads));
   INFO("several classes");
   check(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)));
   for (const bool train_outer : {false, true}) {

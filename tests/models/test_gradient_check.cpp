@@ -103,6 +103,9 @@ TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[mod
         *make_relu_population_model<T>({2, {1.0, 0.5, -1.0, 0.0}, {0.5, 0.5}, {1, -1}, 0.5}, 3, outer), 1.0,
         11);
   }
+  for (const InContextOptions& heads :
+       {InContextOptions{HeadForm::merged, 2, 1, ""}, InContextOptions{HeadForm::separate, 2, 2, ""}})
+    check_passes<T>(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads), 1.0, 13);
   check_passes<T>(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)), 1.0, 12);
   // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one
   // of single entries.

@@ -304,7 +304,8 @@ TEMPLATE_TEST_CASE("a run of a relu network put down and taken up has the same b
   check(*make_relu_population_model<T>(plane, 4), *make_relu_population_model<T>(moved, 4));
 }
 
-TEST_CASE("numbers that are none stay so, and zero slopes are a zero gradient", "[models]") {
+TEST_CASE("numbers that are none stay so, zero slopes are a zero gradient, and a kink has the slope 1",
+          "[models]") {
   const Points<double> points(3, 2, 5);
   ReluOptions options;
   options.n_neurons = 2;
@@ -319,6 +320,16 @@ TEST_CASE("numbers that are none stay so, and zero slopes are a zero gradient", 
   }
   population->evaluate(std::vector<std::vector<double>>{{1.0, HUGE_VAL, 0.5, 2.0}}, out);
   REQUIRE(std::isnan(out.gradients[0].norm));
+  // From w = 0 every neuron sees every point: -dL/dw_k = (1/n) sum_i y_i a_k x_i / 2.
+  sampled->evaluate(std::vector<std::vector<double>>{{0.0, 0.0, 0.0, 0.0}}, out);
+  for (std::size_t k = 0; k < 2; ++k)
+    for (std::size_t j = 0; j < 2; ++j) {
+      double wanted = 0.0;
+      for (std::size_t i = 0; i < 3; ++i)
+        wanted -= points.signs[i] * options.outer[k] * points.plain[2 * i + j] / 6.0;
+      const double found = out.gradients[0].values[2 * k + j] * std::exp(out.gradients[0].exponent);
+      REQUIRE(std::fabs(found - wanted) <= 8.0 * unit * (1.0 + std::fabs(out.gradients[0].exponent)) * 3.0);
+    }
   // A squared loss that is 0: w = 0 and targets 0.
   BatchView<double> batch = points.view;
   const std::vector<double> targets(3, 0.0);
