@@ -20,7 +20,7 @@ bool ModelFlags::any() const {
 }
 
 std::string ModelFlags::name() const {
-  if (kind == "logistic") return kind;
+  if (kind != "attention") return kind;
   std::string text = joint ? "joint " : "";
   text += rank_option->count() != 0 ? "factored" : prompt ? "prompt" : joint ? "" : "attention";
   while (text.back() == ' ') text.pop_back();
@@ -31,11 +31,11 @@ void ModelFlags::check() const {
   const bool factored = rank_option->count() != 0;
   if (factored && prompt)
     throw InvalidArgument("--prompt", "does not go with --factored: choose one of the two");
-  if (kind == "logistic")
+  if (kind != "attention")
     for (const CLI::Option* option : {joint_option, rank_option, prompt_option})
       if (option->count() != 0)
         throw InvalidArgument(option->get_name(),
-                              "does not go with --model logistic, which has no attention");
+                              fmt::format("does not go with --model {}, which has no attention", kind));
   if (!joint && decoder_rule_option->count() != 0)
     throw InvalidArgument("--decoder-rule", "only goes with --joint");
   if (!any() && normalization_option->count() != 0)
@@ -52,8 +52,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   flags.prompt_option =
       app.add_flag("--prompt", flags.prompt, "Train one vector p in place of W z")->group(group);
   flags.kind_option =
-      add_word(app, "--model", flags.kind, {"attention", "logistic"},
-               "What is trained: attention, or linear logistic regression on the first token of each sample");
+      add_word(app, "--model", flags.kind, {"attention", "logistic", "multiclass"},
+               "What is trained: attention, linear logistic regression on the first token of each sample, or "
+               "softmax regression on a file of `features` and `classes`");
   flags.kind_option->group(group);
   flags.decoder_rule_option =
       app.add_option("--decoder-rule", flags.decoder_rule, "Step rule of u, with --joint; default: that of W")
@@ -107,23 +108,44 @@ MaxMarginResult solve_prompt(BatchView<T> batch, const MaxMarginOptions& options
   return solved;
 }
 
+void add_reference(const char* what, MaxMarginResult solved, ModelReferences& references) {
+  references.json[what] = reference_json(solved);
+  if (!is_direction(solved)) {
+    references.notes.push_back(fmt::format(
+        "no direction to compare the {} with: the max-margin problem is {}", what, to_string(solved.status)));
+    solved.weights.clear();
+  }
+  references.directions.push_back(std::move(solved.weights));
+}
+
+MaxMarginOptions solver_options(int n_threads) {
+  MaxMarginOptions options;
+  options.n_threads = n_threads;
+  options.progress = [](std::size_t, double, double) { return !interrupted(); };
+  return options;
+}
+
 }  // namespace
+
+// Softmax regression goes to the margin of next tokens whose contexts have one each.
+ModelReferences solve_class_references(const MulticlassData& data, int n_threads) {
+  std::vector<std::vector<std::size_t>> supports;
+  for (const std::size_t y : data.classes) supports.push_back({y});
+  ModelReferences references;
+  add_reference("weights",
+                solve_next_token_max_margin(data.features, data.dim, data.n_classes, supports,
+                                            solver_options(n_threads))
+                    .solution,
+                references);
+  return references;
+}
 
 template <class T>
 ModelReferences solve_references(const ModelFlags& flags, const BatchView<T>& batch, int n_threads) {
   ModelReferences references;
-  MaxMarginOptions options;
-  options.n_threads = n_threads;
-  options.progress = [](std::size_t, double, double) { return !interrupted(); };
+  const MaxMarginOptions options = solver_options(n_threads);
   const auto add = [&](const char* what, MaxMarginResult solved) {
-    references.json[what] = reference_json(solved);
-    if (!is_direction(solved)) {
-      references.notes.push_back(
-          fmt::format("no direction to compare the {} with: the max-margin problem is {}", what,
-                      to_string(solved.status)));
-      solved.weights.clear();
-    }
-    references.directions.push_back(std::move(solved.weights));
+    add_reference(what, std::move(solved), references);
   };
   if (flags.kind == "logistic") {
     add("weights", solve_points(batch, {}, options));

@@ -12,6 +12,7 @@
 #include "output.h"
 #include "softstep/attention_model.h"
 #include "softstep/linear_model.h"
+#include "softstep/multiclass.h"
 #include "softstep/trainer.h"
 
 namespace softstep::program {
@@ -26,10 +27,12 @@ struct ModelFlags {
 
   /// Whether any of them asks for a model of its own.
   bool any() const;
-  /// "joint", "factored", "joint factored", "prompt", "logistic", ..., for people.
+  /// "joint", "factored", "joint factored", "prompt", "logistic", "multiclass", ..., for people.
   std::string name() const;
   /// Throws InvalidArgument for what does not go together.
   void check() const;
+  /// Whether the data are points of several classes, and no batch of token sequences.
+  bool has_classes() const { return kind == "multiclass"; }
   /// Whether the batch's decoder is not used by the model.
   bool needs_no_decoder() const { return joint || kind == "logistic"; }
 };
@@ -47,6 +50,8 @@ struct ModelReferences {
   Json json = Json::object();  ///< by the name of what is watched, with the keys of `solve`
   std::vector<std::string> notes;
 };
+/// Likewise of points of several classes.
+ModelReferences solve_class_references(const MulticlassData& data, int n_threads);
 template <class T>
 ModelReferences solve_references(const ModelFlags& flags, const BatchView<T>& batch, int n_threads);
 

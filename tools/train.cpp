@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "checkpoint_options.h"
 #include "commands.h"
@@ -26,10 +27,29 @@ namespace softstep::program {
 
 namespace {
 
+// A data set and its view, or points of several classes.
 template <class T>
-Dataset<T> training_data(const TrainOptions& options) {
-  if (!options.model.needs_no_decoder() || !options.data.decoder.empty()) return load_data<T>(options.data);
-  return with_queries(load_dataset<T>(options.data.file), options.data);
+struct TrainingData {
+  std::optional<Dataset<T>> dataset;
+  std::optional<MulticlassData> classes;
+  const BatchView<T>* batch() const { return dataset ? &dataset->view() : nullptr; }
+  const MulticlassData* points() const { return classes ? &*classes : nullptr; }
+
+  std::unique_ptr<Model<T>> model(const ModelFlags& flags, const AttentionOptions& layer) const {
+    return classes ? make_multiclass_model<T>(*classes, layer.isa) : make_model<T>(flags, *batch(), layer);
+  }
+  ModelReferences references(const TrainOptions& options, int n_threads) const {
+    return classes ? find_class_references(options, *classes, n_threads)
+                   : find_references(options, *batch(), n_threads);
+  }
+};
+
+template <class T>
+TrainingData<T> training_data(const TrainOptions& options) {
+  if (options.model.has_classes()) return {std::nullopt, load_multiclass_data(options.data.file)};
+  if (!options.model.needs_no_decoder() || !options.data.decoder.empty())
+    return {load_data<T>(options.data), std::nullopt};
+  return {with_queries(load_dataset<T>(options.data.file), options.data), std::nullopt};
 }
 
 TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
@@ -127,19 +147,18 @@ void save_observables(const TrainOptions& options, const Model<T>& model, const 
 
 template <class T>
 int train_as(const TrainOptions& options, const RuleSettings& rule, const AttentionOptions& layer) {
-  const Dataset<T> data = training_data<T>(options);
-  const BatchView<T>& batch = data.view();
-  const auto model = make_model<T>(options.model, batch, layer);
-  TrainerOptions trainer = trainer_options(options, rule, model->blocks().size(), batch.n_samples);
+  const TrainingData<T> data = training_data<T>(options);
+  const auto model = data.model(options.model, layer);
+  TrainerOptions trainer = trainer_options(options, rule, model->blocks().size(), model->n_samples());
   const std::unique_ptr<Checkpoints> checkpoints = take_folder(options.checkpoints, options.resume);
   const bool goes_on = names_checkpoints(options.checkpoints, options.resume);
   TrainState<T> state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get())
-                        : options.resume.empty() ? first_state<T>(options, *model, batch.dim)
+                        : options.resume.empty() ? first_state<T>(options, *model, model->blocks()[0].n_cols)
                                                  : resumed_state<T>(options, *model, trainer);
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
-  const ModelReferences references = find_references(options, batch, layer.n_threads);
+  const ModelReferences references = data.references(options, layer.n_threads);
   if (interrupted()) {
     note("interrupted before the first step; nothing was written");
     return interrupt_exit_code();
@@ -170,9 +189,22 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   if (!options.out.empty()) try_output([&] { save_observables(options, *model, state); });
   if (!options.save_state.empty())
     try_output([&] { save_state(options.save_state, *model, state, trainer); });
-  report_run<T>({options, layer, batch, *model, state, trainer, summary, references});
+  report_run<T>({options, layer, data.batch(), data.points(), *model, state, trainer, summary, references});
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();
   return ended_well(summary.status) ? exit_success : exit_ending;
+}
+
+// Softmax regression has a loss of its own, and a file of its own.
+void check_class_options(const TrainOptions& options) {
+  const auto refuse = [](const char* option, const char* reason) {
+    throw InvalidArgument(option, fmt::format("does not go with --model multiclass, {}", reason));
+  };
+  if (!options.data.decoder.empty()) refuse("--decoder", "which has no decoder");
+  if (options.loss->count() != 0) refuse("--loss", "whose loss is the cross entropy");
+  if (options.lstar->count() != 0) refuse("--lstar", "whose L* is 0");
+  if (options.run.token_storage != "working") refuse("--token-storage", "which has no tokens");
+  if (options.stop_one_minus_cos > 0.0 && options.reference_option->count() == 0)
+    refuse("--stop-one-minus-cos", "unless there is a --reference solve");
 }
 
 // What a model that is not W alone asks of the options.
@@ -182,7 +214,8 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
     throw InvalidArgument("--form",
                           options.run.form + " does not go with models of several blocks (dense does)");
   // Where the loss falls to 0, unless told otherwise.
-  if (options.model.needs_no_decoder() && options.lstar->count() == 0) layer.optimal_loss = OptimalLoss::zero;
+  if ((options.model.needs_no_decoder() || options.model.has_classes()) && options.lstar->count() == 0)
+    layer.optimal_loss = OptimalLoss::zero;
 }
 
 int run_train(const TrainOptions& options) {
@@ -198,8 +231,10 @@ int run_train(const TrainOptions& options) {
   if (options.stop_one_minus_cos > 0.0 && options.reference == "none")
     throw InvalidArgument("--stop-one-minus-cos", "needs a reference, and --reference is none");
   options.model.check();
-  if (options.model.kind == "logistic" && options.data.queries_option->count() != 0)
-    throw InvalidArgument("--queries", "does not go with --model logistic, which has no attention");
+  if (options.model.kind != "attention" && options.data.queries_option->count() != 0)
+    throw InvalidArgument(
+        "--queries", fmt::format("does not go with --model {}, which has no attention", options.model.kind));
+  if (options.model.has_classes()) check_class_options(options);
 
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
@@ -229,14 +264,15 @@ Command add_train(CLI::App& program) {
   add_rule(*app, options->rule);
   add_run_options(*app, options->run);
   options->lstar = app->get_option("--lstar");
+  options->loss = app->get_option("--loss");
   add_model_flags(*app, options->model);
   options->init = app->get_option("--init");
   options->master = app->get_option("--master");
   options->seed = add_seed(*app, options->run.seed, "Seed of --init normal:STD and of --batch-size");
-  app->add_option("--reference", options->reference,
-                  "Direction to compare with: the max-margin solution, none, or a weights file")
-      ->type_name("solve|none|FILE")
-      ->default_str(options->reference);
+  options->reference_option =
+      app->add_option("--reference", options->reference,
+                      "Direction to compare with: the max-margin solution, none, or a weights file");
+  options->reference_option->type_name("solve|none|FILE")->default_str(options->reference);
   add_real(*app, "--stop-one-minus-cos", options->stop_one_minus_cos, 0.0, 2.0,
            "Stop (status converged) when 1 - cos falls to this; 0: never");
   add_threads(*app, options->threads, "Threads; the run has the same bits for any number");
@@ -264,6 +300,7 @@ Command add_train(CLI::App& program) {
       "  softstep train --data data.safetensors --joint --rule ngd:schedule-power=0.667 --steps 1e5 \\\n"
       "      --trace joint.csv\n"
       "  softstep train --data data.safetensors --factored 4 --init normal:0.1 --rule ngd --steps 1e4\n"
+      "  softstep train --data classes.safetensors --model multiclass --rule muon_exact --steps 1e4\n"
       "Ctrl-C ends a run early: its status is interrupted, and everything that was asked for is written.");
   return {app, [options] { return run_train(*options); }, "the run ended as not_finite or gap_not_positive"};
 }

@@ -25,7 +25,8 @@ struct TrainOptions {
   CheckpointOptions checkpoints;
   double stop_one_minus_cos = 0.0;
   std::int64_t threads = 1;
-  CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr;
+  CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr, *loss = nullptr,
+              *reference_option = nullptr;
 };
 
 // Steps done, speed and direction on the progress line.

@@ -1,5 +1,8 @@
 #include "train_reference.h"
 
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
 #include "max_margin_progress.h"
@@ -47,6 +50,12 @@ ModelReferences from_file(const std::string& file, std::size_t dim) {
   return out;
 }
 
+[[noreturn]] void refuse_file(const TrainOptions& options) {
+  throw InvalidArgument(
+      "--reference",
+      fmt::format("{} is a file of W; with other models than W alone solve or none", options.reference));
+}
+
 }  // namespace
 
 template <class T>
@@ -59,11 +68,15 @@ ModelReferences find_references(const TrainOptions& options, const BatchView<T>&
   }
   if (options.reference == "solve")
     return alone ? solve_alone(batch, n_threads) : solve_references(options.model, batch, n_threads);
-  if (!alone)
-    throw InvalidArgument(
-        "--reference",
-        fmt::format("{} is a file of W; with models of several blocks solve or none", options.reference));
+  if (!alone) refuse_file(options);
   return from_file(options.reference, batch.dim);
+}
+
+ModelReferences find_class_references(const TrainOptions& options, const MulticlassData& data,
+                                      int n_threads) {
+  if (options.reference_option->count() == 0 || options.reference == "none") return {};
+  if (options.reference != "solve") refuse_file(options);
+  return solve_class_references(data, n_threads);
 }
 
 template ModelReferences find_references(const TrainOptions&, const BatchView<float>&, int);

@@ -11,5 +11,8 @@ namespace softstep::program {
 /// has an entry for each. Throws InvalidArgument.
 template <class T>
 ModelReferences find_references(const TrainOptions& options, const BatchView<T>& batch, int n_threads);
+/// Of points of several classes; only if it is asked for, as the time grows with the square of the
+/// constraints.
+ModelReferences find_class_references(const TrainOptions& options, const MulticlassData& data, int n_threads);
 
 }  // namespace softstep::program

@@ -40,9 +40,11 @@ struct OfDecoder {
 
 template <class T>
 OfDecoder look(const EndedRun<T>& run) {
+  if (run.classes != nullptr)
+    return {multiclass_margin(*run.classes, run.state.values(0), MatrixNorm::frobenius), 0};
   if (run.options.model.any()) return {};
   const TokenScores& scores = dynamic_cast<const AttentionModel<T>&>(run.model).token_scores();
-  return {normalized_margin(run.batch, scores, run.state.values(0)), scores.not_unique.size()};
+  return {normalized_margin(*run.batch, scores, run.state.values(0)), scores.not_unique.size()};
 }
 
 template <class T>
@@ -66,7 +68,7 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   if (flags.joint) json["decoder_rule"] = rule_label(run.trainer.rules.back());
   if (!alone) {
     json["normalization"] = flags.normalization;
-    json["batch_size"] = run.trainer.batch_size == 0 ? run.batch.n_samples : run.trainer.batch_size;
+    json["batch_size"] = run.trainer.batch_size == 0 ? run.model.n_samples() : run.trainer.batch_size;
   }
   json["precision"] = options.run.precision;
   json["master"] = master_of(run);
@@ -90,12 +92,13 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
     json[name + "_one_minus_cos"] = number(last.others[k].one_minus_cos);
   }
   json["optimal_loss"] = number(last.optimal_loss);
-  json["loss_function"] = options.run.loss;
+  json["loss_function"] = run.classes != nullptr ? "cross entropy" : options.run.loss;
   json["lstar"] = to_string(run.layer.optimal_loss);
   json[alone ? "reference" : "references"] = run.references.json;
   if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
   json["data"] = options.data.file;
-  json["queries"] = run.batch.total_queries();
+  if (run.batch != nullptr) json["queries"] = run.batch->total_queries();
+  if (run.classes != nullptr) json["classes"] = run.classes->n_classes;
   return json;
 }
 

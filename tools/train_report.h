@@ -12,7 +12,8 @@ template <class T>
 struct EndedRun {
   const TrainOptions& options;
   const AttentionOptions& layer;
-  const BatchView<T>& batch;
+  const BatchView<T>* batch;      ///< null where the data are points of several classes
+  const MulticlassData* classes;  ///< null where they are a batch
   const Model<T>& model;
   const TrainState<T>& state;
   const TrainerOptions& trainer;

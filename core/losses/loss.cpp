@@ -93,8 +93,21 @@ class BuiltIn final : public LossFunction {
   LossOf loss_;
 };
 
+class Correlation final : public LossFunction {
+ public:
+  std::string name() const override { return "correlation"; }
+  Scaled value(double m, double) const override { return {-m, 0.0}; }
+  Scaled derivative(double, double) const override { return {-1.0, 0.0}; }
+  Scaled second_derivative(double, double) const override { return {0.0, 0.0}; }
+  Scaled difference(double, Scaled delta, double) const override { return delta; }
+  bool is_decreasing() const override { return true; }
+  bool is_bounded_below() const override { return false; }
+};
+
 }  // namespace
 
 std::shared_ptr<const LossFunction> make_loss(Loss loss) { return std::make_shared<BuiltIn>(loss); }
+
+std::shared_ptr<const LossFunction> make_correlation_loss() { return std::make_shared<Correlation>(); }
 
 }  // namespace softstep

@@ -17,6 +17,7 @@ class LossOf {
 
   std::string name() const { return own_ != nullptr ? own_->name() : to_string(kind_); }
   bool is_decreasing() const { return own_ != nullptr ? own_->is_decreasing() : kind_ != Loss::squared; }
+  bool is_bounded_below() const { return own_ == nullptr || own_->is_bounded_below(); }
   /// Whether the kernel row_factors computes its slopes.
   bool has_kernel() const { return own_ == nullptr && kind_ != Loss::squared; }
   bool is_logistic() const { return kind_ == Loss::logistic; }

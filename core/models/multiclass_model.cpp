@@ -6,9 +6,9 @@
 
 #include "core/data/digest.h"
 #include "core/isa/active_isa.h"
-#include "core/layer/gradient_size.h"
 #include "core/losses/loss_terms.h"
 #include "core/models/class_odds.h"
+#include "core/models/double_gradient.h"
 #include "softstep/error.h"
 #include "softstep/multiclass.h"
 
@@ -94,16 +94,9 @@ class MulticlassModel final : public Model<T> {
     if ((want & want_gradient) == 0) return;
     double top = largest_of(space.log_shares);
     descent(data_, samples, space.log_shares, top, *isa_.f64, space.sum);
-    // Brought near 1 in double, so that T holds it.
-    double largest = 0.0;
-    for (const double x : space.sum) largest = std::fabs(x) <= largest ? largest : std::fabs(x);
-    const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
     out.gradients.resize(1);
-    const std::span<T> mantissa = out.gradients[0].room(space.sum.size());
-    for (std::size_t j = 0; j < mantissa.size(); ++j)
-      mantissa[j] = static_cast<T>(-std::ldexp(space.sum[j], -power));
-    out.gradients[0].exponent = top + power * std::log(2.0) - std::log(static_cast<double>(n));
-    set_norm(isa_.template kernels<T>(), mantissa, out.gradients[0]);
+    write_descent(space.sum, top - std::log(static_cast<double>(n)), isa_.template kernels<T>(),
+                  out.gradients[0]);
   }
 
  private:

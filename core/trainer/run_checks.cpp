@@ -1,6 +1,7 @@
 #include "core/trainer/run_checks.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "softstep/error.h"
@@ -20,6 +21,11 @@ void check_options(const Model<T>& model, const TrainerOptions& options) {
     if (options.normalization == Normalization::joint && !rule->moves_along_gradient())
       throw InvalidArgument("normalization", "joint does not go with rule " + std::string(rule->name()) +
                                                  ", which does not move along the gradient (separate does)");
+    if (rule->needs_loss_gap() && model.optimal_loss() == -std::numeric_limits<double>::infinity())
+      throw InvalidArgument("rules",
+                            std::string(rule->name()) +
+                                " needs L*, and this loss is unbounded below (gd, ngd, sign and adam "
+                                "do without)");
   }
   if (options.batch_size > model.n_samples())
     throw InvalidArgument("batch_size", std::to_string(options.batch_size) + " (there are " +

@@ -33,6 +33,21 @@ void for_each_model(const BatchView<T>& batch, const Check& check) {
   check(*make_linear_model<T>(batch));
   INFO("next token");
   check(*make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1)));
+  INFO("in-context regression");
+  for (const InContextOptions& heads :
+       {InContextOptions{HeadForm::merged, 2, 1, ""}, InContextOptions{HeadForm::separate, 2, 2, ""}})
+    check(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads));
+  INFO("several classes");
+  check(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)));
+  for (const bool train_outer : {false, true}) {
+    const std::vector<double> outer = train_outer ? std::vector<double>{} : std::vector<double>{1.0, -0.5};
+    INFO("relu network, outer layer trained " << train_outer);
+    ReluOptions network;
+    network.n_neurons = 2;
+    network.outer = outer;
+    check(*make_relu_model<T>(batch, network));
+    check(*make_relu_population_model<T>({2, {1.0, 0.5, -1.0, 0.0}, {0.5, 0.5}, {1, -1}, 0.5}, 2, outer));
+  }
 }
 
 }  // namespace

@@ -84,6 +84,29 @@ TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[mod
     const auto model = make_linear_model<T>(batch.view, {.loss = loss});
     check_passes<T>(*model, 1.0, 5);
   }
+  for (const bool train_outer : {false, true}) {
+    const std::vector<double> outer =
+        train_outer ? std::vector<double>{} : std::vector<double>{1.0, -0.5, 2.0};
+    for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared}) {
+      ReluOptions network;
+      network.n_neurons = 3;
+      network.outer = outer;
+      network.loss = loss;
+      check_passes<T>(*make_relu_model<T>(batch.view, network), 1.0, 9);
+    }
+    ReluOptions network;
+    network.n_neurons = 3;
+    network.outer = outer;
+    network.own_loss = make_correlation_loss();
+    check_passes<T>(*make_relu_model<T>(batch.view, network), 1.0, 9);
+    check_passes<T>(
+        *make_relu_population_model<T>({2, {1.0, 0.5, -1.0, 0.0}, {0.5, 0.5}, {1, -1}, 0.5}, 3, outer), 1.0,
+        11);
+  }
+  for (const InContextOptions& heads :
+       {InContextOptions{HeadForm::merged, 2, 1, ""}, InContextOptions{HeadForm::separate, 2, 2, ""}})
+    check_passes<T>(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads), 1.0, 13);
+  check_passes<T>(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)), 1.0, 12);
   // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one
   // of single entries.
   const auto next_token = make_next_token_model<T>(next_token_example(3, 5, 4, 2, 1));

@@ -31,7 +31,11 @@ TEST_CASE("an observable that a model has not is refused", "[models]") {
   const AttentionModel<double> joint(batch.view, joint_options());
   const auto next_token = make_next_token_model<double>(next_token_example(3, 6, 4, 2, 1));
   const auto points = make_linear_model(batch.view);
-  const std::vector<const Model<double>*> models = {&fixed, &joint, next_token.get(), points.get()};
+  ReluOptions network;
+  network.n_neurons = 2;
+  const auto relu = make_relu_model(batch.view, network);
+  const std::vector<const Model<double>*> models = {&fixed, &joint, next_token.get(), points.get(),
+                                                    relu.get()};
   for (const Model<double>* model : models) {
     const auto state = initial_state(*model);
     const std::size_t n = model->observables().size();

@@ -3,7 +3,9 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <string>
+#include <vector>
 
+#include "softstep/dataset.h"
 #include "tools/run_program.h"
 
 using namespace softstep::test;
@@ -75,6 +77,74 @@ TEST_CASE("train refuses models that do not fit in one line", "[tools]") {
   place.require_bad_input(train({"--model", "logistic", "--joint"}), {"--joint"});
   place.require_bad_input(train({"--joint", "--normalization", "joint"}, "200", "sign"),
                           {"normalization", "sign"});
+}
+
+namespace {
+
+// Three classes of two points each in the plane.
+void make_classes(const Workplace& place) {
+  const std::vector<double> features = {2, 0.1, 2, -0.1, -1, 2, -1.2, 1.8, -1, -2, -0.9, -2.2};
+  place.write("classes", safetensors({{"features", "F64", {6, 2}, bytes_of(features)},
+                                      {"classes", "U8", {6}, std::string({0, 0, 1, 1, 2, 2})}}));
+}
+
+Arguments train_classes(const Arguments& more, const std::string& steps = "200") {
+  Arguments arguments = {"train",  "--data", "classes", "--model", "multiclass",
+                         "--rule", "ngd",    "--steps", steps};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("train fits points of several classes, and comes to their largest margin", "[tools]") {
+  const Workplace place;
+  make_classes(place);
+  const Json plain = place.results(train_classes({"--out", "W", "--trace", "T.csv"}));
+  CHECK(plain["model"] == "multiclass");
+  CHECK(plain["classes"] == 3);
+  CHECK(plain["accuracy"] == 1.0);
+  CHECK(plain["loss_function"] == "cross entropy");
+  CHECK(plain["lstar"] == "zero");
+  CHECK(plain["one_minus_cos"].is_null());
+  CHECK(lines(place.read("T.csv")).size() > 10);
+  const std::vector<softstep::NamedTensor> written = softstep::load_tensors(place.path("W"));
+  REQUIRE(written.size() == 1);
+  CHECK(written[0].name == "weights");
+  CHECK(written[0].shape == std::vector<std::size_t>{3, 2});
+  const Json solved = place.results(train_classes({"--reference", "solve"}, "20000"));
+  CHECK(solved["references"]["weights"]["status"] == "optimal");
+  CHECK(solved["one_minus_cos"].get<double>() <= 1e-6);
+  CHECK(std::fabs(solved["margin"].get<double>() / solved["references"]["weights"]["margin"].get<double>() -
+                  1.0) <= 1e-3);
+  CHECK(place.results(train_classes({"--precision", "f32", "--batch-size", "2"}))["batch_size"] == 2);
+  const Json whole = place.results(train_classes({"--init", "normal:0.1"}, "40"));
+  place.results(train_classes({"--init", "normal:0.1", "--save-state", "S"}, "15"));
+  const Json rest = place.results(train_classes({"--resume", "S"}, "25"));
+  for (const char* key : {"step", "log10_loss", "weight_norm", "margin"}) CHECK(rest[key] == whole[key]);
+}
+
+TEST_CASE("train refuses what does not go with several classes in one line", "[tools]") {
+  const Workplace place;
+  make_classes(place);
+  make_data(place);
+  for (const Arguments& more : {Arguments{"--joint"},
+                                {"--prompt"},
+                                {"--loss", "exponential"},
+                                {"--lstar", "zero"},
+                                {"--queries", "all"},
+                                {"--decoder", "data1"},
+                                {"--stop-one-minus-cos", "0.1"}})
+    place.require_bad_input(train_classes(more), {more[0], "--model multiclass"});
+  place.require_bad_input(train_classes({"--token-storage", "f16", "--precision", "f32"}),
+                          {"--token-storage", "--model multiclass"});
+  place.require_bad_input(train_classes({"--factored", "1", "--init", "normal:1"}),
+                          {"--factored", "--model multiclass"});
+  place.require_bad_input(train_classes({"--reference", "data1"}), {"--reference", "data1"});
+  place.require_bad_input(train_classes({"--form", "token-span"}), {"--form", "token-span"});
+  place.require_bad_input(train_classes({"--batch-size", "7"}), {"--batch-size", "7", "6"});
+  place.require_bad_input({"train", "--data", "data1", "--model", "multiclass"}, {"data1", "features"});
+  place.require_bad_input({"train", "--data", "classes"}, {"classes", "tokens"});
 }
 
 TEST_CASE("fit writes curves by epoch and a verdict", "[tools]") {

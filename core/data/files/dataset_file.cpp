@@ -3,6 +3,7 @@
 // m queries a sample [n, m, d] or [n, m], or [sum m, d] or [sum m] with `query_offsets` [n + 1], and then
 // optional `query_weights` [m] or [sum m]. Where all tokens are queries a file has their indices.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,6 +12,7 @@
 #include "core/data/files/safetensors.h"
 #include "core/data/text.h"
 #include "softstep/files.h"
+#include "softstep/multiclass.h"
 
 namespace softstep {
 namespace {
@@ -103,6 +105,29 @@ const std::int64_t* indices(const std::string& path, const TensorEntry& tensor,
   });
   if (!known) refuse(path, tensor, "has dtype " + name_text(tensor.dtype) + " (need an integer type)");
   return owned.data();
+}
+
+// Of an integer or whole floating-point type.
+std::vector<std::size_t> whole_numbers(const std::string& path, const TensorEntry& tensor) {
+  std::vector<std::size_t> out;
+  const auto keep = [&](std::size_t k, bool good, double value) {
+    if (!good)
+      refuse(
+          path, tensor,
+          "sample " + std::to_string(k) + ": " + data::number_text(value) + " (need a whole number from 0)");
+    out.push_back(static_cast<std::size_t>(value));
+  };
+  if (data::is_float(tensor.dtype)) {
+    const std::vector<double> values = data::decode<double>(path, tensor);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      keep(k, values[k] >= 0.0 && values[k] < 0x1p53 && values[k] == std::floor(values[k]), values[k]);
+    return out;
+  }
+  std::vector<std::int64_t> owned;
+  const std::int64_t* values = indices(path, tensor, owned);
+  for (std::size_t k = 0; k < tensor.count; ++k)
+    keep(k, values[k] >= 0 && values[k] < (std::int64_t{1} << 53), static_cast<double>(values[k]));
+  return out;
 }
 
 const std::int8_t* labels(const std::string& path, const TensorEntry& tensor,
@@ -374,24 +399,35 @@ std::vector<std::size_t> load_selected(const std::string& path) {
   if (tensor->shape.size() != 1)
     refuse(path, *tensor,
            "has shape " + data::shape_text(tensor->shape) + " (need [n], an index per sample)");
-  std::vector<std::size_t> out;
-  const auto keep = [&](std::size_t k, bool good, double value) {
-    if (!good)
-      refuse(
-          path, *tensor,
-          "sample " + std::to_string(k) + ": " + data::number_text(value) + " (need a whole number from 0)");
-    out.push_back(static_cast<std::size_t>(value));
-  };
-  if (data::is_float(tensor->dtype)) {
-    const std::vector<double> values = data::decode<double>(path, *tensor);
-    for (std::size_t k = 0; k < values.size(); ++k)
-      keep(k, values[k] >= 0.0 && values[k] < 0x1p53 && values[k] == std::floor(values[k]), values[k]);
-    return out;
+  return whole_numbers(path, *tensor);
+}
+
+MulticlassData load_multiclass_data(const std::string& path) {
+  const TensorFile file = data::open_tensor_file(path);
+  const TensorEntry &features = required(path, file, "features"), &classes = required(path, file, "classes");
+  if (features.shape.size() != 2)
+    refuse(path, features, "has shape " + data::shape_text(features.shape) + " (need [n, d])");
+  require_shape(path, classes, {features.shape[0]});
+  MulticlassData out;
+  out.dim = features.shape[1];
+  const double* values = floats(path, features, out.features);
+  if (out.features.empty()) out.features.assign(values, values + features.count);
+  out.classes = whole_numbers(path, classes);
+  for (const std::size_t y : out.classes) out.n_classes = std::max(out.n_classes, y + 1);
+  // No more than there are samples, so that W fits where the data do.
+  std::vector<bool> has_sample(std::min(out.n_classes, out.classes.size()), false);
+  for (const std::size_t y : out.classes)
+    if (y < has_sample.size()) has_sample[y] = true;
+  const auto missing = std::find(has_sample.begin(), has_sample.end(), false);
+  if (missing != has_sample.end() || has_sample.size() < out.n_classes)
+    refuse(path, classes,
+           "has no sample of class " + std::to_string(missing - has_sample.begin()) +
+               " (need one of each from 0 to " + std::to_string(out.n_classes - 1) + ", the largest)");
+  try {
+    out.validate();
+  } catch (const InvalidArgument& error) {
+    throw BadFile(path, error.what());
   }
-  std::vector<std::int64_t> owned;
-  const std::int64_t* values = indices(path, *tensor, owned);
-  for (std::size_t k = 0; k < tensor->count; ++k)
-    keep(k, values[k] >= 0 && values[k] < (std::int64_t{1} << 53), static_cast<double>(values[k]));
   return out;
 }
 

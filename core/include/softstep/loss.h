@@ -33,6 +33,9 @@ class SOFTSTEP_EXPORT LossFunction {
   /// Whether l falls as m grows. Only then are the optimal tokens those of the largest label * u^T x, and L*
   /// can be theirs (OptimalLoss::optimal and selected).
   virtual bool is_decreasing() const = 0;
+  /// Whether l has a lower bound. The default says so. Where it has none, a model whose outputs grow without
+  /// bound has no L*.
+  virtual bool is_bounded_below() const { return true; }
 };
 
 /// The losses that come with the library. With them gradients are taken by vectorised code.
@@ -47,6 +50,8 @@ SOFTSTEP_EXPORT Loss parse_loss(const std::string& name);  ///< throws InvalidAr
 
 /// One of them as an object.
 SOFTSTEP_EXPORT std::shared_ptr<const LossFunction> make_loss(Loss loss);
+/// The correlation loss -m, for labels; unbounded below.
+SOFTSTEP_EXPORT std::shared_ptr<const LossFunction> make_correlation_loss();
 
 /// What the loss gap L - L* is measured from.
 enum class OptimalLoss {

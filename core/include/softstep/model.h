@@ -129,7 +129,7 @@ class SOFTSTEP_EXPORT Model {
   /// Observable k of these blocks. Throws InvalidArgument where there is no such observable, or a block has
   /// another size.
   std::vector<double> observe(Point<double> at, std::size_t k) const;
-  /// L*; NaN where it depends on the point (Evaluation::optimal_loss).
+  /// L*; NaN where it depends on the point (Evaluation::optimal_loss), -infinity where L is unbounded below.
   virtual double optimal_loss() const { return 0.0; }
   /// Name of the instruction set that the kernels run on.
   virtual std::string isa() const;

@@ -33,6 +33,11 @@ struct SOFTSTEP_EXPORT MulticlassData {
 SOFTSTEP_EXPORT MulticlassData class_clouds(std::size_t n_classes, std::size_t dim,
                                             std::size_t points_per_class, double noise, std::uint64_t seed);
 
+/// Reads tensors `features` [n, dim], floating-point, and `classes` [n], whole numbers of an integer or
+/// floating-point type. Classes are counted from 0, and each up to the largest has a sample. Throws BadFile
+/// or IoError naming the file and what is wrong with it.
+SOFTSTEP_EXPORT MulticlassData load_multiclass_data(const std::string& path);
+
 /// Linear classification with k classes, softmax cross entropy without intercept: one block, "weights", W k x
 /// dim, logits W h.
 ///   L = (1/n) sum_i log(1 + sum_{c != y_i} e^(m_ic)),   m_ic = (w_c - w_{y_i})^T h_i
