@@ -5,7 +5,7 @@ a command leaves that was never stopped: to the bit, but for the columns and fie
     kill_runs.py --program SOFTSTEP [--tries 200] [--seed 1] [--only WORD]
     kill_runs.py --program SOFTSTEP --failing-calls LIBRARY --self-test
 
-A try is one kill that came in time; a loss is a file that is torn, a checkpoint that the program passes over, a result that
+A try is one kill that came in time; a loss is a file that is torn, a checkpoint or kept run that the program passes over, a result that
 differs, or a second run that fails. Each prints a line. The last line counts both, and the exit code is 1 if there was a loss.
 --self-test tears every file as it is put in its place (failing_calls.c, rename fails with tear) and requires that this is seen.
 """
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,21 +22,29 @@ import tempfile
 import time
 
 DATA = ["generate", "--samples", "6", "--tokens", "4", "--dim", "8", "--out", "data"]
-SAVED = ["--out", "W", "--trace", "rows.csv", "--checkpoint", "saved", "--resume", "saved", "--checkpoint-every", "2000"]
+KEPT = ["--no-plots", "--out", "out", "--keep", "saved"]
 
 
 def train(*kind):
-    return ["train", "--data", "data", "--reference", "none", "--steps", "100000", *kind]
+    return ["train", "--data", "data", "--reference", "none", "--steps", "100000", "--out", "W", "--trace", "rows.csv",
+            "--checkpoint", "saved", "--resume", "saved", "--checkpoint-every", "2000", *kind]
 
 
-# What makes a state: no memory, memory, float32 with remainders, float64 masters, several blocks, mini-batches, a span form.
+# What makes a state: no memory, memory, float32 with remainders, float64 masters, several blocks, mini-batches, a span form. Then
+# the commands that keep finished runs.
 COMMANDS = {
     "train, float32 in a span form": train("--rule", "ngd", "--precision", "f32", "--form", "query-span"),
     "train, Adam with masters": train("--rule", "adam", "--precision", "f32", "--master", "float64"),
     "train, joint momentum": train("--rule", "momentum", "--joint"),
     "train, mini-batches": train("--rule", "ngd", "--batch-size", "4", "--seed", "3"),
+    "compare": ["compare", "--generator", "signal_noise", "--samples", "6", "--tokens", "4", "--dim", "8", "--steps", "20000",
+                "--rules", "gd;ngd;momentum;adam", "--seeds", "4", *KEPT],
+    "sweep": ["sweep", "--data", "data", "--init", "normal:0.1", "--rules", "gd;ngd", "--steps", "10000", "--seeds", "4",
+              "--out", "out", "--keep", "saved"],
+    "fit": ["fit", "--train", "data", "--test", "data", "--batch-size", "4", "--epochs", "2000", "--seeds", "4", *KEPT],
 }
-TIMED = {"seconds", "setup_seconds", "steps_per_second"}
+# Columns, fields of JSON and heads of tables that the clock fills in.
+TIMED = {"seconds", "setup_seconds", "steps_per_second", "seconds_to"}
 
 
 def without_times(name, text):
@@ -44,7 +53,19 @@ def without_times(name, text):
         rows = [line.split(",") for line in text.decode().splitlines()]
         left = [k for k, column in enumerate(rows[0]) if column not in TIMED]
         return [[row[k] for k in left] for row in rows]
-    return text
+    return untimed(json.loads(text)) if name.endswith(".json") else text
+
+
+def untimed(value):
+    if isinstance(value, list):
+        return [untimed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: untimed(item) for key, item in value.items() if key not in TIMED}
+    if {"columns", "rows"} <= value.keys():  # a table
+        left = [k for k, column in enumerate(value["columns"]) if column not in TIMED]
+        value["rows"] = [[row[k] for k in left] for row in value["rows"]]
+    return value
 
 
 def files_below(folder):
@@ -58,6 +79,11 @@ def is_whole(name, text):
     if name.endswith(".csv"):
         rows = text.decode(errors="replace").splitlines(keepends=True)
         return bool(rows) and rows[-1].endswith("\n") and len({row.count(",") for row in rows}) == 1
+    if name.endswith(".json"):
+        try:
+            return bool(json.loads(text))
+        except ValueError:
+            return False
     # safetensors: the size of the header, the header, as many bytes as it says
     size = int.from_bytes(text[:8], "little")
     try:
@@ -79,11 +105,8 @@ class Bench:
         for what, command in COMMANDS.items():
             self.clear()
             began = time.monotonic()
-            subprocess.run(self.words(command), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([self.program, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             self.undisturbed[what] = (time.monotonic() - began, files_below(folder))
-
-    def words(self, command):
-        return [self.program, *command, *SAVED]
 
     def clear(self):
         for path in sorted(self.folder.rglob("*"), reverse=True):
@@ -95,7 +118,7 @@ class Bench:
     def kill_once(self, what, share):
         """Kills at that share of the undisturbed time. None where the command was done before; else what was lost, a line each."""
         self.clear()
-        command, (seconds, expected) = self.words(COMMANDS[what]), self.undisturbed[what]
+        command, (seconds, expected) = [self.program, *COMMANDS[what]], self.undisturbed[what]
         child = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)
         try:
@@ -106,11 +129,14 @@ class Bench:
         if child.wait() != -signal.SIGKILL:
             return None
         # What lies beside its place under another name is nobody's, and goes with the next command.
-        lost = [f"{path.name} is torn" for path in sorted(self.folder.rglob("*"))
-                if path.is_file() and path.name in {*expected, "data"} | {p.name for p in self.folder.glob("saved/step-*.safetensors")}
-                and not is_whole(path.name, path.read_bytes())]
+        names = [*expected, "data", *(path.relative_to(self.folder).as_posix() for path in self.folder.glob("saved/*")
+                                      if path.name.startswith(("step-", "run-")))]
+        lost = [f"{name} is torn" for name in names
+                if (self.folder / name).exists() and not is_whole(name, (self.folder / name).read_bytes())]
         again = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
-        if again.returncode != 0 or again.stderr:
+        # Only that runs were taken over may be said.
+        said = [line for line in again.stderr.splitlines() if not re.search(r": note: \d+ of \d+ runs are taken from saved$", line)]
+        if again.returncode != 0 or said:
             lost.append(f"the second run ended with {again.returncode}: {again.stderr.strip()}")
             return lost
         found = files_below(self.folder)
