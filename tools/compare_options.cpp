@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "interrupt.h"
+#include "kept_runs.h"
 #include "output.h"
 #include "softstep/error.h"
 
@@ -42,6 +43,7 @@ CompareSettings CompareOptions::settings(std::vector<RuleSettings> chosen) const
   settings.data = data;
   settings.generator = generator;
   settings.n_threads = resolved_threads(threads);
+  settings.keep = keep;
   settings.n_seeds = static_cast<int>(seeds);
   // One file from the same start is one run, whatever the seed.
   if (settings.from_file && settings.init.kind != Init::Kind::normal) settings.n_seeds = 1;
@@ -62,6 +64,7 @@ void add_compare_options(CLI::App& app, CompareOptions& options) {
   add_seed(app, options.run.seed, "First seed, of the generator and of --init normal:STD");
   add_threads(app, options.threads, "Runs at a time, each on one thread");
   add_path(app, "--out", options.out, "Directory for the results", "DIR")->required();
+  add_keep(app, options.keep);
   add_json(app, options.json);
 }
 

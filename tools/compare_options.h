@@ -15,7 +15,7 @@ struct CompareOptions {
   DataOptions data;
   GeneratorFlags generator;
   RunOptions run;
-  std::string rules, out, json;
+  std::string rules, out, json, keep;
   std::int64_t seeds = 10, threads = 0;
   CLI::Option *data_option = nullptr, *generator_option = nullptr, *seeds_option = nullptr;
   std::vector<CLI::Option*> generator_options;

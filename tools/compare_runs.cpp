@@ -11,10 +11,14 @@
 #include <optional>
 #include <utility>
 
+#include "compare_kept.h"
 #include "interrupt.h"
+#include "kept_runs.h"
+#include "parallel.h"
 #include "run_progress.h"
 #include "softstep/metrics.h"
 #include "softstep/train_many.h"
+#include "softstep/version.h"
 
 namespace softstep::program {
 
@@ -47,28 +51,38 @@ class Runs {
   void run_all() {
     const std::size_t n_rules = settings_.rules.size();
     const std::size_t n_runs = n_rules * result_.seeds.size();
-    for (Source& source : sources_) source.n_left = n_runs / sources_.size();
-    RunProgress progress(settings_.command, n_runs, settings_.run.n_steps);
-    std::vector<std::unique_ptr<Made>> made(n_runs);
+    KeptRuns kept(settings_.keep);
+    if (kept.is_on()) take_kept(kept);
+    std::vector<std::size_t> left;
+    for (std::size_t i = 0; i < n_runs; ++i) {
+      if (result_.seeds[i / n_rules].runs[i % n_rules].finished) continue;
+      left.push_back(i);
+      ++source_of(i / n_rules).n_left;
+    }
+    result_.n_kept = n_runs - left.size();
+    RunProgress progress(settings_.command, left.size(), settings_.run.n_steps);
+    std::vector<std::unique_ptr<Made>> made(left.size());
     const auto start = std::chrono::steady_clock::now();
-    train_many<T>({.n_runs = n_runs,
-                   .make = [&](std::size_t i) -> std::optional<ManyRun<T>> {
-                     const std::size_t k = i / n_rules;
-                     Source& source = sources_[settings_.from_file ? 0 : k];
-                     if (interrupted()) return std::nullopt;
-                     std::call_once(source.prepared, [&] { prepare(source, k); });
-                     if (interrupted()) return std::nullopt;
-                     made[i] = std::make_unique<Made>(source, result_.seeds[k], i % n_rules, progress);
-                     return make_run(*made[i]);
-                   },
-                   .done =
-                       [&](std::size_t i, const TrainSummary& summary) {
-                         const std::unique_ptr<Made> run = std::move(made[i]);
-                         note(*run, summary);
-                         if (--run->source.n_left == 0) run->source.release();
-                         run->progress.finish();
-                       }},
-                  settings_.n_threads);
+    if (!left.empty())
+      train_many<T>({.n_runs = left.size(),
+                     .make = [&](std::size_t j) -> std::optional<ManyRun<T>> {
+                       const std::size_t k = left[j] / n_rules;
+                       Source& source = source_of(k);
+                       if (interrupted()) return std::nullopt;
+                       std::call_once(source.prepared, [&] { prepare(source, k); });
+                       if (interrupted()) return std::nullopt;
+                       made[j] =
+                           std::make_unique<Made>(source, result_.seeds[k], left[j] % n_rules, progress);
+                       return make_run(*made[j]);
+                     },
+                     .done =
+                         [&](std::size_t j, const TrainSummary& summary) {
+                           const std::unique_ptr<Made> run = std::move(made[j]);
+                           note(*run, summary, kept);
+                           if (--run->source.n_left == 0) run->source.release();
+                           run->progress.finish();
+                         }},
+                    settings_.n_threads);
     result_.seconds = seconds_since(start);
     result_.interrupted = interrupted();
     result_.n_runs = n_runs;
@@ -90,6 +104,7 @@ class Runs {
     std::unique_ptr<const AttentionModel<T>> model;
     MaxMarginResult reference;
     double solve_seconds = 0.0;
+    std::string identity;  // of its model; with --keep
     std::atomic<std::size_t> n_left{0};
 
     void release() {
@@ -109,6 +124,53 @@ class Runs {
     TrainerOptions options;
     TrainState<T> state;
   };
+
+  Source& source_of(std::size_t k) { return sources_[settings_.from_file ? 0 : k]; }
+
+  // What the results of a run depend on. The model tells its data, loss and L*.
+  Json what_of(const std::string& model, std::size_t k, std::size_t r) const {
+    const RunOptions& run = settings_.run;
+    Json rule = Json::object();
+    for (const auto& [name, value] : rule_values(settings_.rules[r])) rule[name] = exact_number(value);
+    Json init = exact_number(settings_.init.std);
+    if (settings_.init.kind == Init::Kind::file) {
+      const std::vector<double> weights = settings_.init.weights(result_.dim, 0);
+      init = checksum({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(double)});
+    }
+    return {{"softstep", version},
+            {"model", model},
+            {"init", init},
+            {"seed", settings_.seed(k)},
+            {"rule", settings_.rules[r].rule},
+            {"options", rule},
+            {"steps", run.n_steps},
+            {"trace_rows_per_decade", run.trace_rows_per_decade},
+            {"precision", run.precision},
+            {"master", run.master},
+            {"form", run.form},
+            {"isa", settings_.layer.isa}};
+  }
+
+  // Takes the runs that are there. Data sets are made for it, and dropped again but for the first.
+  void take_kept(KeptRuns& kept) {
+    parallel_for(sources_.size(), settings_.n_threads, [&](std::size_t s) {
+      if (interrupted()) return;
+      const Dataset<T> own = s == 0 ? Dataset<T>() : make_data(s);
+      const BatchView<T>& view = s == 0 ? sources_[0].data.view() : own.view();
+      sources_[s].identity = make_attention_model(view, settings_.layer)->identity();
+      for (std::size_t k = s; k < (settings_.from_file ? result_.seeds.size() : s + 1); ++k)
+        for (std::size_t r = 0; r < settings_.rules.size(); ++r)
+          kept.find(what_of(sources_[s].identity, k, r), [&](const Json& run) {
+            CompareSeed& seed = result_.seeds[k];
+            CompareRun read = compare_run_of(run.at("run"));
+            const bool unique = run.at("reference").at("unique_optimal_tokens").get<bool>();
+            if (r == 0) seed.reference = run.at("reference");
+            if (r == 0) seed.unique_optimal_tokens = unique;
+            seed.runs[r] = std::move(read);
+          });
+    });
+    kept.note_found(settings_.rules.size() * result_.seeds.size());
+  }
 
   Dataset<T> make_data(std::size_t k) const {
     if (settings_.from_file) return load_data<T>(settings_.data);
@@ -156,7 +218,7 @@ class Runs {
     return {&model, &made.state, &options};
   }
 
-  void note(const Made& made, const TrainSummary& summary) const {
+  void note(const Made& made, const TrainSummary& summary, KeptRuns& kept) const {
     const AttentionModel<T>& model = *made.source.model;
     CompareSeed& seed = made.seed;
     CompareRun& run = seed.runs[made.r];
@@ -164,11 +226,15 @@ class Runs {
     run.finished = summary.status != TrainStatus::interrupted;
     const TokenScores& scores = model.token_scores();
     run.margin = normalized_margin(model.batch(), scores, made.state.values(0));
+    Json reference = reference_json(made.source.reference);
+    reference["seconds"] = number(made.source.solve_seconds);
+    reference["unique_optimal_tokens"] = scores.not_unique.empty();
+    if (run.finished && kept.is_on())
+      kept.keep(what_of(made.source.identity, made.seed.seed - settings_.seed(0), made.r),
+                {{"run", kept_json(run)}, {"reference", reference}});
     if (made.r != 0) return;
     seed.unique_optimal_tokens = scores.not_unique.empty();
-    seed.reference = reference_json(made.source.reference);
-    seed.reference["seconds"] = number(made.source.solve_seconds);
-    seed.reference["unique_optimal_tokens"] = seed.unique_optimal_tokens;
+    seed.reference = std::move(reference);
   }
 
   const CompareSettings& settings_;

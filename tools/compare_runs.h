@@ -25,6 +25,7 @@ struct CompareSettings {
   bool from_file = false;
   int n_seeds = 10;
   int n_threads = 1;  ///< runs at a time
+  std::string keep;   ///< the folder of finished runs, or empty
   std::uint64_t seed(std::size_t k) const { return run.seed + k; }
 };
 
@@ -51,7 +52,8 @@ struct CompareResult {
   std::vector<CompareSeed> seeds;
   bool interrupted = false;  ///< the seeds are then those with a finished run
   std::size_t n_finished = 0, n_runs = 0;
-  double seconds = 0.0;  ///< by the clock on the wall, for all runs
+  std::size_t n_kept = 0;  ///< of the finished ones, those that were made before (--keep)
+  double seconds = 0.0;    ///< by the clock on the wall, for all runs that were made now
 };
 
 /// Calls visit(seed, run) for the finished runs of a rule.

@@ -16,6 +16,7 @@
 #include "compare_options.h"
 #include "fit_runs.h"
 #include "interrupt.h"
+#include "kept_runs.h"
 #include "median.h"
 #include "options.h"
 #include "output.h"
@@ -244,6 +245,7 @@ Command add_fit(CLI::App& program) {
       ->default_str(options->isa);
   add_threads(*app, options->threads, "Runs at a time, each on one thread");
   add_path(*app, "--out", options->out, "Directory for the results", "DIR")->required();
+  add_keep(*app, settings.keep);
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   add_json(*app, options->json);
   app->footer(

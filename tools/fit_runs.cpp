@@ -3,16 +3,44 @@
 #include <fmt/format.h>
 
 #include "interrupt.h"
+#include "kept_runs.h"
+#include "options.h"
 #include "parallel.h"
 #include "run_progress.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
 #include "softstep/trainer.h"
+#include "softstep/version.h"
 
 namespace softstep::program {
 
 namespace {
+
+// The numbers of an epoch in the order of a kept run.
+constexpr double Epoch::*numbers[] = {&Epoch::train_loss,    &Epoch::train_accuracy, &Epoch::test_loss,
+                                      &Epoch::test_accuracy, &Epoch::weight_norm,    &Epoch::decoder_norm,
+                                      &Epoch::seconds};
+
+Json kept_json(const FitRun& run) {
+  Json epochs = Json::array();
+  for (const Epoch& epoch : run.epochs) {
+    epochs.push_back(Json::array({epoch.step}));
+    for (const auto number : numbers) epochs.back().push_back(exact_number(epoch.*number));
+  }
+  return epochs;
+}
+
+std::vector<Epoch> epochs_of(const Json& kept) {
+  std::vector<Epoch> epochs;
+  for (const Json& json : kept) {
+    Epoch epoch;
+    epoch.step = json.at(0).get<std::int64_t>();
+    for (std::size_t k = 0; k < std::size(numbers); ++k) epoch.*numbers[k] = exact_number(json.at(k + 1));
+    epochs.push_back(epoch);
+  }
+  return epochs;
+}
 
 template <class T>
 class Fits {
@@ -41,12 +69,26 @@ class Fits {
     result.runs.assign(settings_.rules.size(), std::vector<FitRun>(n_seeds));
     start();
     const std::size_t n_runs = settings_.rules.size() * n_seeds;
-    RunProgress progress("fit", n_runs, settings_.n_epochs * steps_of_an_epoch());
-    parallel_for(n_runs, settings_.n_threads, [&](std::size_t k) {
+    KeptRuns kept(settings_.keep);
+    const Json data = kept.is_on() ? data_identity() : Json();
+    std::vector<std::size_t> left;
+    for (std::size_t k = 0; k < n_runs; ++k) {
+      FitRun& run = result.runs[k / n_seeds][k % n_seeds];
+      run.seed = settings_.seed + k % n_seeds;
+      if (!kept.find(what_of(data, k / n_seeds, run.seed),
+                     [&](const Json& json) { run.epochs = epochs_of(json); }))
+        left.push_back(k);
+    }
+    kept.note_found(n_runs);
+    RunProgress progress("fit", left.size(), settings_.n_epochs * steps_of_an_epoch());
+    parallel_for(left.size(), settings_.n_threads, [&](std::size_t j) {
       if (interrupted()) return;
-      RunProgress::Run run(progress);
-      run_one(k / n_seeds, k % n_seeds, result.runs[k / n_seeds][k % n_seeds], run);
-      run.finish();
+      const std::size_t rule = left[j] / n_seeds;
+      FitRun& run = result.runs[rule][left[j] % n_seeds];
+      RunProgress::Run shown(progress);
+      run_one(rule, run, shown);
+      if (!interrupted()) kept.keep(what_of(data, rule, run.seed), kept_json(run));
+      shown.finish();
     });
     result.interrupted = interrupted();
     return result;
@@ -55,12 +97,37 @@ class Fits {
  private:
   std::int64_t steps_of_an_epoch() const { return (n_samples_ - 1) / settings_.batch_size + 1; }
 
-  void run_one(std::size_t rule, std::size_t k, FitRun& run, RunProgress::Run& progress) const {
+  AttentionOptions layer() const {
     AttentionOptions options = settings_.layer;
     options.train_decoder = true;
+    return options;
+  }
+
+  Json data_identity() const {
+    return {{"train", make_attention_model(train_.view(), layer())->identity()},
+            {"test", make_attention_model(test_.view(), layer())->identity()}};
+  }
+
+  // What the results of a run depend on. The models tell their data, loss and L*.
+  Json what_of(const Json& data, std::size_t rule, std::uint64_t seed) const {
+    Json values = Json::object();
+    for (const auto& [name, value] : rule_values(settings_.rules[rule])) values[name] = exact_number(value);
+    return {{"softstep", version},
+            {"models", data},
+            {"init", exact_number(settings_.init_std)},
+            {"seed", seed},
+            {"rule", settings_.rules[rule].rule},
+            {"options", values},
+            {"epochs", settings_.n_epochs},
+            {"batch_size", settings_.batch_size},
+            {"precision", settings_.precision},
+            {"isa", settings_.layer.isa}};
+  }
+
+  void run_one(std::size_t rule, FitRun& run, RunProgress::Run& progress) const {
+    const AttentionOptions options = layer();
     const auto model = make_attention_model(train_.view(), options);
     const auto test = make_attention_model(test_.view(), options);
-    run.seed = settings_.seed + k;
     TrainerOptions trainer;
     trainer.rules = {settings_.rules[rule]};
     trainer.batch_size = static_cast<std::size_t>(settings_.batch_size);

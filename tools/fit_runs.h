@@ -20,6 +20,7 @@ struct FitSettings {
   std::int64_t n_epochs = 20, batch_size = 32;
   std::uint64_t seed = 0;
   int n_seeds = 5, n_threads = 1;
+  std::string keep;  ///< the folder of finished runs, or empty
 };
 
 /// After an epoch (0: before the first).

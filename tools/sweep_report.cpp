@@ -87,8 +87,9 @@ std::string sweep_best_text(const Json& best) {
 }
 
 std::string sweep_speed_text(const CompareResult& result) {
-  const double speed = static_cast<double>(result.n_finished) / result.seconds;
-  return fmt::format("\n{} runs in {} s, {} a second.\n", result.n_finished, rounded(result.seconds, 3),
+  const std::size_t n_made = result.n_finished - result.n_kept;
+  const double speed = static_cast<double>(n_made) / result.seconds;
+  return fmt::format("\n{} runs in {} s, {} a second.\n", n_made, rounded(result.seconds, 3),
                      rounded(speed, 3));
 }
 

@@ -7,7 +7,7 @@ installed   install this build, use it through find_package and through pkg-conf
             a project that brings its own rule, loss and model (consumer_own), with every warning an error on each compiler
             that is there; a number type that the library does not have is refused in a readable line
 shared      the same from a library-only build with BUILD_SHARED_LIBS=ON that may find no test, benchmark or tool
-            dependency; it shows what the headers mark, and nothing else
+            dependency; it shows what the headers mark, and nothing else; it is hardened
 embedded    add_subdirectory without a build type: optimised all the same; brings no tests, benchmarks, tools or install rules, and
             may find none of what they need
 
@@ -27,6 +27,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import check_exports  # noqa: E402
+import check_hardening  # noqa: E402
 import compilation  # noqa: E402
 
 # Each uses a public template, or a function of float or double, with int.
@@ -249,7 +250,8 @@ def shared(package):
     library, = {path.resolve() for path in package.prefix.rglob("libsoftstep.so*")}
     violations = (list(check_exports.unmarked(package.arguments.source)) +
                   list(check_exports.foreign_exports(package.arguments.source, package.arguments.nm, library)) +
-                  list(check_exports.wrong_versions(package.arguments.source, package.arguments.nm, library)))
+                  list(check_exports.wrong_versions(package.arguments.source, package.arguments.nm, library)) +
+                  [f"{library.name} {line}" for line in check_hardening.missing(library, is_program=False)])
     if violations:
         sys.exit("\n".join(violations))
     package.check_find_package()

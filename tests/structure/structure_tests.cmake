@@ -39,6 +39,13 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
                           --library $<TARGET_FILE:softstep> ${isa_objects})
   softstep_structure_test(check_symbols_self_test ${python} ${here}/check_symbols.py ${PROJECT_SOURCE_DIR}
                           --nm ${CMAKE_NM} --compiler ${CMAKE_CXX_COMPILER} --self-test)
+  # The shared library is read where it is made: check_package.py.
+  if(SOFTSTEP_HARDEN AND TARGET softstep_program)
+    softstep_structure_test(check_hardening ${python} ${here}/check_hardening.py
+                            --program $<TARGET_FILE:softstep_program> ${isa_objects})
+    softstep_structure_test(check_hardening_self_test ${python} ${here}/check_hardening.py --compiler ${CMAKE_CXX_COMPILER}
+                            --self-test)
+  endif()
 endif()
 
 softstep_structure_test(check_exports_self_test ${python} ${here}/check_exports.py ${PROJECT_SOURCE_DIR} --nm ${CMAKE_NM}
