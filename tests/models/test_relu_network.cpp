@@ -328,7 +328,7 @@ TEST_CASE("numbers that are none stay so, zero slopes are a zero gradient, and a
       for (std::size_t i = 0; i < 3; ++i)
         wanted -= points.signs[i] * options.outer[k] * points.plain[2 * i + j] / 6.0;
       const double found = out.gradients[0].values[2 * k + j] * std::exp(out.gradients[0].exponent);
-      REQUIRE(std::fabs(found - wanted) <= 8.0 * unit * (1.0 + std::fabs(out.gradients[0].exponent)) * 3.0);
+      REQUIRE(std::fabs(found - wanted) <= 64.0 * unit);  // entries below 1, an exponent of a few
     }
   // A squared loss that is 0: w = 0 and targets 0.
   BatchView<double> batch = points.view;
