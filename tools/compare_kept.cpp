@@ -79,8 +79,8 @@ CompareRun compare_run_of(const Json& kept) {
   summary.threads_used = kept.at("threads_used").get<int>();
   summary.last = record_of(kept.at("last"));
   for (const Json& crossing : kept.at("time_to"))
-    summary.time_to.push_back({exact_number(crossing.at(0)), crossing.at(1).get<std::int64_t>(),
-                               exact_number(crossing.at(2))});
+    summary.time_to.push_back(
+        {exact_number(crossing.at(0)), crossing.at(1).get<std::int64_t>(), exact_number(crossing.at(2))});
   run.margin = exact_number(kept.at("margin"));
   for (const Json& record : kept.at("trace")) run.trace.push_back(record_of(record));
   run.finished = true;

@@ -4,7 +4,8 @@
  * call that fails, from 1; SOFTSTEP_FAIL_WITH its errno, or for write also `half` (half of the bytes go out,
  * the next call finds the disk full), `zero` (0 is returned, for ever) or `bytes` (from that call on one byte
  * at a time), and for rename `tear` (from that call on a file is copied to its place in two halves, with a
- * while in between, as a program does that knows no rename). Standard output and error, and what is no file or folder, are left alone. */
+ * while in between, as a program does that knows no rename). Standard output and error, and what is no file
+ * or folder, are left alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -78,7 +79,8 @@ static int copy_half(int in, int out, off_t size) {
 static int tear(int old_at, const char* from, int new_at, const char* to) {
   const struct timespec a_while = {0, 20000000};
   struct stat info;
-  const int in = REAL(openat)(old_at, from, O_RDONLY), out = REAL(openat)(new_at, to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  const int in = REAL(openat)(old_at, from, O_RDONLY),
+            out = REAL(openat)(new_at, to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   int result = in < 0 || out < 0 ? -1 : fstat(in, &info);
   if (result == 0) result = copy_half(in, out, info.st_size / 2);
   nanosleep(&a_while, NULL);
@@ -99,7 +101,9 @@ static int moved(int old_at, const char* from, int new_at, const char* to) {
 }
 
 int rename(const char* from, const char* to) { return moved(AT_FDCWD, from, AT_FDCWD, to); }
-int renameat(int old_at, const char* from, int new_at, const char* to) { return moved(old_at, from, new_at, to); }
+int renameat(int old_at, const char* from, int new_at, const char* to) {
+  return moved(old_at, from, new_at, to);
+}
 int fchmod(int fd, mode_t mode) { return fails("chmod") ? -1 : REAL(fchmod)(fd, mode); }
 int ftruncate(int fd, off_t size) { return fails("truncate") ? -1 : REAL(ftruncate)(fd, size); }
 
