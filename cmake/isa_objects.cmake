@@ -37,8 +37,10 @@ function(softstep_add_isa_objects targets prefix source)
     add_library(${object} OBJECT ${source})
     softstep_compile_options(${object})
     # GCC 12 takes the undefined registers inside its own AVX-512 intrinsics for uninitialised variables.
-    # No sanitizers here: they stop inlining, and these files must not emit functions that others could pick up.
-    target_compile_options(${object} PRIVATE -O3 -fno-sanitize=all -fno-exceptions -fno-math-errno -fno-trapping-math
+    # No sanitizers here: they stop inlining, and these files must not emit functions that others could pick up. Some compilers add
+    # canaries unasked.
+    target_compile_options(${object} PRIVATE -O3 -fno-sanitize=all -fno-stack-protector -fno-exceptions -fno-math-errno
+                           -fno-trapping-math
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized> ${baseline} ${flags}
                            ${ARGN})
     target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name}

@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "softstep/error.h"
@@ -90,6 +91,8 @@ void Outputs::add_input(const std::string& option, const std::string& path) {
 void try_output(const std::function<void()>& write) {
   try {
     write();
+  } catch (const std::bad_alloc&) {  // nothing else will be written either
+    throw;
   } catch (const std::exception& error) {
     any_output_failed = true;
     std::cerr << "softstep: " << one_line(error.what()) << std::endl;
