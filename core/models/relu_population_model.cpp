@@ -17,7 +17,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// |w|, and w / |w| in `direction`, zero for w = 0. Over the largest entry, so that no square leaves the range.
+// |w|, and w / |w| in `direction`, zero for w = 0. Over the largest entry, so that no square leaves the
+// range.
 double direction_of(const double* w, std::size_t dim, double* direction) {
   double largest = 0.0;
   for (std::size_t j = 0; j < dim; ++j)

@@ -82,7 +82,7 @@ TEST_CASE("a state that is whole but holds what no run leaves is refused in one 
     std::function<void(State&)> plant;
     bool in_memory;  // train() has to see it too: it would look beyond an array, or go on from no number
   };
-  const auto memory = [](State& s) -> auto& { return s.rule_states[0].values; };
+  const auto memory = [](State & s) -> auto& { return s.rule_states[0].values; };
   const Hostile hostile[] = {
       {"weights: NaN", "adam", [=](State& s) { s.blocks[0][3] = nan; }, true},
       {"weights: infinite", "ngd", [=](State& s) { s.blocks[0][0] = -infinity; }, true},
@@ -93,7 +93,8 @@ TEST_CASE("a state that is whole but holds what no run leaves is refused in one 
       {"seconds: negative", "adam", [](State& s) { s.seconds = -1.0; }, false},
       {"masters: too few", "adam", [](State& s) { s.masters[0].assign(3, 1.0); }, true},
       {"masters: NaN", "adam", [=](State& s) { s.masters[0].assign(s.blocks[0].size(), nan); }, true},
-      {"remainders: too many", "adam", [](State& s) { s.remainders.assign(1, std::vector<double>(17)); }, true},
+      {"remainders: too many", "adam", [](State& s) { s.remainders.assign(1, std::vector<double>(17)); },
+       true},
       {"memory: NaN", "adam", [=](State& s) { memory(s).rbegin()->second.back() = nan; }, false},
       {"memory: too few", "adam", [=](State& s) { memory(s).rbegin()->second.pop_back(); }, true},
       {"memory: one that the rule has not", "adam", [=](State& s) { memory(s)["planted"] = {1.0}; }, false},
