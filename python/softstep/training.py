@@ -224,7 +224,7 @@ class TrainResult:
     def plot(self, y: str = "one_minus_cos", x: str = "step", *, ax: Any = None, **style: Any) -> Any:
         """Draws a column over another on logarithmic axes (columns that are logarithms: on a linear one).
 
-        Returns the matplotlib Axes: result.plot().figure.savefig("run.png") keeps the picture. ax: axes to draw on; new ones if
+        Returns the matplotlib Axes: `result.plot().figure.savefig("run.png")` keeps the picture. ax: axes to draw on; new ones if
         None. style: for Axes.plot. Raises NotSupported without matplotlib, InvalidArgument for an unknown column.
         """
         for argument, name in (("y", y), ("x", x)):
