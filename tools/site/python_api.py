@@ -242,19 +242,24 @@ class Writer:
 
     def __init__(self, package, docs):
         self.package, self.docs = package, docs
+        self.owner = ""  # the class whose words are written
 
     def words(self, text):
         out = []
         for k, part in enumerate(re.split(r"`+([^`]+)`+", text)):
             if k % 2:
                 name = part.removesuffix("()")
-                full = self.package.known.get(name) or self.package.known.get(name.removeprefix("softstep."))
+                known = self.package.known
+                full = known.get(f"{self.owner}.{name}") or known.get(name) or known.get(name.removeprefix("softstep."))
                 out.append(f":py:obj:`{part} <{full}>`\\ " if full else f"``{part}``\\ ")
                 continue
-            part = re.sub(r"([\\*|_])", r"\\\1", part)
-            part = re.sub(r"\bdocs/([\w\\-]+)\.md", self.page, part)
-            out.append(part)
+            # Texts in quotation marks are of Python: as code, they keep the marks that they are written with.
+            for i, piece in enumerate(re.split(r'("[\w:;=.+-]*")', part)):
+                out.append(f"``{piece}``\\ " if i % 2 else self.plain(piece))
         return re.sub(r"\\ (?=[\s.,;:)!?\]]|$)", "", "".join(out))
+
+    def plain(self, text):
+        return re.sub(r"\bdocs/([\w\\-]+)\.md", self.page, re.sub(r"([\\*|_])", r"\\\1", text))
 
     def page(self, match):
         name = match.group(1).replace("\\", "")
@@ -313,6 +318,10 @@ class Writer:
         inner = indent + "   "
         yield from (inner + option for option in options)
         yield ""
+        if name.kind == "class":
+            self.owner = name.full
+        elif not indent:
+            self.owner = ""
         bases = [base for base in name.bases if base not in ("NamedTuple", "object")]
         if bases:
             yield from (inner + "Derives from " + self.words(", ".join(f"`{base}`" for base in bases)) + ".", "")
@@ -322,6 +331,7 @@ class Writer:
 
     def write(self, page):
         title, said, names = self.package.pages[page]
+        self.owner = ""
         yield from (f"# {title}", "", "```{eval-rst}")
         yield from self.docstring(said, "")
         for name in names:
