@@ -242,15 +242,15 @@ class Writer:
 
     def __init__(self, package, docs):
         self.package, self.docs = package, docs
-        self.owner = ""  # the class whose words are written
+        self.owner = ""  # the class or module whose words are written
 
     def words(self, text):
         out = []
         for k, part in enumerate(re.split(r"`+([^`]+)`+", text)):
             if k % 2:
                 name = part.removesuffix("()")
-                known = self.package.known
-                full = known.get(f"{self.owner}.{name}") or known.get(name) or known.get(name.removeprefix("softstep."))
+                places = (f"{self.owner}.{name}", f"{self.owner.rpartition('.')[0]}.{name}", name, name.removeprefix("softstep."))
+                full = next((self.package.known[place] for place in places if place in self.package.known), None)
                 out.append(f":py:obj:`{part} <{full}>`\\ " if full else f"``{part}``\\ ")
                 continue
             # Texts in quotation marks are of Python: as code, they keep the marks that they are written with.
@@ -318,10 +318,8 @@ class Writer:
         inner = indent + "   "
         yield from (inner + option for option in options)
         yield ""
-        if name.kind == "class":
-            self.owner = name.full
-        elif not indent:
-            self.owner = ""
+        if not indent:
+            self.owner = name.full if name.kind == "class" else name.full.rpartition(".")[0]
         bases = [base for base in name.bases if base not in ("NamedTuple", "object")]
         if bases:
             yield from (inner + "Derives from " + self.words(", ".join(f"`{base}`" for base in bases)) + ".", "")
@@ -331,7 +329,7 @@ class Writer:
 
     def write(self, page):
         title, said, names = self.package.pages[page]
-        self.owner = ""
+        self.owner = title
         yield from (f"# {title}", "", "```{eval-rst}")
         yield from self.docstring(said, "")
         for name in names:
