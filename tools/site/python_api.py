@@ -114,6 +114,13 @@ class Package:
                 for one in (name, *name.members):
                     short = one.full.removeprefix("softstep.")
                     self.known[one.full] = self.known[short] = one.full
+        of_class = {name.full: name for _, _, names in self.pages.values() for name in names if name.kind == "class"}
+        for name in of_class.values():  # and what it has from another of these
+            for base in (of_class[f"softstep.{base}"] for base in name.bases if f"softstep.{base}" in of_class):
+                for member in base.members:
+                    full = f"{name.full}.{member.full.rpartition('.')[2]}"
+                    self.known.setdefault(full, member.full)
+                    self.known.setdefault(full.removeprefix("softstep."), member.full)
 
     def add(self, page, module, source, public):
         if page not in self.pages:
