@@ -27,6 +27,8 @@ breathe_projects = {"softstep": os.environ["SOFTSTEP_DOXYGEN_XML"]}
 breathe_default_project = "softstep"
 breathe_domain_by_file_pattern = {"*/c/softstep.h": "c"}
 
+python_maximum_signature_line_length = 100  # a longer one has a parameter a line
+
 html_theme = "furo"
 html_title = f"softstep {version}"
 html_static_path = ["_static"]

@@ -23,13 +23,21 @@ class Dataset:
     ((3, 2, 8), (8,), 'int8')
     """
 
+    #: X: [n_samples, n_tokens, dim], or [rows, dim] with `offsets`
     tokens: Any
+    #: [n_samples], each -1 or +1
     labels: Any = None
+    #: u, [dim]
     decoder: Any = None
+    #: [n_samples + 1], of samples of different lengths
     offsets: Any = None
+    #: [n_samples], in place of labels
     targets: Any = None
+    #: vectors or token indices, as in `Problem`
     queries: Any = None
+    #: [n_samples + 1], of different numbers of queries
     query_offsets: Any = None
+    #: by which the outputs of several queries are pooled
     query_weights: Any = None
 
     def problem(self, **options: Any) -> Problem:

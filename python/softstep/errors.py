@@ -1,14 +1,6 @@
 """What softstep raises.
 
-=================== ==================================================================== ============================
-class               meaning                                                              also a
-=================== ==================================================================== ============================
-``InvalidArgument`` an argument that cannot be used                                      ``ValueError``
-``BadFile``         a file that was read, and cannot be used for what it holds           ``InvalidArgument``
-``IoError``         a file that the system does not give                                 ``InvalidArgument, OSError``
-``NotSupported``    something that exists but not here                                   ``InvalidArgument,
-                                                                                         NotImplementedError``
-=================== ==================================================================== ============================
+Who does not tell them apart catches `InvalidArgument`, a ValueError: `BadFile`, `IoError` and `NotSupported` derive from it.
 
 The message is one line that names the argument and the value. Nothing has been written or changed when one is raised.
 """

@@ -33,10 +33,13 @@ class Evaluation(NamedTuple):
 class BlockCheck(NamedTuple):
     """The gradient of one block beside central differences; norms are over the entries that were looked at."""
 
+    #: of the block, as in `Model.blocks`
     name: str
     #: looked at
     n_entries: int
+    #: of what the model gives
     gradient_norm: Scaled
+    #: of the central differences
     difference_norm: Scaled
     #: |gradient - differences| / max(|gradient|, |differences|)
     relative_error: float
@@ -48,8 +51,11 @@ class BlockCheck(NamedTuple):
     norm_error: float
     #: row and column of the entry with the largest difference
     worst: tuple[int, int]
+    #: what the model gives there
     worst_gradient: Scaled
+    #: the central difference there
     worst_difference: Scaled
+    #: relative_error <= tolerance + rounding_error, and norm_error <= tolerance
     passed: bool
 
 
@@ -58,9 +64,11 @@ class GradientCheck(NamedTuple):
 
     #: every block did
     passed: bool
+    #: that was asked for
     tolerance: float
     #: "loss_gap", or "loss" where there is no gap to difference
     compared_with: str
+    #: one for each block, in order
     blocks: list[BlockCheck]
     #: all of it in words
     report: str

@@ -326,7 +326,9 @@ log_gap.defvjp(_log_gap_both, lambda problem, gradient, along: (_times(along, gr
 class GradientTransformation(NamedTuple):
     """init(params) -> state; update(gradients, state, params=None, **more) -> (updates, state). As optax's, which takes it."""
 
+    #: of parameters, returns the state
     init: Callable[..., Any]
+    #: of gradients and state, returns updates and state
     update: Callable[..., Any]
 
 

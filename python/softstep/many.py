@@ -238,6 +238,7 @@ class ManyTrainResult(Sequence[TrainResult]):
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
+        #: of each run, what was trained
         self.problems: list[_core.Model] = runs.plan.problems
         #: where each run stands
         self.states: list[_core.TrainState] = runs.states

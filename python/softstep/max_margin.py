@@ -41,8 +41,11 @@ class MaxMarginResult:
     duality_gap: float
     #: worst violation of complementarity
     kkt_residual: float
+    #: how many there are
     n_constraints: int
+    #: multipliers above 1e-9 of the largest; in other norms than the Frobenius one, above 1e-6
     n_support: int
+    #: passes over the constraints, or steps of the same cost
     sweeps: int
     #: False where some sample has two tokens of the same best score
     unique_optimal_tokens: bool
@@ -66,6 +69,7 @@ class TiedMaxMarginResult(MaxMarginResult):
     equality_residual: float
     #: |W - sum lambda A - sum mu E| / |W|
     stationarity_residual: float
+    #: how many there are
     n_equalities: int
     #: linearly independent ones
     equality_rank: int

@@ -34,7 +34,7 @@ class StepContext(NamedTuple):
 
 
 class StepRule:
-    """A step rule of your own: derive, and write `propose`.
+    """A step rule of your own: derive, and write `propose`. With settings or a memory write `settings_text` too.
 
     >>> import softstep
     >>> class Normalised(softstep.StepRule):
@@ -83,6 +83,7 @@ class Rule:
     """
 
     def __init__(self, name: str, **options: float) -> None:
+        #: name and options, as the program takes them
         self.text = name
         if options:
             values = (f"{option.replace('_', '-')}={float(value)!r}" for option, value in options.items())

@@ -18,7 +18,9 @@ class Objective:
     """fun, jac and hessp of a Problem on one flat vector of float64; what `objective` returns."""
 
     def __init__(self, problem: Model, log_gap: bool) -> None:
+        #: whose loss it is
         self.problem = problem
+        #: whether log(L - L*) takes the place of L
         self.log_gap = log_gap
         self._names = list(problem.blocks)
         self._shapes = list(problem.blocks.values())

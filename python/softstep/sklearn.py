@@ -46,7 +46,12 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    classes_, n_features_in_, n_tokens_, n_iter_
+    classes_, n_features_in_
+        As of every classifier of scikit-learn.
+    n_tokens_
+        T of the samples that were seen.
+    n_iter_
+        Steps taken.
     weights_
         W [d, d].
     decoder_

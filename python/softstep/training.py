@@ -118,10 +118,16 @@ class TrainResult:
         summary: Mapping[str, Any],
         rows: list[dict[str, Any]],
     ) -> None:
+        #: what was trained
         self.problem = problem
+        #: where the run stands, for another `train`, which moves it on; `resume` takes a copy
         self.state = state
         self._rule, self._options, self._arguments, self._summary, self._rows = rule, options, arguments, summary, rows
-        #: columns by name, arrays of one number a row: step, loss, log10_gap, weight_norm, one_minus_cos, seconds, ..
+        #: columns by name, arrays of one number a row: step, loss, log10_loss, log10_gap, optimal_loss, weight_norm,
+        #: log10_gradient_norm, step_length, one_minus_cos, angle, min_optimal_attention, log10_one_minus_optimal_attention,
+        #: accuracy, seconds; where more is watched also decoder_norm, log10_decoder_gradient_norm, decoder_one_minus_cos. A row is
+        #: the state before that step, with the length of the step that led there; NaN is what there is not, such as
+        #: one_minus_cos without a reference
         self.trace: dict[str, Any] = _columns(rows)
 
     @property
@@ -166,7 +172,7 @@ class TrainResult:
 
     @property
     def time_to(self) -> list[dict[str, Any]]:
-        """Thresholds of 1 - cos that were reached: threshold, step, seconds."""
+        """Thresholds of 1 - cos that were reached, each a dict of threshold, step, seconds."""
         return list(self._summary["time_to"])
 
     @property
@@ -233,9 +239,10 @@ class TrainResult:
         return polars.DataFrame(self.trace)
 
     def plot(self, y: str = "one_minus_cos", x: str = "step", *, ax: Any = None, **style: Any) -> Any:
-        """Draws a column over another on logarithmic axes (columns that are logarithms: on a linear one). Returns the axes.
+        """Draws a column over another on logarithmic axes (columns that are logarithms: on a linear one).
 
-        Raises NotSupported without matplotlib, InvalidArgument for an unknown column.
+        Returns the matplotlib Axes: `result.plot().figure.savefig("run.png")` keeps the picture. ax: axes to draw on; new ones if
+        None. style: for Axes.plot. Raises NotSupported without matplotlib, InvalidArgument for an unknown column.
         """
         for argument, name in (("y", y), ("x", x)):
             if name not in self.trace:

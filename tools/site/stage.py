@@ -11,6 +11,7 @@ import sys
 
 PAGES = ("docs/**/*.md", "docs/_static/*", "CONTRIBUTING.md", "CHANGELOG.md", "README.md", "benchmarks/README.md",
          "benchmarks/RESULTS.md", "benchmarks/peers/README.md")
+MADE = ("docs/api/", "docs/python/")  # by api.py and python_api.py
 NOT = ("docs/installed",)  # links from where it is installed
 
 
@@ -32,7 +33,7 @@ def main():
             shutil.copy(root / name, copy)
     for path in sorted(target.rglob("*.md")):  # a page that is gone from the sources
         name = path.relative_to(target).as_posix()
-        if name not in names and not name.startswith("docs/api/"):
+        if name not in names and not name.startswith(MADE):
             path.unlink()
 
 

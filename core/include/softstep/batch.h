@@ -134,7 +134,7 @@ struct SOFTSTEP_EXPORT HalfBatchView {
 /// Best-scoring tokens of a batch: gamma_it = y_i u^T x_it, opt_i = argmax_t gamma_it (docs/mathematics.md,
 /// section 1). gamma is accumulated in twice the working precision, so that the gaps are right to rounding
 /// even where two scores nearly agree. Scores that even this cannot tell apart, by a bound of the error
-/// summed along, count as equal: gap 0.
+/// summed along, count as equal: gap 0. Made by score_tokens, for softstep/metrics.h.
 struct TokenScores {
   std::vector<std::size_t> first;  ///< [n+1] first entry of sample i in `gaps`
   std::vector<double> gaps;        ///< gamma_i,opt - gamma_it >= 0, 0 at the optimal token

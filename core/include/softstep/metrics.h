@@ -35,7 +35,7 @@ SOFTSTEP_EXPORT Direction compare_direction(std::span<const double> a, std::span
 SOFTSTEP_EXPORT Direction compare_direction(std::span<const double> a, std::span<const double> b);
 
 /// min over i and t != opt_i of (x_i,opt - x_it)^T W z_i / ||W||_F; +infinity with no constraint, NaN at W =
-/// 0.
+/// 0. `scores` are those of score_tokens(batch), or AttentionModel::token_scores().
 template <NumberType T>
 SOFTSTEP_EXPORT double normalized_margin(const BatchView<T>& batch, const TokenScores& scores,
                                          std::span<const float> weights);
@@ -82,7 +82,8 @@ SOFTSTEP_EXPORT std::size_t numerical_rank(const std::vector<double>& singular_v
                                            double relative_tolerance = 1e-6);
 
 /// Smallest constraint of W over its norm: min over i and t != chosen_i of (x_i,chosen - x_it)^T W z_i /
-/// ||W||. `chosen` has one token per sample, or per query. +infinity with no constraint, NaN at W = 0. Throws
+/// ||W||. `chosen` has one token per sample, or per query; or `scores` of score_tokens(batch) choose the
+/// optimal ones. +infinity with no constraint, NaN at W = 0. Throws
 /// InvalidArgument for a bad choice or p.
 template <NumberType T>
 SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,

@@ -35,6 +35,8 @@ def attention_layer(
         z [n, d]; None: the first token of each sample.
     lengths
         int64 [n]: how many tokens of each sample count. None: all.
+    n_threads
+        0 means all that the process may use. The result has the same bits for any number.
 
     Returns
     -------
@@ -67,8 +69,10 @@ class AttentionLayer(torch.nn.Module):
             raise InvalidArgument(f"decoder: shape {tuple(decoder.shape)} (need {(dim,)})", "decoder")
         if dtype is None and decoder is not None:
             dtype = decoder.dtype
+        #: W [dim, dim]
         self.weights = torch.nn.Parameter(torch.zeros(dim, dim, dtype=dtype))
         if decoder is None:
+            #: u [dim], a parameter where it is trained, else a buffer
             self.decoder = torch.nn.Parameter(torch.zeros(dim, dtype=dtype))
         else:
             self.register_buffer("decoder", decoder.detach().to(dtype).clone())
