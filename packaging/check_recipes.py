@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """The Conan recipe and the vcpkg port, run to the installed package and a program that uses it.
 
-    check_recipes.py --build build/dev --work build/packaging --conan build/packaging/venv/bin/conan [--self-test]
+    check_recipes.py --build build/dev --work build/packaging --conan build/packaging/venv/bin/conan [--whole] [--self-test]
 
 conan   `conan create packaging/conan`, static and shared, with the distribution's xsimd, nlohmann-json and Eigen and no remote; its
         test package is built and run
 vcpkg   the manifests hold together, and portfile.cmake is run with stand-ins for vcpkg's functions (packaging/vcpkg/run_portfile.cmake),
         as vcpkg's registry is needed for its own; a program is built against what it installs
+
+Both link the object files of --build, which the tests of the package hold to be those that they would compile; with --whole Conan
+compiles its own, twice, which takes ten minutes.
 """
 import argparse
 import json
@@ -23,14 +26,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent
 
 
-def conan(program, work):
+def conan(program, work, build):
+    objects = ["-c", "tools.cmake.cmaketoolchain:extra_variables=" + repr({"SOFTSTEP_OBJECTS": f"{build}/softstep_objects.txt"})] if build else []
     home = work / "conan-home"
     environment = dict(os.environ, CONAN_HOME=str(home))
     if not (home / "profiles/default").exists():
         run(program, "profile", "detect", env=environment)
     for shared in ("False", "True"):
         said = run(program, "create", HERE / "conan", "--no-remote", "-s", "build_type=Release", "-s", "compiler.cppstd=20",
-                   "-o", "softstep/*:system_dependencies=True", "-o", f"softstep/*:shared={shared}", env=environment)
+                   "-o", "softstep/*:system_dependencies=True", "-o", f"softstep/*:shared={shared}", *objects, env=environment)
         if "test package: ran" not in said:
             raise Fault(f"conan create did not run the test package:\n{said[-2000:]}")
         print(f"conan: created and used, shared={shared}", flush=True)
@@ -143,6 +147,7 @@ def main():
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("build", "work", "conan"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     arguments = parser.parse_args()
     work, build = arguments.work.resolve(), arguments.build.resolve()
@@ -150,7 +155,7 @@ def main():
     if arguments.self_test:
         return 0 if self_test(work) else 1
     failed = 0
-    for what in (lambda: vcpkg(work, build), lambda: conan(arguments.conan.resolve(), work)):
+    for what in (lambda: vcpkg(work, build), lambda: conan(arguments.conan.resolve(), work, None if arguments.whole else build)):
         try:
             what()
         except Fault as fault:
