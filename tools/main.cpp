@@ -22,9 +22,22 @@
 #include "softstep/mapped_files.h"
 #include "softstep/version.h"
 
+#if defined(__GLIBC__)
+#include <execinfo.h>
+#endif
+
 namespace {
 
 using namespace softstep::program;
+
+// A thread of OpenMP's ends by pthread_exit, for which the C library opens libgcc_s when it is first called.
+// Where memory is short by then, it ends the process. backtrace() has it opened now.
+void open_libgcc() {
+#if defined(__GLIBC__)
+  void* frame = nullptr;
+  backtrace(&frame, 1);
+#endif
+}
 
 int fail(const std::string& message) {
   std::cerr << "softstep: " << one_line(message) << std::endl;
@@ -107,6 +120,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    open_libgcc();
     catch_truncated_files();
     const int code = run(argc, argv);
     std::cout.flush();
