@@ -2,11 +2,14 @@
 
 // Runs of models with their trace.
 
+#include <catch2/catch_test_macros.hpp>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "softstep/softstep.h"
+#include "support/temporary_file.h"
 
 namespace softstep::test {
 
@@ -72,6 +75,25 @@ TracedRun run_model(const Model<T>& model, TrainState<T>& state, TrainerOptions 
   };
   out.summary = train(model, state, options);
   return out;
+}
+
+/// Takes 15 steps, saves, loads and takes 25 more: the bits of 40 steps at once. `other` is the model of
+/// other data, which refuses the state.
+template <class T>
+void check_put_down_and_taken_up(const Model<T>& model, const Model<T>& other, const TrainState<T>& start,
+                                 std::initializer_list<const char*> rules) {
+  for (const char* rule : rules) {
+    INFO(rule);
+    auto whole = start, part = start;
+    train(model, whole, model_options(rule, 40));
+    train(model, part, model_options(rule, 15));
+    const TemporaryFile file("state.safetensors");
+    save_state(file.path, model, part, model_options(rule, 15));
+    auto again = load_state<T>(file.path, model, model_options(rule, 25));
+    train(model, again, model_options(rule, 25));
+    CHECK(again.blocks == whole.blocks);
+    CHECK_THROWS_AS(load_state<T>(file.path, other, model_options(rule, 25)), InvalidArgument);
+  }
 }
 
 /// Slope of y against x.

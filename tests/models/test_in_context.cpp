@@ -15,7 +15,6 @@
 #include "softstep/gradient_check.h"
 #include "softstep/in_context.h"
 #include "support/exact.h"
-#include "support/temporary_file.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -167,18 +166,8 @@ TEMPLATE_TEST_CASE("a run of linear attention put down and taken up has the same
   for (const InContextOptions& options : {all_options[0], all_options[2]}) {
     const auto model = make_in_context_model<T>(four, options);
     const auto other = make_in_context_model<T>({{0.4, 0.3, 0.2, 0.1}, 30}, options);
-    for (const char* rule : {"gd", "ngd", "polyak", "adam", "muon"}) {
-      INFO(rule);
-      auto whole = normal_state(*model, 0.5, 7), part = normal_state(*model, 0.5, 7);
-      train(*model, whole, model_options(rule, 40));
-      train(*model, part, model_options(rule, 15));
-      const TemporaryFile file("state.safetensors");
-      save_state(file.path, *model, part, model_options(rule, 15));
-      auto again = load_state<T>(file.path, *model, model_options(rule, 25));
-      train(*model, again, model_options(rule, 25));
-      CHECK(again.blocks == whole.blocks);
-      CHECK_THROWS_AS(load_state<T>(file.path, *other, model_options(rule, 25)), InvalidArgument);
-    }
+    check_put_down_and_taken_up(*model, *other, normal_state(*model, 0.5, 7),
+                                {"gd", "ngd", "polyak", "adam", "muon"});
   }
 }
 

@@ -15,7 +15,6 @@
 #include "softstep/max_margin.h"
 #include "softstep/multiclass.h"
 #include "support/exact.h"
-#include "support/temporary_file.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -130,20 +129,9 @@ TEMPLATE_TEST_CASE("a multiclass run put down and taken up has the same bits", "
   using T = TestType;
   const MulticlassData data = class_clouds(4, 6, 3, 0.1, 0);
   const auto model = make_multiclass_model<T>(data);
-  for (const char* rule : {"ngd", "muon_exact", "signum", "nmd", "adam"}) {
-    INFO(rule);
-    auto whole = initial_state(*model), part = initial_state(*model);
-    train(*model, whole, model_options(rule, 40));
-    train(*model, part, model_options(rule, 15));
-    const TemporaryFile file("state.safetensors");
-    save_state(file.path, *model, part, model_options(rule, 15));
-    auto again = load_state<T>(file.path, *model, model_options(rule, 25));
-    train(*model, again, model_options(rule, 25));
-    CHECK(again.blocks[0] == whole.blocks[0]);
-    // A state of other data is refused.
-    const auto other = make_multiclass_model<T>(class_clouds(4, 6, 3, 0.1, 1));
-    CHECK_THROWS_AS(load_state<T>(file.path, *other, model_options(rule, 25)), InvalidArgument);
-  }
+  const auto other = make_multiclass_model<T>(class_clouds(4, 6, 3, 0.1, 1));
+  check_put_down_and_taken_up(*model, *other, initial_state(*model),
+                              {"ngd", "muon_exact", "signum", "nmd", "adam"});
 }
 
 TEST_CASE("the multiclass certificate bounds the margin and comes down to the max-margin solver's",

@@ -15,7 +15,6 @@
 #include "models/model_runs.h"
 #include "softstep/relu_network.h"
 #include "support/exact.h"
-#include "support/temporary_file.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -287,18 +286,8 @@ TEMPLATE_TEST_CASE("a run of a relu network put down and taken up has the same b
   GaussianClusters moved = plane;
   moved.means[0] += 1e-9;
   const auto check = [](const Model<T>& model, const Model<T>& other) {
-    for (const char* rule : {"gd:step-size=0.1", "sign", "adam", "signum"}) {
-      INFO(rule);
-      auto whole = normal_state(model, 0.5, 7), part = normal_state(model, 0.5, 7);
-      train(model, whole, model_options(rule, 40));
-      train(model, part, model_options(rule, 15));
-      const TemporaryFile file("state.safetensors");
-      save_state(file.path, model, part, model_options(rule, 15));
-      auto again = load_state<T>(file.path, model, model_options(rule, 25));
-      train(model, again, model_options(rule, 25));
-      CHECK(again.blocks == whole.blocks);
-      CHECK_THROWS_AS(load_state<T>(file.path, other, model_options(rule, 25)), InvalidArgument);
-    }
+    check_put_down_and_taken_up(model, other, normal_state(model, 0.5, 7),
+                                {"gd:step-size=0.1", "sign", "adam", "signum"});
   };
   check(*make_relu_model(points.view, options), *make_relu_model(others.view, options));
   check(*make_relu_population_model<T>(plane, 4), *make_relu_population_model<T>(moved, 4));
