@@ -8,7 +8,8 @@ namespace softstep::program {
 
 namespace {
 
-// The numbers of a record in the order of the file.
+// The numbers of a record in the order of the file. A compared model has one observable, so nothing is
+// watched beside it.
 constexpr std::array<double TraceRecord::*, 13> numbers = {&TraceRecord::loss,
                                                            &TraceRecord::log10_gap,
                                                            &TraceRecord::weight_norm,
@@ -22,20 +23,6 @@ constexpr std::array<double TraceRecord::*, 13> numbers = {&TraceRecord::loss,
                                                            &TraceRecord::log10_loss,
                                                            &TraceRecord::optimal_loss,
                                                            &TraceRecord::accuracy};
-
-// A compared model has one observable, so nothing is watched beside it.
-Json record_json(const TraceRecord& record) {
-  Json json = Json::array({record.step});
-  for (const auto number : numbers) json.push_back(exact_number(record.*number));
-  return json;
-}
-
-TraceRecord record_of(const Json& json) {
-  TraceRecord record;
-  record.step = json.at(0).get<std::int64_t>();
-  for (std::size_t k = 0; k < numbers.size(); ++k) record.*numbers[k] = exact_number(json.at(k + 1));
-  return record;
-}
 
 TrainStatus status_of(const std::string& name) {
   for (const TrainStatus status :
@@ -53,7 +40,7 @@ Json kept_json(const CompareRun& run) {
   for (const TrainSummary::Crossing& crossing : summary.time_to)
     time_to.push_back(
         Json::array({exact_number(crossing.threshold), crossing.step, exact_number(crossing.seconds)}));
-  for (const TraceRecord& record : run.trace) trace.push_back(record_json(record));
+  for (const TraceRecord& record : run.trace) trace.push_back(exact_record(record, numbers));
   return {{"status", to_string(summary.status)},
           {"form", to_string(summary.form)},
           {"steps", summary.steps},
@@ -61,7 +48,7 @@ Json kept_json(const CompareRun& run) {
           {"seconds", exact_number(summary.seconds)},
           {"setup_seconds", exact_number(summary.setup_seconds)},
           {"threads_used", summary.threads_used},
-          {"last", record_json(summary.last)},
+          {"last", exact_record(summary.last, numbers)},
           {"time_to", time_to},
           {"margin", exact_number(run.margin)},
           {"trace", trace}};
@@ -77,12 +64,12 @@ CompareRun compare_run_of(const Json& kept) {
   summary.seconds = exact_number(kept.at("seconds"));
   summary.setup_seconds = exact_number(kept.at("setup_seconds"));
   summary.threads_used = kept.at("threads_used").get<int>();
-  summary.last = record_of(kept.at("last"));
+  summary.last = exact_record_of(kept.at("last"), numbers);
   for (const Json& crossing : kept.at("time_to"))
     summary.time_to.push_back(
         {exact_number(crossing.at(0)), crossing.at(1).get<std::int64_t>(), exact_number(crossing.at(2))});
   run.margin = exact_number(kept.at("margin"));
-  for (const Json& record : kept.at("trace")) run.trace.push_back(record_of(record));
+  for (const Json& record : kept.at("trace")) run.trace.push_back(exact_record_of(record, numbers));
   run.finished = true;
   return run;
 }

@@ -130,8 +130,6 @@ class Runs {
   // What the results of a run depend on. The model tells its data, loss and L*.
   Json what_of(const std::string& model, std::size_t k, std::size_t r) const {
     const RunOptions& run = settings_.run;
-    Json rule = Json::object();
-    for (const auto& [name, value] : rule_values(settings_.rules[r])) rule[name] = exact_number(value);
     Json init = exact_number(settings_.init.std);
     if (settings_.init.kind == Init::Kind::file) {
       const std::vector<double> weights = settings_.init.weights(result_.dim, 0);
@@ -142,7 +140,7 @@ class Runs {
             {"init", init},
             {"seed", settings_.seed(k)},
             {"rule", settings_.rules[r].rule},
-            {"options", rule},
+            {"options", exact_options(settings_.rules[r])},
             {"steps", run.n_steps},
             {"trace_rows_per_decade", run.trace_rows_per_decade},
             {"precision", run.precision},
@@ -226,10 +224,12 @@ class Runs {
     run.finished = summary.status != TrainStatus::interrupted;
     const TokenScores& scores = model.token_scores();
     run.margin = normalized_margin(model.batch(), scores, made.state.values(0));
+    const bool is_kept = run.finished && kept.is_on();
+    if (made.r != 0 && !is_kept) return;
     Json reference = reference_json(made.source.reference);
     reference["seconds"] = number(made.source.solve_seconds);
     reference["unique_optimal_tokens"] = scores.not_unique.empty();
-    if (run.finished && kept.is_on())
+    if (is_kept)
       kept.keep(what_of(made.source.identity, made.seed.seed - settings_.seed(0), made.r),
                 {{"run", kept_json(run)}, {"reference", reference}});
     if (made.r != 0) return;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "interrupt.h"
 #include "kept_runs.h"
 #include "options.h"
@@ -18,27 +20,19 @@ namespace softstep::program {
 namespace {
 
 // The numbers of an epoch in the order of a kept run.
-constexpr double Epoch::*numbers[] = {&Epoch::train_loss,    &Epoch::train_accuracy, &Epoch::test_loss,
-                                      &Epoch::test_accuracy, &Epoch::weight_norm,    &Epoch::decoder_norm,
-                                      &Epoch::seconds};
+constexpr std::array<double Epoch::*, 7> numbers = {
+    &Epoch::train_loss,  &Epoch::train_accuracy, &Epoch::test_loss, &Epoch::test_accuracy,
+    &Epoch::weight_norm, &Epoch::decoder_norm,   &Epoch::seconds};
 
 Json kept_json(const FitRun& run) {
   Json epochs = Json::array();
-  for (const Epoch& epoch : run.epochs) {
-    epochs.push_back(Json::array({epoch.step}));
-    for (const auto number : numbers) epochs.back().push_back(exact_number(epoch.*number));
-  }
+  for (const Epoch& epoch : run.epochs) epochs.push_back(exact_record(epoch, numbers));
   return epochs;
 }
 
 std::vector<Epoch> epochs_of(const Json& kept) {
   std::vector<Epoch> epochs;
-  for (const Json& json : kept) {
-    Epoch epoch;
-    epoch.step = json.at(0).get<std::int64_t>();
-    for (std::size_t k = 0; k < std::size(numbers); ++k) epoch.*numbers[k] = exact_number(json.at(k + 1));
-    epochs.push_back(epoch);
-  }
+  for (const Json& json : kept) epochs.push_back(exact_record_of(json, numbers));
   return epochs;
 }
 
@@ -110,14 +104,12 @@ class Fits {
 
   // What the results of a run depend on. The models tell their data, loss and L*.
   Json what_of(const Json& data, std::size_t rule, std::uint64_t seed) const {
-    Json values = Json::object();
-    for (const auto& [name, value] : rule_values(settings_.rules[rule])) values[name] = exact_number(value);
     return {{"softstep", version},
             {"models", data},
             {"init", exact_number(settings_.init_std)},
             {"seed", seed},
             {"rule", settings_.rules[rule].rule},
-            {"options", values},
+            {"options", exact_options(settings_.rules[rule])},
             {"epochs", settings_.n_epochs},
             {"batch_size", settings_.batch_size},
             {"precision", settings_.precision},

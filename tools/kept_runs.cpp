@@ -10,6 +10,7 @@
 #include <limits>
 #include <sstream>
 
+#include "options.h"
 #include "plain_options.h"
 #include "softstep/error.h"
 #include "softstep/files.h"
@@ -52,6 +53,12 @@ double exact_number(const Json& value) {
   const double inf = std::numeric_limits<double>::infinity();
   const auto text = value.get<std::string>();
   return text == "inf" ? inf : text == "-inf" ? -inf : std::numeric_limits<double>::quiet_NaN();
+}
+
+Json exact_options(const RuleSettings& rule) {
+  Json json = Json::object();
+  for (const auto& [name, value] : rule_values(rule)) json[name] = exact_number(value);
+  return json;
 }
 
 KeptRuns::KeptRuns(const std::string& folder) : folder_(folder) {

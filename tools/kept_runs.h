@@ -3,7 +3,9 @@
 // --keep DIR: the finished runs of a command, a file each, so that the same command goes on where it was
 // stopped.
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -11,6 +13,7 @@
 #include <string_view>
 
 #include "output.h"
+#include "softstep/step_rules.h"
 
 namespace CLI {
 class App;
@@ -29,6 +32,24 @@ std::string checksum(std::string_view bytes);
 Json exact_number(double value);
 /// Throws Json::exception where it is no such number.
 double exact_number(const Json& value);
+/// The options of a rule, by name.
+Json exact_options(const RuleSettings& rule);
+
+/// A record's step and these numbers of it, to the bit.
+template <class Record, std::size_t N>
+Json exact_record(const Record& record, const std::array<double Record::*, N>& numbers) {
+  Json json = Json::array({record.step});
+  for (const auto number : numbers) json.push_back(exact_number(record.*number));
+  return json;
+}
+/// The record again. Throws Json::exception.
+template <class Record, std::size_t N>
+Record exact_record_of(const Json& json, const std::array<double Record::*, N>& numbers) {
+  Record record;
+  record.step = json.at(0).get<std::int64_t>();
+  for (std::size_t k = 0; k < N; ++k) record.*numbers[k] = exact_number(json.at(k + 1));
+  return record;
+}
 
 /// Finished runs in a folder. A run is kept under the checksum of what it is of: a JSON value of everything
 /// that its results depend on, data and options. So a command finds its own runs, and those of another
