@@ -10,12 +10,17 @@
 
 namespace softstep {
 
+/// The exponent of the power of two at or below `largest`; 0 for 0 and for what is not finite.
+inline int power_of(double largest) {
+  return largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+}
+
 /// Score gaps in units of the power of two at or below the largest, whose exponent is returned. They may be
 /// far outside the range of T; only their ratios matter to the kernel.
 template <class T>
 int scale_gaps(const double* gaps, std::size_t n, T* scaled) {
   const double largest = n == 0 ? 0.0 : *std::max_element(gaps, gaps + n);
-  const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+  const int power = power_of(largest);
   for (std::size_t t = 0; t < n; ++t) scaled[t] = static_cast<T>(std::ldexp(gaps[t], -power));
   return power;
 }
@@ -24,12 +29,11 @@ int scale_gaps(const double* gaps, std::size_t n, T* scaled) {
 /// beyond, a sample's gaps are kept in their units.
 inline bool is_far(int power) { return power < -900 || power > 900; }
 
-/// The exponent of the power of two at or below `largest`. A subnormal one counts as the smallest normal
-/// number, so that its reciprocal is a number.
+/// The same where a subnormal number counts as the smallest normal one, so that its reciprocal is a number.
 template <class T>
 int unit_power(double largest) {
-  return std::clamp(largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0,
-                    std::numeric_limits<T>::min_exponent - 1, std::numeric_limits<T>::max_exponent - 2);
+  return std::clamp(power_of(largest), std::numeric_limits<T>::min_exponent - 1,
+                    std::numeric_limits<T>::max_exponent - 2);
 }
 
 /// A power of two near `largest`, in leaps: 0 for data of ordinary size, which stay as they are to the bit.

@@ -35,6 +35,16 @@ void InContextOptions::validate() const {
 
 namespace {
 
+// (lambda + tr(Lambda)) / N for each eigenvalue: what N examples leave open. With it s = lambda + noise, A =
+// Lambda s and M* = 1 / s.
+std::vector<double> noise_of(const InContextRegression& data) {
+  const double trace = std::accumulate(data.spectrum.begin(), data.spectrum.end(), 0.0);
+  std::vector<double> out;
+  for (const double lambda : data.spectrum)
+    out.push_back((lambda + trace) / static_cast<double>(data.n_examples));
+  return out;
+}
+
 // A block over a power of two, so that products of small blocks do not underflow.
 struct ScaledBlock {
   std::vector<double> values;
@@ -44,7 +54,7 @@ struct ScaledBlock {
     values.assign(block.begin(), block.end());
     double largest = 0.0;
     for (const double x : values) largest = std::fmax(largest, std::fabs(x));
-    power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+    power = power_of(largest);
     for (double& x : values) x = std::ldexp(x, -power);
   }
 };
@@ -72,13 +82,13 @@ class InContextModel final : public Model<T> {
       blocks_.push_back({"keys", options_.n_heads * options_.rank, dim_});
       blocks_.push_back({"queries", options_.n_heads * options_.rank, dim_});
     }
-    const double trace = std::accumulate(data_.spectrum.begin(), data_.spectrum.end(), 0.0);
-    const double n = static_cast<double>(data_.n_examples);
-    for (const double lambda : data_.spectrum) {
-      moments_.push_back(lambda * (lambda + (lambda + trace) / n));
-      optimum_.push_back(1.0 / (lambda + (lambda + trace) / n));
-      // lambda - lambda^2 / (lambda + (lambda + tr) / N), without the subtraction
-      optimal_loss_ += lambda * ((lambda + trace) / n) * optimum_.back();
+    const std::vector<double> noise = noise_of(data_);
+    for (std::size_t j = 0; j < dim_; ++j) {
+      const double lambda = data_.spectrum[j];
+      moments_.push_back(lambda * (lambda + noise[j]));
+      optimum_.push_back(1.0 / (lambda + noise[j]));
+      // lambda - lambda^2 / (lambda + noise), without the subtraction
+      optimal_loss_ += lambda * noise[j] * optimum_.back();
     }
   }
 
@@ -166,8 +176,8 @@ class InContextModel final : public Model<T> {
 
   // -dL/d(block) = 2 sum 2^power, `power` of the blocks that it is made of.
   void write(Space& space, Evaluation<T>& out, std::size_t block, int power) const {
-    write_descent(space.sums[block], (power + 1) * std::log(2.0), isa_.template kernels<T>(),
-                  out.gradients[block]);
+    write_gradient(-1.0, space.sums[block], (power + 1) * std::log(2.0), isa_.template kernels<T>(),
+                   out.gradients[block]);
   }
 
   // <U_i, R>, v_i R
@@ -229,11 +239,9 @@ std::unique_ptr<Model<T>> make_in_context_model(const InContextRegression& data,
 std::vector<double> in_context_optimum(const InContextRegression& data) {
   data.validate();
   const std::size_t dim = data.spectrum.size();
-  const double trace = std::accumulate(data.spectrum.begin(), data.spectrum.end(), 0.0);
+  const std::vector<double> noise = noise_of(data);
   std::vector<double> out(dim * dim, 0.0);
-  for (std::size_t j = 0; j < dim; ++j)
-    out[j * dim + j] =
-        1.0 / (data.spectrum[j] + (data.spectrum[j] + trace) / static_cast<double>(data.n_examples));
+  for (std::size_t j = 0; j < dim; ++j) out[j * dim + j] = 1.0 / (data.spectrum[j] + noise[j]);
   return out;
 }
 

@@ -95,8 +95,8 @@ class MulticlassModel final : public Model<T> {
     double top = largest_of(space.log_shares);
     descent(data_, samples, space.log_shares, top, *isa_.f64, space.sum);
     out.gradients.resize(1);
-    write_descent(space.sum, top - std::log(static_cast<double>(n)), isa_.template kernels<T>(),
-                  out.gradients[0]);
+    write_gradient(-1.0, space.sum, top - std::log(static_cast<double>(n)), isa_.template kernels<T>(),
+                   out.gradients[0]);
   }
 
  private:

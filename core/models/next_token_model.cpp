@@ -5,8 +5,8 @@
 
 #include "core/data/digest.h"
 #include "core/isa/active_isa.h"
-#include "core/layer/gradient_size.h"
 #include "core/losses/loss_terms.h"
+#include "core/models/double_gradient.h"
 #include "core/models/support_softmax.h"
 #include "core/models/support_space.h"
 
@@ -206,16 +206,8 @@ class NextTokenModel final : public Model<T> {
     if (factor != 0.0) isa_.f64->axpy(data_.dim, factor, context(j), m.data() + v * data_.dim);
   }
 
-  // The norm is taken in double, where the values are brought near 1, so that T holds them.
   void finish(const std::vector<double>& values, double exponent, BlockGradient<T>& out) const {
-    double largest = 0.0;
-    for (const double x : values) largest = std::fabs(x) <= largest ? largest : std::fabs(x);
-    const int power = largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-    const std::span<T> mantissa = out.room(values.size());
-    for (std::size_t k = 0; k < values.size(); ++k)
-      mantissa[k] = static_cast<T>(std::ldexp(values[k], -power));
-    out.exponent = exponent + power * std::log(2.0);
-    set_norm(isa_.template kernels<T>(), mantissa, out);
+    write_gradient(1.0, values, exponent, isa_.template kernels<T>(), out);
   }
 
   NextTokenData data_;  // normalised

@@ -162,8 +162,9 @@ class ReluModel final : public Model<T> {
       for (std::size_t j = 0; j < dim_; ++j) space.sum[k * dim_ + j] = space.sum_by_neuron[j * m + k];
     const double exponent = top - std::log(static_cast<double>(n));
     out.gradients.resize(blocks_.size());
-    write_descent(space.sum, exponent, isa_.template kernels<T>(), out.gradients[0]);
-    if (trains_outer) write_descent(space.outer_sum, exponent, isa_.template kernels<T>(), out.gradients[1]);
+    write_gradient(-1.0, space.sum, exponent, isa_.template kernels<T>(), out.gradients[0]);
+    if (trains_outer)
+      write_gradient(-1.0, space.outer_sum, exponent, isa_.template kernels<T>(), out.gradients[1]);
   }
 
   const ReluOptions options_;

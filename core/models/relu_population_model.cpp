@@ -113,10 +113,10 @@ class ReluPopulationModel final : public Model<T> {
       isa_.f64->axpy(d, along_direction, space.directions.data() + k * d, sum);
     }
     out.gradients.resize(blocks_.size());
-    write_descent(space.sum, top, isa_.template kernels<T>(), out.gradients[0]);
+    write_gradient(-1.0, space.sum, top, isa_.template kernels<T>(), out.gradients[0]);
     if (blocks_.size() == 1) return;
     set_outputs(space, samples, top);
-    write_descent(space.outputs, top, isa_.template kernels<T>(), out.gradients[1]);
+    write_gradient(-1.0, space.outputs, top, isa_.template kernels<T>(), out.gradients[1]);
   }
 
  private:

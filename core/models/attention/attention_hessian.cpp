@@ -6,6 +6,7 @@
 
 #include "core/data/token_rows.h"
 #include "core/layer/gradient_size.h"
+#include "core/layer/units.h"
 #include "softstep/error.h"
 
 namespace softstep {
@@ -45,7 +46,7 @@ void AttentionHessian<T>::scale_direction(Point<T> direction) {
     largest = std::isnan(of_block) || of_block > largest ? of_block : largest;
     if (std::isnan(largest)) break;
   }
-  const int power = largest > T(0) && std::isfinite(largest) ? std::ilogb(largest) : 0;
+  const int power = power_of(static_cast<double>(largest));
   log_unit_ = std::isfinite(largest) ? power * log_two : std::numeric_limits<double>::quiet_NaN();
   direction_.resize(direction.size());
   for (std::size_t k = 0; k < direction.size(); ++k) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/layer/units.h"
+
 namespace softstep {
 namespace {
 
@@ -18,8 +20,6 @@ double largest_of(const std::vector<double>& x, std::size_t n) {
   }
   return largest + poison;
 }
-
-int power_of(double largest) { return largest > 0.0 && std::isfinite(largest) ? std::ilogb(largest) : 0; }
 
 // factor times 2^power e^exponent
 Scaled times(Scaled factor, int power, double exponent) {
