@@ -33,6 +33,9 @@ class SOFTSTEP_EXPORT MarginCertificate {
   /// Takes sum_k lambda_k A_k and sum_k lambda_k into the average. Throws InvalidArgument for another size,
   /// an entry that is not finite, or a weight that is not positive and finite.
   void add(std::span<const double> combination, double weight);
+  /// The average of sum lambda_k A_k / sum lambda_k, n_rows x n_cols row-major; zeros while nothing has been
+  /// added. Its parts bound the margin of a W that has those parts alone, as a diagonal W.
+  std::vector<double> average() const;
   /// Combinations taken in so far.
   std::size_t size() const { return size_; }
   /// No W has a larger margin, but for rounding. +infinity while nothing has been added.

@@ -6,6 +6,7 @@
 #include "softstep/batch.h"
 #include "softstep/checkpoints.h"
 #include "softstep/dataset.h"
+#include "softstep/diagonal_attention.h"
 #include "softstep/error.h"
 #include "softstep/files.h"
 #include "softstep/gradient_check.h"
@@ -33,3 +34,4 @@
 #include "softstep/train_state.h"
 #include "softstep/trainer.h"
 #include "softstep/version.h"
+#include "softstep/vocabulary_attention.h"
