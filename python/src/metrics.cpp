@@ -13,19 +13,13 @@
 #include "problem.h"
 #include "results.h"
 #include "softstep/error.h"
+#include "vectors.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace softstep::python {
 namespace {
-
-struct Doubles {
-  Doubles(nb::handle object, const char* name) : numbers(real_numbers(object, name)), array(numbers, name) {}
-  std::span<const double> span() const { return array.span<double>(); }
-  nb::object numbers;
-  Array array;
-};
 
 // Of a block of one column a dimension may be missing; W of keys and queries is formed.
 template <NumberType T>
