@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "job.h"
 #include "run_report.h"
 #include "softstep/error.h"
 #include "softstep/margin_certificate.h"
@@ -62,6 +64,29 @@ double multiclass_share(const MulticlassData& data, std::span<const double> weig
   return certificate.share(margin, MatrixNorm::frobenius);
 }
 
+// Of the samples of all ranks.
+struct OfSamples {
+  OfDecoder decoder;
+  std::size_t n_queries = 0;
+};
+OfSamples over_ranks(OfSamples mine) {
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  if (ranks == nullptr) return mine;
+  std::vector<OfSamples> all(ranks->size());
+  ranks->gather(std::as_bytes(std::span<const OfSamples>(&mine, 1)),
+                std::as_writable_bytes(std::span<OfSamples>(all)));
+  OfSamples out = all[0];
+  for (std::size_t k = 1; k < all.size(); ++k) {
+    const double margin = all[k].decoder.margin;
+    if (margin < out.decoder.margin || std::isnan(margin)) out.decoder.margin = margin;
+    out.decoder.n_not_unique += all[k].decoder.n_not_unique;
+    out.n_queries += all[k].n_queries;
+    // The gradients that certify it are those of each rank's own samples.
+    out.decoder.certified_share = std::numeric_limits<double>::quiet_NaN();
+  }
+  return out;
+}
+
 template <class T>
 OfDecoder look(const EndedRun<T>& run) {
   const std::vector<double> weights = run.state.values(0);
@@ -84,7 +109,8 @@ const char* master_of(const EndedRun<T>& run) {
 }
 
 template <class T>
-Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
+Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
+  const OfDecoder& of_decoder = of_samples.decoder;
   const TrainOptions& options = run.options;
   const ModelFlags& flags = options.model;
   const TraceRecord& last = run.summary.last;
@@ -109,6 +135,7 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   }
   json["isa"] = run.model.isa();
   json["threads"] = run.layer.n_threads;
+  if (run.layer.ranks != nullptr) json["ranks"] = run.layer.ranks->size();
   if (alone) json["threads_used"] = run.summary.threads_used;
   add_run(json, run.summary, of_decoder.margin);
   json["certified_share"] = number(of_decoder.certified_share);
@@ -129,7 +156,7 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   json[alone ? "reference" : "references"] = run.references.json;
   if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
   json["data"] = options.data.file;
-  if (run.batch != nullptr) json["queries"] = run.batch->total_queries();
+  if (run.batch != nullptr) json["queries"] = of_samples.n_queries;
   if (run.classes != nullptr) json["classes"] = run.classes->n_classes;
   return json;
 }
@@ -194,9 +221,11 @@ Rows rows_of_blocks(const EndedRun<T>& run) {
 template <class T>
 void report_run(const EndedRun<T>& run) {
   const bool alone = !run.options.model.any();
-  const OfDecoder of_decoder = look(run);
+  const OfSamples of_samples = over_ranks({look(run), run.batch == nullptr ? 0 : run.batch->total_queries()});
+  const OfDecoder& of_decoder = of_samples.decoder;
+  if (!is_first_rank()) return;
   const Rows rows = alone ? rows_of_weights(run, of_decoder) : rows_of_blocks(run);
-  publish(TraceRows::is_printed(run.options.trace) ? "" : listing(rows), json_of(run, of_decoder),
+  publish(TraceRows::is_printed(run.options.trace) ? "" : listing(rows), json_of(run, of_samples),
           run.options.json);
   for (const std::string& text : run.references.notes) note(text);
   if (run.summary.steps_below_rounding > 0)
