@@ -179,7 +179,8 @@ class Problem(Model):
 
         loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
         weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
-        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+        |W|), certified_share (what share of the largest such margin W has at least; NaN where normalized_margin is not positive),
+        mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
         `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
         takes a matrix.
         """
