@@ -54,12 +54,13 @@ template <NumberType T>
 SOFTSTEP_EXPORT std::unique_ptr<Model<T>> make_induction_model(const InductionData& data,
                                                                const InductionOptions& options = {});
 
-/// Half the mean square of what each head misses of its part of the target: v_1 of the 4-gram, v_2 of the
-/// induction head. `blocks` are the model's four numbers. Throws InvalidArgument for other blocks.
+/// Half the mean square of what each head misses of its part of the target.
 struct InductionParts {
   double four_gram = 0.0;  ///< of a x_{L-2} / (1 + a)
   double induction = 0.0;  ///< of the rest
 };
+/// That of v_1 and p for the 4-gram, and of v_2 and w for the induction head, on the sequences of `data`.
+/// `blocks` are the model's four numbers. Throws InvalidArgument for bad data and another number of blocks.
 SOFTSTEP_EXPORT InductionParts induction_parts(const InductionData& data, double a, double w_star,
                                                const std::vector<double>& blocks,
                                                InductionScores scores = InductionScores::product);
