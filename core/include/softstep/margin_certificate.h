@@ -40,7 +40,8 @@ class SOFTSTEP_EXPORT MarginCertificate {
   std::size_t size() const { return size_; }
   /// No W has a larger margin, but for rounding. +infinity while nothing has been added.
   double bound(MatrixNorm norm, double p = 2.0) const;
-  /// margin / bound: at least this share of the largest margin that there is. 0 while nothing has been added.
+  /// margin / bound: of a positive margin, at least this share of the largest margin that there is. 0 while
+  /// nothing has been added.
   double share(double margin, MatrixNorm norm, double p = 2.0) const;
 
  private:
@@ -64,9 +65,9 @@ SOFTSTEP_EXPORT bool add_attention_gradient(MarginCertificate& certificate, cons
                                             const TokenScores& scores, std::span<const double> weights,
                                             Loss loss = Loss::logistic);
 
-/// What share of the largest margin in a norm W has at least: margin_in_norm over the bound of the gradient
-/// at W alone. At most 1 but for rounding; NaN at W = 0 and where there is no constraint. Rules whose last
-/// gradient swings (constant steps) need an average: MarginCertificate.
+/// What share of the largest margin in a norm W has at least, where its own is positive: margin_in_norm over
+/// the bound of the gradient at W alone. At most 1 but for rounding; NaN at W = 0 and where there is no
+/// constraint. Rules whose last gradient swings (constant steps) need an average: MarginCertificate.
 template <NumberType T>
 SOFTSTEP_EXPORT double certified_share(const BatchView<T>& batch, const TokenScores& scores,
                                        std::span<const float> weights, MatrixNorm norm, double p = 2.0);
