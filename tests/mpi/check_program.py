@@ -68,7 +68,7 @@ def same_for_any_number(program, broken):
         files = {}
         for ranks in (None, 1, 2, 3, 4):
             key = "alone" if ranks is None else str(ranks)
-            base = ["train", "--data", "data.safetensors", "--steps", "60", "--reference", "none", "--threads",
+            base = ["train", "--data", "data.safetensors", "--steps", "30", "--reference", "none", "--threads",
                     "2" if ranks == 2 else "1", "--out", f"w{key}", "--save-state", f"s{key}", "--trace", f"t{key}"]
             dense = [] if {"--joint", "--factored", "--batch-size"} & set(rule) else ["--form", "dense"]
             done = program.run(ranks, base + rule + dense)
