@@ -1,5 +1,6 @@
 #include "train_report.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
@@ -7,6 +8,8 @@
 
 #include "job.h"
 #include "run_report.h"
+#include "softstep/error.h"
+#include "softstep/margin_certificate.h"
 #include "softstep/metrics.h"
 #include "trace_rows.h"
 
@@ -38,8 +41,28 @@ using Rows = std::vector<std::pair<std::string, std::string>>;
 // What the batch's own decoder says of W, trained alone.
 struct OfDecoder {
   double margin = std::numeric_limits<double>::quiet_NaN();
+  double certified_share = std::numeric_limits<double>::quiet_NaN();  // of the largest margin, at least
   std::size_t n_not_unique = 0;
 };
+
+// What the certificate says, or NaN: it says nothing of a margin that is not positive, and scores of huge
+// weights may not be numbers.
+template <class Share>
+double share_if_any(double margin, const Share& share) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  try {
+    return margin > 0.0 ? share() : none;
+  } catch (const InvalidArgument&) {
+    return none;
+  }
+}
+
+// By the gradient at W, without a solver.
+double multiclass_share(const MulticlassData& data, std::span<const double> weights, double margin) {
+  MarginCertificate certificate(data.n_classes, data.dim);
+  add_multiclass_gradient(certificate, data, weights);
+  return certificate.share(margin, MatrixNorm::frobenius);
+}
 
 // Of the samples of all ranks.
 struct OfSamples {
@@ -58,17 +81,26 @@ OfSamples over_ranks(OfSamples mine) {
     if (margin < out.decoder.margin || std::isnan(margin)) out.decoder.margin = margin;
     out.decoder.n_not_unique += all[k].decoder.n_not_unique;
     out.n_queries += all[k].n_queries;
+    // The gradients that certify it are those of each rank's own samples.
+    out.decoder.certified_share = std::numeric_limits<double>::quiet_NaN();
   }
   return out;
 }
 
 template <class T>
 OfDecoder look(const EndedRun<T>& run) {
-  if (run.classes != nullptr)
-    return {multiclass_margin(*run.classes, run.state.values(0), MatrixNorm::frobenius), 0};
+  const std::vector<double> weights = run.state.values(0);
+  if (run.classes != nullptr) {
+    const double margin = multiclass_margin(*run.classes, weights, MatrixNorm::frobenius);
+    return {margin, share_if_any(margin, [&] { return multiclass_share(*run.classes, weights, margin); }), 0};
+  }
   if (run.options.model.any()) return {};
   const TokenScores& scores = dynamic_cast<const AttentionModel<T>&>(run.model).token_scores();
-  return {normalized_margin(*run.batch, scores, run.state.values(0)), scores.not_unique.size()};
+  const std::span<const double> w = weights;
+  const double margin = normalized_margin(*run.batch, scores, w);
+  const double share =
+      share_if_any(margin, [&] { return certified_share(*run.batch, scores, w, MatrixNorm::frobenius); });
+  return {margin, share, scores.not_unique.size()};
 }
 
 template <class T>
@@ -106,6 +138,7 @@ Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
   if (run.layer.ranks != nullptr) json["ranks"] = run.layer.ranks->size();
   if (alone) json["threads_used"] = run.summary.threads_used;
   add_run(json, run.summary, of_decoder.margin);
+  json["certified_share"] = number(of_decoder.certified_share);
   if (!alone) {
     json["log10_loss"] = number(last.log10_loss);
     json["accuracy"] = number(last.accuracy);
@@ -133,6 +166,11 @@ std::string steps_text(const TrainSummary& summary) {
                      rounded(steps_per_second(summary), 4));
 }
 
+std::string certified_text(const OfDecoder& of_decoder) {
+  if (std::isnan(of_decoder.certified_share)) return "";
+  return fmt::format(", at least {} of the largest", rounded(of_decoder.certified_share, 4));
+}
+
 template <class T>
 Rows rows_of_weights(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   const TrainSummary& summary = run.summary;
@@ -149,7 +187,7 @@ Rows rows_of_weights(const EndedRun<T>& run, const OfDecoder& of_decoder) {
           {"log10 norm of G", rounded(last.log10_gradient_norm, 6)},
           {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)},
           {"angle", rounded(last.angle, 4) + (std::isnan(last.angle) ? "" : " rad")},
-          {"margin of W", rounded(of_decoder.margin, 6)},
+          {"margin of W", rounded(of_decoder.margin, 6) + certified_text(of_decoder)},
           {"optimal attention",
            fmt::format("at least {}, log10(1 - it) {}", rounded(last.min_optimal_attention, 6),
                        rounded(last.log10_one_minus_optimal_attention, 6))}};

@@ -60,10 +60,19 @@ from .models import (
     load_multiclass_data,
     next_token_example,
 )
-from .populations import InContextRegression, ReluNetwork, ReluPopulation
+from .populations import GatedRegression, InContextRegression, ReluNetwork, ReluPopulation
 from .problem import Problem
 from .rules import Rule, StepContext, StepRule, step_rules
 from .scaled import Scaled
+from .sequences import (
+    DiagonalAttention,
+    InductionData,
+    InductionHead,
+    SentenceData,
+    VariationalLinearModel,
+    VocabularyAttention,
+    induction_data,
+)
 from .training import TrainResult, load_state, train
 
 __all__ = [
@@ -72,12 +81,16 @@ __all__ = [
     "Checkpoints",
     "Comparison",
     "Dataset",
+    "DiagonalAttention",
     "Error",
     "Evaluation",
+    "GatedRegression",
     "GradientCheck",
     "HeadOptions",
     "HeadsState",
     "InContextRegression",
+    "InductionData",
+    "InductionHead",
     "InvalidArgument",
     "IoError",
     "LinearModel",
@@ -96,12 +109,15 @@ __all__ = [
     "ReluPopulation",
     "Rule",
     "Scaled",
+    "SentenceData",
     "StepContext",
     "StepRule",
     "StopSource",
     "TiedMaxMarginResult",
     "TrainResult",
     "TrainState",
+    "VariationalLinearModel",
+    "VocabularyAttention",
     "__version__",
     "active_isa",
     "attention",
@@ -117,6 +133,7 @@ __all__ = [
     "force_isa",
     "generate",
     "generators",
+    "induction_data",
     "isas",
     "linear_attention",
     "linear_attention_backward",

@@ -179,7 +179,8 @@ class Problem(Model):
 
         loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
         weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
-        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+        |W|), certified_share (what share of the largest such margin W has at least; NaN where normalized_margin is not positive),
+        mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
         `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
         takes a matrix.
         """
@@ -279,6 +280,50 @@ class InContextRegression(Model):
 
 def in_context_optimum(spectrum: ArrayLike, n_examples: int) -> Any:
     """M*, the matrix with the smallest loss, [dim, dim]."""
+
+class DiagonalAttention(Model):
+    """Attention with diagonal K and Q. Use softstep.DiagonalAttention."""
+
+    def __init__(self, tokens: ArrayLike, labels: ArrayLike | None = None, decoder: ArrayLike | None = None, *, targets: ArrayLike | None = None, query_index: ArrayLike | None = None, queries: ArrayLike | None = None, form: str = 'factored', loss: str = 'logistic', optimal_loss: str = 'optimal', optimal_loss_value: float = 0.0, n_threads: int = 1, isa: str = '') -> None: ...
+
+class VocabularyAttention(Model):
+    """Attention with a vocabulary head. Use softstep.VocabularyAttention."""
+
+    def __init__(self, vocabulary: int, tokens: ArrayLike, first: ArrayLike, probabilities: ArrayLike, first_next: ArrayLike, next: ArrayLike, labels: ArrayLike, *, mixing: str = 'softmax', directions: ArrayLike | None = None, values: ArrayLike | None = None, has_feed_forward: bool = False, feed_forward: ArrayLike | None = None, infimum: str = 'entropy', dtype: str = 'float64', isa: str = '') -> None: ...
+
+def sentence_entropy(vocabulary: int, tokens: ArrayLike, first: ArrayLike, probabilities: ArrayLike, first_next: ArrayLike, next: ArrayLike, labels: ArrayLike) -> float:
+    """What SentenceData.entropy calls."""
+
+class GatedRegression(Model):
+    """
+    Gated linear attention on regression from several tasks. Use softstep.GatedRegression.
+    """
+
+    def __init__(self, spectrum: ArrayLike, n_examples: ArrayLike, correlations: ArrayLike, noise: float, *, weights: str = 'gated', gates: ArrayLike | None = None, dtype: str = 'float64', isa: str = '') -> None: ...
+
+def multitask_weights(spectrum: ArrayLike, n_examples: ArrayLike, correlations: ArrayLike, noise: float) -> Any:
+    """The best weight of an example of each task, [n_tasks]."""
+
+def multitask_loss(spectrum: ArrayLike, n_examples: ArrayLike, correlations: ArrayLike, noise: float, weights: ArrayLike) -> float:
+    """The least loss for given weights of the tasks, [n_tasks]."""
+
+class InductionHead(Model):
+    """A 4-gram and an induction head. Use softstep.InductionHead."""
+
+    def __init__(self, sequences: ArrayLike, targets: ArrayLike, *, scores: str = 'product', dtype: str = 'float64', isa: str = '') -> None: ...
+
+def induction_data(n_samples: int, length: int, a: float, w_star: float, seed: int) -> tuple[Any, Any]:
+    """Sequences [n_samples, length] and targets [n_samples]."""
+
+def induction_parts(sequences: ArrayLike, targets: ArrayLike, a: float, w_star: float, blocks: ArrayLike, scores: str = 'product') -> tuple[float, float]:
+    """What InductionHead.parts calls."""
+
+class VariationalLinearModel(Model):
+    """
+    A linear model with drawn weights. Use softstep.VariationalLinearModel.
+    """
+
+    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, *, targets: ArrayLike | None = None, rank: int = 0, loss: str = 'squared', isa: str = '') -> None: ...
 
 class MarginCertificate:
     """

@@ -12,7 +12,7 @@ from .losses import Loss
 from .models import _text
 from .problem import _as_integers, _copied_numbers
 
-__all__ = ["InContextRegression", "ReluNetwork", "ReluPopulation"]
+__all__ = ["GatedRegression", "InContextRegression", "ReluNetwork", "ReluPopulation"]
 
 
 class ReluNetwork(_core.ReluNetwork):
@@ -197,3 +197,71 @@ class InContextRegression(_core.InContextRegression):
 
     def __repr__(self) -> str:
         return _text(self, "InContextRegression")
+
+
+class GatedRegression(_core.GatedRegression):
+    """Gated linear attention on in-context regression from several tasks, by the expected squared loss in closed form.
+
+    A prompt has examples of K tasks, one task after the other, and a query. The state Z_i = g_i Z_{i-1} + y_i x_i makes the
+    prediction x^T P sum_i w_i y_i x_i: an example is weighted by the product of the gates behind it. Blocks "matrix" P [dim, dim];
+    then "weights" [n, 1] of free weights, or "gates" [K - 1, 1], the log-odds of gates. L* is the least loss of free weights.
+
+    Parameters
+    ----------
+    spectrum
+        [dim] eigenvalues of the covariance of x, each above 0.
+    n_examples
+        [K] examples of each task.
+    correlations
+        [K] of each task with that of the query, from -1 to 1, not all of them 0.
+    noise
+        Variance of the noise.
+    weights
+        "gated", "free", or "constant": by `gates` that stay.
+    gates
+        [K - 1] of constant weights, each above 0 and at most 1.
+    dtype
+        "float64" or "float32", of the blocks.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: arXiv 2504.04308; softstep/gated.h.
+
+    >>> import numpy as np, softstep
+    >>> model = softstep.GatedRegression([1.0, 0.5], [4, 4], [0.2, 0.8], noise=0.1)
+    >>> start = {"matrix": 0.1 * np.eye(2), "gates": np.zeros((1, 1))}
+    >>> result = softstep.train(model, "gd:step-size=0.02", steps=20000, start=start)
+    >>> bool(result.last["log10_gap"] < -6)
+    True
+    """
+
+    def __init__(
+        self,
+        spectrum: Any,
+        n_examples: Any,
+        correlations: Any,
+        noise: float = 0.0,
+        *,
+        weights: Literal["gated", "free", "constant"] = "gated",
+        gates: Any = None,
+        dtype: Literal["float64", "float32"] = "float64",
+        isa: str = "",
+    ) -> None:
+        self._prompt = (
+            _copied_numbers(spectrum, "spectrum", "float64"),
+            _as_integers(n_examples, "n_examples", np.int64),
+            _copied_numbers(correlations, "correlations", "float64"),
+            float(noise),
+        )
+        super().__init__(*self._prompt, weights=weights, gates=_copied_numbers(gates, "gates", "float64"), dtype=dtype, isa=isa)
+
+    def best_weights(self) -> Any:
+        """The best weight of an example of each task, [K], over that of the last example whose task has one."""
+        return _core.multitask_weights(*self._prompt)
+
+    def loss_of_weights(self, weights: Any) -> float:
+        """The least loss of all P for given weights of the tasks, [K]. Raises InvalidArgument."""
+        return _core.multitask_loss(*self._prompt, _copied_numbers(weights, "weights", "float64"))
+
+    def __repr__(self) -> str:
+        return _text(self, "GatedRegression")

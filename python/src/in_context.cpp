@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 
 #include "copied_model.h"
+#include "named_choice.h"
 #include "parts.h"
 #include "results.h"
 #include "vectors.h"
@@ -21,17 +22,13 @@ class InContextModel : public AnyModel {
   using AnyModel::AnyModel;
 };
 
-HeadForm parse_form_of_heads(const std::string& name) {
-  for (const HeadForm form : {HeadForm::merged, HeadForm::separate})
-    if (name == to_string(form)) return form;
-  throw InvalidArgument("form", name + " (known: merged, separate)");
-}
-
 void construct(InContextModel* place, nb::handle spectrum, std::size_t n_examples, const std::string& form,
                std::size_t n_heads, std::size_t rank, const std::string& dtype, const std::string& isa) {
   const InContextRegression data{.spectrum = doubles_of(spectrum, "spectrum"), .n_examples = n_examples};
-  const InContextOptions options{
-      .form = parse_form_of_heads(form), .n_heads = n_heads, .rank = rank, .isa = isa};
+  const InContextOptions options{.form = choice_of("form", form, {HeadForm::merged, HeadForm::separate}),
+                                 .n_heads = n_heads,
+                                 .rank = rank,
+                                 .isa = isa};
   construct_copied(place, dtype, [&]<NumberType T>() { return make_in_context_model<T>(data, options); });
 }
 

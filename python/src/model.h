@@ -21,7 +21,7 @@ namespace softstep::python {
 /// All blocks of a model, or directions in their shapes, looked at where they lie.
 template <NumberType T>
 struct Blocks {
-  static constexpr std::size_t most = 3;
+  static constexpr std::size_t most = 4;
   std::array<Array, most> arrays = {};
   std::array<std::span<const T>, most> spans = {};
   std::size_t n = 0;

@@ -15,6 +15,11 @@ NB_MODULE(_core, m) {
   softstep::python::add_multiclass(m);
   softstep::python::add_relu_network(m);
   softstep::python::add_in_context(m);
+  softstep::python::add_diagonal_attention(m);
+  softstep::python::add_vocabulary_attention(m);
+  softstep::python::add_gated(m);
+  softstep::python::add_induction(m);
+  softstep::python::add_variational(m);
   softstep::python::add_margin_certificate(m);
   softstep::python::add_training(m);
   softstep::python::add_checkpoints(m);

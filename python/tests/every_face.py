@@ -151,7 +151,19 @@ def neighbours():
     network = softstep.ReluNetwork(points, labels, n_neurons=3, outer=[1, -1, 1], loss="correlation")
     population = softstep.ReluPopulation(points[:2], labels[:2], sigma=0.5, n_neurons=2)
     regression = softstep.InContextRegression([0.5, 0.25], 7, n_heads=2)
-    for model in (network, population, regression):
+    gated = softstep.GatedRegression([0.5, 0.25], [2, 2], [0.2, 0.8], 0.1)
+    assert gated.loss_of_weights(gated.best_weights()) > 0
+    data = softstep.generate(n_samples=3, n_tokens=3, dim=4, seed=0)
+    diagonal = softstep.DiagonalAttention(data.tokens, data.labels, data.decoder)
+    sentences = softstep.SentenceData.of_sentences(2, [np.eye(3)[:2], np.eye(3)[1:]], [0, {0: 0.5, 1: 0.5}])
+    assert sentences.entropy() > 0
+    head = softstep.VocabularyAttention(sentences, has_feed_forward=True)
+    sequences = softstep.induction_data(n_samples=3, length=5)
+    assert isinstance(sequences, softstep.InductionData)
+    induction = softstep.InductionHead(*sequences)
+    induction.parts(np.ones(4), a=1.0, w_star=1.0)
+    drawn = softstep.VariationalLinearModel(points, targets=points[:, 0])
+    for model in (network, population, regression, gated, diagonal, head, induction, drawn):
         assert softstep.train(model, "gd:step-size=0.1", steps=5, init_std=0.1).steps == 5 and repr(model)
     problem = softstep.generate(n_samples=4, n_tokens=3, dim=6, seed=0).problem()
     W = softstep.train(problem, "ngd", steps=50).weights

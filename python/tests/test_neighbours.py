@@ -96,6 +96,8 @@ def test_a_problem_certifies_its_share():
     certificate = softstep.MarginCertificate(60, 60)
     assert certificate.add_gradient(problem, W) and certificate.share(problem.margin(W)) == pytest.approx(share, rel=1e-12)
     assert math.isnan(problem.certified_share(np.zeros((60, 60))))
+    assert problem.metrics(W)["certified_share"] == share
+    assert math.isnan(problem.metrics(-W)["certified_share"])  # its margin is below 0
     by_hand = softstep.MarginCertificate(1, 2)
     by_hand.add([[6.0, 8.0]], 2.0)
     assert by_hand.bound() == 5.0 and by_hand.bound("max") == 7.0 and by_hand.share(2.5) == 0.5
