@@ -68,7 +68,8 @@ class Losses {
       largest_rest = std::max(largest_rest, rest);
     }
     if (are_several(data_.ranks)) {
-      smallest = -largest_of_ranks(data_.ranks, nan ? std::numeric_limits<double>::quiet_NaN() : -smallest);
+      smallest =
+          0.0 - largest_of_ranks(data_.ranks, nan ? std::numeric_limits<double>::quiet_NaN() : -smallest);
       largest_rest = largest_of_ranks(data_.ranks, largest_rest);
       nan = std::isnan(smallest);
     }

@@ -35,7 +35,7 @@ class OrderedProduct {
     }
     const std::size_t last = ranks->size() - 1, rank = ranks->rank();
     pack(team, kernels, n, k, b, ldb);
-    const std::size_t rows = rows_of_band(m, n);
+    const std::size_t rows = rows_of_band(m, n, ranks->size(), team.size);
     for (std::size_t row = 0; row < m; row += rows) {
       const std::size_t count = std::min(rows, m - row);
       const std::span<T> band(c + row * n, count * n);
@@ -54,12 +54,16 @@ class OrderedProduct {
   }
 
  private:
-  static constexpr std::size_t depth = 256;              // rows whose panels stay near
-  static constexpr std::size_t bytes_of_band = 1 << 16;  // worth a message, and many of them in C
+  static constexpr std::size_t depth = 256;  // rows whose panels stay near
 
-  static std::size_t rows_of_band(std::size_t m, std::size_t n) {
-    const std::size_t rows = bytes_of_band / (n * sizeof(T)) / band_unit * band_unit;
-    return std::min(m, std::max(rows, band_unit));
+  // The last rank waits for its first band until all ranks before it have worked on one: many bands to a rank
+  // keep that short. A band is not less than a few rows for each thread, nor than a message is worth, nor so
+  // large that it leaves the near caches.
+  static std::size_t rows_of_band(std::size_t m, std::size_t n, std::size_t n_ranks, std::size_t n_threads) {
+    constexpr std::size_t bands_of_rank = 8, unit = 4, most_bytes = 1 << 18;
+    const std::size_t most = std::max(most_bytes / (n * sizeof(T)), std::size_t{1});
+    const std::size_t wanted = std::min(m / (bands_of_rank * n_ranks), most);
+    return std::min(m, std::max((wanted + unit - 1) / unit * unit, unit * n_threads));
   }
 
   std::size_t padded(const simd::Kernels<T>& kernels, std::size_t n) const {

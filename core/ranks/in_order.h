@@ -64,7 +64,7 @@ inline double largest_of_ranks(Ranks* ranks, double mine) {
     if (x > largest) largest = x;
     if (x != x) poison = x;
   }
-  return largest + poison;
+  return poison != poison ? poison : largest;  // not their sum, which is another zero
 }
 
 /// The same of a step's exponent, and on the way whether a rank wants to stop.

@@ -68,6 +68,7 @@ ROOMS = [
     (r"core/(data/files|trainer)/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "eigen", "own", "json"}),
     (r"core/.*\.cpp", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "reference", "def", "eigen", "own"}),
     (r"core/.*", STD | {"public", "stored", "dispatch", "core", "linalg", "threads", "def", "own"}),
+    (r"mpi/.*", STD | {"public", "stored", "own"}),  # and mpi.h
     (r"tools/.*", STD | {"public", "stored", "cli", "fmt", "json", "own"}),
     (r"benchmarks/textbook/one_isa\.cpp", {"kernels"}),  # compiled for one instruction set
     (r"benchmarks/step_parts\.h", STD | {"benchmark", "core", "own"}),  # times what no public function does alone

@@ -24,6 +24,10 @@ void check_is_whole(const ManyRun<T>& run, const char* argument, std::size_t k) 
                         : run.options == nullptr ? "options"
                                                  : nullptr;
   if (missing != nullptr) throw InvalidArgument(argument, "run " + std::to_string(k) + " has no " + missing);
+  const auto* attention = dynamic_cast<const AttentionModel<T>*>(run.model);
+  if (attention != nullptr && attention->options().ranks != nullptr)
+    throw InvalidArgument(argument, "run " + std::to_string(k) +
+                                        " has a model of several ranks, which goes with train() alone");
 }
 
 // Units of queries and tokens so far from 1 that sums take care of them are for one run at a time.
