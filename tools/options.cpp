@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "library_names.h"
+#include "memory_option.h"
 #include "nearest.h"
 #include "output.h"
 #include "read_number.h"
@@ -64,7 +65,8 @@ std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& f
 }
 
 CLI::Option* add_data(CLI::App& app, DataOptions& data) {
-  CLI::Option* file = add_path(app, "--data", data.file, "Data set: a safetensors file");
+  CLI::Option* file =
+      add_path(app, "--data", data.file, "Data set: a safetensors file, or the index JSON of its shards");
   add_path(app, "--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
       ->needs(file);
   data.queries_option =
@@ -118,7 +120,7 @@ Dataset<T> with_decoder(const Dataset<T>& data, const std::string& file) {
 
 template <class T>
 Dataset<T> load_data(const DataOptions& data) {
-  Dataset<T> loaded = load_dataset<T>(data.file);
+  Dataset<T> loaded = load_dataset<T>(data.file, read_options());
   if (!data.decoder.empty()) loaded = with_decoder(loaded, data.decoder);
   if (loaded.view().decoder == nullptr)
     throw InvalidArgument(data.file, "has no tensor decoder (give one with --decoder FILE)");

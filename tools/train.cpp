@@ -18,6 +18,7 @@
 #include "output.h"
 #include "run_report.h"
 #include "softstep/error.h"
+#include "softstep/large_data.h"
 #include "trace_rows.h"
 #include "train_options.h"
 #include "train_reference.h"
@@ -49,7 +50,7 @@ TrainingData<T> training_data(const TrainOptions& options) {
   if (options.model.has_classes()) return {std::nullopt, load_multiclass_data(options.data.file)};
   if (!options.model.needs_no_decoder() || !options.data.decoder.empty())
     return {load_data<T>(options.data), std::nullopt};
-  return {with_queries(load_dataset<T>(options.data.file), options.data), std::nullopt};
+  return {with_queries(load_dataset<T>(options.data.file, read_options()), options.data), std::nullopt};
 }
 
 TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
@@ -218,7 +219,20 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
     layer.optimal_loss = OptimalLoss::zero;
 }
 
+// Other models, the solver and copies in another number type read or hold all tokens at once.
+void check_memory(const TrainOptions& options) {
+  if (!options.memory.is_given()) return;
+  const auto refuse = [](const std::string& what) {
+    throw InvalidArgument("--memory", "does not go with " + what);
+  };
+  if (options.model.kind != "attention") refuse("--model " + options.model.kind);
+  if (options.reference == "solve")
+    refuse("--reference solve, as the solver holds all tokens (need none or a file)");
+}
+
 int run_train(const TrainOptions& options) {
+  check_memory(options);
+  options.memory.bound_process();
   const RuleSettings rule = options.rule.settings();
   options.checkpoints.check();
   AttentionOptions layer = options.run.layer(resolved_threads(options.threads));
@@ -284,6 +298,7 @@ Command add_train(CLI::App& program) {
            "newest "
            "whole checkpoint of a folder up to step --steps");
   add_checkpoints(*app, options->checkpoints);
+  add_memory(*app, options->memory);
   add_json(*app, options->json);
   app->footer(
       "Step rules:\n" + rule_table() +

@@ -11,6 +11,7 @@
 #include "softstep/gradient_check.h"
 #include "softstep/in_context.h"
 #include "softstep/isa.h"
+#include "softstep/large_data.h"
 #include "softstep/linear_attention.h"
 #include "softstep/linear_model.h"
 #include "softstep/log_gap.h"
