@@ -10,6 +10,7 @@
 
 #include "machine.h"
 #include "median.h"
+#include "parallel.h"
 #include "softstep/version.h"
 
 namespace softstep::program {
@@ -203,12 +204,23 @@ std::string compare_table(const CompareSettings& settings, const CompareResult& 
 }
 
 std::string compare_trace(const CompareSettings& settings, const CompareResult& result) {
-  std::string text = std::string("rule,seed,") + trace_columns + "\n";
+  struct Part {
+    std::string head, rows;
+    const std::vector<TraceRecord>* trace;
+  };
+  std::vector<Part> parts;
   for (std::size_t r = 0; r < settings.rules.size(); ++r)
     for_each_run(result, r, [&](const CompareSeed& seed, const CompareRun& run) {
-      const std::string head = fmt::format("{},{},", csv_field(rule_label(settings.rules[r])), seed.seed);
-      for (const TraceRecord& record : run.trace) text += head + trace_row(record) + "\n";
+      parts.push_back(
+          {fmt::format("{},{},", csv_field(rule_label(settings.rules[r])), seed.seed), {}, &run.trace});
     });
+  // Numbers take their time to be written.
+  parallel_for(parts.size(), settings.n_threads, [&](std::size_t k) {
+    for (const TraceRecord& record : *parts[k].trace)
+      parts[k].rows += parts[k].head + trace_row(record) + "\n";
+  });
+  std::string text = std::string("rule,seed,") + trace_columns + "\n";
+  for (const Part& part : parts) text += part.rows;
   return text;
 }
 

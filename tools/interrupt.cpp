@@ -9,6 +9,7 @@
 #include <initializer_list>
 
 #include "commands.h"
+#include "job.h"
 #include "softstep/mapped_files.h"
 
 namespace softstep::program {
@@ -70,7 +71,7 @@ void catch_interrupts() {
 bool interrupted() { return received != 0; }
 int interrupt_exit_code() { return 128 + received; }
 
-ProgressLine::ProgressLine() : active_(isatty(STDERR_FILENO) != 0) {}
+ProgressLine::ProgressLine() : active_(is_first_rank() && isatty(STDERR_FILENO) != 0) {}
 ProgressLine::~ProgressLine() { clear(); }
 
 void ProgressLine::show(const std::string& text) {

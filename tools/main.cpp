@@ -15,6 +15,7 @@
 #include "command_line_errors.h"
 #include "commands.h"
 #include "interrupt.h"
+#include "job.h"
 #include "library_names.h"
 #include "options.h"
 #include "output.h"
@@ -39,8 +40,11 @@ void open_libgcc() {
 #endif
 }
 
+// The one line that a failure ends with.
+std::string failure;
+
 int fail(const std::string& message) {
-  std::cerr << "softstep: " << one_line(message) << std::endl;
+  failure = message;
   return exit_bad_input;
 }
 
@@ -110,15 +114,16 @@ int run(int argc, char** argv) {
     }
     for (const Command& command : commands)
       if (command.app->parsed()) chosen = &command;
+    const std::shared_ptr<softstep::Ranks> ranks = ranks_of_job();
+    if (chosen != nullptr && ranks != nullptr && ranks->size() > 1 && chosen->app->get_name() != "train")
+      return fail(chosen->app->get_name() + " is the work of one process (train runs over MPI)");
     return chosen == nullptr ? fail(no_command(commands)) : chosen->run();
   } catch (const softstep::InvalidArgument& error) {
     return fail(chosen == nullptr ? error.what() : message_of(error, *chosen->app));
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_and_report(int argc, char** argv) {
   try {
     open_libgcc();
     catch_truncated_files();
@@ -135,4 +140,12 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return fail(error.what());
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  begin_job();
+  const int code = run_and_report(argc, argv);
+  return end_job(code, failure);
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "job.h"
 #include "library_names.h"
 #include "memory_option.h"
 #include "nearest.h"
@@ -119,8 +120,18 @@ Dataset<T> with_decoder(const Dataset<T>& data, const std::string& file) {
 }  // namespace
 
 template <class T>
+Dataset<T> load_samples(const std::string& file) {
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  return ranks == nullptr ? load_dataset<T>(file, read_options())
+                          : load_dataset_part<T>(file, ranks->rank(), ranks->size());
+}
+
+template Dataset<float> load_samples<float>(const std::string&);
+template Dataset<double> load_samples<double>(const std::string&);
+
+template <class T>
 Dataset<T> load_data(const DataOptions& data) {
-  Dataset<T> loaded = load_dataset<T>(data.file, read_options());
+  Dataset<T> loaded = load_samples<T>(data.file);
   if (!data.decoder.empty()) loaded = with_decoder(loaded, data.decoder);
   if (loaded.view().decoder == nullptr)
     throw InvalidArgument(data.file, "has no tensor decoder (give one with --decoder FILE)");

@@ -51,6 +51,9 @@ CLI::Option* add_data(CLI::App& app, DataOptions& data);
 /// The data with the queries that the options choose: their own, or every token of a sample.
 template <class T>
 Dataset<T> with_queries(const Dataset<T>& data, const DataOptions& options);
+/// The samples of the file; of several ranks those of this one.
+template <class T>
+Dataset<T> load_samples(const std::string& file);
 /// Reads the file, with the decoder from its own file if one is given and the queries that are chosen. Throws
 /// InvalidArgument, also if there is no decoder at all.
 template <class T>

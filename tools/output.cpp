@@ -9,6 +9,7 @@
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include "job.h"
 #include "softstep/error.h"
 #include "softstep/files.h"
 
@@ -119,7 +120,9 @@ void publish(const std::string& text, const Json& json, const std::string& json_
   std::cout << text;
 }
 
-void note(const std::string& message) { std::cerr << "softstep: note: " << one_line(message) << std::endl; }
+void note(const std::string& message) {
+  if (is_first_rank()) std::cerr << "softstep: note: " << one_line(message) << std::endl;
+}
 
 std::string listing(const std::vector<std::pair<std::string, std::string>>& rows) {
   std::size_t width = 0;

@@ -10,10 +10,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "checkpoint_options.h"
 #include "commands.h"
 #include "interrupt.h"
+#include "job.h"
 #include "options.h"
 #include "output.h"
 #include "run_report.h"
@@ -50,7 +53,7 @@ TrainingData<T> training_data(const TrainOptions& options) {
   if (options.model.has_classes()) return {std::nullopt, load_multiclass_data(options.data.file)};
   if (!options.model.needs_no_decoder() || !options.data.decoder.empty())
     return {load_data<T>(options.data), std::nullopt};
-  return {with_queries(load_dataset<T>(options.data.file, read_options()), options.data), std::nullopt};
+  return {with_queries(load_samples<T>(options.data.file), options.data), std::nullopt};
 }
 
 TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
@@ -111,11 +114,12 @@ TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, st
 // stopped is given again as it was.
 template <class T>
 TrainState<T> state_to_go_on_from(const TrainOptions& options, const Model<T>& model, TrainerOptions& trainer,
-                                  const Checkpoints* own) {
+                                  const Checkpoints* own, std::string& file) {
   const bool is_own = own != nullptr && is_same_folder(options.checkpoints.folder, options.resume);
   const std::unique_ptr<Checkpoints> others =
       is_own ? nullptr : std::make_unique<Checkpoints>(options.resume);
   auto found = (is_own ? own : others.get())->newest(model, trainer);
+  if (found) file = found->path;
   if (!found) {
     if (!is_own) throw InvalidArgument("--resume", options.resume + " has no checkpoints");
     return first_state<T>(options, model, model.blocks()[0].n_cols);
@@ -146,21 +150,74 @@ void save_observables(const TrainOptions& options, const Model<T>& model, const 
   save_tensors(options.out, tensors);
 }
 
+// The first rank has looked into the folder, which is one process's at a time; the others read the file that
+// it found, if it found one.
+template <class T>
+void read_same_start(Ranks* ranks, const TrainOptions& options, const Model<T>& model, std::string file,
+                     TrainerOptions& trainer, TrainState<T>& state) {
+  std::size_t size = file.size();
+  ranks->broadcast(std::as_writable_bytes(std::span<std::size_t>(&size, 1)), 0);
+  file.resize(size);
+  ranks->broadcast(std::as_writable_bytes(std::span<char>(file)), 0);
+  all_or_none(ranks, [&] {
+    if (is_first_rank()) return;
+    state = file.empty() ? first_state<T>(options, model, model.blocks()[0].n_cols)
+                         : load_state<T>(file, model, trainer);
+    if (!file.empty()) trainer.n_steps = std::max<std::int64_t>(0, options.run.n_steps - state.step);
+  });
+  std::vector<std::int64_t> all(ranks->size());
+  ranks->gather(std::as_bytes(std::span<const std::int64_t>(&state.step, 1)),
+                std::as_writable_bytes(std::span<std::int64_t>(all)));
+  for (const std::int64_t step : all)
+    if (step != all[0])
+      throw InvalidArgument("--resume", fmt::format("rank 0 goes on from step {} and another one from {}: "
+                                                    "all must see the same files",
+                                                    all[0], step));
+}
+
+// On all ranks, once one of them is.
+bool any_interrupted(Ranks* ranks) {
+  const char mine = interrupted() ? 1 : 0;
+  if (ranks == nullptr) return mine != 0;
+  std::vector<char> all(ranks->size());
+  ranks->gather(std::as_bytes(std::span<const char>(&mine, 1)), std::as_writable_bytes(std::span<char>(all)));
+  return std::find(all.begin(), all.end(), 1) != all.end();
+}
+
+// Whether a run may go on as far as this process is concerned. Ranks agree on it in the next step.
+bool keep_on(Ranks* ranks, bool goes_on) {
+  if (goes_on || ranks == nullptr) return goes_on;
+  ask_job_to_stop();
+  return true;
+}
+
 template <class T>
 int train_as(const TrainOptions& options, const RuleSettings& rule, const AttentionOptions& layer) {
-  const TrainingData<T> data = training_data<T>(options);
+  Ranks* const ranks = layer.ranks.get();
+  TrainingData<T> data;
+  all_or_none(ranks, [&] { data = training_data<T>(options); });
   const auto model = data.model(options.model, layer);
-  TrainerOptions trainer = trainer_options(options, rule, model->blocks().size(), model->n_samples());
-  const std::unique_ptr<Checkpoints> checkpoints = take_folder(options.checkpoints, options.resume);
+  TrainerOptions trainer;
+  std::unique_ptr<Checkpoints> checkpoints;
+  std::unique_ptr<TraceRows> trace;
+  TrainState<T> state;
+  std::string file;
   const bool goes_on = names_checkpoints(options.checkpoints, options.resume);
-  TrainState<T> state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get())
-                        : options.resume.empty() ? first_state<T>(options, *model, model->blocks()[0].n_cols)
-                                                 : resumed_state<T>(options, *model, trainer);
+  all_or_none(ranks, [&] {
+    trainer = trainer_options(options, rule, model->blocks().size(), model->n_samples());
+    if (is_first_rank()) checkpoints = take_folder(options.checkpoints, options.resume);
+    if (goes_on && !is_first_rank()) return;
+    state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get(), file)
+            : options.resume.empty() ? first_state<T>(options, *model, model->blocks()[0].n_cols)
+                                     : resumed_state<T>(options, *model, trainer);
+  });
+  if (ranks != nullptr && goes_on) read_same_start(ranks, options, *model, file, trainer, state);
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
-  const ModelReferences references = data.references(options, layer.n_threads);
-  if (interrupted()) {
+  ModelReferences references;
+  all_or_none(ranks, [&] { references = data.references(options, layer.n_threads); });
+  if (any_interrupted(ranks)) {
     note("interrupted before the first step; nothing was written");
     return interrupt_exit_code();
   }
@@ -169,26 +226,30 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   trainer.stop_one_minus_cos = has_direction ? options.stop_one_minus_cos : 0.0;
 
   TrainProgress progress(state.step, trainer.n_steps);
-  TraceRows trace(options.trace, train_columns(options.model, model->observables()));
-  if (goes_on && state.step > 0) trace.go_on_from(state.step);
+  all_or_none(ranks, [&] {
+    const std::string path = is_first_rank() ? options.trace : "";
+    trace = std::make_unique<TraceRows>(path, train_columns(options.model, model->observables()));
+    if (goes_on && state.step > 0 && is_first_rank()) trace->go_on_from(state.step);
+  });
   if (checkpoints != nullptr) {
     options.checkpoints.set_schedule(trainer);
     trainer.checkpoint = [&](const Progress&) {
-      trace.sync();  // first: a checkpoint stands for the rows before it
+      trace->sync();  // first: a checkpoint stands for the rows before it
       try_output([&] { checkpoints->write(*model, state, trainer); });
     };
   }
   trainer.trace = [&](const TraceRecord& record) {
-    trace.add(record.step, train_row(options.model, record));
-    return progress.at_row(record);
+    trace->add(record.step, train_row(options.model, record));
+    return keep_on(ranks, progress.at_row(record));
   };
-  trainer.progress = [&](const Progress& now) { return progress.at_step(now.step); };
+  trainer.progress = [&](const Progress& now) { return keep_on(ranks, progress.at_step(now.step)); };
+  trainer.stop = job_stops();
   const TrainSummary summary = train(*model, state, trainer);
   progress.clear();
 
-  trace.finish();
-  if (!options.out.empty()) try_output([&] { save_observables(options, *model, state); });
-  if (!options.save_state.empty())
+  trace->finish();
+  if (is_first_rank() && !options.out.empty()) try_output([&] { save_observables(options, *model, state); });
+  if (is_first_rank() && !options.save_state.empty())
     try_output([&] { save_state(options.save_state, *model, state, trainer); });
   report_run<T>({options, layer, data.batch(), data.points(), *model, state, trainer, summary, references});
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();
@@ -220,22 +281,32 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
 }
 
 // Other models, the solver and copies in another number type read or hold all tokens at once.
-void check_memory(const TrainOptions& options) {
+void check_memory(const TrainOptions& options, bool several) {
   if (!options.memory.is_given()) return;
   const auto refuse = [](const std::string& what) {
     throw InvalidArgument("--memory", "does not go with " + what);
   };
+  if (several) refuse("several ranks");
   if (options.model.kind != "attention") refuse("--model " + options.model.kind);
   if (options.reference == "solve")
     refuse("--reference solve, as the solver holds all tokens (need none or a file)");
 }
 
-int run_train(const TrainOptions& options) {
-  check_memory(options);
-  options.memory.bound_process();
-  const RuleSettings rule = options.rule.settings();
+// Of several ranks.
+void check_ranks(const TrainOptions& options) {
+  if (options.model.kind != "attention")
+    throw InvalidArgument("--model", options.model.kind + " does not go with several ranks (attention does)");
+  if (options.reference == "solve" && options.reference_option->count() != 0)
+    throw InvalidArgument("--reference", "solve does not go with several ranks (none and a file of W do)");
+}
+
+AttentionOptions check_options(const TrainOptions& options, bool several) {
   options.checkpoints.check();
-  AttentionOptions layer = options.run.layer(resolved_threads(options.threads));
+  AttentionOptions layer =
+      options.run.layer(options.threads == 0 ? threads_of_rank() : static_cast<int>(options.threads));
+  if (several) check_ranks(options);
+  check_memory(options, several);
+  options.memory.bound_process();
   if (!options.resume.empty() && options.init->count() != 0 &&
       !names_checkpoints(options.checkpoints, options.resume))
     throw InvalidArgument("--init", "does not go with --resume: the state has its weights");
@@ -264,6 +335,20 @@ int run_train(const TrainOptions& options) {
   outputs.add("--save-state", options.save_state);
   if (options.json != "-") outputs.add("--json", options.json);
   if (options.model.any()) adapt_to_model(options, layer);
+  return layer;
+}
+
+int run_train(TrainOptions options) {
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  RuleSettings rule;
+  AttentionOptions layer;
+  const bool several = ranks != nullptr && ranks->size() > 1;
+  all_or_none(ranks.get(), [&] {
+    rule = options.rule.settings();
+    layer = check_options(options, several);
+  });
+  if (several && options.reference == "solve") options.reference = "none";
+  if (options.model.kind == "attention") layer.ranks = ranks;
   return options.run.precision == "f64" ? train_as<double>(options, rule, layer)
                                         : train_as<float>(options, rule, layer);
 }

@@ -1,9 +1,15 @@
 #include "train_report.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
+#include <vector>
 
+#include "job.h"
 #include "run_report.h"
+#include "softstep/error.h"
+#include "softstep/margin_certificate.h"
 #include "softstep/metrics.h"
 #include "trace_rows.h"
 
@@ -35,16 +41,66 @@ using Rows = std::vector<std::pair<std::string, std::string>>;
 // What the batch's own decoder says of W, trained alone.
 struct OfDecoder {
   double margin = std::numeric_limits<double>::quiet_NaN();
+  double certified_share = std::numeric_limits<double>::quiet_NaN();  // of the largest margin, at least
   std::size_t n_not_unique = 0;
 };
 
+// What the certificate says, or NaN: it says nothing of a margin that is not positive, and scores of huge
+// weights may not be numbers.
+template <class Share>
+double share_if_any(double margin, const Share& share) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  try {
+    return margin > 0.0 ? share() : none;
+  } catch (const InvalidArgument&) {
+    return none;
+  }
+}
+
+// By the gradient at W, without a solver.
+double multiclass_share(const MulticlassData& data, std::span<const double> weights, double margin) {
+  MarginCertificate certificate(data.n_classes, data.dim);
+  add_multiclass_gradient(certificate, data, weights);
+  return certificate.share(margin, MatrixNorm::frobenius);
+}
+
+// Of the samples of all ranks.
+struct OfSamples {
+  OfDecoder decoder;
+  std::size_t n_queries = 0;
+};
+OfSamples over_ranks(OfSamples mine) {
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  if (ranks == nullptr) return mine;
+  std::vector<OfSamples> all(ranks->size());
+  ranks->gather(std::as_bytes(std::span<const OfSamples>(&mine, 1)),
+                std::as_writable_bytes(std::span<OfSamples>(all)));
+  OfSamples out = all[0];
+  for (std::size_t k = 1; k < all.size(); ++k) {
+    const double margin = all[k].decoder.margin;
+    if (margin < out.decoder.margin || std::isnan(margin)) out.decoder.margin = margin;
+    out.decoder.n_not_unique += all[k].decoder.n_not_unique;
+    out.n_queries += all[k].n_queries;
+    // The gradients that certify it are those of each rank's own samples.
+    out.decoder.certified_share = std::numeric_limits<double>::quiet_NaN();
+  }
+  return out;
+}
+
 template <class T>
 OfDecoder look(const EndedRun<T>& run) {
-  if (run.classes != nullptr)
-    return {multiclass_margin(*run.classes, run.state.values(0), MatrixNorm::frobenius), 0};
+  const std::vector<double> weights = run.state.values(0);
+  if (run.classes != nullptr) {
+    const double margin = multiclass_margin(*run.classes, weights, MatrixNorm::frobenius);
+    return {margin, share_if_any(margin, [&] { return multiclass_share(*run.classes, weights, margin); }), 0};
+  }
   if (run.options.model.any()) return {};
   const TokenScores& scores = dynamic_cast<const AttentionModel<T>&>(run.model).token_scores();
-  return {normalized_margin(*run.batch, scores, run.state.values(0)), scores.not_unique.size()};
+  const std::span<const double> w = weights;
+  const double margin = normalized_margin(*run.batch, scores, w);
+  const double share =
+      share_if_any(margin, [&] { return certified_share(*run.batch, scores, w, MatrixNorm::frobenius); });
+  return {margin, share, scores.not_unique.size()};
 }
 
 template <class T>
@@ -53,7 +109,8 @@ const char* master_of(const EndedRun<T>& run) {
 }
 
 template <class T>
-Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
+Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
+  const OfDecoder& of_decoder = of_samples.decoder;
   const TrainOptions& options = run.options;
   const ModelFlags& flags = options.model;
   const TraceRecord& last = run.summary.last;
@@ -78,8 +135,10 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   }
   json["isa"] = run.model.isa();
   json["threads"] = run.layer.n_threads;
+  if (run.layer.ranks != nullptr) json["ranks"] = run.layer.ranks->size();
   if (alone) json["threads_used"] = run.summary.threads_used;
   add_run(json, run.summary, of_decoder.margin);
+  json["certified_share"] = number(of_decoder.certified_share);
   if (!alone) {
     json["log10_loss"] = number(last.log10_loss);
     json["accuracy"] = number(last.accuracy);
@@ -97,7 +156,7 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
   json[alone ? "reference" : "references"] = run.references.json;
   if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
   json["data"] = options.data.file;
-  if (run.batch != nullptr) json["queries"] = run.batch->total_queries();
+  if (run.batch != nullptr) json["queries"] = of_samples.n_queries;
   if (run.classes != nullptr) json["classes"] = run.classes->n_classes;
   return json;
 }
@@ -105,6 +164,11 @@ Json json_of(const EndedRun<T>& run, const OfDecoder& of_decoder) {
 std::string steps_text(const TrainSummary& summary) {
   return fmt::format("{} in {} s ({} steps/s)", summary.steps, rounded(summary.seconds, 4),
                      rounded(steps_per_second(summary), 4));
+}
+
+std::string certified_text(const OfDecoder& of_decoder) {
+  if (std::isnan(of_decoder.certified_share)) return "";
+  return fmt::format(", at least {} of the largest", rounded(of_decoder.certified_share, 4));
 }
 
 template <class T>
@@ -123,7 +187,7 @@ Rows rows_of_weights(const EndedRun<T>& run, const OfDecoder& of_decoder) {
           {"log10 norm of G", rounded(last.log10_gradient_norm, 6)},
           {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)},
           {"angle", rounded(last.angle, 4) + (std::isnan(last.angle) ? "" : " rad")},
-          {"margin of W", rounded(of_decoder.margin, 6)},
+          {"margin of W", rounded(of_decoder.margin, 6) + certified_text(of_decoder)},
           {"optimal attention",
            fmt::format("at least {}, log10(1 - it) {}", rounded(last.min_optimal_attention, 6),
                        rounded(last.log10_one_minus_optimal_attention, 6))}};
@@ -157,9 +221,11 @@ Rows rows_of_blocks(const EndedRun<T>& run) {
 template <class T>
 void report_run(const EndedRun<T>& run) {
   const bool alone = !run.options.model.any();
-  const OfDecoder of_decoder = look(run);
+  const OfSamples of_samples = over_ranks({look(run), run.batch == nullptr ? 0 : run.batch->total_queries()});
+  const OfDecoder& of_decoder = of_samples.decoder;
+  if (!is_first_rank()) return;
   const Rows rows = alone ? rows_of_weights(run, of_decoder) : rows_of_blocks(run);
-  publish(TraceRows::is_printed(run.options.trace) ? "" : listing(rows), json_of(run, of_decoder),
+  publish(TraceRows::is_printed(run.options.trace) ? "" : listing(rows), json_of(run, of_samples),
           run.options.json);
   for (const std::string& text : run.references.notes) note(text);
   if (run.summary.steps_below_rounding > 0)

@@ -26,6 +26,8 @@ TrainerOptions shared_options_of(const softstep_train_options* given) {
   if (in.rules != nullptr) throw InvalidArgument("options.rules", "given (the runs have rules of their own)");
   if (in.own_rule != nullptr)
     throw InvalidArgument("options.own_rule", "given (the runs have rules of their own)");
+  if (in.checkpoints != nullptr)
+    throw InvalidArgument("options.checkpoints", "given (several runs need several)");
   return train_options_of<T>(given);
 }
 

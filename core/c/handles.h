@@ -10,6 +10,7 @@
 
 #include "core/c/live_handles.h"
 #include "softstep/batch.h"
+#include "softstep/checkpoints.h"
 #include "softstep/dataset.h"
 #include "softstep/log_gap.h"
 #include "softstep/loss.h"
@@ -63,6 +64,10 @@ struct softstep_workspace {
 
 struct softstep_state {
   std::variant<softstep::TrainState<float>, softstep::TrainState<double>> of;
+};
+
+struct softstep_checkpoints {
+  softstep::Checkpoints of;
 };
 
 struct softstep_dataset {
@@ -128,6 +133,19 @@ auto with_plain_batch(const softstep_batch* batch, Body body) {
           return body(view);
       },
       batch_of(batch).of);
+}
+
+/// Hands out a model of the precision `type`; make.operator()<T>() gives the library's.
+template <class Make>
+softstep_model* hand_out_model(softstep_type type, const char* name, Make make) {
+  auto out = std::make_unique<softstep_model>();
+  if (type == SOFTSTEP_F64)
+    out->of = make.template operator()<double>();
+  else if (type == SOFTSTEP_F32)
+    out->of = make.template operator()<float>();
+  else
+    throw InvalidArgument(name, std::to_string(type) + " (need SOFTSTEP_F64 or SOFTSTEP_F32)");
+  return hand_out(std::move(out));
 }
 
 /// The losses of options, shared by the models that have one.

@@ -2,27 +2,17 @@
 
 #include <algorithm>
 
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 #include "softstep/max_margin.h"
 
 namespace softstep::c {
 namespace {
 
-std::span<const double> numbers(const double* a, std::size_t size, const char* name) {
-  return {required(a, name), size};
-}
-
 // dim x dim weights of a batch.
 template <class T>
 std::span<const double> weights_of(const BatchView<T>& batch, const double* weights) {
   return numbers(weights, batch.dim * batch.dim, "weights");
-}
-
-std::size_t product(std::size_t n_rows, std::size_t n_cols) {
-  if (n_cols != 0 && n_rows > static_cast<std::size_t>(-1) / sizeof(double) / n_cols)
-    throw InvalidArgument("n_rows",
-                          std::to_string(n_rows) + " times " + std::to_string(n_cols) + " is too large");
-  return n_rows * n_cols;
 }
 
 }  // namespace
@@ -70,6 +60,17 @@ softstep_status softstep_normalized_margin(const softstep_batch* batch, const do
     required(margin, "margin");
     *margin = with_plain_batch(batch, [&](const auto& view) {
       return normalized_margin(view, score_tokens(view), weights_of(view, weights));
+    });
+  });
+}
+
+softstep_status softstep_margin_in_norm(const softstep_batch* batch, const double* weights, const char* norm,
+                                        double p, double* margin) {
+  return guarded([&] {
+    required(margin, "margin");
+    const MatrixNorm in = parse_matrix_norm(required(norm, "norm"));
+    *margin = with_plain_batch(batch, [&](const auto& view) {
+      return margin_in_norm(view, score_tokens(view), weights_of(view, weights), in, p);
     });
   });
 }

@@ -39,13 +39,7 @@ extern "C" softstep_status softstep_next_token_model_create(const softstep_next_
   return guarded([&] {
     required(model, "model");
     const NextTokenData own = data_of(read(required(data, "data"), "data"));
-    auto out = std::make_unique<softstep_model>();
-    if (type == SOFTSTEP_F64)
-      out->of = make_next_token_model<double>(own, word(isa));
-    else if (type == SOFTSTEP_F32)
-      out->of = make_next_token_model<float>(own, word(isa));
-    else
-      throw InvalidArgument("type", std::to_string(type) + " (need SOFTSTEP_F64 or SOFTSTEP_F32)");
-    *model = hand_out(std::move(out));
+    *model =
+        hand_out_model(type, "type", [&]<class T>() { return make_next_token_model<T>(own, word(isa)); });
   });
 }

@@ -258,7 +258,10 @@ softstep_status softstep_train(const softstep_model* model, softstep_state* stat
     check_writable(summary, "summary");
     live(model, "model")->with([&]<class M>(const M& of) {
       using T = typename NumberOf<M>::type;
-      const TrainSummary found = train<T>(of, state_of<T>(state), train_options_of<T>(options));
+      TrainState<T>& at = state_of<T>(state);
+      TrainerOptions asked = train_options_of<T>(options);
+      write_checkpoints<T>(options, of, at, asked);
+      const TrainSummary found = train<T>(of, at, asked);
       write(summary_of(found), summary, "summary");
     });
   });

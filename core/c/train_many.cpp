@@ -1,6 +1,7 @@
 #include "softstep/train_many.h"
 
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "core/c/handles.h"
@@ -27,6 +28,7 @@ std::vector<TrainSummary> run_all(const softstep_model* const* models, softstep_
                                   const softstep_train_options* const* options, std::size_t n_runs,
                                   int n_threads) {
   std::vector<TrainerOptions> own;
+  std::unordered_set<const softstep_checkpoints*> folders;
   std::vector<ManyRun<T>> runs;
   own.reserve(n_runs);
   for (std::size_t k = 0; k < n_runs; ++k) {
@@ -37,7 +39,13 @@ std::vector<TrainSummary> run_all(const softstep_model* const* models, softstep_
     required(options[k], nth("options", k).c_str());
     own.push_back(of_run(k, [&] { return train_options_of<T>(options[k]); }));
     runs.push_back({model->get(), of_run(k, [&] { return &state_of<T>(states[k]); }), &own[k]});
-    of_run(k, [&] { check_run(**model, *runs[k].state, own[k]); });
+    of_run(k, [&] {
+      const softstep_checkpoints* folder = read(options[k], "options").checkpoints;
+      if (folder != nullptr && !folders.insert(folder).second)
+        throw InvalidArgument("options.checkpoints", "those of another run (need a folder for each)");
+      write_checkpoints<T>(options[k], **model, *runs[k].state, own[k]);
+      check_run(**model, *runs[k].state, own[k]);
+    });
   }
   return train_many<T>(runs, n_threads);
 }

@@ -36,6 +36,9 @@ class Digest {
   void add(Number value) { add(&value, 1); }
   void add(std::string_view text) { add_bytes(text.data(), text.size()); }
 
+  /// Where it stands: another process goes on from there.
+  std::uint64_t& state() { return state_; }
+
   /// Sixteen hexadecimal digits.
   std::string text() const {
     std::uint64_t h = state_;

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/layer/mantissa.h"
 #include "core/layer/passes/lane_batch.h"
+#include "core/ranks/in_order.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -30,6 +33,32 @@ double work_of(const BatchView<T>& batch, const QueryRows& rows) {
   return 2.0 * pairs * static_cast<double>(batch.dim);
 }
 
+std::size_t samples_before(Ranks* ranks, std::size_t n_samples) {
+  if (!are_several(ranks)) return 0;
+  const std::vector<std::size_t> counts = gathered(ranks, n_samples);
+  return std::accumulate(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(ranks->rank()),
+                         std::size_t{0});
+}
+
+struct Counts {
+  std::size_t n_samples, n_rows, single;
+};
+
+template <class T>
+QueryRows rows_among_all(Ranks* ranks, const BatchView<T>& batch) {
+  QueryRows rows(batch);
+  std::size_t n_samples = 0, n_rows = 0;
+  const Counts mine{batch.n_samples, rows.size(), rows.are_samples() ? 1u : 0u};
+  for (const Counts& counts : gathered(ranks, mine)) {
+    n_samples += counts.n_samples;
+    n_rows += counts.n_rows;
+    if (counts.single != mine.single)
+      throw InvalidArgument("ranks", "some have one query a sample, of weight 1, and some have not");
+  }
+  rows.set_all(n_samples, n_rows);
+  return rows;
+}
+
 }  // namespace
 
 template <class T>
@@ -41,7 +70,9 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
       isa(resolve_isa(wanted.isa)),
       kernels(isa.template kernels<T>()),
       n_threads(thread_count(wanted.n_threads)),
-      query_rows(view),
+      ranks(wanted.ranks.get()),
+      first_sample(samples_before(ranks, view.n_samples)),
+      query_rows(rows_among_all(ranks, view)),
       stride(padded_stride<T>(view.dim)),
       longest(longest_of(view)),
       total_tokens(view.total_tokens()),
@@ -52,12 +83,14 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
     storage_ = halves_.storage;
     half_stride_ = batch.row_stride();
   }
-  if (!wanted.train_decoder)
-    scoring_ = std::make_unique<const Scoring<T>>(
-        Scoring<T>::given(batch, halves == nullptr ? score_tokens(batch) : score_tokens(*halves)));
-  copy_queries();
-  if constexpr (sizeof(T) == sizeof(float))
-    if (halves == nullptr) store_tokens();
+  all_or_none(ranks, [&] {
+    if (!wanted.train_decoder)
+      scoring_ = std::make_unique<const Scoring<T>>(
+          Scoring<T>::given(batch, halves == nullptr ? score_tokens(batch) : score_tokens(*halves)));
+    copy_queries();
+    if constexpr (sizeof(T) == sizeof(float))
+      if (halves == nullptr) store_tokens();
+  });
   if (half_tokens_.size() == 0)
     bounded_ = data::bounded_range_of(halves == nullptr ? static_cast<const void*>(batch.tokens)
                                                         : halves->tokens.data());

@@ -39,6 +39,8 @@ class AttentionData {
   const simd::Isa& isa;
   const simd::Kernels<T>& kernels;
   const int n_threads;
+  Ranks* const ranks;              ///< that the samples are split over; null: all are here
+  const std::size_t first_sample;  ///< of this rank, among all
   const QueryRows query_rows;
   const std::size_t stride;   ///< of n x d arrays, in elements: whole cache lines, never a multiple of 4 KiB
   const std::size_t longest;  ///< most tokens in one sample

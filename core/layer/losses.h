@@ -10,6 +10,7 @@
 
 #include "core/layer/passes/attention_pass.h"
 #include "core/layer/row_terms.h"
+#include "core/ranks/scaled_sums.h"
 #include "softstep/model.h"
 
 namespace softstep {
@@ -38,13 +39,11 @@ class Losses {
         break;
     }
     const Scoring<T>& scoring = *data.given_scoring();
-    const std::size_t n = data.batch.n_samples;
+    const auto n = static_cast<double>(data.query_rows.n_samples_of_all());
     std::vector<Scaled> terms;
-    for (std::size_t i = 0; i < n; ++i)
-      terms.push_back(
-          {data.loss.value(optimal_score(data, scoring, i), data.batch.target(i)) / static_cast<double>(n),
-           0.0});
-    return sum_scaled(terms.data(), n).value();
+    for (std::size_t i = 0; i < data.batch.n_samples; ++i)
+      terms.push_back({data.loss.value(optimal_score(data, scoring, i), data.batch.target(i)) / n, 0.0});
+    return sum_scaled(data.ranks, terms.data(), terms.size()).value();
   }
 
   /// What is wanted of loss and loss gap, after a pass over these rows.
@@ -67,6 +66,11 @@ class Losses {
       nan = nan || std::isnan(p) || std::isnan(rest);
       smallest = std::min(smallest, p);
       largest_rest = std::max(largest_rest, rest);
+    }
+    if (are_several(data_.ranks)) {
+      smallest = -largest_of_ranks(data_.ranks, nan ? std::numeric_limits<double>::quiet_NaN() : -smallest);
+      largest_rest = largest_of_ranks(data_.ranks, largest_rest);
+      nan = std::isnan(smallest);
     }
     constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
     out.min_optimal_attention = nan ? not_a_number : smallest;
@@ -109,17 +113,15 @@ class Losses {
   void sum_samples(const PassRows& rows, Evaluation<T>& out, unsigned want, TermsAt terms_at) {
     const bool with_loss = (want & want_loss) != 0, with_gap = (want & want_loss_gap) != 0;
     if (!with_loss && !with_gap) return;
-    const std::size_t n = rows.n_samples();
-    if (with_gap || data_.options.optimal_loss == OptimalLoss::selected)
-      sum_gap(terms_at, rows.samples(), n, out);
-    if (with_loss) sum_loss(terms_at, rows.samples(), n, out);
+    if (with_gap || data_.options.optimal_loss == OptimalLoss::selected) sum_gap(terms_at, rows, out);
+    if (with_loss) sum_loss(terms_at, rows, out);
   }
 
   template <class TermsAt>
-  void sum_gap(TermsAt terms_at, SampleSet samples, std::size_t n, Evaluation<T>& out) {
-    double selected = 0.0;
+  void sum_gap(TermsAt terms_at, const PassRows& rows, Evaluation<T>& out) {
+    const std::size_t n = rows.n_samples();
     for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t i = samples[k];
+      const std::size_t i = rows.samples()[k];
       const auto terms = terms_at(k, i);
       const double target = data_.batch.target(i);
       switch (data_.options.optimal_loss) {
@@ -129,36 +131,54 @@ class Losses {
           break;
         case OptimalLoss::selected:
           terms_[k] = data_.loss.difference(terms.pivot_score(), terms.gap_to_pivot(), target);
-          selected += data_.loss.value(terms.pivot_score(), target);
           break;
         case OptimalLoss::value:
         case OptimalLoss::zero:
           terms_[k] = data_.loss.scaled(terms.margin(), target);
       }
     }
-    out.loss_gap = mean_scaled(terms_.data(), n);
+    out.loss_gap = mean(rows);
     out.optimal_loss = optimal_loss_;
     if (data_.options.optimal_loss == OptimalLoss::value)
       out.loss_gap = minus_optimal(out.loss_gap, optimal_loss_);
-    if (data_.options.optimal_loss == OptimalLoss::selected)
-      out.optimal_loss = selected / static_cast<double>(n);
+    if (data_.options.optimal_loss != OptimalLoss::selected) return;
+    double selected = 0.0;
+    add_in_order(data_.ranks, selected, [&] {
+      for (std::size_t k = 0; k < n; ++k) {
+        const std::size_t i = rows.samples()[k];
+        selected += data_.loss.value(terms_at(k, i).pivot_score(), data_.batch.target(i));
+      }
+    });
+    out.optimal_loss = selected / static_cast<double>(rows.n_samples_of_all());
+  }
+
+  // Of terms_.
+  Scaled mean(const PassRows& rows) const {
+    Scaled sum = sum_scaled(data_.ranks, terms_.data(), rows.n_samples());
+    sum.mantissa /= static_cast<double>(rows.n_samples_of_all());
+    return sum;
   }
 
   template <class TermsAt>
-  void sum_loss(TermsAt terms_at, SampleSet samples, std::size_t n, Evaluation<T>& out) {
-    double loss = 0.0;
-    std::size_t n_right = 0;
-    for (std::size_t k = 0; k < n; ++k) {
-      const double margin = terms_at(k, samples[k]).margin();
-      const double target = data_.batch.target(samples[k]);
-      loss += data_.loss.value(margin, target);
-      terms_[k] = data_.loss.scaled(margin, target);
-      if (margin > 0.0) ++n_right;
-    }
-    out.loss = loss / static_cast<double>(n);
-    out.loss_scaled = mean_scaled(terms_.data(), n);
+  void sum_loss(TermsAt terms_at, const PassRows& rows, Evaluation<T>& out) {
+    struct Sums {
+      double loss;
+      std::size_t n_right;
+    } sums{0.0, 0};
+    add_in_order(data_.ranks, sums, [&] {
+      for (std::size_t k = 0; k < rows.n_samples(); ++k) {
+        const double margin = terms_at(k, rows.samples()[k]).margin();
+        const double target = data_.batch.target(rows.samples()[k]);
+        sums.loss += data_.loss.value(margin, target);
+        terms_[k] = data_.loss.scaled(margin, target);
+        if (margin > 0.0) ++sums.n_right;
+      }
+    });
+    const auto n = static_cast<double>(rows.n_samples_of_all());
+    out.loss = sums.loss / n;
+    out.loss_scaled = mean(rows);
     out.accuracy = data_.batch.targets != nullptr ? std::numeric_limits<double>::quiet_NaN()
-                                                  : static_cast<double>(n_right) / static_cast<double>(n);
+                                                  : static_cast<double>(sums.n_right) / n;
   }
 
   const AttentionData<T>& data_;

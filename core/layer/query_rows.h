@@ -19,7 +19,10 @@ class QueryRows {
  public:
   template <class T>
   explicit QueryRows(const BatchView<T>& batch)
-      : size_(batch.total_queries()), single_(batch.has_single_queries()) {
+      : size_(batch.total_queries()),
+        n_samples_of_all_(batch.n_samples),
+        n_rows_of_all_(size_),
+        single_(batch.has_single_queries()) {
     if (single_) return;
     const bool mean = batch.query_weights.empty();
     for (std::size_t i = 0; i < batch.n_samples; ++i) {
@@ -36,6 +39,14 @@ class QueryRows {
     first_.push_back(sample_.size());
   }
 
+  /// Samples and rows of all ranks (softstep/ranks.h), where there are others.
+  void set_all(std::size_t n_samples, std::size_t n_rows) {
+    n_samples_of_all_ = n_samples;
+    n_rows_of_all_ = n_rows;
+  }
+  std::size_t n_samples_of_all() const { return n_samples_of_all_; }
+  std::size_t n_rows_of_all() const { return n_rows_of_all_; }
+
   bool are_samples() const { return single_; }
   std::size_t size() const { return size_; }
   std::size_t first(std::size_t sample) const { return single_ ? sample : first_[sample]; }
@@ -49,7 +60,7 @@ class QueryRows {
   const std::vector<std::size_t>& first() const { return first_; }
 
  private:
-  std::size_t size_, most_ = 1;
+  std::size_t size_, most_ = 1, n_samples_of_all_, n_rows_of_all_;
   bool single_;
   std::vector<std::size_t> first_, sample_;
   std::vector<double> weight_, total_;
@@ -64,6 +75,7 @@ class PassRows {
   void choose(SampleSet samples) {
     samples_ = samples;
     n_samples_ = samples.size(rows_->are_samples() ? rows_->size() : rows_->first().size() - 1);
+    n_samples_of_all_ = samples.is_all() ? rows_->n_samples_of_all() : n_samples_;
     n_rows_ = n_samples_;
     if (rows_->are_samples()) return;
     if (samples.is_all()) {
@@ -94,6 +106,9 @@ class PassRows {
     return {is_all() ? rows_->samples() : sample_};
   }
   std::size_t n_samples() const { return n_samples_; }
+  /// Those of all ranks, which a mean is over; of some samples it is set after choose().
+  std::size_t n_samples_of_all() const { return n_samples_of_all_; }
+  void set_samples_of_all(std::size_t n) { n_samples_of_all_ = n; }
   std::size_t size() const { return n_rows_; }
   /// First row of the k-th of the samples.
   std::size_t first(std::size_t k) const {
@@ -121,7 +136,7 @@ class PassRows {
  private:
   const QueryRows* rows_;
   SampleSet samples_;
-  std::size_t n_samples_ = 0, n_rows_ = 0;
+  std::size_t n_samples_ = 0, n_samples_of_all_ = 0, n_rows_ = 0;
   std::vector<std::size_t> first_, sample_;  // of some samples
 };
 

@@ -7,11 +7,19 @@
 #include "core/layer/mantissa.h"
 #include "core/layer/row_terms.h"
 #include "core/layer/sharing.h"
+#include "core/ranks/in_order.h"
 
 namespace softstep {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// The first that is not 0, of this rank and those after it.
+double first_of_ranks(Ranks* ranks, double mine) {
+  for (const double x : gathered(ranks, mine))
+    if (x > 0.0) return x;
+  return mine;
+}
 
 // The largest entry of the first token that has one; 0 where all are zero.
 template <class T>
@@ -35,7 +43,7 @@ RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
        {&optimal_score_, &unit_power_, &inverse_factor_, &row_scale_, &row_factor_, &size_, &target_})
     values->assign(padded, 0.0);
   gap_unit_.assign(padded, 1.0);
-  const double largest = first_token_size(data);
+  const double largest = first_of_ranks(data.ranks, first_token_size(data));
   if (largest > 0.0) token_power_ = unit_power<T>(largest);
 }
 
@@ -44,20 +52,34 @@ RowFactors<T>::RowFactors(const AttentionData<T>& data) : data_(data) {
 template <class T>
 int RowFactors<T>::common_power_of(SampleSet samples, const Scoring<T>& scoring,
                                    const double* largest_factor) const {
-  int power = token_power_;
   bool has_gap = false, has_factor = false;
+  int gap_power = 0, factor_power = 0;
   for (std::size_t row = 0; row < n_rows_ && !(has_gap && has_factor); ++row) {
     const std::size_t i = samples[row];
     if (!has_factor && largest_factor[row] > 0.0) {
       has_factor = true;
-      power += unit_power<T>(largest_factor[row]);
+      factor_power = unit_power<T>(largest_factor[row]);
     }
     if (has_gap) continue;
     const T* gaps = scoring.gaps(i);
     has_gap = std::any_of(gaps, gaps + data_.batch.tokens_of(i), [](T gap) { return gap > T(0); });
-    if (has_gap) power += scoring.gap_power(i);
+    if (has_gap) gap_power = scoring.gap_power(i);
   }
-  return power;
+  if (are_several(data_.ranks)) {
+    struct Found {
+      int has_gap, gap_power, has_factor, factor_power;
+    };
+    const std::vector<Found> all = gathered(data_.ranks, Found{has_gap, gap_power, has_factor, factor_power});
+    has_gap = has_factor = false;
+    gap_power = factor_power = 0;
+    for (const Found& found : all) {
+      if (!has_gap && found.has_gap != 0) gap_power = found.gap_power;
+      if (!has_factor && found.has_factor != 0) factor_power = found.factor_power;
+      has_gap = has_gap || found.has_gap != 0;
+      has_factor = has_factor || found.has_factor != 0;
+    }
+  }
+  return token_power_ + gap_power + factor_power;
 }
 
 template <class T>
@@ -79,7 +101,7 @@ void RowFactors<T>::set_rows(const PassRows& rows, const Scoring<T>& scoring, co
     unit_power_[row] =
         factor == 0.0 ? -infinity : scoring.gap_power(i) + power - common_power_ + factor * 0.0;
     const int divided = powers == nullptr ? 0 : powers[row];
-    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(rows.n_samples()), divided - power);
+    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(rows.n_samples_of_all()), divided - power);
     if (powers != nullptr) query_norms_[row] = std::ldexp(query_norms_[row], -divided);
   }
 }
@@ -91,6 +113,8 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
     return set_from_slopes(outcomes, largest, [&](std::size_t row) {
       return terms_of(outcomes, row, *scoring_, rows_->samples()[row]).slope(data_.loss, target_[row]);
     });
+  if (are_several(data_.ranks)) return set_among_ranks(outcomes, largest);
+  largest_in_step(data_.ranks, 0.0);
   // Whole vectors where what follows the rows is known to be no row.
   const std::size_t n = n_rows_ == data_.n_rows() ? simd::round_up_to_lanes<double>(n_rows_) : n_rows_;
   const double top = data_.isa.f64->row_factors({.n = n,
@@ -106,6 +130,37 @@ double RowFactors<T>::set(const Outcomes<T>& outcomes, const double* largest) {
                                                  .row_scale = row_scale_.data(),
                                                  .row_factor = row_factor_.data(),
                                                  .size = size_.data()});
+  return top + common_exponent();
+}
+
+// The same numbers where C may be another rank's. A row alone is its own largest, and leaves the kernel with
+// its size and its slope; then the largest of all ranks is known, and e^(size - C) comes of the function that
+// the kernel has it from.
+template <class T>
+double RowFactors<T>::set_among_ranks(const Outcomes<T>& outcomes, const double* largest) {
+  double top = -infinity, poison = 0.0;
+  for (std::size_t row = 0; row < n_rows_; ++row) {
+    data_.isa.f64->row_factors({.n = 1,
+                                .logistic = data_.loss.is_logistic(),
+                                .exponent = outcomes.exponent.data() + row,
+                                .mean_gap = outcomes.mean_gap.data() + row,
+                                .pivot_gap = outcomes.pivot_gap.data() + row,
+                                .largest = largest + row,
+                                .gap_unit = gap_unit_.data() + row,
+                                .optimal_score = optimal_score_.data() + row,
+                                .unit_power = unit_power_.data() + row,
+                                .inverse_query = inverse_factor_.data() + row,
+                                .row_scale = row_scale_.data() + row,
+                                .row_factor = row_factor_.data() + row,
+                                .size = size_.data() + row});
+    top = std::max(top, size_[row]);
+    if (std::isnan(size_[row])) poison = size_[row];
+  }
+  top = largest_in_step(data_.ranks, top + poison);
+  if (!(top > -infinity)) return top;
+  for (std::size_t row = 0; row < n_rows_; ++row) size_[row] -= top;
+  data_.isa.f64->exp_nonpositive(size_.data(), size_.data(), n_rows_);
+  for (std::size_t row = 0; row < n_rows_; ++row) row_factor_[row] *= size_[row];
   return top + common_exponent();
 }
 
@@ -126,7 +181,7 @@ double RowFactors<T>::set_from_slopes(const Outcomes<T>& outcomes, const double*
     top = std::max(top, size);
     if (std::isnan(size)) poison = size;
   }
-  top += poison;
+  top = largest_in_step(data_.ranks, top + poison);
   if (!(top > -infinity)) return top;
   for (std::size_t row = 0; row < n_rows_; ++row) row_factor_[row] *= std::exp(size_[row] - top);
   return top + common_exponent();

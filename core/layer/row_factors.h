@@ -53,6 +53,7 @@ class RowFactors {
  private:
   template <class SlopeOf>
   double set_from_slopes(const Outcomes<T>& outcomes, const double* largest, SlopeOf slope_of);
+  double set_among_ranks(const Outcomes<T>& outcomes, const double* largest);
   double set_pooled(const Outcomes<T>& outcomes, const double* largest);
   int common_power_of(SampleSet samples, const Scoring<T>& scoring, const double* largest_factor) const;
 

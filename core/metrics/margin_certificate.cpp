@@ -163,6 +163,13 @@ void MarginCertificate::add(std::span<const double> combination, double weight) 
   ++size_;
 }
 
+std::vector<double> MarginCertificate::average() const {
+  std::vector<double> out = sum_;
+  if (size_ > 0)
+    for (double& x : out) x /= static_cast<double>(size_);
+  return out;
+}
+
 double MarginCertificate::bound(MatrixNorm norm, double p) const {
   const double dual = dual_norm(sum_, n_rows_, n_cols_, norm, p);
   return size_ == 0 ? infinity : dual / static_cast<double>(size_);

@@ -39,8 +39,11 @@ struct AlongMean {
     double& exponent = remembered(memory, next, Rule::exponent_name, 1)[0];
     scale(mean, settings.beta);
     const double unit = onto_common_exponent({&mean}, exponent, at.gradient_exponent, at.gradient_norm);
-    for (std::size_t k = 0; k < size; ++k)
-      mean[k] += (1.0 - settings.beta) * (static_cast<double>(at.gradient[k]) / at.gradient_norm * unit);
+    // Pointers, so that the loop becomes one of vectors.
+    double* const m = mean.data();
+    const T* const gradient = at.gradient;
+    const double norm = at.gradient_norm, take = 1.0 - settings.beta;
+    for (std::size_t k = 0; k < size; ++k) m[k] += take * (static_cast<double>(gradient[k]) / norm * unit);
     std::vector<double>& direction = next.direction;
     direction = mean;
     Rule::template turn<T>(direction, at.n_rows, at.n_cols);

@@ -36,6 +36,18 @@ inline void scale(std::vector<double>& values, double factor) {
   for (double& x : values) x *= factor;
 }
 
+/// The largest entry without its sign; 0 of none. In several chains, which wait for nothing but themselves.
+inline double largest_size(const std::vector<double>& values) {
+  constexpr std::size_t n_chains = 8;
+  double largest[n_chains] = {};
+  const auto take = [](double a, double x) { return a < std::fabs(x) ? std::fabs(x) : a; };
+  std::size_t k = 0;
+  for (; k + n_chains <= values.size(); k += n_chains)
+    for (std::size_t c = 0; c < n_chains; ++c) largest[c] = take(largest[c], values[k + c]);
+  for (; k < values.size(); ++k) largest[0] = take(largest[0], values[k]);
+  return *std::max_element(largest, largest + n_chains);
+}
+
 /// Brings a history, after its decay, onto an exponent that suits it and the new gradient, and returns
 /// e^(gradient_exponent - exponent) |G'|: what the unit vector G'/|G'| counts there.
 ///
@@ -46,8 +58,7 @@ inline void scale(std::vector<double>& values, double factor) {
 inline double onto_common_exponent(std::initializer_list<std::vector<double>*> history, double& exponent,
                                    double gradient_exponent, double gradient_norm) {
   double largest = 0.0;
-  for (const std::vector<double>* values : history)
-    for (const double x : *values) largest = std::max(largest, std::fabs(x));
+  for (const std::vector<double>* values : history) largest = std::max(largest, largest_size(*values));
   double wanted = gradient_exponent + std::log(gradient_norm);
   if (largest > 0.0) wanted = std::max(wanted, exponent + std::log(largest));
   wanted = std::ceil(wanted);

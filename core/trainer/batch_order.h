@@ -4,9 +4,10 @@
 // j = index(k + 1) for k = n-1 .. 1 swaps k and j, with the random stream of core/data/random_stream.h seeded
 // by
 //   seed xor 0x62617463686573 ("batches") + e * 0x9e3779b97f4a7c15
-// Its batches are consecutive pieces of batch_size; the last is what remains. A function of seed, n,
-// batch_size and the step.
+// Its batches are consecutive pieces of batch_size, each then put in ascending order, as memory and ranks
+// have the samples; the last is what remains. A function of seed, n, batch_size and the step.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -43,6 +44,8 @@ class BatchOrder {
     data::RandomStream random((seed_ ^ 0x62617463686573u) +
                               static_cast<std::uint64_t>(epoch) * 0x9e3779b97f4a7c15u);
     for (std::size_t k = n_ - 1; k > 0; --k) std::swap(order_[k], order_[random.index(k + 1)]);
+    for (std::size_t first = 0; first < n_; first += size_)
+      std::sort(order_.data() + first, order_.data() + std::min(n_, first + size_));
   }
 
   std::size_t n_, size_;

@@ -13,8 +13,10 @@ True
 
 from . import _interpreter as _interpreter  # before the extension is loaded
 from ._core import (
+    Checkpoints,
     HeadOptions,
     HeadsState,
+    MarginCertificate,
     Model,
     StopSource,
     TrainState,
@@ -26,6 +28,7 @@ from ._core import (
     attention_tangent,
     available_threads,
     compare_direction,
+    dual_norm,
     force_isa,
     isas,
     linear_attention_backward,
@@ -47,7 +50,17 @@ from .max_margin import (
     solve_max_margin_with_ties,
     solve_next_token_max_margin,
 )
-from .models import LinearModel, NextTokenData, NextTokenModel, next_token_example
+from .models import (
+    LinearModel,
+    MulticlassData,
+    MulticlassModel,
+    NextTokenData,
+    NextTokenModel,
+    class_clouds,
+    load_multiclass_data,
+    next_token_example,
+)
+from .populations import InContextRegression, ReluNetwork, ReluPopulation
 from .problem import Problem
 from .rules import Rule, StepContext, StepRule, step_rules
 from .scaled import Scaled
@@ -56,6 +69,7 @@ from .training import TrainResult, load_state, train
 __all__ = [
     "BadFile",
     "BlockCheck",
+    "Checkpoints",
     "Comparison",
     "Dataset",
     "Error",
@@ -63,17 +77,23 @@ __all__ = [
     "GradientCheck",
     "HeadOptions",
     "HeadsState",
+    "InContextRegression",
     "InvalidArgument",
     "IoError",
     "LinearModel",
     "Loss",
     "ManyTrainResult",
+    "MarginCertificate",
     "MaxMarginResult",
     "Model",
+    "MulticlassData",
+    "MulticlassModel",
     "NextTokenData",
     "NextTokenModel",
     "NotSupported",
     "Problem",
+    "ReluNetwork",
+    "ReluPopulation",
     "Rule",
     "Scaled",
     "StepContext",
@@ -90,8 +110,10 @@ __all__ = [
     "attention_hessian_product",
     "attention_tangent",
     "available_threads",
+    "class_clouds",
     "compare",
     "compare_direction",
+    "dual_norm",
     "force_isa",
     "generate",
     "generators",
@@ -100,6 +122,7 @@ __all__ = [
     "linear_attention_backward",
     "linear_attention_forward",
     "load_dataset",
+    "load_multiclass_data",
     "load_state",
     "matrix_norm",
     "next_token_example",

@@ -179,7 +179,8 @@ class Problem(Model):
 
         loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
         weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
-        |W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+        |W|), certified_share (what share of the largest such margin W has at least; NaN where normalized_margin is not positive),
+        mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
         `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
         takes a matrix.
         """
@@ -240,6 +241,108 @@ def next_token_blocks(vocabulary: int, contexts: ArrayLike, probabilities: Array
 def next_token_entropy(vocabulary: int, contexts: ArrayLike, probabilities: ArrayLike, first: ArrayLike, tokens: ArrayLike, labels: ArrayLike) -> float:
     """H, the infimum of the cross entropy."""
 
+class MulticlassModel(Model):
+    """
+    Linear classification with softmax cross entropy. Use softstep.MulticlassModel.
+    """
+
+    def __init__(self, features: ArrayLike, classes: ArrayLike, n_classes: int, *, dtype: str = 'float64', isa: str = '') -> None: ...
+
+def class_clouds(n_classes: int, dim: int, points_per_class: int, noise: float, seed: int) -> tuple[Any, Any, int]:
+    """Clouds about random centres: features, classes, number of classes."""
+
+def load_multiclass_data(path: str) -> tuple[Any, Any, int]:
+    """
+    Tensors features and classes of a safetensors file, and the number of classes.
+    """
+
+def multiclass_margin(features: ArrayLike, classes: ArrayLike, n_classes: int, W: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
+    """The smallest margin of W [n_classes, dim] over its norm."""
+
+class ReluNetwork(Model):
+    """One hidden layer on points. Use softstep.ReluNetwork."""
+
+    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, *, targets: ArrayLike | None = None, n_neurons: int, outer: ArrayLike | None = None, loss: Any = 'logistic', optimal_loss: str = 'zero', optimal_loss_value: float = 0.0, isa: str = '') -> None: ...
+
+class ReluPopulation(Model):
+    """
+    One hidden layer on Gaussian clusters, in expectation. Use softstep.ReluPopulation.
+    """
+
+    def __init__(self, means: ArrayLike, probabilities: ArrayLike, labels: ArrayLike, *, sigma: float, n_neurons: int, outer: ArrayLike | None = None, dtype: str = 'float64', isa: str = '') -> None: ...
+
+class InContextRegression(Model):
+    """
+    Linear attention on in-context regression, in expectation. Use softstep.InContextRegression.
+    """
+
+    def __init__(self, spectrum: ArrayLike, n_examples: int, *, form: str = 'separate', n_heads: int = 1, rank: int = 1, dtype: str = 'float64', isa: str = '') -> None: ...
+
+def in_context_optimum(spectrum: ArrayLike, n_examples: int) -> Any:
+    """M*, the matrix with the smallest loss, [dim, dim]."""
+
+class MarginCertificate:
+    """
+    A bound on the margin that any W has, in any norm, without a solver.
+
+    Let A_k be the constraints and margin(W) = min_k <A_k, W> / |W|. For multipliers lambda_k >= 0, not all zero,
+    margin(W) sum_k lambda_k <= |sum_k lambda_k A_k| in the dual norm. A gradient of the loss is such a sum. Of several the average is
+    taken, that of sum lambda_k A_k / sum lambda_k. Of float64; one thread at a time.
+
+    Source: arXiv 2502.04664, Lemma 1, read as a certificate; softstep/margin_certificate.h.
+
+    >>> import softstep
+    >>> problem = softstep.generate(seed=0).problem()
+    >>> W = softstep.train(problem, "ngd", steps=10000).weights
+    >>> certificate = softstep.MarginCertificate(*W.shape)
+    >>> certificate.add_gradient(problem, W)
+    True
+    >>> 0.99 < certificate.share(problem.margin(W)) <= 1.0000001
+    True
+    """
+
+    def __init__(self, n_rows: int, n_cols: int) -> None:
+        """For W [n_rows, n_cols]. Raises InvalidArgument where one is 0."""
+
+    def add(self, combination: ArrayLike, weight: float) -> None:
+        """
+        Takes sum_k lambda_k A_k [n_rows, n_cols] and sum_k lambda_k into the average. Raises InvalidArgument for another size,
+        an entry that is not finite, or a weight that is not positive and finite.
+        """
+
+    def add_gradient(self, problem: Problem, W: ArrayLike, loss: str = 'logistic') -> bool:
+        """
+        Takes in what the gradient of an attention layer at W [dim, dim] is made of. Of a multiclass model: MulticlassModel.certify.
+        Returns False, and adds nothing, where no multiplier is positive. Raises InvalidArgument.
+        """
+
+    def add_multiclass(self, features: ArrayLike, classes: ArrayLike, n_classes: int, W: ArrayLike) -> None:
+        """What MulticlassModel.certify calls."""
+
+    def __len__(self) -> int:
+        """Combinations taken in so far."""
+
+    def bound(self, norm: str = 'frobenius', p: float = 2.0) -> float:
+        """
+        No W has a larger margin in this norm (as of matrix_norm); infinity while nothing has been added.
+        """
+
+    def share(self, margin: float, norm: str = 'frobenius', p: float = 2.0) -> float:
+        """
+        margin / bound: at least this share of the largest margin that there is; 0 while nothing has been added.
+        """
+
+def dual_norm(a: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
+    """
+    The dual of a matrix norm (as of matrix_norm): the largest <a, B> over all B of norm 1.
+    """
+
+def certified_share(problem: Problem, W: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
+    """What Problem.certified_share calls."""
+
+def margin_in_norm(problem: Problem, W: ArrayLike, norm: str = 'frobenius', p: float = 2.0) -> float:
+    """What Problem.margin calls."""
+
 class TrainState:
     """
     Where a run stands. It goes on with the same bits as if it had never stopped.
@@ -263,7 +366,7 @@ class TrainerOptions:
     def rules(self) -> list[Any]:
         """One for all blocks, or one for each."""
 
-def trainer_options(rules: list[Any], *, n_steps: int, master_weights: str = 'working', form: str = 'auto', normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: Sequence[Any] = [], trace_rows_per_decade: int = 20, max_seconds: float = ..., thresholds: Sequence[float] = [], stop_one_minus_cos: float = 0.0, stop: StopSource | None = None) -> TrainerOptions:
+def trainer_options(rules: list[Any], *, n_steps: int, master_weights: str = 'working', form: str = 'auto', normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: Sequence[Any] = [], trace_rows_per_decade: int = 20, max_seconds: float = ..., thresholds: Sequence[float] = [], stop_one_minus_cos: float = 0.0, checkpoint_steps: int = 0, checkpoint_seconds: float = ..., stop: StopSource | None = None) -> TrainerOptions:
     """Checked settings of a run. Raises InvalidArgument naming the field."""
 
 def initial_state(model: Model, blocks: Sequence[Any] = [], master_weights: str = 'working') -> TrainState:
@@ -289,7 +392,7 @@ def observables(model: Model) -> list[tuple[str, int, int]]:
 def state_blocks(model: Model, state: TrainState) -> dict[str, numpy.typing.NDArray[numpy.float64]]:
     """The blocks of a state, float64."""
 
-def train(model: Model, state: TrainState, options: TrainerOptions, callback: Callable[[dict[str, Any]], object] | None = None, progress: Callable[[int, float], object] | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def train(model: Model, state: TrainState, options: TrainerOptions, callback: Callable[[dict[str, Any]], object] | None = None, progress: Callable[[int, float], object] | None = None, checkpoints: Checkpoints | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     Runs and leaves the state ready to go on. Returns the summary and the rows of the trace.
     """
@@ -298,6 +401,38 @@ def step_rules() -> list[dict[str, Any]]:
     """
     Every step rule: name, formula, source, options with their defaults, note.
     """
+
+class Checkpoints:
+    """
+    The checkpoints of one run in a folder, for `train(.., checkpoints=...)`.
+
+    A checkpoint is a file as TrainResult.save writes it, named by its step. It appears whole or not at all, and an older one is removed
+    only when a newer one is safe on the disk. One run at a time may have a folder: it is free again when this object goes, or the
+    process does.
+
+    folder: made if it is not there; the one above must be. keep: how many stay. Raises InvalidArgument for a `keep` below 1 and a
+    folder that another run has taken, IoError where it cannot be made or read.
+    """
+
+    def __init__(self, folder: str, keep: int = 3) -> None: ...
+
+    @property
+    def files(self) -> list[str]:
+        """The checkpoints that are there, oldest first."""
+
+    def newest(self, model: Model, options: TrainerOptions) -> tuple[TrainState, str, list[str]] | None:
+        """
+        What train() goes on from: the newest whole checkpoint, its file, and what is wrong with newer ones. None where there are
+        no checkpoints. Raises InvalidArgument for one of another run, BadFile where all are damaged.
+        """
+
+    def write(self, model: Model, state: TrainState, options: TrainerOptions) -> None:
+        """
+        Writes a state, and removes what is older than the last `keep`. Raises IoError.
+        """
+
+    def remove_older(self, step: int) -> None:
+        """Of the checkpoints up to this step, leaves the last `keep`."""
 
 class RunSummaries:
     """What the runs of softstep.train_many did."""

@@ -1,19 +1,29 @@
-"""The models beside attention: linear, and next-token prediction."""
+"""The models beside attention: linear, next-token prediction, softmax classification."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from os import PathLike, fspath
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from . import _core
 from .errors import InvalidArgument
 from .losses import Loss
-from .problem import _as_integers, _as_numbers
+from .problem import _as_integers, _as_numbers, _copied_numbers
 
-__all__ = ["LinearModel", "NextTokenData", "NextTokenModel", "next_token_example"]
+__all__ = [
+    "LinearModel",
+    "MulticlassData",
+    "MulticlassModel",
+    "NextTokenData",
+    "NextTokenModel",
+    "class_clouds",
+    "load_multiclass_data",
+    "next_token_example",
+]
 
 
 def _text(model: _core.Model, kind: str) -> str:
@@ -159,3 +169,106 @@ def next_token_example(
     The same seed gives the same bytes on every platform. Raises InvalidArgument.
     """
     return NextTokenData(**_core.next_token_example(n_contexts, vocabulary, dim, support_size, seed))
+
+
+class MulticlassData(NamedTuple):
+    """Points, each of one class; `MulticlassModel(*data)` is their model."""
+
+    #: h [n, dim], float64
+    features: Any
+    #: y [n], whole numbers below n_classes
+    classes: Any
+    #: k
+    n_classes: int
+
+
+class MulticlassModel(_core.MulticlassModel):
+    """Linear classification with softmax cross entropy, without intercept: one block "weights", W [k, dim], logits W h.
+
+    L = (1/n) sum_i log(1 + sum_{c != y_i} exp((w_c - w_{y_i})^T h_i)). L* is 0, the infimum where the classes can be separated. Loss
+    and gradient keep exponents of their own. Copies the data.
+
+    Parameters
+    ----------
+    features
+        h: [n, dim], computed with in float64.
+    classes
+        y: [n], whole numbers from 0.
+    n_classes
+        k; None: one more than the largest of `classes`.
+    dtype
+        "float64" or "float32", of W.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: arXiv 2502.04664; softstep/multiclass.h.
+
+    >>> import softstep
+    >>> model = softstep.MulticlassModel(*softstep.class_clouds(n_classes=3, dim=5, points_per_class=4, seed=0))
+    >>> result = softstep.train(model, "ngd:schedule-power=0.5", steps=2000)
+    >>> W = result.blocks["weights"]
+    >>> certificate = softstep.MarginCertificate(*W.shape)
+    >>> model.certify(certificate, W)
+    >>> bool(0.95 < certificate.share(model.margin(W)) <= 1)
+    True
+    """
+
+    def __init__(
+        self,
+        features: Any,
+        classes: Any,
+        n_classes: int | None = None,
+        *,
+        dtype: Literal["float64", "float32"] = "float64",
+        isa: str = "",
+    ) -> None:
+        features = _copied_numbers(features, "features", "float64")
+        classes = np.array(_as_integers(classes, "classes", np.int64))
+        if features.ndim == 2 and classes.shape != (len(features),):
+            raise InvalidArgument(f"classes: shape {classes.shape} (need ({len(features)},), one for each point)", "classes")
+        if n_classes is None:
+            n_classes = int(classes.max()) + 1 if classes.size else 0
+        self._data = MulticlassData(features, classes, n_classes)
+        super().__init__(*self._data, dtype=dtype, isa=isa)
+
+    def margin(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
+        """min over i and c != y_i of (w_{y_i} - w_c)^T h_i / |W|; NaN at W = 0.
+
+        norm, p: as of `matrix_norm`. Raises InvalidArgument for W of another shape than [k, dim].
+        """
+        return _core.multiclass_margin(*self._data, self._weights(W), norm, p)
+
+    def certify(self, certificate: _core.MarginCertificate, W: Any) -> None:
+        """Adds -dL/dW at W with its weight to a certificate for [k, dim]: a bound on the margin above, in any norm.
+
+        Raises InvalidArgument for W of another shape or not finite.
+        """
+        certificate.add_multiclass(*self._data, self._weights(W))
+
+    def _weights(self, W: Any) -> Any:
+        W = _as_numbers(W, "W", "float64")
+        shape = (self._data.n_classes, self._data.features.shape[1])
+        if tuple(W.shape) != shape:
+            raise InvalidArgument(f"W: shape {tuple(W.shape)} (need {shape})", "W")
+        return W
+
+    def __repr__(self) -> str:
+        return _text(self, "MulticlassModel")
+
+
+def class_clouds(
+    *, n_classes: int = 10, dim: int = 25, points_per_class: int = 50, noise: float = 0.1, seed: int = 0
+) -> MulticlassData:
+    """Clouds of points about random centres N(0, I); the defaults are the setting of arXiv 2502.04664.
+
+    The same seed gives the same bytes on every platform. Raises InvalidArgument.
+    """
+    return MulticlassData(*_core.class_clouds(n_classes, dim, points_per_class, noise, seed))
+
+
+def load_multiclass_data(path: str | PathLike[str]) -> MulticlassData:
+    """Reads tensors `features` [n, dim] and `classes` [n] of a safetensors file, as `softstep train --model multiclass` does.
+
+    Raises BadFile, IoError.
+    """
+    return MulticlassData(*_core.load_multiclass_data(fspath(path)))

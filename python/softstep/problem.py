@@ -47,6 +47,11 @@ def _as_numbers(value: Any, name: str, dtype: str) -> Any:
     return array.astype(dtype, order="C")
 
 
+def _copied_numbers(value: Any, name: str, dtype: str) -> Any:
+    """The same as a copy in C order, for a model that keeps a copy anyway; None stays."""
+    return None if value is None else np.array(_as_numbers(value, name, dtype), order="C")
+
+
 def _optimum(loss: Any, optimal_loss: str | float | None, infimum: bool) -> tuple[str, float]:
     """What L* is, by the names of the library: by default the infimum where there is one, else zero."""
     if optimal_loss is None:
@@ -199,6 +204,21 @@ class Problem(_core.Problem):
         """W = 0: an array, or a dict of arrays for a problem of several blocks."""
         made = {name: np.zeros(shape, dtype=self.dtype) for name, shape in self.blocks.items()}
         return made["weights"] if list(made) == ["weights"] else next(iter(made.values())) if len(made) == 1 else made
+
+    def margin(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
+        """min over i and t of (x_i,opt - x_it)^T W z_i / |W|, in any norm of `matrix_norm`; NaN at W = 0.
+
+        W: [dim, dim]. Raises InvalidArgument.
+        """
+        return _core.margin_in_norm(self, W, norm, p)
+
+    def certified_share(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
+        """What share of the largest margin in a norm W [dim, dim] has at least, by the gradient at W and without a solver.
+
+        At most 1 but for rounding; NaN at W = 0. Rules whose last gradient swings need an average: `MarginCertificate`. Raises
+        InvalidArgument. Source: softstep/margin_certificate.h.
+        """
+        return _core.certified_share(self, W, norm, p)
 
     def __repr__(self) -> str:
         blocks = ", ".join(f"{name} {list(shape)}" for name, shape in self.blocks.items())

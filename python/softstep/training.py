@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
@@ -300,13 +301,16 @@ def train(
     max_seconds: float = math.inf,
     thresholds: Sequence[float] = (),
     stop_one_minus_cos: float = 0.0,
+    checkpoints: _core.Checkpoints | str | PathLike[str] | None = None,
+    checkpoint_steps: int = 0,
+    checkpoint_seconds: float | None = None,
 ) -> TrainResult:
     """Trains a problem, or another model, with a step rule.
 
     Parameters
     ----------
     problem
-        What is trained: a `Problem`, a `LinearModel` or a `NextTokenModel`.
+        What is trained: a `Problem`, or another `Model`.
     rule
         A name with options ("ngd:step-size=0.5"; see `step_rules`), a `Rule`, a `StepRule`, or a function of a `StepContext`
         that returns what StepRule.propose does. For a problem of several blocks also a list with one for each, or
@@ -342,6 +346,13 @@ def train(
         Ends the run when this much has been spent in steps.
     thresholds, stop_one_minus_cos
         Values of 1 - cos that `TrainResult.time_to` notes, and at which the run ends.
+    checkpoints
+        A folder, or `Checkpoints` of one, in which states of the run are kept as it goes. The same call again goes on from the
+        newest one, and ends at the step at which one call would have ended, with the same bits; its trace begins where it goes
+        on. A damaged checkpoint is passed over with a RuntimeWarning, and so is a disk that fails.
+    checkpoint_steps, checkpoint_seconds
+        How often: at multiples of so many steps, when so many seconds have gone by, or both; and at the end. 60 seconds if neither
+        is given.
 
     Returns
     -------
@@ -374,14 +385,41 @@ def train(
         "thresholds": thresholds,
         "stop_one_minus_cos": stop_one_minus_cos,
     }
-    options = run_options(problem, rule, steps, arguments, stop)
     state = start_state(problem, start, init_std, seed, state, master_weights)
+    steps = integer(steps, "steps", 0)
+    kept, schedule = None, {}
+    if checkpoints is not None:
+        kept = checkpoints if isinstance(checkpoints, _core.Checkpoints) else _core.Checkpoints(fspath(checkpoints))
+        end = state.step + steps
+        state = _newest(kept, problem, run_options(problem, rule, 0, arguments), state)
+        steps = max(end - state.step, 0)
+        schedule = {"checkpoint_steps": checkpoint_steps, "checkpoint_seconds": checkpoint_seconds}
+    elif checkpoint_steps or checkpoint_seconds is not None:
+        name = "checkpoint_steps" if checkpoint_steps else "checkpoint_seconds"
+        raise InvalidArgument(f"{name}: only goes with checkpoints", name)
+    options = run_options(problem, rule, steps, {**arguments, **schedule}, stop)
     bar = _Bar(progress, steps, state.step)
     try:
-        summary, rows = _core.train(problem, state, options, callback, bar if bar.wanted else None)
+        summary, rows = _core.train(problem, state, options, callback, bar if bar.wanted else None, kept)
     finally:
         bar.close(state.step)
     return TrainResult(problem, rule, state, options, arguments, summary, rows)
+
+
+def _newest(
+    kept: _core.Checkpoints, problem: _core.Model, options: _core.TrainerOptions, start: _core.TrainState
+) -> _core.TrainState:
+    """Where a run with checkpoints goes on: the newest whole one, or the start where there is none."""
+    found = kept.newest(problem, options)
+    if found is None:
+        return start
+    state, path, damaged = found
+    for line in damaged:
+        warnings.warn(f"checkpoint passed over: {line}", RuntimeWarning, stacklevel=3)
+    if state.step < start.step:
+        raise InvalidArgument(f"checkpoints: {path} is of step {state.step}, before that of the state given ({start.step})", "checkpoints")
+    kept.remove_older(state.step)
+    return state
 
 
 def start_state(
@@ -404,6 +442,11 @@ def run_options(
 ) -> _core.TrainerOptions:
     settings = {name: value for name, value in arguments.items() if name != "reference"}
     settings["references"] = _references(problem, arguments["reference"])
+    if "checkpoint_seconds" in settings:
+        seconds = settings.pop("checkpoint_seconds")
+        settings["checkpoint_steps"] = integer(settings["checkpoint_steps"], "checkpoint_steps", 0)
+        if seconds is not None or not settings["checkpoint_steps"]:
+            settings["checkpoint_seconds"] = 60.0 if seconds is None else seconds
     settings["thresholds"] = [float(threshold) for threshold in arguments["thresholds"]]
     return _core.trainer_options(as_rules(rule), n_steps=integer(steps, "steps", 0), stop=stop, **settings)
 

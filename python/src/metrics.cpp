@@ -13,6 +13,8 @@
 #include "problem.h"
 #include "results.h"
 #include "softstep/error.h"
+#include "softstep/margin_certificate.h"
+#include "vectors.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -20,12 +22,18 @@ using namespace nb::literals;
 namespace softstep::python {
 namespace {
 
-struct Doubles {
-  Doubles(nb::handle object, const char* name) : numbers(real_numbers(object, name)), array(numbers, name) {}
-  std::span<const double> span() const { return array.span<double>(); }
-  nb::object numbers;
-  Array array;
-};
+// NaN where the certificate says nothing: of a margin that is not positive, and where scores of huge weights
+// are no numbers.
+template <NumberType T>
+double share_if_any(const BatchView<T>& batch, const TokenScores& scores, std::span<const double> weights,
+                    double margin) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  try {
+    return margin > 0.0 ? certified_share(batch, scores, weights, MatrixNorm::frobenius) : none;
+  } catch (const InvalidArgument&) {
+    return none;
+  }
+}
 
 // Of a block of one column a dimension may be missing; W of keys and queries is formed.
 template <NumberType T>
@@ -67,8 +75,12 @@ nb::dict metrics_of(ProblemOf<T>& problem, nb::handle point, nb::handle referenc
   out["rank"] =
       std::isfinite(weights.empty() ? 0.0 : values.front()) ? numerical_rank(values) : std::size_t{0};
   const BatchView<T>& batch = problem.batch();
-  if (batch.decoder != nullptr && (batch.labels != nullptr || batch.targets != nullptr))
-    out["normalized_margin"] = normalized_margin(batch, score_tokens(batch), weights);
+  if (batch.decoder != nullptr && (batch.labels != nullptr || batch.targets != nullptr)) {
+    const TokenScores scores = score_tokens(batch);
+    const double margin = normalized_margin(batch, scores, weights);
+    out["normalized_margin"] = margin;
+    out["certified_share"] = share_if_any(batch, scores, weights, margin);
+  }
   const AttentionSparsity sparsity = attention_sparsity(batch, weights, level);
   out["mean_entropy"] = sparsity.mean_entropy;
   out["mean_effective_tokens"] = sparsity.mean_effective_tokens;
@@ -103,7 +115,8 @@ void add_metrics(nb::module_& m, nb::class_<Problem, AnyModel>& c) {
 
 loss, log10_loss, log10_gap, log10_gradient_norm, accuracy, min_optimal_attention, log10_one_minus_optimal_attention,
 weight_norm, spectral_norm, rank (singular values above 1e-6 of the largest), normalized_margin (min of (x_opt - x_t)^T W z over
-|W|), mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
+|W|), certified_share (what share of the largest such margin W has at least; NaN where normalized_margin is not positive),
+mean_entropy (natural), mean_effective_tokens, fraction_below (of tokens, those with an attention below `level`); with
 `reference` also one_minus_cos and angle (radians). All are right where plain numbers underflow. Of a prompt: without what
 takes a matrix.)");
   m.def("compare_direction", &direction, "a"_a, "b"_a,

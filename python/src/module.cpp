@@ -12,7 +12,12 @@ NB_MODULE(_core, m) {
   softstep::python::add_model(m);
   softstep::python::add_problem(m);
   softstep::python::add_other_models(m);
+  softstep::python::add_multiclass(m);
+  softstep::python::add_relu_network(m);
+  softstep::python::add_in_context(m);
+  softstep::python::add_margin_certificate(m);
   softstep::python::add_training(m);
+  softstep::python::add_checkpoints(m);
   softstep::python::add_train_many(m);
   softstep::python::add_datasets(m);
   softstep::python::add_max_margin(m);

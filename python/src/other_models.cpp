@@ -8,6 +8,7 @@
 #include "parts.h"
 #include "results.h"
 #include "softstep/error.h"
+#include "vectors.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -35,49 +36,24 @@ void construct_linear(LinearModel* place, nb::handle points, nb::handle labels, 
   new (place) LinearModel(std::make_unique<LinearModelOf<float>>(std::move(arrays), options, chosen.own));
 }
 
-std::vector<double> doubles(nb::handle object, const char* name) {
-  const Array array(object, name);
-  array.require(Number::f64);
-  array.require_contiguous();
-  const std::span<const double> numbers = array.span<double>();
-  return {numbers.begin(), numbers.end()};
-}
-
-std::vector<std::size_t> counts(nb::handle object, const char* name) {
-  const Array array(object, name);
-  array.require(Number::i64);
-  array.require_contiguous();
-  std::vector<std::size_t> out;
-  for (const std::int64_t number : array.span<std::int64_t>()) {
-    if (number < 0) throw InvalidArgument(name, std::to_string(number) + " (need 0 or more)");
-    out.push_back(static_cast<std::size_t>(number));
-  }
-  return out;
-}
-
 NextTokenData data_of(std::size_t vocabulary, nb::handle contexts, nb::handle probabilities, nb::handle first,
                       nb::handle tokens, nb::handle labels) {
   const Array shape(contexts, "contexts");
   shape.require_dims(2, "(n_contexts, dim)");
   return {.vocabulary = vocabulary,
           .dim = shape.extent(1),
-          .contexts = doubles(contexts, "contexts"),
-          .probabilities = doubles(probabilities, "probabilities"),
-          .first = counts(first, "first"),
-          .tokens = counts(tokens, "tokens"),
-          .labels = doubles(labels, "labels")};
+          .contexts = doubles_of(contexts, "contexts"),
+          .probabilities = doubles_of(probabilities, "probabilities"),
+          .first = counts_of(first, "first"),
+          .tokens = counts_of(tokens, "tokens"),
+          .labels = doubles_of(labels, "labels")};
 }
 
 void construct_next_token(NextTokenModel* place, std::size_t vocabulary, nb::handle contexts,
                           nb::handle probabilities, nb::handle first, nb::handle tokens, nb::handle labels,
                           const std::string& dtype, const std::string& isa) {
   const NextTokenData data = data_of(vocabulary, contexts, probabilities, first, tokens, labels);
-  if (dtype == "float64")
-    new (place) NextTokenModel(std::make_unique<NextTokenModelOf<double>>(data, isa));
-  else if (dtype == "float32")
-    new (place) NextTokenModel(std::make_unique<NextTokenModelOf<float>>(data, isa));
-  else
-    throw InvalidArgument("dtype", dtype + " (known: float32, float64)");
+  construct_copied(place, dtype, [&]<NumberType T>() { return make_next_token_model<T>(data, isa); });
 }
 
 nb::dict example(std::size_t n_contexts, std::size_t vocabulary, std::size_t dim, std::size_t support_size,
@@ -96,7 +72,7 @@ nb::dict example(std::size_t n_contexts, std::size_t vocabulary, std::size_t dim
 nb::tuple blocks_at(std::size_t vocabulary, nb::handle contexts, nb::handle probabilities, nb::handle first,
                     nb::handle tokens, nb::handle labels, nb::handle weights) {
   const NextTokenData data = data_of(vocabulary, contexts, probabilities, first, tokens, labels);
-  const std::vector<double> at = weights.is_none() ? std::vector<double>{} : doubles(weights, "weights");
+  const std::vector<double> at = weights.is_none() ? std::vector<double>{} : doubles_of(weights, "weights");
   const std::vector<std::vector<double>> found = next_token_blocks(data, at);
   nb::list out;
   for (const std::vector<double>& block : found) out.append(copy_of(std::span<const double>(block)));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "batch_arrays.h"
+#include "copied_model.h"
 #include "model.h"
 #include "softstep/linear_model.h"
 #include "softstep/next_token.h"
@@ -32,17 +33,6 @@ class LinearModelOf final : public ModelOf<T> {
  private:
   BatchArrays arrays_;
   std::array<const Array*, 1> data_ = {&arrays_.tokens};
-};
-
-/// Next-token prediction, of data that the model copies.
-template <NumberType T>
-class NextTokenModelOf final : public ModelOf<T> {
- public:
-  NextTokenModelOf(const NextTokenData& data, const std::string& isa) : ModelOf<T>(nullptr) {
-    std::unique_ptr<Model<T>> made;
-    this->without_gil([&] { made = make_next_token_model<T>(data, isa); });
-    this->hold(std::move(made));
-  }
 };
 
 class LinearModel : public AnyModel {

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "checkpoints.h"
 #include "interruption.h"
 #include "parts.h"
 #include "results.h"
@@ -24,7 +25,7 @@ MasterWeights parse_master_weights(const std::string& name) {
 }
 
 nb::tuple run(const AnyModel& model, State& state, const Options& options, nb::handle callback,
-              nb::handle progress) {
+              nb::handle progress, const Checkpoints* checkpoints) {
   return model.visit([&]<NumberType T>(ModelOf<T>& p) {
     TrainState<T>& at = state.get<T>();
     const std::vector<Observable> watched = p.model().observables();
@@ -45,6 +46,7 @@ nb::tuple run(const AnyModel& model, State& state, const Options& options, nb::h
         return progress.is_none() || goes_on(progress(reached.step, reached.seconds));
       });
     };
+    if (checkpoints != nullptr) write_checkpoints(*checkpoints, p, at, asked);
     TrainSummary summary;
     try {
       const nb::gil_scoped_release released;
@@ -162,7 +164,8 @@ Options make_options(nb::list rules, std::int64_t n_steps, const std::string& ma
                      const std::string& form, const std::string& normalization, std::size_t batch_size,
                      std::uint64_t batch_seed, const std::vector<nb::object>& references,
                      int trace_rows_per_decade, double max_seconds, const std::vector<double>& thresholds,
-                     double stop_one_minus_cos, nb::handle stop) {
+                     double stop_one_minus_cos, std::int64_t checkpoint_steps, double checkpoint_seconds,
+                     nb::handle stop) {
   Options out;
   out.rules = rules;
   TrainerOptions& o = out.common;
@@ -177,6 +180,8 @@ Options make_options(nb::list rules, std::int64_t n_steps, const std::string& ma
   o.max_seconds = max_seconds;
   o.thresholds = thresholds;
   o.stop_one_minus_cos = stop_one_minus_cos;
+  o.checkpoint_steps = checkpoint_steps;
+  o.checkpoint_seconds = checkpoint_seconds;
   o.stop = stop_token_of(stop);
   out.in<double>().validate();
   return out;
@@ -235,20 +240,22 @@ void add_training(nb::module_& m) {
       .def_prop_ro(
           "rules", [](const Options& o) { return o.rules; }, nb::sig("def rules(self) -> list[typing.Any]"),
           "One for all blocks, or one for each.");
-  m.def("trainer_options", &make_options, "rules"_a, nb::kw_only(), "n_steps"_a,
-        "master_weights"_a = "working", "form"_a = "auto", "normalization"_a = "separate", "batch_size"_a = 0,
-        "batch_seed"_a = 0, "references"_a = nb::list(), "trace_rows_per_decade"_a = 20,
-        "max_seconds"_a = std::numeric_limits<double>::infinity(), "thresholds"_a = nb::list(),
-        "stop_one_minus_cos"_a = 0.0, "stop"_a.none() = nb::none(),
-        nb::sig("def trainer_options(rules: list[typing.Any], *, n_steps: int, master_weights: str = "
-                "'working', form: str = 'auto', "
-                "normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: "
-                "collections.abc.Sequence[typing.Any] = [], trace_rows_per_decade: int = 20, max_seconds: "
-                "float = ..., thresholds: "
-                "collections.abc.Sequence[float] = [], stop_one_minus_cos: float = 0.0, stop: StopSource | "
-                "None = None) -> "
-                "TrainerOptions"),
-        "Checked settings of a run. Raises InvalidArgument naming the field.");
+  m.def(
+      "trainer_options", &make_options, "rules"_a, nb::kw_only(), "n_steps"_a, "master_weights"_a = "working",
+      "form"_a = "auto", "normalization"_a = "separate", "batch_size"_a = 0, "batch_seed"_a = 0,
+      "references"_a = nb::list(), "trace_rows_per_decade"_a = 20,
+      "max_seconds"_a = std::numeric_limits<double>::infinity(), "thresholds"_a = nb::list(),
+      "stop_one_minus_cos"_a = 0.0, "checkpoint_steps"_a = 0,
+      "checkpoint_seconds"_a = std::numeric_limits<double>::infinity(), "stop"_a.none() = nb::none(),
+      nb::sig("def trainer_options(rules: list[typing.Any], *, n_steps: int, master_weights: str = "
+              "'working', form: str = 'auto', "
+              "normalization: str = 'separate', batch_size: int = 0, batch_seed: int = 0, references: "
+              "collections.abc.Sequence[typing.Any] = [], trace_rows_per_decade: int = 20, max_seconds: "
+              "float = ..., thresholds: "
+              "collections.abc.Sequence[float] = [], stop_one_minus_cos: float = 0.0, checkpoint_steps: int "
+              "= 0, checkpoint_seconds: float = ..., stop: StopSource | None = None) -> "
+              "TrainerOptions"),
+      "Checked settings of a run. Raises InvalidArgument naming the field.");
   m.def("initial_state", &initial, "model"_a, "blocks"_a = nb::list(), "master_weights"_a = "working",
         nb::sig("def initial_state(model: Model, blocks: collections.abc.Sequence[typing.Any] = [], "
                 "master_weights: str = "
@@ -273,11 +280,11 @@ void add_training(nb::module_& m) {
                 "numpy.typing.NDArray[numpy.float64]]"),
         "The blocks of a state, float64.");
   m.def("train", &run, "model"_a, "state"_a, "options"_a, "callback"_a.none() = nb::none(),
-        "progress"_a.none() = nb::none(),
+        "progress"_a.none() = nb::none(), "checkpoints"_a.none() = nb::none(),
         nb::sig("def train(model: Model, state: TrainState, options: TrainerOptions, callback: "
                 "collections.abc.Callable[[dict[str, "
                 "typing.Any]], object] | None = None, progress: collections.abc.Callable[[int, float], "
-                "object] | None = None) -> "
+                "object] | None = None, checkpoints: Checkpoints | None = None) -> "
                 "tuple[dict[str, typing.Any], list[dict[str, typing.Any]]]"),
         "Runs and leaves the state ready to go on. Returns the summary and the rows of the trace.");
   m.def("step_rules", &rule_table, nb::sig("def step_rules() -> list[dict[str, typing.Any]]"),

@@ -32,7 +32,7 @@ def library():
     assert softstep.generators() and softstep.step_rules()
     assert softstep.compare_direction(np.eye(3), 2 * np.eye(3))[0] <= 1e-15
     for norm in ("frobenius", "spectral", "nuclear", "max", "lp"):
-        assert softstep.matrix_norm(np.eye(3), norm, 3.0) > 0
+        assert softstep.matrix_norm(np.eye(3), norm, 3.0) > 0 and softstep.dual_norm(np.eye(3), norm, 3.0) > 0
 
 
 def evaluations():
@@ -138,6 +138,32 @@ def other_models():
     of_one = softstep.generate(n_samples=3, n_tokens=3, dim=6, seed=0).problem()
     tied = softstep.solve_max_margin_with_ties(of_one, [[int(best)] for best in of_one.optimal_tokens])
     assert isinstance(tied, softstep.TiedMaxMarginResult)
+
+
+def neighbours():
+    clouds = softstep.class_clouds(n_classes=3, dim=4, points_per_class=2)
+    assert isinstance(clouds, softstep.MulticlassData)
+    model = softstep.MulticlassModel(*clouds, dtype="float32")
+    W = softstep.train(model, "ngd", steps=5).blocks["weights"]
+    certificate = softstep.MarginCertificate(*W.shape)
+    model.certify(certificate, W), certificate.bound(), certificate.share(model.margin(W), "max"), repr(model)
+    points, labels = RNG.normal(size=(6, 2)), [1, -1] * 3
+    network = softstep.ReluNetwork(points, labels, n_neurons=3, outer=[1, -1, 1], loss="correlation")
+    population = softstep.ReluPopulation(points[:2], labels[:2], sigma=0.5, n_neurons=2)
+    regression = softstep.InContextRegression([0.5, 0.25], 7, n_heads=2)
+    for model in (network, population, regression):
+        assert softstep.train(model, "gd:step-size=0.1", steps=5, init_std=0.1).steps == 5 and repr(model)
+    problem = softstep.generate(n_samples=4, n_tokens=3, dim=6, seed=0).problem()
+    W = softstep.train(problem, "ngd", steps=50).weights
+    assert problem.certified_share(W) > 0 and softstep.MarginCertificate(6, 6).add_gradient(problem, W)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = softstep.Checkpoints(str(pathlib.Path(folder, "kept")))
+        softstep.train(problem, "ngd", steps=8, checkpoints=kept, checkpoint_steps=2)
+        assert len(kept.files) == 3 and softstep.train(problem, "ngd", steps=9, checkpoints=kept).steps == 1
+        try:
+            softstep.load_multiclass_data(pathlib.Path(folder, "none"))
+        except softstep.IoError:
+            pass
     for norm in ("lp", "nuclear"):
         softstep.solve_max_margin(softstep.generate(n_samples=3, n_tokens=3, dim=5, seed=0).problem(), norm=norm)
 
@@ -161,7 +187,7 @@ def heads():
 
 
 def main():
-    for part in (library, evaluations, runs, other_models, heads):
+    for part in (library, evaluations, runs, other_models, neighbours, heads):
         part()
 
 

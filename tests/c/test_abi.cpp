@@ -58,6 +58,16 @@ std::string sizes() {
   FIELD(softstep_linear_options, isa);
   SIZE(softstep_next_token_data);
   FIELD(softstep_next_token_data, labels);
+  SIZE(softstep_multiclass_data);
+  FIELD(softstep_multiclass_data, classes);
+  SIZE(softstep_relu_options);
+  FIELD(softstep_relu_options, optimal_loss_value);
+  FIELD(softstep_relu_options, isa);
+  SIZE(softstep_gaussian_clusters);
+  FIELD(softstep_gaussian_clusters, sigma);
+  SIZE(softstep_in_context_options);
+  FIELD(softstep_in_context_options, type);
+  FIELD(softstep_in_context_options, isa);
   SIZE(softstep_evaluation);
   FIELD(softstep_evaluation, accuracy);
   SIZE(softstep_log_gap_result);
@@ -80,6 +90,7 @@ std::string sizes() {
   SIZE(softstep_train_options);
   FIELD(softstep_train_options, max_seconds);
   FIELD(softstep_train_options, progress);
+  FIELD(softstep_train_options, checkpoint_failed);
   SIZE(softstep_train_summary);
   FIELD(softstep_train_summary, last);
   SIZE(softstep_max_margin_options);

@@ -37,6 +37,11 @@ void for_each_model(const BatchView<T>& batch, const Check& check) {
   for (const InContextOptions& heads :
        {InContextOptions{HeadForm::merged, 2, 1, ""}, InContextOptions{HeadForm::separate, 2, 2, ""}})
     check(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads));
+  INFO("gated linear attention");
+  for (const ExampleWeights weights : {ExampleWeights::free, ExampleWeights::gated})
+    check(*make_gated_model<T>({{1.0, 0.5}, {2, 3}, {0.5, 0.9}, 0.1}, {weights, {}, ""}));
+  INFO("induction head");
+  check(*make_induction_model<T>(induction_data(6, 7, 1.0, 1.0, 1)));
   INFO("several classes");
   check(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)));
   for (const bool train_outer : {false, true}) {

@@ -136,7 +136,7 @@ TEST_CASE("interrupted compare, sweep and fit keep what was finished", "[tools]"
   const Ran fit =
       place.run({"fit", "--train", "data.safetensors", "--test", "data.safetensors", "--batch-size", "2",
                  "--epochs", "3", "--seeds", "100000", "--threads", "2", "--out", "f"},
-                {}, SIGINT, 2.0);
+                {}, SIGINT, 4.0);
   INFO(fit.err);
   CHECK(fit.code == 128 + SIGINT);
   check_rows(place.read("f/fit.csv"));

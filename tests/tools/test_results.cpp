@@ -118,11 +118,31 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       const Json json = place.results({"train", "--data", "data.safetensors", "--rule", rule.name, "--steps",
                                        "200", "--precision", precision, "--trace", "T.csv", "--out",
                                        "W.safetensors", "--threads", "2"});
-      require_keys(json, {"status", "rule", "precision", "isa", "threads", "threads_used", "steps", "seconds",
-                          "setup_seconds", "steps_per_second", "loss", "log10_gap", "weight_norm",
-                          "log10_gradient_norm", "one_minus_cos", "angle", "margin", "min_optimal_attention",
+      require_keys(json, {"status",
+                          "rule",
+                          "precision",
+                          "isa",
+                          "threads",
+                          "threads_used",
+                          "steps",
+                          "seconds",
+                          "setup_seconds",
+                          "steps_per_second",
+                          "loss",
+                          "log10_gap",
+                          "weight_norm",
+                          "log10_gradient_norm",
+                          "one_minus_cos",
+                          "angle",
+                          "margin",
+                          "certified_share",
+                          "min_optimal_attention",
                           "log10_one_minus_optimal_attention"});
       CHECK(json["status"] == "max_iterations");
+      // At most what is true, but for the solver's duality gap of 1e-10; nothing of a margin below 0.
+      const double share = json["margin"].get<double>() / json["reference"]["margin"].get<double>();
+      CHECK(json["certified_share"].is_null() == !(share > 0.0));
+      if (share > 0.0) CHECK(json["certified_share"].get<double>() <= share * (1.0 + 1e-9));
       CHECK(json["rule"] == rule.name);
       CHECK(json["precision"] == precision);
       CHECK(json["steps"] == 200);
@@ -138,6 +158,24 @@ TEST_CASE("train answers with every documented key, a trace and weights", "[tool
       const std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
       CHECK(frobenius_norm(w) == json["weight_norm"].get<double>());
     }
+}
+
+TEST_CASE("train certifies its share of the largest margin, or says nothing of it", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  const Json json =
+      place.results({"train", "--data", "data.safetensors", "--rule", "ngd", "--steps", "3000"});
+  CHECK(json["certified_share"].get<double>() > 0.9);
+  // Weights beyond what a norm holds: an answer all the same.
+  place.results({"solve", "--data", "data.safetensors", "--out", "W.safetensors"});
+  std::vector<double> w = load_weights(place.path("W.safetensors"), 12);
+  const double largest = matrix_norm(w, 12, 12, MatrixNorm::max);
+  for (double& x : w) x *= 1.7e308 / largest;
+  save_weights(place.path("huge.safetensors"), w, 12);
+  const auto ran = place.run({"train", "--data", "data.safetensors", "--init", "huge.safetensors", "--rule",
+                             "gd", "--steps", "1", "--json", "huge.json"});
+  CHECK(ran.code == 1);  // not_finite
+  CHECK(place.read_json("huge.json")["certified_share"].is_null());
 }
 
 TEST_CASE("train compares with the reference it is given", "[tools]") {

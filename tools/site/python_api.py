@@ -27,10 +27,11 @@ MODULES = ("torch", "jax", "scipy", "sklearn")  # beside the package itself
 #: on which page a name of the extension is
 PLACES = {
     "problem": ("Model",),
-    "training": ("StopSource", "TrainState"),
+    "training": ("Checkpoints", "StopSource", "TrainState"),
+    "max_margin": ("MarginCertificate",),
     "heads": ("HeadOptions", "HeadsState", "attention_backward", "attention_forward", "attention_hessian_product",
               "attention_tangent", "linear_attention_backward", "linear_attention_forward"),
-    "library": ("active_isa", "available_threads", "compare_direction", "force_isa", "isas", "matrix_norm"),
+    "library": ("active_isa", "available_threads", "compare_direction", "dual_norm", "force_isa", "isas", "matrix_norm"),
 }
 TITLES = {"heads": "Attention over heads", "many": "Many runs", "scaled": "Numbers with an exponent"}
 LIBRARY = "Directions and norms; instruction sets and threads."

@@ -16,6 +16,7 @@
 #include "softstep/files.h"
 #include "softstep/large_data.h"
 #include "softstep/multiclass.h"
+#include "softstep/ranks.h"
 
 namespace softstep {
 namespace {
@@ -362,6 +363,63 @@ Dataset<T> load_dataset(const std::string& path, const ReadOptions& options) {
   return Dataset<T>(view, storage);
 }
 
+namespace {
+
+// From 0 or more: what is read by them then lies in the file, whose last row they end with.
+void require_increase(const std::string& path, const char* name, std::span<const std::int64_t> offsets) {
+  if (!offsets.empty() && offsets[0] < 0)
+    throw BadFile(path, std::string(name) + ": entry 0: " + std::to_string(offsets[0]) + " (need 0)");
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
+    if (offsets[i] >= offsets[i + 1])
+      throw BadFile(path, std::string(name) + ": sample " + std::to_string(i) + " has none (entries " +
+                              std::to_string(i) + " and " + std::to_string(i + 1) + " are " +
+                              std::to_string(offsets[i]) + " and " + std::to_string(offsets[i + 1]) + ")");
+}
+
+// Rows begin to end - 1 of a tensor.
+TensorEntry rows_of(const TensorEntry& tensor, std::size_t begin, std::size_t end) {
+  TensorEntry part = tensor;
+  const std::size_t per_row = tensor.count / tensor.shape[0];
+  const std::size_t width = tensor.dtype == "F64" ? 8 : tensor.dtype == "F32" ? 4 : 2;
+  part.bytes = tensor.bytes + begin * per_row * width;
+  part.count = (end - begin) * per_row;
+  part.shape[0] = end - begin;
+  return part;
+}
+
+}  // namespace
+
+template <NumberType T>
+Dataset<T> load_dataset_part(const std::string& path, std::size_t rank, std::size_t size) {
+  const TensorFile file = data::open_tensor_file(path);
+  const auto storage = std::make_shared<LoadedStorage<T>>();
+  BatchView<T> whole;
+  read_all_but_tokens(path, file, *storage, whole);
+  const SampleRange range = share_of_rank(whole.n_samples, rank, size);
+  const bool ragged = whole.offsets != nullptr;
+  if (ragged) require_increase(path, "offsets", {whole.offsets, whole.n_samples + 1});
+  require_increase(path, "query_offsets", whole.query_offsets);
+  std::vector<std::int64_t> query_offsets;
+  BatchView<T> view = part_of(whole, range, query_offsets);
+  storage->query_offsets = std::move(query_offsets);
+  const auto row = [&](std::size_t i) { return ragged ? static_cast<std::size_t>(whole.offsets[i]) : i; };
+  view.tokens =
+      floats(path, rows_of(*file.find("tokens"), row(range.begin), row(range.end)), storage->tokens);
+  if (ragged) {
+    // From the first token of this part.
+    std::vector<std::int64_t> offsets(whole.offsets + range.begin, whole.offsets + range.end + 1);
+    for (std::size_t i = offsets.size(); i-- > 0;) offsets[i] -= offsets[0];
+    storage->offsets = std::move(offsets);
+    view.offsets = storage->offsets.data();
+  }
+  try {
+    view.validate();
+  } catch (const InvalidArgument& error) {
+    throw BadFile(path, std::string(error.what()) + ", counted from sample " + std::to_string(range.begin));
+  }
+  return Dataset<T>(view, storage);
+}
+
 HalfDataset load_half_dataset(const std::string& path) { return load_half_dataset(path, ReadOptions{}); }
 
 HalfDataset load_half_dataset(const std::string& path, const ReadOptions& options) {
@@ -510,6 +568,8 @@ template Dataset<float> load_dataset<float>(const std::string&, const ReadOption
 template Dataset<double> load_dataset<double>(const std::string&, const ReadOptions&);
 template Dataset<float> load_dataset<float>(const std::string&);
 template Dataset<double> load_dataset<double>(const std::string&);
+template Dataset<float> load_dataset_part<float>(const std::string&, std::size_t, std::size_t);
+template Dataset<double> load_dataset_part<double>(const std::string&, std::size_t, std::size_t);
 template void save_dataset(const std::string&, const Dataset<float>&, StoredType);
 template void save_dataset(const std::string&, const Dataset<double>&, StoredType);
 

@@ -14,6 +14,8 @@
 
 namespace softstep {
 
+class Ranks;
+
 /// What stands for the key-query matrix.
 enum class KeyQuery {
   combined,  ///< W, dim x dim: s = X W z
@@ -37,7 +39,11 @@ struct SOFTSTEP_EXPORT AttentionOptions {
   /// Token scores, queries and W_mm are those of the batch. 16 bits go with float32, W combined and a fixed
   /// decoder.
   StoredType token_storage = StoredType::working;
-  std::string isa = {};   ///< instruction set; empty means active_isa()
+  std::string isa = {};  ///< instruction set; empty means active_isa()
+  /// Processes that the samples are split over (softstep/ranks.h): the batch has those of this rank, and the
+  /// model is that of all samples, with the same bits for any number of ranks. Making the model, making a
+  /// workspace and evaluating are then done by all ranks together. Null: this process has all samples.
+  std::shared_ptr<Ranks> ranks = nullptr;
   void validate() const;  ///< throws InvalidArgument naming the field
 };
 

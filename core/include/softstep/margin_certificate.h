@@ -33,11 +33,15 @@ class SOFTSTEP_EXPORT MarginCertificate {
   /// Takes sum_k lambda_k A_k and sum_k lambda_k into the average. Throws InvalidArgument for another size,
   /// an entry that is not finite, or a weight that is not positive and finite.
   void add(std::span<const double> combination, double weight);
+  /// The average of sum lambda_k A_k / sum lambda_k, n_rows x n_cols row-major; zeros while nothing has been
+  /// added. Its parts bound the margin of a W that has those parts alone, as a diagonal W.
+  std::vector<double> average() const;
   /// Combinations taken in so far.
   std::size_t size() const { return size_; }
   /// No W has a larger margin, but for rounding. +infinity while nothing has been added.
   double bound(MatrixNorm norm, double p = 2.0) const;
-  /// margin / bound: at least this share of the largest margin that there is. 0 while nothing has been added.
+  /// margin / bound: of a positive margin, at least this share of the largest margin that there is. 0 while
+  /// nothing has been added.
   double share(double margin, MatrixNorm norm, double p = 2.0) const;
 
  private:
@@ -61,9 +65,9 @@ SOFTSTEP_EXPORT bool add_attention_gradient(MarginCertificate& certificate, cons
                                             const TokenScores& scores, std::span<const double> weights,
                                             Loss loss = Loss::logistic);
 
-/// What share of the largest margin in a norm W has at least: margin_in_norm over the bound of the gradient
-/// at W alone. At most 1 but for rounding; NaN at W = 0 and where there is no constraint. Rules whose last
-/// gradient swings (constant steps) need an average: MarginCertificate.
+/// What share of the largest margin in a norm W has at least, where its own is positive: margin_in_norm over
+/// the bound of the gradient at W alone. At most 1 but for rounding; NaN at W = 0 and where there is no
+/// constraint. Rules whose last gradient swings (constant steps) need an average: MarginCertificate.
 template <NumberType T>
 SOFTSTEP_EXPORT double certified_share(const BatchView<T>& batch, const TokenScores& scores,
                                        std::span<const float> weights, MatrixNorm norm, double p = 2.0);

@@ -11,6 +11,7 @@
 #include "core/models/attention/attention_parts.h"
 #include "core/models/attention/key_query_maps.h"
 #include "core/models/loss_check.h"
+#include "core/ranks/in_order.h"
 #include "core/threads/start.h"
 #include "softstep/error.h"
 
@@ -78,7 +79,7 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
   const Outcomes<T>& outcomes = layer.pass.outcomes();
   const auto sample = [&](std::size_t k) { return layer.samples()[k]; };
   sum_slopes(
-      layer.n_samples(), data.batch.dim,
+      data.ranks, layer.n_samples(), layer.pass_rows().n_samples_of_all(), data.batch.dim,
       [&](std::size_t k) {
         const double target = data.batch.target(sample(k));
         if (!outcomes.pooled.empty()) return outcomes.pooled[k].slope(data.loss, target);
@@ -89,17 +90,39 @@ void decoder_gradient(Space<T>& space, BlockGradient<T>& out) {
       out);
 }
 
+template <class T>
+void add_samples(const AttentionData<T>& attention, data::Digest& digest) {
+  const BatchView<T>& view = attention.batch;
+  data::TokenRows<T> rows = attention.rows();
+  for (std::size_t i = 0; i < view.n_samples; ++i) {
+    digest.add(view.tokens_of(i));
+    for (std::size_t t = 0; t < view.tokens_of(i); ++t) digest.add(rows.token(i, t), view.dim);
+    const bool single = attention.query_rows.are_samples();
+    if (!single) digest.add(view.queries_of(i));
+    for (std::size_t q = 0; q < view.queries_of(i); ++q) {
+      digest.add(rows.query(i, q), view.dim);
+      if (!single) digest.add(view.query_weight(i, q));
+    }
+    digest.add(view.sign(i));
+    digest.add(view.target(i));
+  }
+}
+
 }  // namespace
 
 template <NumberType T>
 AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOptions& options) {
-  batch.validate();
-  check(batch, options);
+  all_or_none(options.ranks.get(), [&] {
+    batch.validate();
+    check(batch, options);
+  });
   build(batch, options, nullptr);
 }
 template <NumberType T>
 AttentionModel<T>::AttentionModel(const HalfBatchView& batch,
                                   const AttentionOptions& options) requires std::same_as<T, float> {
+  if (options.ranks != nullptr)
+    throw InvalidArgument("ranks", "do not go with tokens in 16 bits where they lie");
   batch.validate();
   AttentionOptions as_stored = options;
   if (options.token_storage == StoredType::working) as_stored.token_storage = batch.storage;
@@ -113,13 +136,18 @@ AttentionModel<T>::AttentionModel(const HalfBatchView& batch,
 template <NumberType T>
 void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions& options,
                               const HalfBatchView* halves) {
-  parts_ = std::unique_ptr<Parts>(new Parts{
-      {batch, options, halves}, blocks_of<T>(options, batch.dim), options.train_decoder ? 1u : 0u, 0.0, 1});
+  parts_ = std::unique_ptr<Parts>(new Parts{{batch, options, halves},
+                                            blocks_of<T>(options, batch.dim),
+                                            options.train_decoder ? 1u : 0u,
+                                            0.0,
+                                            {},
+                                            1});
   parts_->n_map_blocks = parts_->blocks.size() - parts_->n_map_blocks;
   parts_->optimal_loss = Losses<T>::fixed_optimal_loss(parts_->data);
   const double n = static_cast<double>(parts_->data.n_rows());
   parts_->n_threads = parts_->data.threads_for(parts_->data.attention_work +
                                                2.0 * n * make_map<T>(options, batch.dim)->work());
+  if (are_several(parts_->data.ranks)) parts_->identity = identity();
 }
 template <NumberType T>
 AttentionModel<T>::~AttentionModel() = default;
@@ -134,7 +162,7 @@ const std::vector<BlockShape>& AttentionModel<T>::blocks() const {
 }
 template <NumberType T>
 std::size_t AttentionModel<T>::n_samples() const {
-  return parts_->data.batch.n_samples;
+  return parts_->data.query_rows.n_samples_of_all();
 }
 template <NumberType T>
 std::string AttentionModel<T>::isa() const {
@@ -246,21 +274,10 @@ std::vector<double> AttentionModel<T>::attention(std::span<const T> block) const
 
 template <NumberType T>
 std::string AttentionModel<T>::identity() const {
+  if (!parts_->identity.empty()) return parts_->identity;
   const BatchView<T>& view = batch();
   data::Digest digest;
-  data::TokenRows<T> rows = parts_->data.rows();
-  for (std::size_t i = 0; i < view.n_samples; ++i) {
-    digest.add(view.tokens_of(i));
-    for (std::size_t t = 0; t < view.tokens_of(i); ++t) digest.add(rows.token(i, t), view.dim);
-    const bool single = parts_->data.query_rows.are_samples();
-    if (!single) digest.add(view.queries_of(i));
-    for (std::size_t q = 0; q < view.queries_of(i); ++q) {
-      digest.add(rows.query(i, q), view.dim);
-      if (!single) digest.add(view.query_weight(i, q));
-    }
-    digest.add(view.sign(i));
-    digest.add(view.target(i));
-  }
+  add_in_order(parts_->data.ranks, digest.state(), [&] { add_samples(parts_->data, digest); });
   if (!options().train_decoder) digest.add(view.decoder, view.dim);
   const AttentionOptions& o = options();
   const char* trained = o.key_query == KeyQuery::combined   ? "W"
@@ -269,7 +286,7 @@ std::string AttentionModel<T>::identity() const {
   return std::string("attention of ") + trained + (o.train_decoder ? " and u" : "") + ", loss " +
          parts_->data.loss.name() + ", L* " + to_string(o.optimal_loss) +
          (o.optimal_loss == OptimalLoss::value ? " " + data::exact_text(o.optimal_loss_value) : "") +
-         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(view.n_samples) +
+         ", tokens as " + to_string(parts_->data.storage()) + ", data " + std::to_string(n_samples()) +
          " x " + std::to_string(view.dim) + " " + digest.text();
 }
 
@@ -277,6 +294,9 @@ template <NumberType T>
 void AttentionModel<T>::hessian_product_at(Point<T> at, Point<T> direction,
                                            std::vector<BlockGradient<T>>& out, Workspace& workspace,
                                            SampleSet samples) const {
+  if (are_several(parts_->data.ranks))
+    throw NotSupported("hessian_product",
+                       "goes with one rank (there are " + std::to_string(parts_->data.ranks->size()) + ")");
   auto& space = static_cast<Space<T>&>(workspace);
   if (space.hessian == nullptr) space.hessian = std::make_unique<AttentionHessian<T>>(parts_->data);
   space.layer.choose(samples);

@@ -11,6 +11,7 @@
 #include "core/layer/passes/sample_pass.h"
 #include "core/layer/row_factors.h"
 #include "core/layer/sharing.h"
+#include "core/ranks/in_order.h"
 #include "softstep/attention_model.h"
 
 namespace softstep {
@@ -48,7 +49,15 @@ class AttentionSpace final : public Workspace {
     const bool same = samples.is_all() && chosen_ && pass_rows_.is_all();
     if (same) return;
     chosen_ = false;  // should choose() throw
+    const std::size_t n_of_all = samples.size(data.query_rows.n_samples_of_all());
+    if (!samples.is_all()) samples = of_this_rank(samples);
     pass_rows_.choose(samples);
+    pass_rows_.set_samples_of_all(n_of_all);
+    n_rows_of_all_ = samples.is_all() ? data.query_rows.n_rows_of_all() : pass_rows_.size();
+    if (!samples.is_all() && are_several(data.ranks)) {
+      n_rows_of_all_ = 0;
+      for (const std::size_t n : gathered(data.ranks, pass_rows_.size())) n_rows_of_all_ += n;
+    }
     chosen_ = true;
     queries_are_set_ = false;
     if (!samples.is_all()) own_queries_.resize(data.n_rows() * data.stride);
@@ -63,6 +72,8 @@ class AttentionSpace final : public Workspace {
   const PassRows& pass_rows() const { return pass_rows_; }
   SampleSet samples() const { return pass_rows_.samples(); }
   std::size_t n_samples() const { return pass_rows_.n_samples(); }
+  /// Queries of these samples on all ranks.
+  std::size_t n_rows_of_all() const { return n_rows_of_all_; }
   /// Queries of these samples.
   std::size_t n_rows() const { return pass_rows_.size(); }
   /// z of each row, with row stride.
@@ -89,8 +100,21 @@ class AttentionSpace final : public Workspace {
   }
 
  private:
+  // Their order stays; the trainer's is that of the samples, and so of the ranks.
+  SampleSet of_this_rank(SampleSet samples) {
+    if (!are_several(data.ranks)) return samples;
+    own_samples_.clear();
+    own_samples_.reserve(samples.indices.size());  // some: no sample is not all samples
+    for (const std::size_t i : samples.indices)
+      if (i >= data.first_sample && i - data.first_sample < data.batch.n_samples)
+        own_samples_.push_back(i - data.first_sample);
+    return {own_samples_};
+  }
+
   RowFactors<T> factors_;
   PassRows pass_rows_;
+  std::vector<std::size_t> own_samples_;  // of some samples those of this rank, by its own count
+  std::size_t n_rows_of_all_ = 0;
   bool chosen_ = false;           // pass_rows_ and what follows from it
   bool queries_are_set_ = false;  // factors_ are those by query
   LargeArray<T> own_queries_;     // of some samples

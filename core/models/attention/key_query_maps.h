@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/layer/gradient_size.h"
+#include "core/layer/ordered_product.h"
 #include "core/layer/passes/transpose.h"
 #include "core/models/attention/attention_space.h"
 
@@ -57,7 +58,8 @@ class CombinedMap final : public KeyQueryMap<T> {
   void project(const Team& team, AttentionSpace<T>& space, Point<T> at) override {
     const std::size_t stride = space.data.stride, n = space.n_rows();
     const T *z = space.queries(), *weights = at[0].data();
-    if (transposes(n)) {
+    const bool transposed = transposes(space.n_rows_of_all());
+    if (transposed) {
       if (team.leads()) transposed_.resize(d_ * stride);
       team.wait();
       const auto [begin, end] = team.share(d_, band_unit);
@@ -66,7 +68,8 @@ class CombinedMap final : public KeyQueryMap<T> {
     }
     for_each_block(n, d_, team, [&](Block block) {
       T* v = space.projected.data() + block.row * stride + block.col;
-      if (transposes(n))
+      if (block.n_rows == 0) return;  // a rank without samples in this batch
+      if (transposed)
         space.data.kernels.product_nn({block.n_rows, block.n_cols, d_, z + block.row * stride, stride,
                                        transposed_.data() + block.col, stride, v, stride});
       else
@@ -87,11 +90,8 @@ class CombinedMap final : public KeyQueryMap<T> {
     if (!has_rows(out->exponent)) return;
     const std::size_t stride = space.data.stride;
     factors->scale_rows(team, space.rows.data(), d_, stride);
-    for_each_block(d_, d_, team, [&](Block block) {
-      space.data.kernels.product_tn({block.n_rows, block.n_cols, space.n_rows(),
-                                     space.rows.data() + block.row, stride, space.queries() + block.col,
-                                     stride, mantissas->data() + block.row * d_ + block.col, d_});
-    });
+    product_(team, space.data.ranks, space.data.kernels, d_, d_, space.n_rows(), space.rows.data(), stride,
+             space.queries(), stride, mantissas->data());
     squares_.add_share(team, space.data.kernels, mantissas->data());
   }
   void finish(const AttentionSpace<T>& space, BlockGradient<T>* out, const std::span<T>* mantissas) override {
@@ -110,6 +110,7 @@ class CombinedMap final : public KeyQueryMap<T> {
 
   std::size_t d_;
   LargeArray<T> transposed_;  // W^T with row stride
+  OrderedProduct<T> product_;
   SquaredNorm<T> squares_;
   RowFactors<T>* factors_ = nullptr;
 };
@@ -157,11 +158,8 @@ class FactoredMap final : public KeyQueryMap<T> {
     team.wait();
     if (has_rows(out[1].exponent)) {
       factors_->scale_rows(team, through_.data(), r_, r_);
-      for_each_block(d_, r_, team, [&](Block block) {
-        kernels.product_tn({block.n_rows, block.n_cols, m, space.queries() + block.row, stride,
-                            through_.data() + block.col, r_, mantissas[1].data() + block.row * r_ + block.col,
-                            r_});
-      });
+      product_(team, space.data.ranks, kernels, d_, r_, m, space.queries(), stride, through_.data(), r_,
+               mantissas[1].data());
     }
     team.wait();
     if (team.leads()) {
@@ -172,11 +170,8 @@ class FactoredMap final : public KeyQueryMap<T> {
     team.wait();
     if (!has_rows(out[0].exponent)) return;
     factors_->scale_rows(team, space.rows.data(), d_, stride);
-    for_each_block(d_, r_, team, [&](Block block) {
-      kernels.product_tn({block.n_rows, block.n_cols, m, space.rows.data() + block.row, stride,
-                          projected_.data() + block.col, r_, mantissas[0].data() + block.row * r_ + block.col,
-                          r_});
-    });
+    product_(team, space.data.ranks, kernels, d_, r_, m, space.rows.data(), stride, projected_.data(), r_,
+             mantissas[0].data());
     team.wait();
   }
   std::vector<double> matrix(Point<double> at) const override {
@@ -196,6 +191,7 @@ class FactoredMap final : public KeyQueryMap<T> {
   std::size_t d_, r_;
   std::vector<T> projected_, through_;  // A; dV K, then scaled
   std::vector<double> largest_;
+  OrderedProduct<T> product_;
   RowFactors<T>* factors_ = nullptr;
 };
 
@@ -223,9 +219,11 @@ class PromptMap final : public KeyQueryMap<T> {
     factors_->scale_rows(team, space.rows.data(), d_, space.data.stride);
     if (!team.leads()) return;
     sum_.assign(d_, 0.0);
-    for (std::size_t row = 0; row < space.n_rows(); ++row)
-      for (std::size_t j = 0; j < d_; ++j)
-        sum_[j] += static_cast<double>(space.rows[row * space.data.stride + j]);
+    add_in_order(space.data.ranks, std::span<double>(sum_), [&] {
+      for (std::size_t row = 0; row < space.n_rows(); ++row)
+        for (std::size_t j = 0; j < d_; ++j)
+          sum_[j] += static_cast<double>(space.rows[row * space.data.stride + j]);
+    });
     std::transform(sum_.begin(), sum_.end(), mantissas->begin(), [](double x) { return static_cast<T>(x); });
   }
   std::vector<double> matrix(Point<double> at) const override { return {at[0].begin(), at[0].end()}; }

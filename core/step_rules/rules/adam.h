@@ -52,12 +52,17 @@ struct Adam {
     const double root_weight = std::sqrt(-std::expm1(count * std::log(settings.beta2)));
     const double eps = settings.eps == 0.0 ? 0.0 : settings.eps * std::exp(-exponent);
     next.direction.resize(size);
+    // Pointers and selects, so that the loop becomes one of vectors.
+    double *const m = mean.data(), *const r = root.data(), *const direction = next.direction.data();
+    const T* const gradient = at.gradient;
+    const double norm = at.gradient_norm, take_mean = 1.0 - settings.beta1;
     for (std::size_t k = 0; k < size; ++k) {
-      const double g = static_cast<double>(at.gradient[k]) / at.gradient_norm * unit;
-      mean[k] += (1.0 - settings.beta1) * g;
-      root[k] = hypotenuse(root[k], take_root * std::fabs(g));
-      const double denominator = root[k] / root_weight + eps;
-      next.direction[k] = denominator == 0.0 ? 0.0 : mean[k] / mean_weight / denominator;
+      const double g = static_cast<double>(gradient[k]) / norm * unit;
+      m[k] += take_mean * g;
+      r[k] = hypotenuse(r[k], take_root * std::fabs(g));
+      const double denominator = r[k] / root_weight + eps;
+      const double ratio = m[k] / mean_weight / (denominator == 0.0 ? 1.0 : denominator);
+      direction[k] = denominator == 0.0 ? 0.0 : ratio;
     }
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
     return {Step<T>::Outcome::moved, eta, nullptr, eta * frobenius_norm({next.direction.data(), size}),
@@ -67,9 +72,8 @@ struct Adam {
  private:
   // sqrt(a^2 + b^2) for a, b >= 0, without squaring what is small.
   static double hypotenuse(double a, double b) {
-    const double larger = std::max(a, b), smaller = std::min(a, b);
-    if (larger == 0.0) return 0.0;
-    const double ratio = smaller / larger;
+    const double larger = a < b ? b : a, smaller = a < b ? a : b;
+    const double ratio = smaller / (larger == 0.0 ? 1.0 : larger);
     return larger * std::sqrt(1.0 + ratio * ratio);
   }
 };

@@ -32,14 +32,19 @@ struct DualAcceleration {
     std::vector<double>& v = remembered(memory, next, "momentum.v", size);
     double& count = remembered(memory, next, "momentum.steps", 1)[0];
     const double factor = std::exp(at.gradient_exponent - at.loss_gap.exponent), l = count / (count + 1.0);
-    const auto q = [&](std::size_t k) {
-      const auto g = static_cast<double>(at.gradient[k]);
-      return g == 0.0 ? 0.0 : g / at.loss_gap.mantissa * factor;
-    };
     next.direction.resize(size);
-    for (std::size_t k = 0; k < size; ++k) next.direction[k] = l * (v[k] + q(k)) + q(k);
+    // Pointers and selects, so that the loop becomes one of vectors.
+    double *const kept = v.data(), *const direction = next.direction.data();
+    const T* const gradient = at.gradient;
+    const double gap = at.loss_gap.mantissa;
+    for (std::size_t k = 0; k < size; ++k) {
+      const auto g = static_cast<double>(gradient[k]);
+      // 0 stays 0, whatever the factor.
+      const double quotient = g / gap * factor, q = g == 0.0 ? 0.0 : quotient;
+      kept[k] = l * (kept[k] + q);
+      direction[k] = kept[k] + q;
+    }
     const double length = settings.step_size * frobenius_norm({next.direction.data(), size});
-    for (std::size_t k = 0; k < size; ++k) v[k] = l * (v[k] + q(k));
     count += 1.0;
     return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, next.direction.data()};
   }

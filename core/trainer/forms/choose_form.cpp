@@ -67,6 +67,7 @@ FormTimes times_of_step(const AttentionData<T>& data) {
 
 template <class T>
 Form cheapest_form(const AttentionData<T>& data) {
+  if (data.ranks != nullptr) return Form::dense;
   const FormTimes times = times_of_step(data);
   if (times.token < times.query && times.token < times.dense) return Form::token_span;
   return times.query < times.dense ? Form::query_span : Form::dense;
@@ -76,6 +77,7 @@ template <class T>
 bool fits_lanes(const AttentionData<T>& data) {
   const BatchView<T>& batch = data.batch;
   if (data.storage() != StoredType::working || !data.query_rows.are_samples()) return false;
+  if (data.ranks != nullptr) return false;  // its sums are not chains over the samples
   // A copy of the tokens that is no burden, and a line of samples that is not read twice from far away.
   // Measured on one thread, 96 and 32 samples, T d from 256 to 2048: in vectors of a cache line lanes
   // gain 2.0 to 1.0 times up to 2000 in float32 and 1200 in float64, and lose up to 1.2 beyond; in shorter
@@ -95,7 +97,7 @@ bool fits_lanes(const AttentionData<T>& data) {
 // within 1 %; at d = 4 n up to 18 % are lost.
 template <class T>
 bool pays_without_gradient(const AttentionData<T>& data) {
-  return 12 * data.n_rows() <= data.batch.dim;
+  return data.ranks == nullptr && 12 * data.n_rows() <= data.batch.dim;
 }
 
 // A run in a lane does the work of the query span at the speed of whole vectors, as long as the data of all

@@ -71,7 +71,7 @@ class DenseTrajectory final : public Trajectory<T> {
       if (!conclusion_.conclude(team, pass_.attention(), out, want)) return;
       pass_.scale(team, conclusion_.factors());
       if (gram_norm_) return;
-      pass_.outer_product(team, pass_.rows(), mantissa.data());
+      pass_.outer_product(team, product_, pass_.rows(), mantissa.data());
       squares_.add_share(team, data.kernels, mantissa.data());
     });
     if (!want_rows) return;
@@ -188,6 +188,7 @@ class DenseTrajectory final : public Trajectory<T> {
   std::optional<GramNorm<T>> gram_norm_;
   Conclusion<T> conclusion_;
   SquaredNorm<T> squares_;
+  OrderedProduct<T> product_;
   int n_threads_;
 };
 

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "core/models/attention/attention_parts.h"
 #include "core/trainer/forms/choose_form.h"
 #include "core/trainer/forms/dense_trajectory.h"
@@ -45,6 +47,9 @@ Form chosen_form(const AttentionData<T>& data, const TrainState<T>& state, const
                     (has_master ? "float64 master weights"
                                 : "rule " + std::string(make_step_rule<T>(options.rules[0])->name())) +
                     " (dense does)");
+  if (form != Form::dense && data.ranks != nullptr)
+    throw InvalidArgument("form",
+                          std::string(to_string(form)) + " does not go with several ranks (dense does)");
   if (form == Form::token_span && data.storage() != StoredType::working)
     throw InvalidArgument("form", "token-span does not go with tokens stored as " +
                                       std::string(to_string(data.options.token_storage)));
@@ -63,6 +68,9 @@ std::unique_ptr<Trajectory<T>> make_trajectory(const Model<T>& model, TrainState
                                                const TrainerOptions& options, bool along_gradient,
                                                bool whole) {
   const auto* attention = dynamic_cast<const AttentionModel<T>*>(&model);
+  if (attention != nullptr && attention->parts().data.ranks != nullptr &&
+      options.max_seconds < std::numeric_limits<double>::infinity())
+    throw InvalidArgument("max_seconds", "does not go with several ranks, whose clocks differ");
   if (attention == nullptr || !attention->parts().trains_weights_alone() || !whole) {
     if (options.form != Form::automatic && options.form != Form::dense)
       throw InvalidArgument("form", std::string(to_string(options.form)) +

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/layer/ordered_product.h"
 #include "core/layer/passes/lane_pass.h"
 #include "core/layer/passes/sample_pass.h"
 #include "core/layer/passes/transpose.h"
@@ -106,6 +107,12 @@ class Pass {
   void outer_product(const T* g, const T* z, T* out) const {
     with_team(data_.threads_for_products(1.0, data_.batch.dim),
               [&](const Team& team) { outer_product(team, g, z, out); });
+  }
+  /// The same over the samples of all ranks, by teams that keep `product`.
+  void outer_product(const Team& team, OrderedProduct<T>& product, const T* g, T* out) const {
+    if (lanes_) return outer_product(team, g, out);
+    product(team, data_.ranks, data_.kernels, data_.batch.dim, data_.batch.dim, data_.n_rows(),
+            data_.queries.data(), data_.stride, g, data_.stride, out);
   }
   /// w += scale sum_i g_i z_i^T, w with rows of stride ldw; sample by sample only.
   void add_outer_product(const Team& team, T scale, const T* g, const T* z, T* w, std::size_t ldw) const {

@@ -46,7 +46,11 @@ int main(int count, char** arguments) {
   test_library();
   test_models();
   test_training(count > 1 ? arguments[1] : "c_program.safetensors");
+  char folder[4096];
+  snprintf(folder, sizeof folder, "%s.checkpoints", count > 1 ? arguments[1] : "c_program");
+  test_checkpoints(folder);
   test_solvers();
+  test_neighbours();
   test_heads();
   test_destroyed();
   printf("C: everything as it should be%s\n",

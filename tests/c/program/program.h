@@ -28,7 +28,9 @@ softstep_batch batch_of(const softstep_dataset* data);
 void test_library(void);
 void test_models(void);
 void test_training(const char* path);
+void test_checkpoints(const char* folder);
 void test_solvers(void);
+void test_neighbours(void);
 void test_heads(void);
 void test_destroyed(void);
 

@@ -1,5 +1,5 @@
 // Many runs of softstep behind the protocol of the peers: `side_by_side` is train_many, one run to a lane,
-// `one_by_one` is train, run after run. `load FOLDER RUNS` reads k.safetensors and k.weights for each run k,
+// `one_by_one` is train, run after run, and `dense` the same in the dense form. `load FOLDER RUNS` reads k.safetensors and k.weights for each run k,
 // `check` writes k.weights for each.
 
 #include "worker.h"
@@ -25,14 +25,15 @@ class Runs {
     for (std::size_t k = 0; k < models_.size(); ++k)
       states_.push_back(initial_state(*models_[k], {starts_[k]}));
   }
-  double advance(bool side_by_side, std::int64_t steps, double step_size) {
+  double advance(const std::string& variant, std::int64_t steps, double step_size) {
+    options_.form = variant == "dense" ? Form::dense : Form::automatic;
     char rule[100];
     std::snprintf(rule, sizeof rule, "ngd:step-size=%.17g", step_size);
     options_.rules = {parse_rule(rule)};
     options_.n_steps = steps;
     std::vector<TrainSummary> summaries;
     const double seconds = seconds_of([&] {
-      if (side_by_side) {
+      if (variant == "side_by_side") {
         std::vector<ManyRun<T>> runs;
         for (std::size_t k = 0; k < models_.size(); ++k) {
           runs.push_back({models_[k].get(), &states_[k], &options_});
@@ -76,24 +77,23 @@ class ManyServer {
     if (command == "version") return std::string("{\"version\": \"") + version + ", " + active_isa() + "\"}";
     if (command == "load") {
       runs_ = std::make_unique<Runs<T>>(fields.at(1), std::stoul(fields.at(2)), threads_);
-      return R"({"variants": ["side_by_side", "one_by_one"]})";
+      return R"({"variants": ["side_by_side", "one_by_one", "dense"]})";
     }
     const std::string& name = fields.at(1);
-    const bool side_by_side = name == "side_by_side";
     if (command == "prepare") {
       runs_->reset();
-      runs_->advance(side_by_side, 1, timed_step_size);
+      runs_->advance(name, 1, timed_step_size);
       return "{\"variant\": \"" + name + "\"}";
     }
     runs_->reset();
     if (command == "check") {
-      runs_->advance(side_by_side, std::stoll(fields.at(3)), std::stod(fields.at(2)));
+      runs_->advance(name, std::stoll(fields.at(3)), std::stod(fields.at(2)));
       runs_->write(fields.at(4));
       return "{}";
     }
     if (command != "run") throw std::runtime_error("unknown request " + command);
     return timed(std::stod(fields.at(2)),
-                 [&](std::int64_t steps) { return runs_->advance(side_by_side, steps, timed_step_size); });
+                 [&](std::int64_t steps) { return runs_->advance(name, steps, timed_step_size); });
   }
 
  private:

@@ -192,6 +192,67 @@ SOFTSTEP_EXPORT softstep_status softstep_next_token_model_create(const softstep_
                                                                  softstep_type type, const char* isa,
                                                                  softstep_model** model);
 
+/* Points, each of one class (softstep/multiclass.h); copied. */
+typedef struct softstep_multiclass_data {
+  size_t struct_size;
+  size_t n_classes, dim, n_samples;
+  const double* features; /* [n_samples][dim] */
+  const size_t* classes;  /* [n_samples], below n_classes */
+} softstep_multiclass_data;
+/* One block "weights" [n_classes][dim]; type: F64 or F32. */
+SOFTSTEP_EXPORT softstep_status softstep_multiclass_model_create(const softstep_multiclass_data* data,
+                                                                 softstep_type type, const char* isa,
+                                                                 softstep_model** model);
+/* Clouds about random centres; out: features [n_classes * points_per_class][dim] and as many classes. */
+SOFTSTEP_EXPORT softstep_status softstep_class_clouds(size_t n_classes, size_t dim, size_t points_per_class,
+                                                      double noise, uint64_t seed, double* features,
+                                                      size_t* classes);
+
+/* One hidden layer (softstep/relu_network.h). */
+typedef struct softstep_relu_options {
+  size_t struct_size;
+  size_t n_neurons;
+  const double* outer;               /* [n_neurons], which stay as they are; null: trained, block "outer" */
+  const char* loss;                  /* "logistic" (default), "exponential", "squared" or "correlation" */
+  const softstep_own_loss* own_loss; /* in place of `loss` */
+  const char* optimal_loss;          /* "zero" (default) or "value" */
+  double optimal_loss_value;
+  const char* isa;
+} softstep_relu_options;
+/* On the first token of each sample; the batch is copied. Blocks "weights" [n_neurons][dim], "outer". */
+SOFTSTEP_EXPORT softstep_status softstep_relu_model_create(const softstep_batch* batch,
+                                                           const softstep_relu_options* options,
+                                                           softstep_model** model);
+typedef struct softstep_gaussian_clusters {
+  size_t struct_size;
+  size_t dim, n_clusters;
+  const double* means;         /* [n_clusters][dim] */
+  const double* probabilities; /* [n_clusters], adding up to 1 */
+  const int8_t* labels;        /* [n_clusters], -1 or +1 */
+  double sigma;
+} softstep_gaussian_clusters;
+/* The expected correlation loss of the same network over clusters; copied. outer: as above. */
+SOFTSTEP_EXPORT softstep_status softstep_relu_population_model_create(
+    const softstep_gaussian_clusters* clusters, size_t n_neurons, const double* outer, softstep_type type,
+    const char* isa, softstep_model** model);
+
+/* In-context regression by its moments (softstep/in_context.h); copied. */
+typedef struct softstep_in_context_options {
+  size_t struct_size;
+  size_t dim, n_examples;
+  const double* spectrum; /* [dim] eigenvalues, each above 0 */
+  const char* form;       /* "separate" (default) or "merged" heads */
+  size_t n_heads, rank;   /* 0: 1 */
+  softstep_type type;     /* F64 or F32 */
+  int32_t reserved;
+  const char* isa;
+} softstep_in_context_options;
+SOFTSTEP_EXPORT softstep_status softstep_in_context_model_create(const softstep_in_context_options* options,
+                                                                 softstep_model** model);
+/* The matrix of the smallest loss, out: [dim][dim]. */
+SOFTSTEP_EXPORT softstep_status softstep_in_context_optimum(const double* spectrum, size_t dim,
+                                                            size_t n_examples, double* optimum);
+
 SOFTSTEP_EXPORT void softstep_model_destroy(softstep_model* model); /* null: nothing */
 SOFTSTEP_EXPORT softstep_status softstep_workspace_create(const softstep_model* model,
                                                           softstep_workspace** workspace);
@@ -337,6 +398,8 @@ typedef struct softstep_own_rule {
 /* ---- Training (softstep/trainer.h, softstep/train_state.h) ---- */
 
 typedef struct softstep_state softstep_state;
+/* The checkpoints of one run in a folder (softstep/checkpoints.h). */
+typedef struct softstep_checkpoints softstep_checkpoints;
 
 typedef struct softstep_trace_row {
   size_t struct_size;
@@ -363,6 +426,13 @@ typedef struct softstep_train_options {
   void* user; /* for the callbacks; they return 0 to go on, 1 to stop */
   int32_t (*trace)(void* user, const softstep_trace_row* row);
   int32_t (*progress)(void* user, int64_t step, double seconds); /* about 10 times a second at most */
+  /* States of the run are written here, at multiples of checkpoint_steps, when checkpoint_seconds have gone
+   * by (0: neither does), and at the end; null: none are. One run at a time. */
+  const softstep_checkpoints* checkpoints;
+  int64_t checkpoint_steps;
+  double checkpoint_seconds;
+  /* A checkpoint could not be written; null: the run ends with SOFTSTEP_IO_ERROR. */
+  int32_t (*checkpoint_failed)(void* user, const char* message);
 } softstep_train_options;
 
 typedef struct softstep_train_summary {
@@ -395,6 +465,21 @@ SOFTSTEP_EXPORT softstep_status softstep_state_save(const char* path, const soft
 SOFTSTEP_EXPORT softstep_status softstep_state_load(const char* path, const softstep_model* model,
                                                     const softstep_train_options* options,
                                                     softstep_state** state);
+/* Takes the folder, and makes it if it is not there; the one above must be. keep: how many stay; 0: 3.
+ * SOFTSTEP_BAD_ARGUMENT where another run has taken it. */
+SOFTSTEP_EXPORT softstep_status softstep_checkpoints_open(const char* folder, int32_t keep,
+                                                          softstep_checkpoints** checkpoints);
+/* The state of the newest whole one, to go on from; null where there are none. One of another run is refused;
+ * SOFTSTEP_BAD_FILE where all are damaged. */
+SOFTSTEP_EXPORT softstep_status softstep_checkpoints_newest(const softstep_checkpoints* checkpoints,
+                                                            const softstep_model* model,
+                                                            const softstep_train_options* options,
+                                                            softstep_state** state);
+SOFTSTEP_EXPORT softstep_status softstep_checkpoints_write(const softstep_checkpoints* checkpoints,
+                                                           const softstep_model* model,
+                                                           const softstep_state* state,
+                                                           const softstep_train_options* options);
+SOFTSTEP_EXPORT void softstep_checkpoints_close(softstep_checkpoints* checkpoints); /* null: nothing */
 /* Goes on from the state, which is that of the last step taken. summary may be null. */
 SOFTSTEP_EXPORT softstep_status softstep_train(const softstep_model* model, softstep_state* state,
                                                const softstep_train_options* options,
@@ -500,6 +585,40 @@ SOFTSTEP_EXPORT softstep_status softstep_singular_values(const double* a, size_t
 /* The smallest margin of W, dim x dim, over its Frobenius norm. */
 SOFTSTEP_EXPORT softstep_status softstep_normalized_margin(const softstep_batch* batch, const double* weights,
                                                            double* margin);
+/* The same over another norm, as of softstep_matrix_norm. */
+SOFTSTEP_EXPORT softstep_status softstep_margin_in_norm(const softstep_batch* batch, const double* weights,
+                                                        const char* norm, double p, double* margin);
+/* min over i and c != y_i of (w_{y_i} - w_c)^T h_i over the norm of W, n_classes x dim. */
+SOFTSTEP_EXPORT softstep_status softstep_multiclass_margin(const softstep_multiclass_data* data,
+                                                           const double* weights, const char* norm, double p,
+                                                           double* margin);
+
+/* Bounds on the margin that any W has, by gradients and without a solver (softstep/margin_certificate.h). */
+typedef struct softstep_margin_certificate softstep_margin_certificate;
+SOFTSTEP_EXPORT softstep_status softstep_dual_norm(const double* a, size_t n_rows, size_t n_cols,
+                                                   const char* norm, double p, double* value);
+/* At least this share of the largest margin in the norm W has, by the gradient at W alone. */
+SOFTSTEP_EXPORT softstep_status softstep_certified_share(const softstep_batch* batch, const double* weights,
+                                                         const char* norm, double p, double* share);
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_create(size_t n_rows, size_t n_cols,
+                                                                   softstep_margin_certificate** certificate);
+SOFTSTEP_EXPORT void softstep_margin_certificate_destroy(softstep_margin_certificate* certificate);
+/* Takes sum_k lambda_k A_k, n_rows x n_cols, and sum_k lambda_k into the average. */
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_add(softstep_margin_certificate* certificate,
+                                                                const double* combination, double weight);
+/* The gradient of the attention layer at W. loss: null: "logistic". added: 0 where no multiplier is positive
+ * and nothing was added; may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_add_attention(
+    softstep_margin_certificate* certificate, const softstep_batch* batch, const double* weights,
+    const char* loss, int32_t* added);
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_add_multiclass(
+    softstep_margin_certificate* certificate, const softstep_multiclass_data* data, const double* weights);
+/* No W has a larger margin; infinity while nothing has been added. */
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_bound(
+    const softstep_margin_certificate* certificate, const char* norm, double p, double* bound);
+/* margin / bound; 0 while nothing has been added. */
+SOFTSTEP_EXPORT softstep_status softstep_margin_certificate_share(
+    const softstep_margin_certificate* certificate, double margin, const char* norm, double p, double* share);
 /* The token that W attends to, for every query: n of them. */
 SOFTSTEP_EXPORT softstep_status softstep_selected_tokens(const softstep_batch* batch, const double* weights,
                                                          size_t* selected, size_t n);

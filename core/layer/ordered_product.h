@@ -1,0 +1,92 @@
+#pragma once
+
+// The sum of outer products over the rows of all ranks: C[m x n] = sum_l a_l b_l^T, each element one chain of
+// multiply-adds over the rows in their order, as product_tn makes it in one process
+// (simd/kernels/product_tn.h). A chain may go on in another call (product_panels.h), and so it goes on in
+// another process: a rank takes a band of C from the rank before it, adds its rows and passes the band on,
+// while the next band is on its way. In the end the last rank has C and gives it to all.
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "core/linalg/panels.h"
+#include "core/ranks/in_order.h"
+#include "core/threads/team.h"
+#include "simd/dispatch.h"
+
+namespace softstep {
+
+template <class T>
+class OrderedProduct {
+ public:
+  /// A[k x m]^T B[k x n], k the rows of this rank, into C with rows of n. Called by all threads of a team;
+  /// with several ranks it ends when C is there, else when this thread may read the block that
+  /// for_each_block() gives it.
+  void operator()(const Team& team, Ranks* ranks, const simd::Kernels<T>& kernels, std::size_t m,
+                  std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b, std::size_t ldb,
+                  T* c) {
+    if (!are_several(ranks)) {
+      for_each_block(m, n, team, [&](Block block) {
+        kernels.product_tn({block.n_rows, block.n_cols, k, a + block.row, lda, b + block.col, ldb,
+                            c + block.row * n + block.col, n});
+      });
+      return;
+    }
+    const std::size_t last = ranks->size() - 1, rank = ranks->rank();
+    pack(team, kernels, n, k, b, ldb);
+    const std::size_t rows = rows_of_band(m, n);
+    for (std::size_t row = 0; row < m; row += rows) {
+      const std::size_t count = std::min(rows, m - row);
+      const std::span<T> band(c + row * n, count * n);
+      if (team.leads() && rank > 0) ranks->receive(bytes_of(band));
+      team.wait();
+      const auto [begin, end] = team.share(count, 4);
+      add_rows(kernels, end - begin, n, k, a + row + begin, lda, rank > 0, band.data() + begin * n);
+      team.wait();
+      if (team.leads() && rank < last) ranks->send(bytes_of(band));
+    }
+    if (team.leads()) {
+      if (rank < last) ranks->flush();
+      ranks->broadcast(bytes_of(std::span<T>(c, m * n)), last);
+    }
+    team.wait();
+  }
+
+ private:
+  static constexpr std::size_t depth = 256;              // rows whose panels stay near
+  static constexpr std::size_t bytes_of_band = 1 << 16;  // worth a message, and many of them in C
+
+  static std::size_t rows_of_band(std::size_t m, std::size_t n) {
+    const std::size_t rows = bytes_of_band / (n * sizeof(T)) / band_unit * band_unit;
+    return std::min(m, std::max(rows, band_unit));
+  }
+
+  std::size_t padded(const simd::Kernels<T>& kernels, std::size_t n) const {
+    return panels_size(1, n, kernels.tile_columns);
+  }
+  void pack(const Team& team, const simd::Kernels<T>& kernels, std::size_t n, std::size_t k, const T* b,
+            std::size_t ldb) {
+    if (team.leads()) panels_.resize(padded(kernels, n) * k);
+    team.wait();
+    const auto [begin, end] = team.share(k, depth);
+    for (std::size_t l = begin; l < end; l += depth)
+      pack_panels(kernels, PlainRows<T>{b + l * ldb, ldb}, std::min(depth, k - l), n,
+                  panels_.data() + l * padded(kernels, n));
+    team.wait();
+  }
+  void add_rows(const simd::Kernels<T>& kernels, std::size_t m, std::size_t n, std::size_t k, const T* a,
+                std::size_t lda, bool add, T* c) const {
+    if (m == 0) return;
+    if (k == 0 && !add) std::fill_n(c, m * n, T(0));
+    for (std::size_t l = 0; l < k; l += depth) {
+      const std::size_t count = std::min(depth, k - l);
+      kernels.product_panels({m, n, count, a + l * lda, lda, true, panels_.data() + l * padded(kernels, n),
+                              count, c, n, add || l > 0});
+    }
+  }
+
+  std::vector<T> panels_;  // of B, in blocks of `depth` rows
+};
+
+}  // namespace softstep

@@ -1,0 +1,74 @@
+#include "softstep/ranks.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "core/ranks/in_order.h"
+#include "softstep/error.h"
+
+namespace softstep {
+
+Ranks::~Ranks() = default;
+
+RankFailed::RankFailed(const std::string& message, const std::string& argument)
+    : InvalidArgument(argument,
+                      message.starts_with(argument + ": ") ? message.substr(argument.size() + 2) : message) {}
+
+SampleRange share_of_rank(std::size_t n, std::size_t rank, std::size_t size) {
+  if (n < size)
+    throw InvalidArgument(
+        "ranks", std::to_string(size) + " (there are " + std::to_string(n) + " samples; need one for each)");
+  // n rank / size without the product, which may be too large.
+  const auto begin = [&](std::size_t r) { return n / size * r + n % size * r / size; };
+  return {begin(rank), begin(rank + 1)};
+}
+
+namespace {
+
+// Texts of one length for all, which gather() needs.
+constexpr std::size_t most_text = 1024;
+struct Failure {
+  bool failed = false;
+  char message[most_text] = {}, argument[most_text] = {};
+
+  void set(const char* what, const std::string& of) {
+    failed = true;
+    std::string(what).copy(message, most_text - 1);
+    of.copy(argument, most_text - 1);
+  }
+};
+
+}  // namespace
+
+void all_or_none(Ranks* ranks, const std::function<void()>& work) {
+  if (!are_several(ranks)) {
+    work();
+    return;
+  }
+  Failure mine;
+  std::exception_ptr thrown;
+  try {
+    work();
+  } catch (const Error& error) {
+    thrown = std::current_exception();
+    mine.set(error.what(), error.argument());
+  } catch (const std::exception& error) {
+    thrown = std::current_exception();
+    mine.set(error.what(), "");
+  }
+  const std::vector<bool> failed = [&] {
+    std::vector<bool> out;
+    for (const char flag : gathered(ranks, static_cast<char>(mine.failed))) out.push_back(flag != 0);
+    return out;
+  }();
+  const auto first = std::find(failed.begin(), failed.end(), true);
+  if (first == failed.end()) return;
+  const auto from = static_cast<std::size_t>(first - failed.begin());
+  ranks->broadcast(bytes_of(std::span<Failure>(&mine, 1)), from);
+  if (from == ranks->rank()) std::rethrow_exception(thrown);
+  throw RankFailed(mine.message, mine.argument);
+}
+
+}  // namespace softstep

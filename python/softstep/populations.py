@@ -1,0 +1,199 @@
+"""Networks with one hidden layer, and models of whole populations: gradients in closed form, without samples."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core
+from .errors import InvalidArgument
+from .losses import Loss
+from .models import _text
+from .problem import _as_integers, _copied_numbers
+
+__all__ = ["InContextRegression", "ReluNetwork", "ReluPopulation"]
+
+
+class ReluNetwork(_core.ReluNetwork):
+    """One hidden layer, f(x) = sum_k a_k relu(w_k^T x), on points: L = (1/n) sum_i l(y_i f(x_i)).
+
+    Blocks "weights" [m, dim], row k is w_k; then "outer" [m, 1] where a is trained. At a kink the derivative of relu is 1. Copies
+    the points.
+
+    Parameters
+    ----------
+    points
+        x: [n, dim] of float64 or float32, which is the precision of the blocks.
+    labels
+        [n], each -1 or +1.
+    n_neurons
+        m.
+    outer
+        a: [m], which stays as it is. None: a is trained.
+    targets
+        [n] real targets in place of labels, for the squared loss.
+    loss
+        "logistic", "exponential", "squared", "correlation" (-m, unbounded below: rules that need L* are refused) or a `Loss`.
+    optimal_loss
+        L*: a number; None for 0.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: arXiv 2505.24022; softstep/relu_network.h.
+
+    >>> import numpy as np, softstep
+    >>> x = np.array([[2.0, 0.5], [1.0, -1.0], [-2.0, 0.0]])
+    >>> model = softstep.ReluNetwork(x, [1, 1, -1], n_neurons=4, outer=[1, 1, -1, -1])
+    >>> softstep.train(model, "ngd", steps=1000, init_std=0.01).last["accuracy"]
+    1.0
+    """
+
+    def __init__(
+        self,
+        points: Any,
+        labels: Any = None,
+        *,
+        n_neurons: int,
+        outer: Any = None,
+        targets: Any = None,
+        loss: str | Loss = "logistic",
+        optimal_loss: float | None = None,
+        isa: str = "",
+    ) -> None:
+        dtype = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
+        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        points = _copied_numbers(points, "points", computed)
+        if points.ndim != 2:
+            raise InvalidArgument(f"points: shape {tuple(points.shape)} (need (n, dim))", "points")
+        super().__init__(
+            points[:, None],
+            _as_integers(labels, "labels", np.int8),
+            targets=_copied_numbers(targets, "targets", computed),
+            n_neurons=n_neurons,
+            outer=_copied_numbers(outer, "outer", "float64"),
+            loss=loss,
+            optimal_loss="zero" if optimal_loss is None else "value",
+            optimal_loss_value=0.0 if optimal_loss is None else float(optimal_loss),
+            isa=isa,
+        )
+
+    def __repr__(self) -> str:
+        return _text(self, "ReluNetwork")
+
+
+class ReluPopulation(_core.ReluPopulation):
+    """The expected correlation loss -E y f(x) of the same network over labelled Gaussian clusters, in closed form.
+
+    With probability pi_c a point is from N(mu_c, sigma^2 I) and has the label y_c. Blocks as of `ReluNetwork`; a sample is a cluster.
+    The loss is unbounded below: rules that need L* are refused.
+
+    Parameters
+    ----------
+    means
+        mu: [n_clusters, dim].
+    labels
+        y: [n_clusters], each -1 or +1.
+    probabilities
+        pi: [n_clusters], each above 0, adding up to 1. None: all the same.
+    sigma
+        Standard deviation; 0: every point lies at its mean.
+    n_neurons
+        m.
+    outer
+        a: [m], which stays as it is. None: a is trained.
+    dtype
+        "float64" or "float32", of the blocks.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: arXiv 2505.24022; softstep/relu_network.h.
+
+    >>> import softstep
+    >>> model = softstep.ReluPopulation([[0.2, 0.3], [0.2, -0.3], [-0.4, 0.0]], [1, 1, -1], [0.25, 0.25, 0.5],
+    ...                                 sigma=0.1, n_neurons=2, outer=[1, -1])
+    >>> W = softstep.train(model, "gd:step-size=0.1", steps=3000, init_std=1e-4).blocks["weights"]
+    >>> bool(abs(W[0, 1]) < 0.1 * W[0, 0])  # turned to (1, 0)
+    True
+    """
+
+    def __init__(
+        self,
+        means: Any,
+        labels: Any,
+        probabilities: Any = None,
+        *,
+        sigma: float,
+        n_neurons: int,
+        outer: Any = None,
+        dtype: Literal["float64", "float32"] = "float64",
+        isa: str = "",
+    ) -> None:
+        labels = _as_integers(labels, "labels", np.int8)
+        if probabilities is None:
+            probabilities = np.full(np.size(labels), 1.0 / max(np.size(labels), 1))
+        super().__init__(
+            _copied_numbers(means, "means", "float64"),
+            _copied_numbers(probabilities, "probabilities", "float64"),
+            labels,
+            sigma=sigma,
+            n_neurons=n_neurons,
+            outer=_copied_numbers(outer, "outer", "float64"),
+            dtype=dtype,
+            isa=isa,
+        )
+
+    def __repr__(self) -> str:
+        return _text(self, "ReluPopulation")
+
+
+class InContextRegression(_core.InContextRegression):
+    """Linear attention on in-context linear regression, by the expected squared loss in closed form.
+
+    In every prompt y = w^T x with a w ~ N(0, I) of its own, N examples and a query, all x ~ N(0, diag(spectrum)). The prediction is
+    b^T M x_query, b the mean of y x over the examples. Blocks of "merged" heads "values" [H, 1] and "matrices" [H dim, dim], M =
+    sum_i v_i U_i; of "separate" ones "values" [H, 1], "keys" and "queries" [H R, dim], M = sum_i v_i sum_r k_ir q_ir^T. The gap L - L*
+    has no cancellation. `TrainResult.weights` is M.
+
+    Parameters
+    ----------
+    spectrum
+        [dim] eigenvalues of the covariance of x, each above 0.
+    n_examples
+        N.
+    form
+        "merged" or "separate".
+    n_heads, rank
+        H, and R of separate heads. H R is dim or more, or L* is not reached.
+    dtype
+        "float64" or "float32", of the blocks.
+    isa
+        Instruction set; "" is the one in force.
+
+    Raises InvalidArgument. Source: arXiv 2501.16265; softstep/in_context.h.
+
+    >>> import numpy as np, softstep
+    >>> model = softstep.InContextRegression([0.4, 0.3], 31, form="merged", n_heads=2)
+    >>> M = softstep.train(model, "gd:step-size=0.5", steps=2000, init_std=0.1).weights
+    >>> bool(np.allclose(M, model.optimum, atol=1e-6))
+    True
+    """
+
+    def __init__(
+        self,
+        spectrum: Any,
+        n_examples: int,
+        *,
+        form: Literal["merged", "separate"] = "separate",
+        n_heads: int = 1,
+        rank: int = 1,
+        dtype: Literal["float64", "float32"] = "float64",
+        isa: str = "",
+    ) -> None:
+        spectrum = _copied_numbers(spectrum, "spectrum", "float64")
+        super().__init__(spectrum, n_examples, form=form, n_heads=n_heads, rank=rank, dtype=dtype, isa=isa)
+        #: M*, the M with the smallest loss, [dim, dim]
+        self.optimum: Any = _core.in_context_optimum(spectrum, n_examples)
+
+    def __repr__(self) -> str:
+        return _text(self, "InContextRegression")

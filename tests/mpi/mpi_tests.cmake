@@ -1,0 +1,38 @@
+# Runs over MPI on 1 to 4 ranks: the library on a communicator, and the program under its launcher. More ranks than this machine has
+# processors are no error.
+find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
+softstep_test_program(softstep_mpi_tests mpi/program/main.cpp)
+target_link_libraries(softstep_mpi_tests PRIVATE softstep::mpi)
+
+# What the launcher is told besides; Open MPI counts processors, where MPICH does not.
+execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE version ERROR_VARIABLE version)
+set(flags "")
+if(version MATCHES "Open MPI|OpenRTE")
+  set(flags --oversubscribe)
+endif()
+set(SOFTSTEP_MPI_LAUNCH_FLAGS "${flags}" CACHE STRING "Options for the launcher of MPI in the tests")
+set(mpi_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    OMP_WAIT_POLICY=passive)
+
+function(softstep_mpi_test name)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS mpi ENVIRONMENT "${mpi_environment}" RUN_SERIAL ON)
+endfunction()
+foreach(ranks IN ITEMS 1 2 3 4)
+  softstep_mpi_test(mpi_library_${ranks} ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
+                    $<TARGET_FILE:softstep_mpi_tests>)
+endforeach()
+# Wrong answers: a sum in another order, and the last bit of a number on one rank.
+foreach(plant IN ITEMS order last-bit)
+  softstep_mpi_test(mpi_library_${plant} ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} 3
+                    $<TARGET_FILE:softstep_mpi_tests> --plant ${plant})
+  set_tests_properties(mpi_library_${plant} PROPERTIES PASS_REGULAR_EXPRESSION "[1-9][0-9]* differ")
+endforeach()
+if(TARGET softstep_program)
+  list(JOIN SOFTSTEP_MPI_LAUNCH_FLAGS " " flags)
+  set(check ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/check_program.py --program $<TARGET_FILE:softstep_program>
+      --launch "${MPIEXEC_EXECUTABLE} ${flags}")
+  softstep_mpi_test(mpi_program ${check} --folder ${CMAKE_CURRENT_BINARY_DIR}/mpi_program)
+  softstep_mpi_test(mpi_program_broken ${check} --folder ${CMAKE_CURRENT_BINARY_DIR}/mpi_program_broken --broken)
+  set_tests_properties(mpi_program_broken PROPERTIES WILL_FAIL ON)
+endif()
