@@ -13,6 +13,7 @@
 #include "options.h"
 #include "output.h"
 #include "softstep/dataset.h"
+#include "softstep/large_data.h"
 
 namespace softstep::program {
 
@@ -21,6 +22,7 @@ namespace {
 struct Options {
   GeneratorFlags generator;
   std::uint64_t seed = 0;
+  std::int64_t shards = 0;
   std::string dtype = "f64", out, json;
 };
 
@@ -30,28 +32,27 @@ int run_generate(const Options& options) {
   outputs.add("--out", options.out);
   if (options.json != "-") outputs.add("--json", options.json);
   const GeneratorOptions generator = options.generator.with_seed(options.seed);
-  const Dataset<double> data = generate(generator);
-  save_dataset(options.out, data, type);
-
-  // A generator may have its own sizes (planar), so they are taken from what was made.
-  const BatchView<double>& view = data.view();
+  const GeneratedFiles made =
+      generate_files(generator, options.out, type, static_cast<std::size_t>(options.shards));
   std::error_code no_file;  // a pipe or a device has no size
-  const std::uintmax_t size = std::filesystem::file_size(options.out, no_file);
+  std::uintmax_t size = 0;
+  for (const std::string& file : made.files)
+    if (!no_file) size += std::filesystem::file_size(file, no_file);
   const Json n_bytes = no_file ? Json(nullptr) : Json(size);
   Json json;
   json["generator"] = generator.generator;
-  json["samples"] = view.n_samples;
-  json["tokens"] = view.n_tokens;
-  json["dim"] = view.dim;
+  json["samples"] = made.n_samples;
+  json["tokens"] = made.n_tokens;
+  json["dim"] = made.dim;
   json["seed"] = generator.seed;
   json["signal"] = number(generator.signal);
   json["noise"] = number(generator.noise);
   json["equal_scores"] = generator.equal_scores;
   json["dtype"] = options.dtype;
-  json["out"] = options.out;
+  json["out"] = made.files.back();
   json["bytes"] = n_bytes;
-  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}{}\n", options.out, generator.generator,
-                      view.n_samples, view.n_tokens, view.dim, generator.seed, options.dtype,
+  publish(fmt::format("{}: {}, n={}, T={}, d={}, seed={}, {}{}\n", made.files.back(), generator.generator,
+                      made.n_samples, made.n_tokens, made.dim, generator.seed, options.dtype,
                       no_file ? "" : fmt::format(", {} bytes", size)),
           json, options.json);
   return exit_success;
@@ -67,6 +68,10 @@ Command add_generate(CLI::App& program) {
   add_seed(*app, options->seed, "Seed; the same seed gives the same bytes everywhere");
   add_word(*app, "--dtype", options->dtype, {"f64", "f32", "f16", "bf16"},
            "Number type of the tokens in the file");
+  add_whole(
+      *app, "--shards", options->shards, 0, 512,
+      "Write so many files data-00001-of-0000N.safetensors, and the index data.safetensors.index.json that "
+      "--data takes; 0: one file");
   add_path(*app, "--out", options->out, "File to write")->required();
   add_json(*app, options->json);
   app->footer(

@@ -50,6 +50,9 @@ const struct {
     {"tolerance", "--tolerance"},
     {"max_sweeps", "--max-sweeps"},
     {"selected", "--selected"},
+    {"resident_bytes", "--memory"},
+    {"n_shards", "--shards"},
+    {"path", "--out"},
 };
 
 std::string option_of(const std::string& field, const CLI::App& command) {

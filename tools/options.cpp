@@ -10,6 +10,7 @@
 
 #include "job.h"
 #include "library_names.h"
+#include "memory_option.h"
 #include "nearest.h"
 #include "output.h"
 #include "read_number.h"
@@ -65,7 +66,8 @@ std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& f
 }
 
 CLI::Option* add_data(CLI::App& app, DataOptions& data) {
-  CLI::Option* file = add_path(app, "--data", data.file, "Data set: a safetensors file");
+  CLI::Option* file =
+      add_path(app, "--data", data.file, "Data set: a safetensors file, or the index JSON of its shards");
   add_path(app, "--decoder", data.decoder, "Take the decoder from this file's tensor `decoder` [d] instead")
       ->needs(file);
   data.queries_option =
@@ -120,7 +122,8 @@ Dataset<T> with_decoder(const Dataset<T>& data, const std::string& file) {
 template <class T>
 Dataset<T> load_samples(const std::string& file) {
   const std::shared_ptr<Ranks> ranks = ranks_of_job();
-  return ranks == nullptr ? load_dataset<T>(file) : load_dataset_part<T>(file, ranks->rank(), ranks->size());
+  return ranks == nullptr ? load_dataset<T>(file, read_options())
+                          : load_dataset_part<T>(file, ranks->rank(), ranks->size());
 }
 
 template Dataset<float> load_samples<float>(const std::string&);

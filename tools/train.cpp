@@ -21,6 +21,7 @@
 #include "output.h"
 #include "run_report.h"
 #include "softstep/error.h"
+#include "softstep/large_data.h"
 #include "trace_rows.h"
 #include "train_options.h"
 #include "train_reference.h"
@@ -279,6 +280,18 @@ void adapt_to_model(const TrainOptions& options, AttentionOptions& layer) {
     layer.optimal_loss = OptimalLoss::zero;
 }
 
+// Other models, the solver and copies in another number type read or hold all tokens at once.
+void check_memory(const TrainOptions& options, bool several) {
+  if (!options.memory.is_given()) return;
+  const auto refuse = [](const std::string& what) {
+    throw InvalidArgument("--memory", "does not go with " + what);
+  };
+  if (several) refuse("several ranks");
+  if (options.model.kind != "attention") refuse("--model " + options.model.kind);
+  if (options.reference == "solve")
+    refuse("--reference solve, as the solver holds all tokens (need none or a file)");
+}
+
 // Of several ranks.
 void check_ranks(const TrainOptions& options) {
   if (options.model.kind != "attention")
@@ -292,6 +305,8 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
   AttentionOptions layer =
       options.run.layer(options.threads == 0 ? threads_of_rank() : static_cast<int>(options.threads));
   if (several) check_ranks(options);
+  check_memory(options, several);
+  options.memory.bound_process();
   if (!options.resume.empty() && options.init->count() != 0 &&
       !names_checkpoints(options.checkpoints, options.resume))
     throw InvalidArgument("--init", "does not go with --resume: the state has its weights");
@@ -368,6 +383,7 @@ Command add_train(CLI::App& program) {
            "newest "
            "whole checkpoint of a folder up to step --steps");
   add_checkpoints(*app, options->checkpoints);
+  add_memory(*app, options->memory);
   add_json(*app, options->json);
   app->footer(
       "Step rules:\n" + rule_table() +

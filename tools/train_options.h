@@ -10,6 +10,7 @@
 
 #include "checkpoint_options.h"
 #include "interrupt.h"
+#include "memory_option.h"
 #include "model_options.h"
 #include "options.h"
 #include "softstep/trainer.h"
@@ -23,6 +24,7 @@ struct TrainOptions {
   ModelFlags model;
   std::string reference = "solve", trace, out, save_state, resume, json;
   CheckpointOptions checkpoints;
+  MemoryOption memory;
   double stop_one_minus_cos = 0.0;
   std::int64_t threads = 1;
   CLI::Option *init = nullptr, *master = nullptr, *seed = nullptr, *lstar = nullptr, *loss = nullptr,

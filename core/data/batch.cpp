@@ -5,6 +5,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/finite.h"
+#include "core/data/read_ahead.h"
 #include "core/data/text.h"
 #include "core/data/token_rows.h"
 
@@ -73,8 +74,10 @@ void require_finite(const char* name, const T* x, std::size_t size, Place place)
 
 template <class T>
 void require_finite_tokens(const BatchView<T>& b) {
+  data::ReadAhead ahead(b.tokens);
   for (std::size_t i = 0; i < b.n_samples; ++i) {
     const std::size_t n_tokens = b.tokens_of(i);
+    ahead.reading(b.sample(i), ((n_tokens - 1) * b.row_stride() + b.dim) * sizeof(T));
     if (b.row_stride() == b.dim && data::all_finite(b.sample(i), n_tokens * b.dim)) continue;
     for (std::size_t t = 0; t < n_tokens; ++t)
       require_finite("tokens", b.sample(i) + t * b.row_stride(), b.dim,
@@ -190,10 +193,14 @@ void require_all_but_tokens(const BatchView<T>& b, bool has_tokens) {
   require_query_weights(b);
 
   if (b.decoder) require_finite("decoder", b.decoder, b.dim, [] { return std::string(); });
-  if (b.queries)
+  if (b.queries) {
+    data::ReadAhead ahead(b.queries);
     for (std::size_t i = 0; i < b.n_samples; ++i)
-      for (std::size_t q = 0; q < b.queries_of(i); ++q)
+      for (std::size_t q = 0; q < b.queries_of(i); ++q) {
+        ahead.reading(b.query(i, q), b.dim * sizeof(T));
         require_finite("queries", b.query(i, q), b.dim, [&] { return query_place(b, i, q) + ", "; });
+      }
+  }
 }
 
 }  // namespace
@@ -236,9 +243,11 @@ void HalfBatchView::validate() const {
     throw InvalidArgument(
         "tokens", std::to_string(tokens.size()) + " elements (need at least " + std::to_string(last) + ")");
   const unsigned infinity = storage == StoredType::f16 ? 0x7c00u : 0x7f80u;
+  data::ReadAhead ahead(tokens.data());
   for (std::size_t i = 0; i < rest.n_samples; ++i)
     for (std::size_t t = 0; t < rest.tokens_of(i); ++t) {
       const std::uint16_t* bits = sample(i) + t * rest.row_stride();
+      ahead.reading(bits, rest.dim * sizeof(std::uint16_t));
       unsigned found = 0;  // without a branch, so that any compiler vectorises it
       for (std::size_t j = 0; j < rest.dim; ++j) found |= (bits[j] & infinity) == infinity ? 1u : 0u;
       if (found != 0)

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/data/checked_size.h"
+#include "core/data/generated_samples.h"
 #include "core/data/random_stream.h"
 #include "core/data/text.h"
 #include "softstep/dataset.h"
@@ -16,6 +17,7 @@ namespace softstep {
 namespace {
 
 using data::RandomStream;
+using data::SampleSink;
 
 void require_positive(const char* name, double x) {
   if (!(x > 0.0 && std::isfinite(x)))
@@ -32,8 +34,8 @@ void require_at_least(const char* name, std::size_t value, std::size_t least) {
     throw InvalidArgument(name, std::to_string(value) + " (need at least " + std::to_string(least) + ")");
 }
 
-// Empty tokens of the right size, labels +1, -1, +1, ... and a zero decoder.
-DatasetParts<double> blank(const GeneratorOptions& o) {
+// Room for the samples, labels +1, -1, +1, ... and a zero decoder.
+DatasetParts<double> blank(const GeneratorOptions& o, SampleSink& sink) {
   require_at_least("n_samples", o.n_samples, 1);
   require_at_least("n_tokens", o.n_tokens, 1);
   require_at_least("dim", o.dim, 1);
@@ -47,7 +49,7 @@ DatasetParts<double> blank(const GeneratorOptions& o) {
   parts.n_samples = o.n_samples;
   parts.n_tokens = o.n_tokens;
   parts.dim = o.dim;
-  parts.tokens.resize(size);
+  sink.begin(o.n_samples, o.n_tokens * o.dim);
   parts.labels.resize(o.n_samples);
   for (std::size_t i = 0; i < o.n_samples; ++i) parts.labels[i] = i % 2 == 0 ? 1 : -1;
   parts.decoder.resize(o.dim);
@@ -58,16 +60,16 @@ DatasetParts<double> blank(const GeneratorOptions& o) {
 // coordinate. Scores are mu^2 for the signal token and N(0, 2 mu^2 sigma^2) for noise: opt_i is the
 // best-scoring token, which for large noise need not be the signal token. equal_scores replaces the first two
 // coordinates of the noise by their mean, the exact projection orthogonal to u = mu (e1 - e2).
-DatasetParts<double> signal_noise(const GeneratorOptions& o, RandomStream& stream) {
+DatasetParts<double> signal_noise(const GeneratorOptions& o, RandomStream& stream, SampleSink& sink) {
   require_positive("signal", o.signal);
   require_non_negative("noise", o.noise);
   require_at_least("dim", o.dim, 2);
-  DatasetParts<double> parts = blank(o);
+  DatasetParts<double> parts = blank(o, sink);
   const double sigma = o.noise == 0.0 ? 1.0 / std::sqrt(static_cast<double>(o.dim)) : o.noise;
   parts.decoder[0] = o.signal;
   parts.decoder[1] = -o.signal;
-  double* token = parts.tokens.data();
   for (std::size_t i = 0; i < o.n_samples; ++i) {
+    double* token = sink.next();
     const std::size_t signal_position = stream.index(o.n_tokens);
     for (std::size_t t = 0; t < o.n_tokens; ++t, token += o.dim) {
       if (t == signal_position) {
@@ -96,13 +98,13 @@ void unit_vector(double* x, std::size_t dim, RandomStream& stream) {
 }
 
 // The decoder; then per sample its tokens, its query and its label, sign().
-DatasetParts<double> random_unit(const GeneratorOptions& o, RandomStream& stream) {
-  DatasetParts<double> parts = blank(o);
+DatasetParts<double> random_unit(const GeneratorOptions& o, RandomStream& stream, SampleSink& sink) {
+  DatasetParts<double> parts = blank(o, sink);
   parts.queries.resize(o.n_samples * o.dim);
   unit_vector(parts.decoder.data(), o.dim, stream);
   for (std::size_t i = 0; i < o.n_samples; ++i) {
-    for (std::size_t t = 0; t < o.n_tokens; ++t)
-      unit_vector(&parts.tokens[(i * o.n_tokens + t) * o.dim], o.dim, stream);
+    double* tokens = sink.next();
+    for (std::size_t t = 0; t < o.n_tokens; ++t) unit_vector(tokens + t * o.dim, o.dim, stream);
     unit_vector(&parts.queries[i * o.dim], o.dim, stream);
     parts.labels[i] = static_cast<std::int8_t>(stream.sign());
   }
@@ -113,9 +115,9 @@ DatasetParts<double> random_unit(const GeneratorOptions& o, RandomStream& stream
 // Fisher-Yates shuffle of 0 .. d-1: exchange entries k and k + index(d - k), take entry k), then its sign().
 // Tokens are +-a times different coordinate vectors and u = sum_i y_i x_i,opt, so that all inner products are
 // exact: 0 between tokens, gamma a^2 at the optimal tokens and 0 at the others.
-DatasetParts<double> orthogonal(const GeneratorOptions& o, RandomStream& stream) {
+DatasetParts<double> orthogonal(const GeneratorOptions& o, RandomStream& stream, SampleSink& sink) {
   require_positive("signal", o.signal);
-  DatasetParts<double> parts = blank(o);
+  DatasetParts<double> parts = blank(o, sink);
   const std::size_t n_rows = o.n_samples * o.n_tokens;
   if (o.dim < n_rows)
     throw InvalidArgument("dim", std::to_string(o.dim) +
@@ -125,11 +127,12 @@ DatasetParts<double> orthogonal(const GeneratorOptions& o, RandomStream& stream)
   std::iota(coordinate.begin(), coordinate.end(), std::size_t{0});
   for (std::size_t i = 0; i < o.n_samples; ++i) {
     const std::size_t optimal = stream.index(o.n_tokens);
+    double* tokens = sink.next();
     for (std::size_t t = 0; t < o.n_tokens; ++t) {
       const std::size_t k = i * o.n_tokens + t;
       std::swap(coordinate[k], coordinate[k + stream.index(o.dim - k)]);
       const double value = stream.sign() * o.signal;
-      parts.tokens[k * o.dim + coordinate[k]] = value;
+      tokens[t * o.dim + coordinate[k]] = value;
       if (t == optimal) parts.decoder[coordinate[k]] = parts.labels[i] * value;
     }
   }
@@ -139,14 +142,18 @@ DatasetParts<double> orthogonal(const GeneratorOptions& o, RandomStream& stream)
 // Six points, each coordinate moved by 0.1 (2 uniform() - 1). Whatever the seed: optimal tokens are unique
 // (scores at least 0.9 against at most 0.2) and the data are separable (the two queries are linearly
 // independent and within a sample the differences x_opt - x_t have first coordinates of one sign).
-DatasetParts<double> planar(const GeneratorOptions&, RandomStream& stream) {
+DatasetParts<double> planar(const GeneratorOptions&, RandomStream& stream, SampleSink& sink) {
   DatasetParts<double> parts;
   parts.n_samples = 2;
   parts.n_tokens = 3;
   parts.dim = 2;
-  parts.tokens = {-0.5, 1.0,  1.0,  0.5,  0.0,  -1.0,  // y = +1, optimal: the second
-                  0.8,  -0.6, -0.1, -1.0, -1.0, 0.3};  // y = -1, optimal: the third
-  for (double& x : parts.tokens) x += 0.1 * (2.0 * stream.uniform() - 1.0);
+  constexpr double points[2][6] = {{-0.5, 1.0, 1.0, 0.5, 0.0, -1.0},     // y = +1, optimal: the second
+                                   {0.8, -0.6, -0.1, -1.0, -1.0, 0.3}};  // y = -1, optimal: the third
+  sink.begin(2, 6);
+  for (const auto& sample : points) {
+    double* tokens = sink.next();
+    for (std::size_t k = 0; k < 6; ++k) tokens[k] = sample[k] + 0.1 * (2.0 * stream.uniform() - 1.0);
+  }
   parts.labels = {1, -1};
   parts.decoder = {1.0, 0.0};
   return parts;
@@ -155,16 +162,16 @@ DatasetParts<double> planar(const GeneratorOptions&, RandomStream& stream) {
 // Points: samples of one token, for logistic regression. A separating direction u, the decoder, of unit norm;
 // then per sample a point x = sigma normal() each coordinate, whose part along u is replaced by y (|u . x| +
 // mu): the margin of u is at least mu.
-DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stream) {
+DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stream, SampleSink& sink) {
   GeneratorOptions o = given;
   o.n_tokens = 1;
   require_positive("signal", o.signal);
   require_non_negative("noise", o.noise);
-  DatasetParts<double> parts = blank(o);
+  DatasetParts<double> parts = blank(o, sink);
   const double sigma = o.noise == 0.0 ? 1.0 / std::sqrt(static_cast<double>(o.dim)) : o.noise;
   unit_vector(parts.decoder.data(), o.dim, stream);
   for (std::size_t i = 0; i < o.n_samples; ++i) {
-    double* x = &parts.tokens[i * o.dim];
+    double* x = sink.next();
     double along = 0.0;
     for (std::size_t k = 0; k < o.dim; ++k) {
       x[k] = sigma * stream.normal();
@@ -178,7 +185,7 @@ DatasetParts<double> separable(const GeneratorOptions& given, RandomStream& stre
 
 struct Generator {
   GeneratorInfo info;
-  DatasetParts<double> (*make)(const GeneratorOptions&, RandomStream&);
+  DatasetParts<double> (*make)(const GeneratorOptions&, RandomStream&, SampleSink&);
 };
 
 constexpr Generator rows[] = {
@@ -205,14 +212,16 @@ const std::vector<GeneratorInfo>& generators() {
   return infos;
 }
 
-Dataset<double> generate(const GeneratorOptions& options) {
+namespace data {
+
+DatasetParts<double> draw_samples(const GeneratorOptions& options, SampleSink& sink) {
   std::string known;
   for (const Generator& generator : rows) {
     known += (known.empty() ? "" : ", ") + std::string(generator.info.name);
     if (options.generator != generator.info.name) continue;
     RandomStream stream(options.seed);
     try {
-      return make_dataset(generator.make(options, stream));
+      return generator.make(options, stream, sink);
     } catch (const std::bad_alloc&) {
     }
     throw InvalidArgument("n_samples", std::to_string(options.n_samples) + " samples of " +
@@ -220,6 +229,33 @@ Dataset<double> generate(const GeneratorOptions& options) {
                                            std::to_string(options.dim) + " do not fit in memory");
   }
   throw InvalidArgument("generator", data::name_text(options.generator) + " (known: " + known + ")");
+}
+
+}  // namespace data
+
+namespace {
+
+// All samples, one behind the other.
+class Collected final : public SampleSink {
+ public:
+  void begin(std::size_t n_samples, std::size_t sample_size) override {
+    tokens.resize(n_samples * sample_size);
+    size_ = sample_size;
+  }
+  double* next() override { return tokens.data() + size_ * n_++; }
+  std::vector<double> tokens;
+
+ private:
+  std::size_t size_ = 0, n_ = 0;
+};
+
+}  // namespace
+
+Dataset<double> generate(const GeneratorOptions& options) {
+  Collected samples;
+  DatasetParts<double> parts = data::draw_samples(options, samples);
+  parts.tokens = std::move(samples.tokens);
+  return make_dataset(std::move(parts));
 }
 
 namespace {

@@ -91,6 +91,9 @@ AttentionData<T>::AttentionData(const BatchView<T>& view, const AttentionOptions
     if constexpr (sizeof(T) == sizeof(float))
       if (halves == nullptr) store_tokens();
   });
+  if (half_tokens_.size() == 0)
+    bounded_ = data::bounded_range_of(halves == nullptr ? static_cast<const void*>(batch.tokens)
+                                                        : halves->tokens.data());
 }
 
 template <class T>
@@ -120,10 +123,12 @@ void AttentionData<T>::store_tokens() {
     half_first_.push_back(half_first_.back() + batch.tokens_of(i));
   half_tokens_ = zeros<std::uint16_t>(batch.n_samples, n_threads,
                                       [this](std::size_t i) { return half_first_[i] * half_stride_; });
+  data::ReadAhead ahead(batch.tokens);
   const auto narrow = storage_ == StoredType::f16 ? data::encode_f16 : data::encode_bf16;
   for (std::size_t i = 0; i < batch.n_samples; ++i)
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       const T* x = batch.sample(i) + t * batch.row_stride();
+      ahead.reading(x, batch.dim * sizeof(T));
       std::uint16_t* stored = half_tokens_.data() + (half_first_[i] + t) * half_stride_;
       for (std::size_t j = 0; j < batch.dim; ++j) {
         stored[j] = narrow(static_cast<double>(x[j]));

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/data/read_ahead.h"
 #include "core/data/token_rows.h"
 #include "core/layer/query_rows.h"
 #include "core/layer/scoring.h"
@@ -62,6 +63,8 @@ class AttentionData {
   std::size_t half_stride() const { return half_stride_; }
   /// Tokens and queries as the caller has them, in either kind of memory.
   data::TokenRows<T> rows() const { return {batch, halves_}; }
+  /// The mapped file that the tokens of a pass are read from, if only so much of it may be here at a time.
+  const data::BoundedRange* bounded() const { return bounded_; }
   /// The batch with the sample index last, made when it is asked for first. Needs given scores.
   const LaneBatch<T>& lanes() const;
 
@@ -88,6 +91,7 @@ class AttentionData {
   LargeArray<std::uint16_t> half_tokens_;  // the copy
   std::vector<std::size_t> half_first_;    // place of a sample's first token
   std::size_t half_stride_ = 0;
+  const data::BoundedRange* bounded_ = nullptr;
   mutable std::once_flag lanes_made_;
   mutable std::unique_ptr<const LaneBatch<T>> lanes_;
 };

@@ -33,11 +33,13 @@ template <class T, class W>
 std::vector<double> log_multipliers(const data::BatchRows<T>& rows, const TokenScores& scores,
                                     std::span<const W> weights, const LossFunction& loss) {
   std::vector<double> out, v(rows.dim), s;
+  RowsAhead<T> ahead(rows);
   std::size_t row = 0;
   for (std::size_t i = 0; i < rows.batch.n_samples; ++i) {
     const std::size_t begin = out.size(), n_queries = rows.batch.queries_of(i);
     double margin = 0.0;
     for (std::size_t q = 0; q < n_queries; ++q, ++row) {
+      ahead.reading(row);
       project(rows, row, weights, v);
       score_row(rows, row, v, s);
       const double* gaps = scores.gaps.data() + scores.first[row];
@@ -77,7 +79,9 @@ bool add_gradient(MarginCertificate& certificate, const BatchView<T>& batch, con
   if (top == -infinity) return false;
   std::vector<double> combination(batch.dim * batch.dim, 0.0), tokens(batch.dim);
   double weight = 0.0;
+  RowsAhead<T> ahead(rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    ahead.reading(row);
     const double* lambda = logs.data() + by_row.first[row];
     const T* best = rows.token(row, by_row.optimal[row]);
     std::fill(tokens.begin(), tokens.end(), 0.0);

@@ -25,7 +25,9 @@ std::vector<double> values_of(const BatchView<T>& batch, const std::vector<std::
   const std::vector<std::size_t> best_of = choice_by_row(rows, chosen);
   require_weights(batch, weights);
   std::vector<double> out, v(batch.dim);
+  RowsAhead<T> ahead(rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    ahead.reading(row);
     project(rows, row, weights, v);
     const T* best = rows.token(row, best_of[row]);
     for (std::size_t t = 0; t < rows.tokens_of(row); ++t) {
@@ -70,7 +72,9 @@ AttentionSparsity sparsity_of(const BatchView<T>& batch, std::span<const W> weig
   const data::BatchRows<T> rows(batch);
   std::vector<double> v(batch.dim), s;
   double n_below = 0.0;
+  RowsAhead<T> ahead(rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    ahead.reading(row);
     project(rows, row, weights, v);
     score_row(rows, row, v, s);
     const double entropy = attention_entropy(s), share = rows.share(row);

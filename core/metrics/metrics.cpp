@@ -57,7 +57,9 @@ double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span
   const double norm = norm_of(weights);
   double smallest = std::numeric_limits<double>::infinity();
   std::vector<double> v(batch.dim);
+  RowsAhead<T> ahead(rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    ahead.reading(row);
     project(rows, row, weights, v);
     const T* best = rows.token(row, optimal[row]);
     for (std::size_t t = 0; t < rows.tokens_of(row); ++t) {
@@ -79,7 +81,9 @@ double entropy_of(const BatchView<T>& batch, std::span<const W> weights) {
   const data::BatchRows<T> rows(batch);
   std::vector<double> v(batch.dim), s;
   double total = 0.0;
+  RowsAhead<T> ahead(rows);
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    ahead.reading(row);
     project(rows, row, weights, v);
     score_row(rows, row, v, s);
     total += rows.share(row) * attention_entropy(s);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/data/batch_rows.h"
+#include "core/data/read_ahead.h"
 #include "softstep/batch.h"
 
 namespace softstep {
@@ -65,6 +66,25 @@ std::vector<std::size_t> choice_by_row(const data::BatchRows<T>& rows, const std
   }
   return out;
 }
+
+/// One reader of the tokens of all rows, in order.
+template <class T>
+class RowsAhead {
+ public:
+  explicit RowsAhead(const data::BatchRows<T>& rows)
+      : rows_(rows), tokens_(rows.batch.tokens), queries_(rows.batch.queries) {}
+  /// Before a row is looked at.
+  void reading(std::size_t row) {
+    const data::BatchRows<T>& rows = rows_;
+    tokens_.reading(rows.token(row, 0),
+                    ((rows.tokens_of(row) - 1) * rows.batch.row_stride() + rows.dim) * sizeof(T));
+    queries_.reading(rows.query(row), rows.dim * sizeof(T));
+  }
+
+ private:
+  const data::BatchRows<T>& rows_;
+  data::ReadAhead tokens_, queries_;
+};
 
 /// v = W z of a row
 template <class T, class W>

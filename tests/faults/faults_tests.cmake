@@ -13,3 +13,10 @@ add_test(NAME faults_kept_runs COMMAND ${kept_runs})
 add_test(NAME faults_kept_runs_self_test COMMAND ${kept_runs} --self-test)
 set_tests_properties(faults_kills faults_kills_of_train_self_test faults_kills_of_compare_self_test faults_kept_runs
                      faults_kept_runs_self_test PROPERTIES TIMEOUT 900 ENVIRONMENT "OMP_WAIT_POLICY=passive")
+
+# Data larger than the memory that the run may have: a small version of what the command in docs/reliability.md does.
+set(large_data ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/large_data.py --program $<TARGET_FILE:softstep_program>
+    --size 200M --memory 128M --shards 4 --steps 1 --folder ${CMAKE_CURRENT_BINARY_DIR})
+add_test(NAME faults_large_data COMMAND ${large_data} --threads 2)
+add_test(NAME faults_large_data_self_test COMMAND ${large_data} --self-test)
+set_tests_properties(faults_large_data faults_large_data_self_test PROPERTIES TIMEOUT 900)

@@ -50,6 +50,20 @@ TEST_CASE("unknown commands and options are refused, with the known ones", "[too
   place.require_bad_input({"info", "--json"}, {"--json"});
 }
 
+TEST_CASE("a bound of the memory that cannot be kept is refused, and so are shards without a name",
+          "[tools]") {
+  const Workplace place;
+  make_data(place, "data.safetensors", "8");
+  for (const char* size : {"", "1G2", "100M", "nan", "-1G", "inf", "G", "1e99T"})
+    place.require_bad_input(train({"--reference", "none", "--memory", size}), {"--memory", "128M"});
+  place.require_bad_input(train({"--memory", "1G"}), {"--memory", "--reference solve"});
+  place.require_bad_input(train({"--memory", "1G", "--reference", "none", "--model", "logistic"}),
+                          {"--memory", "logistic"});
+  place.require_bad_input(generate({"--shards", "513"}), {"--shards", "513"});
+  place.require_bad_input(generate({"--shards", "11"}), {"--shards", "11", "10 samples"});
+  place.require_bad_input({"generate", "--out", "data", "--shards", "2"}, {"--out", ".safetensors"});
+}
+
 TEST_CASE(
     "unknown rules, rule options, instruction sets, generators and types are refused, with the known ones",
     "[tools]") {

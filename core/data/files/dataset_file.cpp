@@ -9,9 +9,12 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/data/files/dataset_tensors.h"
 #include "core/data/files/safetensors.h"
+#include "core/data/read_ahead.h"
 #include "core/data/text.h"
 #include "softstep/files.h"
+#include "softstep/large_data.h"
 #include "softstep/multiclass.h"
 #include "softstep/ranks.h"
 
@@ -25,7 +28,9 @@ using data::TensorFile;
 // The mapped file and whatever of it had to be converted.
 template <class T>
 struct LoadedStorage {
-  std::shared_ptr<const data::MappedFile> map;
+  std::shared_ptr<const void> map;
+  // Of the tokens and of each file; ends before the map does.
+  std::vector<std::unique_ptr<const data::BoundedMemory>> bounded;
   std::vector<T> tokens, decoder, queries, query_weights;
   std::vector<std::uint16_t> halves;  // tokens in 16 bits that are not aligned
   std::vector<std::int8_t> labels;
@@ -287,12 +292,72 @@ void validate_contents(const std::string& path, const View& view) {
 
 }  // namespace
 
+namespace {
+
+constexpr std::size_t least_resident = std::size_t{4} << 20;
+
+bool is_in(const data::MappedBytes& mapped, const TensorEntry& tensor, std::size_t bytes) {
+  return mapped.begin < tensor.bytes + bytes && tensor.bytes < mapped.end;
+}
+
+// Before the tokens are read. Copies of them that are larger than the bound are refused.
+template <class T>
+void bound_memory(const std::string& path, const TensorFile& file, bool in_place, const ReadOptions& options,
+                  LoadedStorage<T>& storage) {
+  const std::size_t limit = options.resident_bytes;
+  if (limit == 0) return;
+  if (limit < least_resident)
+    throw InvalidArgument("resident_bytes", std::to_string(limit) + " (need 0 or at least " +
+                                                std::to_string(least_resident) + ")");
+  const TensorEntry& tokens = *file.find("tokens");
+  const std::size_t size = tokens.count * data::dtype_bits(tokens.dtype) / 8;
+  if (!in_place && tokens.count * sizeof(T) > limit)
+    throw InvalidArgument("resident_bytes",
+                          std::to_string(limit) + ", and the tokens of " + name_text(path) +
+                              " must be converted into " + std::to_string(tokens.count * sizeof(T)) +
+                              " bytes of memory (need a file of the type that is computed with)");
+  data::BoundedRange range{tokens.bytes, size, limit};
+  std::size_t mapped_size = 0;
+  for (const data::MappedBytes& mapped : file.mapped) {
+    if (!is_in(mapped, tokens, size)) {
+      storage.bounded.push_back(std::make_unique<const data::BoundedMemory>(
+          data::BoundedRange{mapped.begin,
+                             static_cast<std::size_t>(mapped.end - mapped.begin),
+                             limit,
+                             {{mapped.begin, mapped.end}}}));
+      continue;
+    }
+    range.mapped.emplace_back(mapped.begin, mapped.end);
+    mapped_size += static_cast<std::size_t>(std::min(mapped.end, tokens.bytes + size) -
+                                            std::max(mapped.begin, tokens.bytes));
+  }
+  if (size - mapped_size > limit)
+    throw InvalidArgument(
+        "resident_bytes",
+        std::to_string(limit) + ", and " + std::to_string(size - mapped_size) + " bytes of the tokens of " +
+            name_text(path) +
+            " cannot be mapped one behind the other (need shards that begin and end at pages)");
+  storage.bounded.push_back(std::make_unique<const data::BoundedMemory>(std::move(range)));
+  // What the reading of headers and the joining of parts has brought in.
+  for (const auto& bounded : storage.bounded) bounded->range().let_go();
+}
+
+}  // namespace
+
 template <NumberType T>
 Dataset<T> load_dataset(const std::string& path) {
+  return load_dataset<T>(path, ReadOptions{});
+}
+
+template <NumberType T>
+Dataset<T> load_dataset(const std::string& path, const ReadOptions& options) {
   const TensorFile file = data::open_tensor_file(path);
   const auto storage = std::make_shared<LoadedStorage<T>>();
   BatchView<T> view;
   read_all_but_tokens(path, file, *storage, view);
+  const TensorEntry& stored = *file.find("tokens");
+  bound_memory(path, file, stored.dtype == (sizeof(T) == 4 ? "F32" : "F64") && aligned<T>(stored), options,
+               *storage);
   view.tokens = floats(path, *file.find("tokens"), storage->tokens);
   validate_contents(path, view);
   return Dataset<T>(view, storage);
@@ -355,7 +420,9 @@ Dataset<T> load_dataset_part(const std::string& path, std::size_t rank, std::siz
   return Dataset<T>(view, storage);
 }
 
-HalfDataset load_half_dataset(const std::string& path) {
+HalfDataset load_half_dataset(const std::string& path) { return load_half_dataset(path, ReadOptions{}); }
+
+HalfDataset load_half_dataset(const std::string& path, const ReadOptions& options) {
   const TensorFile file = data::open_tensor_file(path);
   const auto storage = std::make_shared<LoadedStorage<float>>();
   HalfBatchView view;
@@ -364,6 +431,7 @@ HalfDataset load_half_dataset(const std::string& path) {
   if (tokens.dtype != "F16" && tokens.dtype != "BF16")
     refuse(path, tokens, "has dtype " + name_text(tokens.dtype) + " (need F16 or BF16)");
   view.storage = data::stored_type_of(tokens.dtype);
+  bound_memory(path, file, aligned<std::uint16_t>(tokens), options, *storage);
   if (!aligned<std::uint16_t>(tokens)) {
     storage->halves.resize(tokens.count);
     std::memcpy(storage->halves.data(), tokens.bytes, tokens.count * sizeof(std::uint16_t));
@@ -419,10 +487,9 @@ void add_queries(const std::string& path, const BatchView<T>& view, StoredType t
 
 }  // namespace
 
-template <NumberType T>
-void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
-  const BatchView<T>& view = dataset.view();
-  view.validate();
+template <class T>
+std::vector<data::TensorToWrite> data::dataset_tensors(const std::string& path, const BatchView<T>& view,
+                                                       StoredType wanted) {
   const StoredType exact = sizeof(T) == 4 ? StoredType::f32 : StoredType::f64;
   const StoredType type = wanted == StoredType::working ? exact : wanted;
   const std::size_t n = view.n_samples, dim = view.dim;
@@ -447,7 +514,13 @@ void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType
     tensors.push_back(
         rows<T>(path, "decoder", {dim}, exact, 1, [&view](std::size_t) { return view.decoder; }));
   add_queries(path, view, type, tensors);
-  data::write_tensor_file(path, std::move(tensors), {});
+  return tensors;
+}
+
+template <NumberType T>
+void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
+  dataset.view().validate();
+  data::write_tensor_file(path, data::dataset_tensors(path, dataset.view(), wanted), {});
 }
 
 std::vector<std::size_t> load_selected(const std::string& path) {
@@ -489,6 +562,10 @@ MulticlassData load_multiclass_data(const std::string& path) {
   return out;
 }
 
+template std::vector<data::TensorToWrite> data::dataset_tensors(const std::string&, const BatchView<double>&,
+                                                                StoredType);
+template Dataset<float> load_dataset<float>(const std::string&, const ReadOptions&);
+template Dataset<double> load_dataset<double>(const std::string&, const ReadOptions&);
 template Dataset<float> load_dataset<float>(const std::string&);
 template Dataset<double> load_dataset<double>(const std::string&);
 template Dataset<float> load_dataset_part<float>(const std::string&, std::size_t, std::size_t);

@@ -71,6 +71,9 @@ void* list_map(const std::string& path, const void* address, std::size_t size, i
   return entry;
 }
 
+int descriptor_of(const void* listed) { return static_cast<const Entry*>(listed)->fd; }
+const struct stat& info_of(const void* listed) { return static_cast<const Entry*>(listed)->info; }
+
 void unlist_map(void* listed) {
   Writers& all = writers();
   const std::lock_guard lock(all.mutex);

@@ -14,6 +14,10 @@ void* list_map(const std::string& path, const void* address, std::size_t size, i
 /// Takes it off again, before it is unmapped; whether it has changed is remembered.
 void unlist_map(void* listed);
 
+/// The descriptor of a listed file, and what it was when it was opened.
+int descriptor_of(const void* listed);
+const struct stat& info_of(const void* listed);
+
 /// Whether a file was written to between two looks at it.
 bool has_changed(const struct stat& before, const struct stat& after);
 

@@ -12,8 +12,34 @@
 #include "core/data/files/output_target.h"
 #include "softstep/error.h"
 
+// AddressSanitizer does not know how far a mapped copy goes: it is told, so that reading on to the end of the
+// page is found.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SOFTSTEP_KNOWS_ADDRESSES
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SOFTSTEP_KNOWS_ADDRESSES
+#endif
+#if defined(SOFTSTEP_KNOWS_ADDRESSES)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace softstep::data {
 namespace {
+
+void set_readable_behind([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size,
+                         [[maybe_unused]] bool readable) {
+#if defined(SOFTSTEP_KNOWS_ADDRESSES)
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const char* const end = static_cast<const char*>(address) + size;
+  const std::size_t rest = (page - size % page) % page;
+  if (readable)
+    ASAN_UNPOISON_MEMORY_REGION(end, rest);
+  else
+    ASAN_POISON_MEMORY_REGION(end, rest);
+#endif
+}
 
 struct Copy {
   explicit Copy(const std::string& path, std::size_t n) : size(n) {
@@ -45,14 +71,23 @@ void* read_whole(const std::string& path, int fd, const struct stat& info) {
   struct stat now = {};
   if (fstat(fd, &now) != 0) refuse_file(path, "read", errno);
   if (has_changed(info, now)) throw BadFile(path, "was changed while it was read");
+  set_readable_behind(copy.address, size, false);
   return std::exchange(copy.address, nullptr);
 }
 
 }  // namespace
 
-std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
+std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) { return open_at(path, 0); }
+
+std::shared_ptr<const MappedFile> MappedFile::open_in(const std::string& folder, const std::string& name) {
+  return open_at(folder + name, O_NOFOLLOW);
+}
+
+std::shared_ptr<const MappedFile> MappedFile::open_at(const std::string& path, int more_flags) {
   // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | more_flags));
+  if (!file.is_open() && errno == ELOOP && more_flags != 0)
+    throw BadFile(path, "is a symbolic link (a shard is a file beside its index, and no link is followed)");
   if (!file.is_open()) refuse_file(path, "read", errno);
   struct stat info = {};
   if (fstat(file.get(), &info) != 0) refuse_file(path, "read", errno);
@@ -72,7 +107,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
 }
 
 MappedFile::~MappedFile() {
-  if (listed_ != nullptr) unlist_map(listed_);
+  if (listed_ != nullptr)
+    unlist_map(listed_);
+  else
+    set_readable_behind(address_, size_, true);
   munmap(address_, size_);
 }
 

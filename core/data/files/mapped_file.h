@@ -18,14 +18,19 @@ class MappedFile {
   /// Throws IoError if the file is missing, not a regular file or cannot be read; BadFile if it is empty, or
   /// changes while it is copied.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
+  /// The same of a plain name in a folder. Throws BadFile for a symbolic link: it may lead out of the folder.
+  static std::shared_ptr<const MappedFile> open_in(const std::string& folder, const std::string& name);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
   const unsigned char* bytes() const { return static_cast<const unsigned char*>(address_); }
   std::size_t size() const { return size_; }
+  /// Null for a copy, which has no file behind it.
+  const void* listed() const { return listed_; }
 
  private:
+  static std::shared_ptr<const MappedFile> open_at(const std::string& path, int more_flags);
   MappedFile(void* address, std::size_t size, void* listed)
       : address_(address), size_(size), listed_(listed) {}
   void* address_;

@@ -34,11 +34,19 @@ struct TensorEntry {
   const unsigned char* bytes = nullptr;  ///< in the mapped file; any alignment
 };
 
+/// Whole pages that are mapped from a file.
+struct MappedBytes {
+  const unsigned char *begin = nullptr, *end = nullptr;
+};
+
 struct TensorFile {
-  std::shared_ptr<const MappedFile> map;  ///< keeps the bytes alive
-  std::vector<TensorEntry> tensors;       ///< sorted by name
-  Metadata metadata;                      ///< sorted by key
+  std::shared_ptr<const void> map;   ///< keeps the bytes alive
+  std::vector<TensorEntry> tensors;  ///< sorted by name
+  Metadata metadata;                 ///< sorted by key
   const TensorEntry* find(const std::string& name) const;
+  /// What of it is mapped from files, as far as it can be read again from there: from the first address to
+  /// behind the last.
+  std::vector<MappedBytes> mapped;
 };
 
 /// "`labels`, `tokens`": what a file has, for messages.
@@ -51,14 +59,22 @@ bool is_float(const std::string& dtype);
 const char* dtype_of(StoredType type);
 StoredType stored_type_of(const std::string& float_dtype);
 
-/// Maps a file and checks its header completely. Throws InvalidArgument(path, ...).
+/// Maps a file and checks its header completely. A name that ends in .json is that of an index of shards
+/// (shards.h). Throws BadFile or IoError.
 TensorFile open_tensor_file(const std::string& path);
+/// What is in one file that has been opened.
+TensorFile read_tensor_file(const std::string& path, const std::shared_ptr<const MappedFile>& map);
 
 struct TensorToWrite {
   std::string name, dtype;
   std::vector<std::size_t> shape;
   std::function<void(OutputFile&)> write;  ///< writes exactly product(shape) elements
 };
+
+/// The header of a file with these tensors, in the order given, padded so that the first begins at a multiple
+/// of `begins_at` bytes, which is one of 8.
+std::string header_text(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                        const Metadata& metadata, std::size_t begins_at);
 
 /// Writes a file: same tensors and metadata, same bytes. Tensors come widest type first, then by name, and
 /// the header is padded with spaces to a multiple of 8 bytes, so that every tensor is aligned to its

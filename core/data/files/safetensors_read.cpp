@@ -3,6 +3,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/files/safetensors_header.h"
+#include "core/data/files/shards.h"
 #include "core/data/text.h"
 
 namespace softstep::data {
@@ -96,13 +97,19 @@ std::string names_of(const TensorFile& file) {
 }
 
 TensorFile open_tensor_file(const std::string& path) {
+  if (path.ends_with(".json")) return open_shards(path);
+  return read_tensor_file(path, MappedFile::open(path));
+}
+
+TensorFile read_tensor_file(const std::string& path, const std::shared_ptr<const MappedFile>& map) {
   TensorFile file;
-  file.map = MappedFile::open(path);
-  const std::size_t length = header_length(path, *file.map);
-  const unsigned char* text = file.map->bytes() + length_size;
+  file.map = map;
+  if (map->listed() != nullptr) file.mapped = {{map->bytes(), map->bytes() + map->size()}};
+  const std::size_t length = header_length(path, *map);
+  const unsigned char* text = map->bytes() + length_size;
   Header header = parse_header(path, reinterpret_cast<const char*>(text), length);
   const unsigned char* data = text + length;
-  const std::size_t data_size = file.map->size() - length_size - length;
+  const std::size_t data_size = map->size() - length_size - length;
 
   file.tensors.resize(header.tensors.size());
   for (std::size_t k = 0; k < header.tensors.size(); ++k) {

@@ -39,8 +39,10 @@ std::string metadata_text(const std::string& path, const Metadata& metadata) {
   return out + "}";
 }
 
+}  // namespace
+
 std::string header_text(const std::string& path, const std::vector<TensorToWrite>& tensors,
-                        const Metadata& metadata) {
+                        const Metadata& metadata, std::size_t begins_at) {
   std::string out = "{";
   if (!metadata.empty()) out += metadata_text(path, metadata);
   std::set<std::string> names = {"__metadata__"};
@@ -59,11 +61,10 @@ std::string header_text(const std::string& path, const std::vector<TensorToWrite
     begin += bytes;
   }
   out += "}";
-  out.resize((out.size() + 7) / 8 * 8, ' ');
+  constexpr std::size_t length_size = 8;
+  out.resize((out.size() + length_size + begins_at - 1) / begins_at * begins_at - length_size, ' ');
   return out;
 }
-
-}  // namespace
 
 void write_tensor_file(const std::string& path, std::vector<TensorToWrite> tensors,
                        const Metadata& metadata) {
@@ -71,7 +72,7 @@ void write_tensor_file(const std::string& path, std::vector<TensorToWrite> tenso
     const std::size_t width_a = dtype_bits(a.dtype), width_b = dtype_bits(b.dtype);
     return width_a != width_b ? width_a > width_b : a.name < b.name;
   });
-  const std::string header = header_text(path, tensors, metadata);
+  const std::string header = header_text(path, tensors, metadata, 8);
   OutputFile file(path);
   file.write_value(static_cast<std::uint64_t>(header.size()));
   file.write(header.data(), header.size());

@@ -14,6 +14,7 @@
 #include "softstep/in_context.h"
 #include "softstep/induction.h"
 #include "softstep/isa.h"
+#include "softstep/large_data.h"
 #include "softstep/linear_attention.h"
 #include "softstep/linear_model.h"
 #include "softstep/log_gap.h"

@@ -23,12 +23,14 @@ class LaneBatch {
     gaps.assign(data.longest * n_lanes, std::numeric_limits<T>::quiet_NaN());
     optimal.assign(n_lanes, T(0));
     queries.assign(d * n_lanes, T(0));
+    data::ReadAhead ahead(data.batch.tokens);
     for (std::size_t i = 0; i < data.batch.n_samples; ++i) {
       optimal[i] = static_cast<T>(scoring.optimal(i));
       for (std::size_t j = 0; j < d; ++j) queries[j * n_lanes + i] = data.queries[i * data.stride + j];
       for (std::size_t t = 0; t < data.batch.tokens_of(i); ++t) {
         gaps[t * n_lanes + i] = scoring.gaps(i)[t];
         const T* x = data.batch.sample(i) + t * data.batch.row_stride();
+        ahead.reading(x, d * sizeof(T));
         T* lane = tokens.data() + (i / multiple * data.longest + t) * d * multiple + i % multiple;
         for (std::size_t j = 0; j < d; ++j) lane[j * multiple] = x[j];
       }

@@ -10,6 +10,18 @@ namespace {
 
 constexpr std::size_t together = simd::attention_together;  // samples in one call of the kernel
 
+// Before a pass reads the tokens of a sample.
+template <class T>
+void about_to_read(data::ReadAhead& ahead, const AttentionData<T>& data, std::size_t sample) {
+  const std::size_t n_tokens = data.batch.tokens_of(sample);
+  if (data.storage() == StoredType::working)
+    ahead.reading(data.batch.sample(sample),
+                  ((n_tokens - 1) * data.batch.row_stride() + data.batch.dim) * sizeof(T));
+  else
+    ahead.reading(data.half_sample(sample),
+                  ((n_tokens - 1) * data.half_stride() + data.batch.dim) * sizeof(std::uint16_t));
+}
+
 }  // namespace
 
 template <class T>
@@ -64,9 +76,11 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
   if (!rows.are_samples()) {
     attend_to_pooled(team, rows, with_rows);
   } else if (means_ == nullptr || !with_rows) {
-    data.kernels.attention(args_.data() + begin, end - begin, stats_.data() + begin);
+    attend_to_samples(team, samples, begin, end);
   } else {
+    data::ReadAhead ahead(data.bounded(), team.size);
     for (std::size_t row = begin; row < end; ++row) {
+      about_to_read(ahead, data, samples[row]);
       data.kernels.attention(args_.data() + row, 1, stats_.data() + row);
       std::fill_n(means_ + row * data.stride, data.batch.dim, T(0));
       average(row, samples[row], 1.0, means_ + row * data.stride);
@@ -80,12 +94,31 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
   if (team.leads()) prepared_ = may_keep ? now : Prepared{};
 }
 
+// In one call, or in calls of as many samples as the kernel takes together: the same groups, the same bits.
+template <class T>
+void SamplePass<T>::attend_to_samples(const Team& team, const SampleSet& samples, std::size_t begin,
+                                      std::size_t end) {
+  const AttentionData<T>& data = this->data_;
+  if (data.bounded() == nullptr) {
+    data.kernels.attention(args_.data() + begin, end - begin, stats_.data() + begin);
+    return;
+  }
+  data::ReadAhead ahead(data.bounded(), team.size);
+  for (std::size_t row = begin; row < end; row += together) {
+    const std::size_t n = std::min(together, end - row);
+    for (std::size_t k = 0; k < n; ++k) about_to_read(ahead, data, samples[row + k]);
+    data.kernels.attention(args_.data() + row, n, stats_.data() + row);
+  }
+}
+
 template <class T>
 void SamplePass<T>::attend_to_pooled(const Team& team, const PassRows& rows, bool with_rows) {
   const AttentionData<T>& data = this->data_;
   const auto [begin, end] = rows.share_of_samples(team);
+  data::ReadAhead ahead(data.bounded(), team.size);
   for (std::size_t k = begin; k < end; ++k) {
     const std::size_t sample = rows.samples()[k], first = rows.first(k), m = data.query_rows.of(sample);
+    about_to_read(ahead, data, sample);
     const bool with_mean = means_ != nullptr && with_rows;
     T* mean = with_mean ? means_ + k * data.stride : nullptr;
     if (with_mean) std::fill_n(mean, data.batch.dim, T(0));

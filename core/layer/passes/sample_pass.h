@@ -27,6 +27,7 @@ class SamplePass final : public AttentionPass<T> {
   simd::AttentionArgs<T> args_of(std::size_t row, std::size_t sample, bool with_row, T* space) const;
 
  private:
+  void attend_to_samples(const Team& team, const SampleSet& samples, std::size_t begin, std::size_t end);
   void attend_to_pooled(const Team& team, const PassRows& rows, bool with_rows);
   void average(std::size_t row, std::size_t sample, double weight, T* mean);
 

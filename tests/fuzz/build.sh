@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets as OSS-Fuzz asks for them: compiler and flags come from CC, CXX, CFLAGS and CXXFLAGS, the engine from
+# LIB_FUZZING_ENGINE, and targets and seeds go to OUT. By hand: tools/fuzz.
+set -euo pipefail
+: "${OUT:?}" "${LIB_FUZZING_ENGINE:?}"
+source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${WORK:-$source_folder/build}/oss-fuzz
+cmake -S "$source_folder" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSOFTSTEP_FUZZ=ON -DSOFTSTEP_BUILD_TOOLS=OFF \
+  -DSOFTSTEP_BUILD_TESTS=OFF -DSOFTSTEP_INSTALL=OFF
+ninja -C "$build" softstep_fuzz
+for target in "$build"/tests/fuzz/fuzz_*; do
+  [ -x "$target" ] && [ -f "$target" ] || continue
+  name=$(basename "$target")
+  cp "$target" "$OUT/"
+  (cd "$source_folder/tests/fuzz/seeds/${name#fuzz_}" && zip -q -r "$OUT/${name}_seed_corpus.zip" .)
+done
