@@ -104,7 +104,9 @@ TEST_CASE("mini-batches see every sample once an epoch, in an order of the seed 
       CHECK(*std::max_element(order.begin(), order.end()) == 9);
       orders.insert(order);
     }
-    CHECK(orders.size() == 4);
+    // Within a batch samples ascend, so that with 9 an order is known by the one sample that is left over.
+    CHECK(orders.size() >= (batch_size == 9 ? 2u : 4u));
+    for (const auto& batch : batches) CHECK(std::is_sorted(batch.begin(), batch.end()));
     CHECK(batches == seen(batch_size, 11, {n_steps}));
     CHECK(batches == seen(batch_size, 11, {1, n_steps - 3, 2}));
     CHECK(batches != seen(batch_size, 12, {n_steps}));

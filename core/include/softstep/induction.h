@@ -37,7 +37,7 @@ enum class InductionScores {
 SOFTSTEP_EXPORT const char* to_string(InductionScores scores);
 
 /// How it is trained.
-struct SOFTSTEP_EXPORT InductionOptions {
+struct InductionOptions {
   InductionScores scores = InductionScores::product;  ///< of the second head
   std::string isa = {};                               ///< instruction set; empty means active_isa()
 };
