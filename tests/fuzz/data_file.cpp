@@ -1,5 +1,5 @@
-// A safetensors file with any bytes, through every reader of data: it is refused as an InvalidArgument in one line, or what is read
-// can be read to its end and is the same whichever way it is read.
+// A safetensors file with any bytes, through every reader of data: it is refused as an InvalidArgument in one
+// line, or what is read can be read to its end and is the same whichever way it is read.
 
 #include <cmath>
 #include <string>

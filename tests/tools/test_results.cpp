@@ -173,7 +173,7 @@ TEST_CASE("train certifies its share of the largest margin, or says nothing of i
   for (double& x : w) x *= 1.7e308 / largest;
   save_weights(place.path("huge.safetensors"), w, 12);
   const auto ran = place.run({"train", "--data", "data.safetensors", "--init", "huge.safetensors", "--rule",
-                             "gd", "--steps", "1", "--json", "huge.json"});
+                              "gd", "--steps", "1", "--json", "huge.json"});
   CHECK(ran.code == 1);  // not_finite
   CHECK(place.read_json("huge.json")["certified_share"].is_null());
 }

@@ -1,6 +1,6 @@
 // Many runs of softstep behind the protocol of the peers: `side_by_side` is train_many, one run to a lane,
-// `one_by_one` is train, run after run, and `dense` the same in the dense form. `load FOLDER RUNS` reads k.safetensors and k.weights for each run k,
-// `check` writes k.weights for each.
+// `one_by_one` is train, run after run, and `dense` the same in the dense form. `load FOLDER RUNS` reads
+// k.safetensors and k.weights for each run k, `check` writes k.weights for each.
 
 #include "worker.h"
 
