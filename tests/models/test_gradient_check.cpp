@@ -108,8 +108,9 @@ TEMPLATE_TEST_CASE("the gradient check passes every model of the library", "[mod
     check_passes<T>(*make_in_context_model<T>({{1.0, 0.5, 0.25}, 3}, heads), 1.0, 13);
   for (const ExampleWeights weights : {ExampleWeights::free, ExampleWeights::gated})
     check_passes<T>(*make_gated_model<T>({{1.0, 0.5}, {2, 3}, {0.5, 0.9}, 0.1}, {weights, {}, ""}), 1.0, 14);
-  // Numbers at which differences in float32 can judge: where w is small, those of w^2 cannot.
-  check_passes<T>(*make_induction_model<T>(induction_data(6, 7, 1.0, 1.0, 1)), 0.7, 22);
+  // Numbers at which differences can judge: where w is small, those of w^2 are too coarse in float32, and
+  // where it is large the loss is flat on both sides.
+  check_passes<T>(*make_induction_model<T>(induction_data(6, 7, 1.0, 1.0, 1)), 0.7, 23);
   check_passes<T>(*make_multiclass_model<T>(class_clouds(3, 5, 2, 0.1, 1)), 1.0, 12);
   // The gradient of its block "margin" is that within the space which the block belongs to, so it is not one
   // of single entries.
