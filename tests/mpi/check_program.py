@@ -172,6 +172,10 @@ def killed(program, which, number, n_ranks):
         check(job.returncode != 0 and error.strip() != "" or number != signal.SIGKILL,
               "it says so, and its exit code does")
         check(len(lines_of_softstep(error)) <= 1, "one line of softstep's at most")
+        # The launcher has told them to end, and waits for none.
+        limit = time.monotonic() + 20
+        while any(map(runs, ranks)) and time.monotonic() < limit:
+            time.sleep(0.05)
         left = [rank for rank in ranks if runs(rank)]
         check(not left, "no rank is left")
     newest = max(int("".join(c for c in name if c.isdigit())) for name in os.listdir(kept)
