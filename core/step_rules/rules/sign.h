@@ -25,18 +25,14 @@ struct SignDescent {
                          RuleState& next) {
     const std::size_t size = at.n_rows * at.n_cols;
     next.direction.resize(size);
-    std::size_t n_nonzero = 0;
-    // Pointers and numbers, so that the loop becomes one of vectors.
-    double* const direction = next.direction.data();
-    const T* const gradient = at.gradient;
+    double n_nonzero = 0.0;
     for (std::size_t k = 0; k < size; ++k) {
-      const auto g = static_cast<double>(gradient[k]);
-      direction[k] = (g > 0.0 ? 1.0 : 0.0) - (g < 0.0 ? 1.0 : 0.0);
+      const double sign = at.gradient[k] > T(0) ? 1.0 : at.gradient[k] < T(0) ? -1.0 : 0.0;
+      next.direction[k] = sign;
+      n_nonzero += sign * sign;
     }
-    for (std::size_t k = 0; k < size; ++k) n_nonzero += direction[k] != 0.0 ? 1 : 0;
     const double eta = scheduled(settings.step_size, settings.schedule_power, at.iteration);
-    return {Step<T>::Outcome::moved, eta, nullptr, eta * std::sqrt(static_cast<double>(n_nonzero)),
-            next.direction.data()};
+    return {Step<T>::Outcome::moved, eta, nullptr, eta * std::sqrt(n_nonzero), next.direction.data()};
   }
 };
 
