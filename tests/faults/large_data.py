@@ -65,6 +65,8 @@ def main():
     size, memory = size_of(options.size), size_of(options.memory)
     tokens, dim = 256, 256
     samples = max(size // (tokens * dim * 8), options.shards)
+    if options.folder:
+        os.makedirs(options.folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         if shutil.disk_usage(folder).free < size * 1.1:
             sys.exit(f"large_data: {folder} has no room for {options.size}")
