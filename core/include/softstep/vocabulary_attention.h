@@ -16,9 +16,8 @@ struct SOFTSTEP_EXPORT SentenceData {
   std::size_t vocabulary = 0;       ///< V: how many tokens may follow
   std::size_t dim = 0;              ///< d of a token vector
   std::vector<double> tokens = {};  ///< [total, dim] row-major, x_it
-  std::vector<std::size_t> first = {
-      ///< [n + 1] sentence i owns the tokens first[i] .. first[i+1]-1
-  };
+  /// [n + 1] sentence i owns the tokens first[i] .. first[i+1]-1
+  std::vector<std::size_t> first = {};
   std::vector<double> probabilities = {};    ///< [n] pi_i up to a common factor, positive
   std::vector<std::size_t> first_next = {};  ///< [n + 1] as `first`, for the next two
   std::vector<std::size_t> next = {};        ///< distinct numbers below vocabulary
