@@ -10,7 +10,6 @@
 #if defined(SOFTSTEP_PROGRAM_MPI)
 #include <chrono>
 #include <cstdlib>
-#include <vector>
 
 #include "softstep/mpi.h"
 #endif
@@ -67,9 +66,7 @@ int end_job(int code, const std::string& message) {
   struct End {
     int code, failed;
   };
-  const End mine{code, message.empty() ? 0 : 1};
-  std::vector<End> all(job->size());
-  job->gather(std::as_bytes(std::span<const End>(&mine, 1)), std::as_writable_bytes(std::span<End>(all)));
+  const std::vector<End> all = of_all_ranks(job.get(), End{code, message.empty() ? 0 : 1});
   const auto first = std::find_if(all.begin(), all.end(), [](const End& end) { return end.failed != 0; });
   if (first != all.end() && static_cast<std::size_t>(first - all.begin()) == job->rank()) print(message);
   for (const End& end : all) code = std::max(code, end.code);

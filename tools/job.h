@@ -2,9 +2,13 @@
 
 // The processes that mpirun started this one with.
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "softstep/ranks.h"
 
@@ -22,6 +26,16 @@ int end_job(int code, const std::string& message);
 std::shared_ptr<Ranks> ranks_of_job();
 /// Whether this process writes and prints: the first rank, or one that was started alone.
 bool is_first_rank();
+/// `mine` of every rank, that of the first one first; alone, mine.
+template <class Value>
+std::vector<Value> of_all_ranks(Ranks* ranks, const Value& mine) {
+  static_assert(std::is_trivially_copyable_v<Value>);
+  if (ranks == nullptr) return {mine};
+  std::vector<Value> all(ranks->size());
+  ranks->gather(std::as_bytes(std::span<const Value>(&mine, 1)),
+                std::as_writable_bytes(std::span<Value>(all)));
+  return all;
+}
 /// Threads for this rank where 0 are asked for: the processors of the machine divided by its ranks, unless
 /// the launcher has divided them already.
 int threads_of_rank();

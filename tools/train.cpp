@@ -165,9 +165,7 @@ void read_same_start(Ranks* ranks, const TrainOptions& options, const Model<T>& 
                          : load_state<T>(file, model, trainer);
     if (!file.empty()) trainer.n_steps = std::max<std::int64_t>(0, options.run.n_steps - state.step);
   });
-  std::vector<std::int64_t> all(ranks->size());
-  ranks->gather(std::as_bytes(std::span<const std::int64_t>(&state.step, 1)),
-                std::as_writable_bytes(std::span<std::int64_t>(all)));
+  const std::vector<std::int64_t> all = of_all_ranks(ranks, state.step);
   for (const std::int64_t step : all)
     if (step != all[0])
       throw InvalidArgument("--resume", fmt::format("rank 0 goes on from step {} and another one from {}: "
@@ -177,10 +175,7 @@ void read_same_start(Ranks* ranks, const TrainOptions& options, const Model<T>& 
 
 // On all ranks, once one of them is.
 bool any_interrupted(Ranks* ranks) {
-  const char mine = interrupted() ? 1 : 0;
-  if (ranks == nullptr) return mine != 0;
-  std::vector<char> all(ranks->size());
-  ranks->gather(std::as_bytes(std::span<const char>(&mine, 1)), std::as_writable_bytes(std::span<char>(all)));
+  const std::vector<char> all = of_all_ranks(ranks, static_cast<char>(interrupted() ? 1 : 0));
   return std::find(all.begin(), all.end(), 1) != all.end();
 }
 

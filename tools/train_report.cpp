@@ -45,23 +45,21 @@ struct OfDecoder {
   std::size_t n_not_unique = 0;
 };
 
-// What the certificate says, or NaN: it says nothing of a margin that is not positive, and scores of huge
-// weights may not be numbers.
-template <class Share>
-double share_if_any(double margin, const Share& share) {
+// What share of the largest margin W, n_rows x n_cols, has at least, by the gradient that `add` takes into a
+// certificate. NaN where it says nothing: of a margin that is not positive, where scores of huge weights are
+// no numbers, and over several ranks, whose gradients are each of their own samples.
+template <class Add>
+double share_if_any(double margin, std::size_t n_rows, std::size_t n_cols, const Add& add) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  if (!(margin > 0.0) || (ranks != nullptr && ranks->size() > 1)) return none;
+  MarginCertificate certificate(n_rows, n_cols);
   try {
-    return margin > 0.0 ? share() : none;
+    add(certificate);
   } catch (const InvalidArgument&) {
     return none;
   }
-}
-
-// By the gradient at W, without a solver.
-double multiclass_share(const MulticlassData& data, std::span<const double> weights, double margin) {
-  MarginCertificate certificate(data.n_classes, data.dim);
-  add_multiclass_gradient(certificate, data, weights);
-  return certificate.share(margin, MatrixNorm::frobenius);
+  return certificate.size() == 0 ? none : certificate.share(margin, MatrixNorm::frobenius);
 }
 
 // Of the samples of all ranks.
@@ -70,19 +68,13 @@ struct OfSamples {
   std::size_t n_queries = 0;
 };
 OfSamples over_ranks(OfSamples mine) {
-  const std::shared_ptr<Ranks> ranks = ranks_of_job();
-  if (ranks == nullptr) return mine;
-  std::vector<OfSamples> all(ranks->size());
-  ranks->gather(std::as_bytes(std::span<const OfSamples>(&mine, 1)),
-                std::as_writable_bytes(std::span<OfSamples>(all)));
+  const std::vector<OfSamples> all = of_all_ranks(ranks_of_job().get(), mine);
   OfSamples out = all[0];
   for (std::size_t k = 1; k < all.size(); ++k) {
     const double margin = all[k].decoder.margin;
     if (margin < out.decoder.margin || std::isnan(margin)) out.decoder.margin = margin;
     out.decoder.n_not_unique += all[k].decoder.n_not_unique;
     out.n_queries += all[k].n_queries;
-    // The gradients that certify it are those of each rank's own samples.
-    out.decoder.certified_share = std::numeric_limits<double>::quiet_NaN();
   }
   return out;
 }
@@ -91,15 +83,20 @@ template <class T>
 OfDecoder look(const EndedRun<T>& run) {
   const std::vector<double> weights = run.state.values(0);
   if (run.classes != nullptr) {
-    const double margin = multiclass_margin(*run.classes, weights, MatrixNorm::frobenius);
-    return {margin, share_if_any(margin, [&] { return multiclass_share(*run.classes, weights, margin); }), 0};
+    const MulticlassData& classes = *run.classes;
+    const double margin = multiclass_margin(classes, weights, MatrixNorm::frobenius);
+    return {margin,
+            share_if_any(margin, classes.n_classes, classes.dim,
+                         [&](MarginCertificate& into) { add_multiclass_gradient(into, classes, weights); }),
+            0};
   }
   if (run.options.model.any()) return {};
   const TokenScores& scores = dynamic_cast<const AttentionModel<T>&>(run.model).token_scores();
   const std::span<const double> w = weights;
   const double margin = normalized_margin(*run.batch, scores, w);
-  const double share =
-      share_if_any(margin, [&] { return certified_share(*run.batch, scores, w, MatrixNorm::frobenius); });
+  const double share = share_if_any(margin, run.batch->dim, run.batch->dim, [&](MarginCertificate& into) {
+    add_attention_gradient(into, *run.batch, scores, w);
+  });
   return {margin, share, scores.not_unique.size()};
 }
 

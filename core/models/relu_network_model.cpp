@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include "core/data/digest.h"
 #include "core/isa/active_isa.h"
 #include "core/models/double_gradient.h"
+#include "core/models/labelled_points.h"
 #include "core/models/loss_check.h"
 #include "core/models/outer_layer.h"
 #include "softstep/error.h"
@@ -46,24 +46,16 @@ class ReluModel final : public Model<T> {
     else if (!loss_.is_bounded_below())
       optimal_loss_ = -infinity;
     blocks_ = outer_blocks(options.n_neurons, dim_, options.outer);
-    for (std::size_t i = 0; i < batch.n_samples; ++i) {
-      const T* x = batch.sample(i);
-      points_.insert(points_.end(), x, x + dim_);
-      signs_.push_back(batch.sign(i));
-      targets_.push_back(batch.target(i));
-    }
+    data_ = LabelledPoints(batch);
   }
 
   const std::vector<BlockShape>& blocks() const override { return blocks_; }
-  std::size_t n_samples() const override { return signs_.size(); }
+  std::size_t n_samples() const override { return data_.size(); }
   double optimal_loss() const override { return optimal_loss_; }
   std::string isa() const override { return isa_.name; }
   std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Space>(); }
   std::string identity() const override {
-    data::Digest digest;
-    digest.add(points_.data(), points_.size());
-    digest.add(signs_.data(), signs_.size());
-    digest.add(targets_.data(), targets_.size());
+    data::Digest digest = data_.digest();
     digest.add(options_.outer.data(), options_.outer.size());
     return "relu network, loss " + loss_.name() + ", L* " + data::exact_text(optimal_loss_) + ", data " +
            std::to_string(n_samples()) + " x " + std::to_string(dim_) + ", neurons " +
@@ -86,11 +78,12 @@ class ReluModel final : public Model<T> {
     const simd::Kernels<double>& kernels = *isa_.f64;
     for (std::size_t row = 0; row < n; ++row) {
       double* z = space.products.data() + row * m;
-      const double* x = points_.data() + samples[row] * dim_;
+      const double* x = data_.points.data() + samples[row] * dim_;
       std::fill(z, z + m, 0.0);
       for (std::size_t j = 0; j < dim_; ++j) kernels.axpy(m, x[j], space.weights.data() + j * m, z);
       rectify(z, m, space.active);
-      space.margins[row] = signs_[samples[row]] * kernels.dot(m, space.outer.data(), space.active.data());
+      space.margins[row] =
+          data_.signs[samples[row]] * kernels.dot(m, space.outer.data(), space.active.data());
     }
     if ((want & (want_loss_gap | want_loss)) != 0) set_loss(space, samples, out);
     if ((want & want_attention) != 0)
@@ -117,7 +110,7 @@ class ReluModel final : public Model<T> {
     std::size_t n_right = 0;
     out.loss = 0.0;
     for (std::size_t row = 0; row < n; ++row) {
-      const double target = targets_[samples[row]];
+      const double target = data_.targets[samples[row]];
       out.loss += loss_.value(space.margins[row], target) / count;
       space.terms[row] = loss_.scaled(space.margins[row], target);
       if (space.margins[row] > 0.0) ++n_right;
@@ -136,7 +129,7 @@ class ReluModel final : public Model<T> {
     const bool trains_outer = blocks_.size() > 1;
     double top = -infinity;
     for (std::size_t row = 0; row < n; ++row) {
-      const Scaled slope = loss_.slope(space.margins[row], targets_[samples[row]]);
+      const Scaled slope = loss_.slope(space.margins[row], data_.targets[samples[row]]);
       if (slope.mantissa != 0.0 && !(slope.exponent <= top)) top = slope.exponent;
     }
     if (top == -infinity) top = 0.0;  // every slope is 0
@@ -144,9 +137,9 @@ class ReluModel final : public Model<T> {
     space.outer_sum.assign(m, 0.0);
     for (std::size_t row = 0; row < n; ++row) {
       const std::size_t i = samples[row];
-      const Scaled slope = loss_.slope(space.margins[row], targets_[i]);
+      const Scaled slope = loss_.slope(space.margins[row], data_.targets[i]);
       if (slope.mantissa == 0.0) continue;
-      const double factor = signs_[i] * slope.mantissa * std::exp(slope.exponent - top);
+      const double factor = data_.signs[i] * slope.mantissa * std::exp(slope.exponent - top);
       const double* z = space.products.data() + row * m;
       if (trains_outer) {
         rectify(z, m, space.active);
@@ -154,7 +147,7 @@ class ReluModel final : public Model<T> {
       }
       for (std::size_t k = 0; k < m; ++k) space.active[k] = z[k] < 0.0 ? 0.0 : space.outer[k];
       for (std::size_t j = 0; j < dim_; ++j)
-        kernels.axpy(m, factor * points_[i * dim_ + j], space.active.data(),
+        kernels.axpy(m, factor * data_.points[i * dim_ + j], space.active.data(),
                      space.sum_by_neuron.data() + j * m);
     }
     space.sum.resize(m * dim_);
@@ -174,7 +167,7 @@ class ReluModel final : public Model<T> {
   bool has_targets_;
   double optimal_loss_ = 0.0;
   std::vector<BlockShape> blocks_;
-  std::vector<double> points_, signs_, targets_;
+  LabelledPoints data_;
 };
 
 }  // namespace

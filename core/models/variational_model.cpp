@@ -5,10 +5,10 @@
 #include <limits>
 
 #include "core/data/checked_size.h"
-#include "core/data/digest.h"
 #include "core/isa/active_isa.h"
 #include "core/losses/loss_of.h"
 #include "core/models/double_gradient.h"
+#include "core/models/labelled_points.h"
 #include "softstep/error.h"
 #include "softstep/variational.h"
 
@@ -37,26 +37,17 @@ class VariationalModel final : public Model<T> {
         !data::multiply(batch.n_samples, rank_, data::max_bytes / 8, size))
       throw InvalidArgument("rank", std::to_string(rank_) + " (the factor does not fit in memory)");
     blocks_ = {{"mean", dim_, 1}, {"factor", dim_, rank_}};
-    for (std::size_t i = 0; i < batch.n_samples; ++i) {
-      const T* x = batch.sample(i);
-      points_.insert(points_.end(), x, x + dim_);
-      signs_.push_back(batch.sign(i));
-      targets_.push_back(batch.target(i));
-    }
+    data_ = LabelledPoints(batch);
   }
 
   const std::vector<BlockShape>& blocks() const override { return blocks_; }
-  std::size_t n_samples() const override { return signs_.size(); }
+  std::size_t n_samples() const override { return data_.size(); }
   std::string isa() const override { return isa_.name; }
   std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Space>(); }
   std::string identity() const override {
-    data::Digest digest;
-    digest.add(points_.data(), points_.size());
-    digest.add(signs_.data(), signs_.size());
-    digest.add(targets_.data(), targets_.size());
     return std::string("variational linear, loss ") + to_string(options_.loss) + ", data " +
            std::to_string(n_samples()) + " x " + std::to_string(dim_) + ", rank " + std::to_string(rank_) +
-           " " + digest.text();
+           " " + data_.digest().text();
   }
 
  protected:
@@ -75,7 +66,7 @@ class VariationalModel final : public Model<T> {
         if (is_exponential()) {
           space.terms.push_back({1.0, space.spreads[row].value() / 2.0 - m});
         } else {
-          const double residual = m - targets_[samples[row]];
+          const double residual = m - data_.targets[samples[row]];
           space.terms.push_back({residual * residual / 2.0, 0.0});
           space.terms.push_back({space.spreads[row].mantissa / 2.0, space.spreads[row].exponent});
         }
@@ -106,11 +97,11 @@ class VariationalModel final : public Model<T> {
     const simd::Kernels<double>& kernels = *isa_.f64;
     for (std::size_t row = 0; row < n; ++row) {
       const std::size_t i = samples[row];
-      const double* x = points_.data() + i * dim_;
+      const double* x = data_.points.data() + i * dim_;
       const double weight =
           is_exponential() ? std::exp(space.spreads[row].value() / 2.0 - space.outputs[row] - top) : 1.0;
-      const double slope = is_exponential() ? -weight : space.outputs[row] - targets_[i];
-      kernels.axpy(dim_, signs_[i] * slope / count, x, space.mean_sum.data());
+      const double slope = is_exponential() ? -weight : space.outputs[row] - data_.targets[i];
+      kernels.axpy(dim_, data_.signs[i] * slope / count, x, space.mean_sum.data());
       for (std::size_t j = 0; j < dim_; ++j)
         kernels.axpy(rank_, weight * x[j] / count, space.projected.data() + row * rank_,
                      space.factor_sum.data() + j * rank_);
@@ -144,9 +135,9 @@ class VariationalModel final : public Model<T> {
     space.projected.assign(n * rank_, 0.0);
     for (std::size_t row = 0; row < n; ++row) {
       const std::size_t i = samples[row];
-      const double* x = points_.data() + i * dim_;
+      const double* x = data_.points.data() + i * dim_;
       double* projected = space.projected.data() + row * rank_;
-      space.outputs[row] = signs_[i] * kernels.dot(dim_, x, space.mean.data());
+      space.outputs[row] = data_.signs[i] * kernels.dot(dim_, x, space.mean.data());
       for (std::size_t j = 0; j < dim_; ++j)
         kernels.axpy(rank_, x[j], space.factor.data() + j * rank_, projected);
       space.spreads[row] = {kernels.dot(rank_, projected, projected), 2.0 * space.power * std::log(2.0)};
@@ -157,7 +148,7 @@ class VariationalModel final : public Model<T> {
   const simd::Isa& isa_;
   std::size_t dim_, rank_ = 0;
   std::vector<BlockShape> blocks_;
-  std::vector<double> points_, signs_, targets_;
+  LabelledPoints data_;
 };
 
 }  // namespace

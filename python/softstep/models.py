@@ -12,7 +12,7 @@ import numpy as np
 from . import _core
 from .errors import InvalidArgument
 from .losses import Loss
-from .problem import _as_integers, _as_numbers, _copied_numbers
+from .problem import _as_integers, _as_numbers, _computed_in, _copied_numbers
 
 __all__ = [
     "LinearModel",
@@ -70,8 +70,7 @@ class LinearModel(_core.LinearModel):
         optimal_loss: float | None = None,
         isa: str = "",
     ) -> None:
-        dtype = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
-        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        computed = _computed_in(points)
         points = _as_numbers(points, "points", computed)
         if points.ndim not in (2, 3):
             raise InvalidArgument(f"points: shape {tuple(points.shape)} (need (n, dim) or (n, tokens, dim))", "points")

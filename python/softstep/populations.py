@@ -10,7 +10,7 @@ from . import _core
 from .errors import InvalidArgument
 from .losses import Loss
 from .models import _text
-from .problem import _as_integers, _copied_numbers
+from .problem import _as_integers, _computed_in, _copied_numbers
 
 __all__ = ["GatedRegression", "InContextRegression", "ReluNetwork", "ReluPopulation"]
 
@@ -61,8 +61,7 @@ class ReluNetwork(_core.ReluNetwork):
         optimal_loss: float | None = None,
         isa: str = "",
     ) -> None:
-        dtype = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
-        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        computed = _computed_in(points)
         points = _copied_numbers(points, "points", computed)
         if points.ndim != 2:
             raise InvalidArgument(f"points: shape {tuple(points.shape)} (need (n, dim))", "points")

@@ -47,6 +47,12 @@ def _as_numbers(value: Any, name: str, dtype: str) -> Any:
     return array.astype(dtype, order="C")
 
 
+def _computed_in(array: Any) -> str:
+    """What data of this array are computed with in: "float32" for float32 and 16 bits, else "float64"."""
+    dtype = str(getattr(array, "dtype", "float64")).removeprefix("torch.")
+    return "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+
+
 def _copied_numbers(value: Any, name: str, dtype: str) -> Any:
     """The same as a copy in C order, for a model that keeps a copy anyway; None stays."""
     return None if value is None else np.array(_as_numbers(value, name, dtype), order="C")

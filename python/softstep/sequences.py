@@ -11,7 +11,7 @@ import numpy as np
 from . import _core
 from .errors import InvalidArgument
 from .models import _text
-from .problem import _as_integers, _as_numbers, _copied_numbers, _optimum
+from .problem import _as_integers, _as_numbers, _computed_in, _copied_numbers, _optimum
 
 __all__ = [
     "DiagonalAttention",
@@ -77,8 +77,7 @@ class DiagonalAttention(_core.DiagonalAttention):
         n_threads: int = 1,
         isa: str = "",
     ) -> None:
-        dtype = str(getattr(tokens, "dtype", "float64")).removeprefix("torch.")
-        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        computed = _computed_in(tokens)
         queries = None if queries is None else np.asarray(queries)
         by_index = queries is not None and queries.dtype.kind in "iu"
         measured_from, value = _optimum(loss, optimal_loss, infimum=True)
@@ -331,8 +330,7 @@ class VariationalLinearModel(_core.VariationalLinearModel):
         loss: Literal["squared", "exponential"] = "squared",
         isa: str = "",
     ) -> None:
-        dtype = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
-        computed = "float32" if dtype in ("float32", "float16", "bfloat16") else "float64"
+        computed = _computed_in(points)
         points = _copied_numbers(points, "points", computed)
         if points.ndim != 2:
             raise InvalidArgument(f"points: shape {tuple(points.shape)} (need (n, dim))", "points")

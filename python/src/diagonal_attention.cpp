@@ -5,7 +5,6 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include "batch_arrays.h"
 #include "copied_model.h"
 #include "named_choice.h"
 #include "parts.h"
@@ -20,14 +19,6 @@ class DiagonalAttention : public AnyModel {
  public:
   using AnyModel::AnyModel;
 };
-
-template <NumberType T>
-void make(DiagonalAttention* place, const BatchArrays& arrays, const DiagonalAttentionOptions& options) {
-  BatchView<T> view = view_without_tokens<T>(arrays);
-  view.tokens = arrays.tokens.as<T>();
-  new (place) DiagonalAttention(std::make_unique<CopiedModelOf<T>>(
-      nullptr, [&] { return make_diagonal_attention_model<T>(view, options); }));
-}
 
 void construct(DiagonalAttention* place, nb::handle tokens, nb::handle labels, nb::handle decoder,
                nb::handle targets, nb::handle query_index, nb::handle queries, const std::string& form,
@@ -46,12 +37,8 @@ void construct(DiagonalAttention* place, nb::handle tokens, nb::handle labels, n
       .optimal_loss_value = optimal_loss_value,
       .n_threads = n_threads,
       .isa = isa};
-  if (arrays.tokens.number() == Number::f64) {
-    make<double>(place, arrays, options);
-    return;
-  }
-  arrays.tokens.require(Number::f32, " or float64");
-  make<float>(place, arrays, options);
+  construct_copied(place, arrays, nullptr,
+                   [&](const auto& view) { return make_diagonal_attention_model(view, options); });
 }
 
 }  // namespace

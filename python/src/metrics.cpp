@@ -28,8 +28,12 @@ template <NumberType T>
 double share_if_any(const BatchView<T>& batch, const TokenScores& scores, std::span<const double> weights,
                     double margin) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  if (!(margin > 0.0)) return none;
+  MarginCertificate certificate(batch.dim, batch.dim);
   try {
-    return margin > 0.0 ? certified_share(batch, scores, weights, MatrixNorm::frobenius) : none;
+    return add_attention_gradient(certificate, batch, scores, weights)
+               ? certificate.share(margin, MatrixNorm::frobenius)
+               : none;
   } catch (const InvalidArgument&) {
     return none;
   }

@@ -5,7 +5,6 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include "batch_arrays.h"
 #include "copied_model.h"
 #include "parts.h"
 #include "vectors.h"
@@ -30,15 +29,6 @@ std::vector<double> outer_layer(nb::handle outer) {
   return outer.is_none() ? std::vector<double>{} : doubles_of(outer, "outer");
 }
 
-template <NumberType T>
-void make_network(ReluNetwork* place, const BatchArrays& arrays, const ReluOptions& options,
-                  const std::shared_ptr<PythonLoss>& own) {
-  BatchView<T> view = view_without_tokens<T>(arrays);
-  view.tokens = arrays.tokens.as<T>();
-  new (place)
-      ReluNetwork(std::make_unique<CopiedModelOf<T>>(own, [&] { return make_relu_model<T>(view, options); }));
-}
-
 void construct_network(ReluNetwork* place, nb::handle points, nb::handle labels, nb::handle targets,
                        std::size_t n_neurons, nb::handle outer, nb::handle loss,
                        const std::string& optimal_loss, double optimal_loss_value, const std::string& isa) {
@@ -56,12 +46,8 @@ void construct_network(ReluNetwork* place, nb::handle points, nb::handle labels,
                       .optimal_loss_value = optimal_loss_value,
                       .isa = isa};
   if (correlates) options.own_loss = make_correlation_loss();
-  if (arrays.tokens.number() == Number::f64) {
-    make_network<double>(place, arrays, options, chosen.own);
-    return;
-  }
-  arrays.tokens.require(Number::f32, " or float64");
-  make_network<float>(place, arrays, options, chosen.own);
+  construct_copied(place, arrays, chosen.own,
+                   [&](const auto& view) { return make_relu_model(view, options); });
 }
 
 void construct_population(ReluPopulation* place, nb::handle means, nb::handle probabilities,

@@ -5,7 +5,6 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include "batch_arrays.h"
 #include "copied_model.h"
 #include "parts.h"
 
@@ -20,26 +19,14 @@ class VariationalLinearModel : public AnyModel {
   using AnyModel::AnyModel;
 };
 
-template <NumberType T>
-void make(VariationalLinearModel* place, const BatchArrays& arrays, const VariationalOptions& options) {
-  BatchView<T> view = view_without_tokens<T>(arrays);
-  view.tokens = arrays.tokens.as<T>();
-  new (place) VariationalLinearModel(
-      std::make_unique<CopiedModelOf<T>>(nullptr, [&] { return make_variational_model<T>(view, options); }));
-}
-
 void construct(VariationalLinearModel* place, nb::handle points, nb::handle labels, nb::handle targets,
                std::size_t rank, const std::string& loss, const std::string& isa) {
   const BatchArrays arrays{.tokens = Array(points, "points"),
                            .labels = optional_array(labels, "labels"),
                            .targets = optional_array(targets, "targets")};
   const VariationalOptions options{.rank = rank, .loss = parse_loss(loss), .isa = isa};
-  if (arrays.tokens.number() == Number::f64) {
-    make<double>(place, arrays, options);
-    return;
-  }
-  arrays.tokens.require(Number::f32, " or float64");
-  make<float>(place, arrays, options);
+  construct_copied(place, arrays, nullptr,
+                   [&](const auto& view) { return make_variational_model(view, options); });
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "c/c_problem.h"
-#include "support/temporary_file.h"
+#include "tools/run_program.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -57,8 +57,8 @@ int32_t give_up(void*, const char*) { return 1; }
 TEST_CASE("Runs at once in C have checkpoints of their own, and go on from them", "[c]") {
   const CProblem problem;
   const CModel c(problem.batch());
-  const TemporaryFolder folder;
-  const std::array<std::string, 2> paths{folder / "a", folder / "b"};
+  const Workplace place;
+  const std::array<std::string, 2> paths{place.path("a"), place.path("b")};
   std::array<softstep_state*, 2> states{}, newest{};
   std::array<const softstep_model*, 2> models{c.model, c.model};
   {
@@ -95,9 +95,9 @@ TEST_CASE("Runs at once in C have checkpoints of their own, and go on from them"
 TEST_CASE("A checkpoint that cannot be written is the caller's to judge in C", "[c]") {
   const CProblem problem;
   const CModel c(problem.batch());
-  const TemporaryFolder folder;
-  const Kept kept(folder / "kept");
-  std::filesystem::rename(folder / "kept", folder / "elsewhere");
+  const Workplace place;
+  const Kept kept(place.path("kept"));
+  std::filesystem::rename(place.path("kept"), place.path("elsewhere"));
   softstep_train_options options = options_into(kept.folder);
   softstep_state* state = nullptr;
   std::int64_t step = 0;

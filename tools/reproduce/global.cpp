@@ -29,23 +29,12 @@ struct Setting {
 };
 
 GeneratorOptions under_condition(std::uint64_t seed) {
-  GeneratorOptions out;
-  out.generator = "signal_noise";
-  out.n_samples = 8;
-  out.n_tokens = 6;
-  out.dim = 60;
-  out.equal_scores = true;
-  out.seed = seed;
-  return out;
-}
-GeneratorOptions without_condition(std::uint64_t seed) {
-  GeneratorOptions out;
-  out.generator = "random_unit";
-  out.n_samples = 6;
-  out.n_tokens = 8;
-  out.dim = 10;
-  out.seed = seed;
-  return out;
+  return {.generator = "signal_noise",
+          .n_samples = 8,
+          .n_tokens = 6,
+          .dim = 60,
+          .seed = seed,
+          .equal_scores = true};
 }
 
 struct Outcome {
@@ -108,11 +97,11 @@ Result run(const Context& context) {
   // trained.
   for (const double start : {0.1, 1.0, 5.0})
     settings.push_back({"signal and noise, equal scores, d = 60",
-                        broken ? without_condition(0) : under_condition(0),
+                        broken ? random_tokens(0) : under_condition(0),
                         broken ? std::fmax(start, 1.0) : start});
   for (const std::uint64_t seed : {0, 10, 20})
     settings.push_back(
-        {"random unit tokens, d = 10", broken ? under_condition(seed) : without_condition(seed), 1.0});
+        {"random unit tokens, d = 10", broken ? under_condition(seed) : random_tokens(seed), 1.0});
   constexpr std::size_t n_under = 3;
   Table table{"Shares of 32 random starts",
               {"data", "start", "reach W_mm", "largest 1 - cos", "samples at the optimal token"},

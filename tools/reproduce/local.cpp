@@ -85,16 +85,6 @@ double share_at(const std::vector<std::size_t>& tokens, const std::vector<std::s
   return static_cast<double>(n) / static_cast<double>(tokens.size());
 }
 
-Dataset<double> data_of(std::uint64_t seed) {
-  GeneratorOptions generator;
-  generator.generator = "random_unit";
-  generator.n_samples = 6;
-  generator.n_tokens = 8;
-  generator.dim = dim;
-  generator.seed = seed;
-  return generate(generator);
-}
-
 // `w` is what train_combined gave.
 Outcome examine(const BatchView<double>& batch, std::uint64_t seed, std::vector<double> w, bool broken) {
   std::vector<double> kq = train_factored(batch, seed);
@@ -172,7 +162,7 @@ void add_figures(const std::vector<Outcome>& outcomes, Result& result) {
 
 Result run(const Context& context) {
   std::vector<Dataset<double>> data;
-  for (std::size_t seed = 0; seed < n_seeds; ++seed) data.push_back(data_of(seed));
+  for (std::size_t seed = 0; seed < n_seeds; ++seed) data.push_back(generate(random_tokens(seed)));
   const std::vector<std::vector<double>> weights = train_combined(data, context.n_threads);
   std::vector<Outcome> outcomes(n_seeds);
   parallel_for(n_seeds, context.n_threads, [&](std::size_t seed) {

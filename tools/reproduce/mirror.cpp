@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "parallel.h"
+#include "reproduce/bregman.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
 
@@ -18,21 +19,6 @@ constexpr int n_seeds = 3;
 constexpr std::int64_t n_steps = 100000;
 constexpr std::size_t n_p = 3;
 const double powers[n_p] = {1.75, 2.0, 3.0};
-
-std::string name_of(double p) { return fmt::format("p = {}", shortest(p)); }
-
-// D(a, b) of |W|_p^p / p between the directions a / |a|_p and b / |b|_p.
-double bregman(const std::vector<double>& a, const std::vector<double>& b, double p) {
-  const double norm_a = matrix_norm(a, 1, a.size(), MatrixNorm::l_p, p);
-  const double norm_b = matrix_norm(b, 1, b.size(), MatrixNorm::l_p, p);
-  double sum = 0.0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double x = a[k] / norm_a, y = b[k] / norm_b;
-    sum += std::pow(std::fabs(x), p) / p - std::pow(std::fabs(y), p) / p -
-           std::copysign(std::pow(std::fabs(y), p - 1.0), y) * (x - y);
-  }
-  return sum;
-}
 
 // Distances of one run from all three limits, at log-spaced steps.
 struct Curve {
@@ -103,11 +89,11 @@ Result run(const Context& context) {
   DataFile file{"distances.csv", {"trained_p", "limit_p", "seed", "step", "distance"}, {}};
   const double inf = std::numeric_limits<double>::infinity();
   for (std::size_t trained = 0; trained < n_p; ++trained) {
-    table.columns.push_back(fmt::format("limit {}", name_of(powers[trained])));
-    table.rows.push_back({name_of(powers[trained])});
+    table.columns.push_back(fmt::format("limit {}", name_of_power(powers[trained])));
+    table.rows.push_back({name_of_power(powers[trained])});
     Figure figure;
     figure.file = fmt::format("mirror_{}", trained + 1);
-    figure.title = fmt::format("Mirror descent with {}", name_of(powers[trained]));
+    figure.title = fmt::format("Mirror descent with {}", name_of_power(powers[trained]));
     figure.caption =
         "Bregman distance of the direction of W to each max-margin direction; median of 3 data sets.";
     figure.x_label = "step";
@@ -115,7 +101,7 @@ Result run(const Context& context) {
     for (std::size_t limit = 0; limit < n_p; ++limit) {
       std::vector<double> finals;
       Series series;
-      series.label = fmt::format("limit for {}", name_of(powers[limit]));
+      series.label = fmt::format("limit for {}", name_of_power(powers[limit]));
       series.x = curve(trained, 0).steps;
       for (std::size_t k = 0; k < series.x.size(); ++k) {
         std::vector<double> values;
@@ -137,8 +123,8 @@ Result run(const Context& context) {
     double least_left = inf;
     for (std::size_t limit = 0; limit < n_p; ++limit)
       if (limit != trained) least_left = std::min(least_left, left(trained, limit));
-    const std::string law =
-        fmt::format("trained with {}: distance at 1e5 steps over that at 1e3, ", name_of(powers[trained]));
+    const std::string law = fmt::format("trained with {}: distance at 1e5 steps over that at 1e3, ",
+                                        name_of_power(powers[trained]));
     result.checks.push_back({law + "own limit", "falls tenfold at least", own_left, 0.0, 0.1});
     result.checks.push_back({law + "smallest of the other limits", "stays", least_left, 0.5, inf});
     result.figures.push_back(figure);

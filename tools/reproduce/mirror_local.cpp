@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "parallel.h"
+#include "reproduce/bregman.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
 
@@ -22,21 +23,6 @@ constexpr double eta = 0.1;
 // Joint runs, with the power that `mirror` has nowhere else.
 constexpr double joint_powers[n_joint] = {1.1, 1.75, 2.0, 3.0};
 constexpr std::int64_t joint_steps[n_joint] = {1500, 1500, 2000, 20000};
-
-std::string name_of(double p) { return fmt::format("p = {}", shortest(p)); }
-
-// D(a, b) of |W|_p^p / p between the directions a / |a|_p and b / |b|_p.
-double bregman(const std::vector<double>& a, const std::vector<double>& b, double p) {
-  const double norm_a = matrix_norm(a, 1, a.size(), MatrixNorm::l_p, p);
-  const double norm_b = matrix_norm(b, 1, b.size(), MatrixNorm::l_p, p);
-  double sum = 0.0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double x = a[k] / norm_a, y = b[k] / norm_b;
-    sum += std::pow(std::fabs(x), p) / p - std::pow(std::fabs(y), p) / p -
-           std::copysign(std::pow(std::fabs(y), p - 1.0), y) * (x - y);
-  }
-  return sum;
-}
 
 // Empty if there is no separating W, or the solver did not reach 1e-5.
 std::vector<double> limit_of(const BatchView<double>& batch, const std::vector<std::size_t>& selected,
@@ -57,13 +43,7 @@ struct Distances {
 };
 
 Distances distances_of(std::uint64_t seed, bool broken) {
-  GeneratorOptions generator;
-  generator.generator = "random_unit";
-  generator.n_samples = 6;
-  generator.n_tokens = 8;
-  generator.dim = dim;
-  generator.seed = seed;
-  const Dataset<double> data = generate(generator);
+  const Dataset<double> data = generate(random_tokens(seed));
   std::vector<double> weights[n_p], limits[n_p];
   for (std::size_t k = 0; k < n_p; ++k) {
     const AttentionModel<double> model(data.view());
@@ -175,7 +155,7 @@ Result run(const Context& context) {
               {}};
   for (std::size_t a = 0; a < n_p; ++a) {
     for (double& x : mean[a]) x /= static_cast<double>(n_with[a]);
-    table.rows.push_back({name_of(powers[a]), rounded(mean[a][0], 3), rounded(mean[a][1], 3),
+    table.rows.push_back({name_of_power(powers[a]), rounded(mean[a][0], 3), rounded(mean[a][1], 3),
                           rounded(mean[a][2], 3), std::to_string(n_with[a])});
   }
   const auto add = [&](const std::string& law, const char* expected, double value, double low, double high) {
@@ -187,7 +167,7 @@ Result run(const Context& context) {
   figure.x_scale = Scale::linear;
   for (std::size_t b = 0; b < n_p; ++b) {
     double other = std::numeric_limits<double>::infinity();
-    Series series{fmt::format("trained with {}", name_of(powers[b])), {}, {}};
+    Series series{fmt::format("trained with {}", name_of_power(powers[b])), {}, {}};
     for (std::size_t a = 0; a < n_p; ++a) {
       if (a != b) other = std::fmin(other, mean[a][b]);
       series.x.push_back(powers[a]);
@@ -195,7 +175,7 @@ Result run(const Context& context) {
     }
     figure.series.push_back(series);
     add(fmt::format("trained with {}: mean distance to its own limit over the nearest other",
-                    name_of(powers[b])),
+                    name_of_power(powers[b])),
         "0 in the limit", mean[b][b] / other, 0.0, 0.2);
   }
   Table both{"W and v together", {"p", "steps", "tokens", "D(W)", "D(v)", "|v|_p"}, {}};
@@ -208,7 +188,7 @@ Result run(const Context& context) {
     // steps, and W of p = 1.1 is far from its limit: in the table, without a verdict.
     if (joint_powers[j] != 1.75 && joint_powers[j] != 2.0) continue;
     add(fmt::format("W and v together, {}: larger distance of W and v to their limits",
-                    name_of(joint_powers[j])),
+                    name_of_power(joint_powers[j])),
         "0 in the limit",
         one.weights >= one.decoder  ? one.weights
         : one.weights < one.decoder ? one.decoder

@@ -98,6 +98,10 @@ bool interrupted_run(const std::vector<Trace>& traces) {
   return false;
 }
 
+GeneratorOptions random_tokens(std::uint64_t seed) {
+  return {.generator = "random_unit", .n_samples = 6, .n_tokens = 8, .dim = 10, .seed = seed};
+}
+
 std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads) {
   MaxMarginOptions options;
   options.n_threads = n_threads;

@@ -51,6 +51,10 @@ bool interrupted_run(const std::vector<Trace>& traces);
 /// A model of several blocks from a state; the state moves on.
 Trace run_model(Model<double>& model, TrainState<double>& state, TrainerOptions options);
 
+/// The set-up of arXiv 2308.16898 for tokens that training selects: 6 samples of 8 tokens on the sphere in 10
+/// dimensions.
+GeneratorOptions random_tokens(std::uint64_t seed);
+
 /// W_mm; throws if there is none.
 std::vector<double> max_margin_direction(const BatchView<double>& batch, int n_threads = 1);
 
