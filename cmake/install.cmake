@@ -66,7 +66,7 @@ endif()
 
 # The README of the sources speaks of what stays there; this one links only to what is beside it.
 # The formulas stay out: they point into the sources.
-set(manuals docs/command-line.md docs/datasets.md docs/neighbours.md docs/reliability.md)
+set(manuals docs/command-line.md docs/datasets.md docs/mpi.md docs/neighbours.md docs/reliability.md)
 set(softstep_texts development)
 if(SOFTSTEP_BUILD_TOOLS)
   set(softstep_texts program)
