@@ -69,13 +69,18 @@ class Runs {
 // The worst distance of the directions of a run made both ways, over what rounding can make of it
 // (tests/trainer/test_many.cpp).
 template <class T>
-double worst_over_bound(const Runs<T>& runs, const Shape& shape) {
+double worst_over_bound(const Runs<T>& runs, const Shape& shape, bool is_continuous) {
   double seconds = 0.0, worst = 0.0;
   const auto many = runs.train_all(true, seconds), alone = runs.train_all(false, seconds);
   for (std::size_t k = 0; k < n_runs; ++k) {
     if (many[k].step != n_steps || alone[k].step != n_steps) return std::numeric_limits<double>::infinity();
     const auto terms = static_cast<double>(shape.n_samples + shape.dim + 2);
-    const double bound = 4.0 * terms * unit_roundoff<T> * (1.0 + frobenius_norm(alone[k].blocks[0]));
+    // Directions of Adam and of signs are not continuous where an entry of the gradient is near 0, and such
+    // an entry is seen where half of the digits are right (tests/trainer/test_many_dense.cpp holds each
+    // step).
+    const double bound = is_continuous
+                             ? 4.0 * terms * unit_roundoff<T> * (1.0 + frobenius_norm(alone[k].blocks[0]))
+                             : std::sqrt(unit_roundoff<T>);
     const double apart =
         std::sqrt(2.0 * compare_direction(many[k].blocks[0], alone[k].blocks[0]).one_minus_cos);
     worst = worse(worst, apart / bound);
@@ -97,7 +102,9 @@ void measure(benchmark::State& state, const Shape& shape, const std::string& rul
     return;
   }
   const std::string what = std::string("many/") + type_name<T> + name(shape) + rule;
-  if (!verified_once(state, what, [&] { return worst_over_bound(runs, shape); })) return;
+  if (!verified_once(state, what,
+                     [&] { return worst_over_bound(runs, shape, rule != "adam" && rule != "sign"); }))
+    return;
   double total = 0.0;
   for (auto _ : state) {
     double seconds = 0.0;
@@ -112,7 +119,7 @@ void measure(benchmark::State& state, const Shape& shape, const std::string& rul
 template <class T>
 void enlist_type() {
   for (const Shape& shape : {Shape{6, 8, 10}, Shape{20, 5, 10}, Shape{10, 6, 60}})
-    for (const char* rule : {"ngd", "gd", "polyak"})
+    for (const char* rule : {"ngd", "gd", "polyak", "adam", "sign", "momentum"})
       for (const bool side_by_side : {true, false}) {
         const std::string label = std::string("many/") + rule + "/" + type_name<T> + "/" + name(shape) +
                                   (side_by_side ? "/side_by_side" : "/one_by_one");

@@ -77,6 +77,43 @@ void runs(const simd::Isa& isa, const std::string& type) {
   });
 }
 
+// The same of those that keep W itself.
+template <class T>
+void dense_runs(const simd::Isa& isa, const std::string& type) {
+  const auto& k = isa.kernels<T>();
+  const std::size_t n = 7, d = 10, w = k.vector_width, columns = simd::round_up_to_lanes<T>(n * w),
+                    size = d * d;
+  const std::vector<T> weights = numbers<T>(size * w, -1, 1), queries = numbers<T>(d * columns, -1, 1),
+                       remainder(size * w, T(0));
+  std::vector<T> out(d * columns), next(size * w), next_remainder(size * w);
+  const std::vector<double> mean = numbers<double>(size * w, -1, 1), root = numbers<double>(size * w, 1, 2),
+                            one(w, 1.0), part(w, 0.5), none(w, 0.0);
+  std::vector<double> next_mean(size * w), next_root(size * w), squared(w), largest_mean(w), largest_root(w);
+  record("run_product/" + type, [&] {
+    k.run_product(
+        {d, n, d, weights.data(), d * w, w, queries.data(), columns, w, out.data(), columns, w, nullptr});
+  });
+  simd::RunRuleArgs<T> args{};
+  args.size = size;
+  args.gradient = args.weights = weights.data();
+  args.remainder = sizeof(T) == 4 ? remainder.data() : nullptr;
+  args.next_weights = next.data();
+  args.next_remainder = next_remainder.data();
+  args.step = args.unit = args.unit_again = args.rescale = args.mean_share = args.root_share = one.data();
+  args.squared = squared.data();
+  args.mean = mean.data();
+  args.root = root.data();
+  args.next_mean = next_mean.data();
+  args.next_root = next_root.data();
+  args.keep_mean = args.keep_root = args.take_mean = args.take_root = part.data();
+  args.eps = none.data();
+  args.largest_mean = largest_mean.data();
+  args.largest_root = largest_root.data();
+  record("run_sign/" + type, [&] { k.run_sign(args); });
+  record("run_momentum/" + type, [&] { k.run_momentum(args); });
+  record("run_adam/" + type, [&] { k.run_adam(args); });
+}
+
 // Sizes with whole vectors and a rest on every instruction set.
 template <class T>
 void kernels(const simd::Isa& isa, const std::string& type) {
@@ -130,6 +167,7 @@ void kernels(const simd::Isa& isa, const std::string& type) {
     k.scale_lanes({10, lanes, 0, lanes, twice.data(), half.data(), rows.data()});
   });
   runs<T>(isa, type);
+  dense_runs<T>(isa, type);
   double sum = 0;
   record("dot/" + type, [&] { sum += k.dot(d * d, weights.data(), weights.data()); });
   if (sum == 0.0) std::puts("");  // used

@@ -21,11 +21,13 @@ std::vector<CheckRow> self_check(const std::string& isa) {
     self_check_parts::check_blocks<float>(*one, rows);
     self_check_parts::check_attention<float>(*one, rows);
     self_check_parts::check_runs<float>(*one, rows);
+    self_check_parts::check_run_rules<float>(*one, rows);
     self_check_parts::check_gradients<float>(*one, rows);
     self_check_parts::check_kernels<double>(*one, rows);
     self_check_parts::check_blocks<double>(*one, rows);
     self_check_parts::check_attention<double>(*one, rows);
     self_check_parts::check_runs<double>(*one, rows);
+    self_check_parts::check_run_rules<double>(*one, rows);
     self_check_parts::check_gradients<double>(*one, rows);
   }
   return rows;

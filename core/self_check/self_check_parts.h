@@ -60,6 +60,8 @@ void check_attention(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
 void check_runs(const simd::Isa& isa, std::vector<CheckRow>& rows);
 template <class T>
+void check_run_rules(const simd::Isa& isa, std::vector<CheckRow>& rows);
+template <class T>
 void check_gradients(const simd::Isa& isa, std::vector<CheckRow>& rows);
 
 template <class T>
