@@ -16,7 +16,7 @@ namespace {
 const struct {
   const char* old_name;
   const char* name;
-} renamed[] = {{"--model", "--generator"}, {"--model-kind", "--model"}};
+} renamed[] = {{"--model", "--generator"}};
 
 std::vector<std::string> names_of(const std::vector<Command>& commands) {
   std::vector<std::string> names;

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "points.h"
 #include "run_report.h"
+#include "softstep/diagonal_attention.h"
 #include "softstep/error.h"
 #include "softstep/max_margin.h"
 
@@ -34,8 +35,11 @@ void ModelFlags::check() const {
   if (kind != "attention")
     for (const CLI::Option* option : {joint_option, rank_option, prompt_option})
       if (option->count() != 0)
-        throw InvalidArgument(option->get_name(),
-                              fmt::format("does not go with --model {}, which has no attention", kind));
+        throw InvalidArgument(
+            option->get_name(),
+            fmt::format("does not go with --model {}, {}", kind,
+                        kind == "diagonal" ? "which trains K and Q alone" : "which has no attention"));
+  check_file_model_flags(kind, file_model);
   if (!joint && decoder_rule_option->count() != 0)
     throw InvalidArgument("--decoder-rule", "only goes with --joint");
   if (!any() && normalization_option->count() != 0)
@@ -44,6 +48,8 @@ void ModelFlags::check() const {
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   const std::string group = "Models of other trained blocks";
+  std::vector<std::string> kinds = {"attention", "logistic", "multiclass"};
+  kinds.insert(kinds.end(), further_models().begin(), further_models().end());
   flags.joint_option =
       app.add_flag("--joint", flags.joint, "Train the decoder u with W; L* is then 0")->group(group);
   flags.rank_option =
@@ -51,10 +57,11 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   flags.rank_option->default_str("")->type_name("RANK")->group(group);
   flags.prompt_option =
       app.add_flag("--prompt", flags.prompt, "Train one vector p in place of W z")->group(group);
-  flags.kind_option =
-      add_word(app, "--model", flags.kind, {"attention", "logistic", "multiclass"},
-               "What is trained: attention, linear logistic regression on the first token of each sample, or "
-               "softmax regression on a file of `features` and `classes`");
+  flags.kind_option = add_word(
+      app, "--model,--model-kind", flags.kind, kinds,
+      "What is trained: attention; linear logistic regression on the first token of each sample; "
+      "softmax regression on a file of `features` and `classes`; attention with K and Q diagonal; or "
+      "one of the models with a file of their own");
   flags.kind_option->group(group);
   flags.decoder_rule_option =
       app.add_option("--decoder-rule", flags.decoder_rule, "Step rule of u, with --joint; default: that of W")
@@ -67,6 +74,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   flags.batch_option = add_whole(app, "--batch-size", flags.batch_size, 1, most_whole,
                                  "Samples a step sees, in an order drawn anew each epoch from --seed");
   flags.batch_option->default_str("all")->group(group);
+  add_file_model_flags(app, flags.file_model, group);
 }
 
 template <class T>
@@ -77,6 +85,17 @@ std::unique_ptr<Model<T>> make_model(const ModelFlags& flags, const BatchView<T>
                                      .optimal_loss = layer.optimal_loss,
                                      .optimal_loss_value = layer.optimal_loss_value,
                                      .isa = layer.isa});
+  if (flags.kind == "diagonal") {
+    DiagonalAttentionOptions options;
+    if (variant_of(flags.kind, flags.file_model) == to_string(DiagonalForm::combined))
+      options.form = DiagonalForm::combined;
+    options.loss = layer.loss;
+    options.optimal_loss = layer.optimal_loss;
+    options.optimal_loss_value = layer.optimal_loss_value;
+    options.n_threads = layer.n_threads;
+    options.isa = layer.isa;
+    return make_diagonal_attention_model(batch, options);
+  }
   AttentionOptions options = layer;
   options.train_decoder = flags.joint;
   if (flags.rank_option->count() != 0) {

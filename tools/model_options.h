@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "file_models.h"
 #include "options.h"
 #include "output.h"
 #include "softstep/attention_model.h"
@@ -24,6 +25,7 @@ struct ModelFlags {
   CLI::Option *joint_option = nullptr, *rank_option = nullptr, *prompt_option = nullptr,
               *kind_option = nullptr, *decoder_rule_option = nullptr, *batch_option = nullptr,
               *normalization_option = nullptr;
+  FileModelFlags file_model = {};
 
   /// Whether any of them asks for a model of its own.
   bool any() const;
@@ -33,6 +35,10 @@ struct ModelFlags {
   void check() const;
   /// Whether the data are points of several classes, and no batch of token sequences.
   bool has_classes() const { return kind == "multiclass"; }
+  /// Whether the data are of a file of the kind's own (file_models.h), and no batch of token sequences.
+  bool has_file_model() const { return has_own_file(kind); }
+  /// Whether there is a direction to compare this kind with.
+  bool has_reference() const { return !has_file_model() && kind != "diagonal"; }
   /// Whether the batch's decoder is not used by the model.
   bool needs_no_decoder() const { return joint || kind == "logistic"; }
 };

@@ -17,6 +17,7 @@
 #include "options.h"
 #include "output.h"
 #include "reproduce/publish.h"
+#include "reproduce/real_data.h"
 #include "softstep/error.h"
 
 namespace softstep::program {
@@ -28,23 +29,35 @@ using reproduce::Result;
 
 struct Options {
   std::vector<std::string> names;
-  std::string out, json;
+  std::string out, json, data;
   std::int64_t threads = 0;
   bool list = false, no_plots = false, broken = false;
 };
 
-std::vector<const Entry*> chosen(const std::vector<std::string>& names) {
+// Of `all`, those that need data only where there are some.
+std::vector<const Entry*> chosen(const std::vector<std::string>& names, bool has_data) {
   std::vector<const Entry*> out;
+  bool uses_data = false;
   std::vector<std::string> known;
   for (const Entry& entry : reproduce::catalogue()) known.emplace_back(entry.name);
   known.emplace_back("all");
   for (const std::string& name : names) {
     const std::size_t before = out.size();
     for (const Entry& entry : reproduce::catalogue())
-      if (name == "all" || name == entry.name) out.push_back(&entry);
+      if (name == entry.name || (name == "all" && (has_data || !entry.needs_data))) {
+        out.push_back(&entry);
+        uses_data = uses_data || entry.needs_data;
+      }
     if (out.size() == before)
       throw InvalidArgument("reproduce", "unknown name " + name + suggestion(name, known));
   }
+  for (const Entry* entry : out)
+    if (entry->needs_data && !has_data)
+      throw InvalidArgument("--data", fmt::format("is needed by {}: a folder with train.safetensors and "
+                                                  "test.safetensors, as tools/datasets/digits makes it",
+                                                  entry->name));
+  if (has_data && !uses_data)
+    throw InvalidArgument("--data", "is read by no entry that was named (real_data does)");
   return out;
 }
 
@@ -57,7 +70,8 @@ int list_entries(const std::string& json_path) {
                     {"summary", entry.summary},
                     {"paper", entry.paper},
                     {"claim", entry.claim},
-                    {"status", entry.status}});
+                    {"status", entry.status},
+                    {"needs_data", entry.needs_data}});
     text += fmt::format("{}: {}\n    {}\n    paper: {}\n    claim: {}\n    status: {}\n", entry.name,
                         entry.title, entry.summary, entry.paper, entry.claim, entry.status);
   }
@@ -78,8 +92,9 @@ int run_reproduce(const Options& options) {
   if (options.names.empty())
     throw InvalidArgument("reproduce", "no name (softstep reproduce --list shows them; all runs all)");
   if (options.out.empty()) throw InvalidArgument("--out", "is required");
-  const std::vector<const Entry*> entries = chosen(options.names);
-  const reproduce::Context context{resolved_threads(options.threads), options.broken};
+  const std::vector<const Entry*> entries = chosen(options.names, !options.data.empty());
+  if (!options.data.empty()) reproduce::check_real_data(options.data);
+  const reproduce::Context context{resolved_threads(options.threads), options.broken, options.data};
   catch_interrupts();
   OutputDirectory directory(options.out);
   directory.make();
@@ -128,6 +143,9 @@ int run_reproduce(const Options& options) {
     text += fmt::format("all {} checks fail on the broken systems, as they should\n", n_checks);
   else
     text += fmt::format("all {} checks pass\n", n_checks);
+  for (const Entry& entry : reproduce::catalogue())
+    if (entry.needs_data && options.data.empty() && options.names == std::vector<std::string>{"all"})
+      text += fmt::format("{} was not run: it needs data (--data DIR)\n", entry.name);
   if (n_undrawn != 0) text += fmt::format("{} of {} entries have no plots\n", n_undrawn, list.size());
   publish(text, list, options.json);
   if (interrupted()) return interrupt_exit_code();
@@ -143,6 +161,8 @@ Command add_reproduce(CLI::App& program) {
   app->add_option("names", options->names, "What to reproduce: names of --list, or all")->type_name("NAME");
   app->add_flag("--list", options->list, "Say what there is and stop");
   add_path(*app, "--out", options->out, "Directory for the results: one folder for each", "DIR");
+  add_path(*app, "--data", options->data, "Folder with train.safetensors and test.safetensors, for real_data",
+           "DIR");
   add_threads(*app, options->threads, "Threads");
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   app->add_flag("--broken", options->broken,
@@ -153,6 +173,7 @@ Command add_reproduce(CLI::App& program) {
       "  softstep reproduce --list\n"
       "  softstep reproduce rates --out out\n"
       "  softstep reproduce all --out out\n"
+      "  softstep reproduce real_data --data digits --out out\n"
       "Plots need a Python with matplotlib.");
   return {app, [options] { return run_reproduce(*options); },
           "a check went the wrong way, or the plots could not be drawn"};

@@ -31,29 +31,37 @@ namespace softstep::program {
 
 namespace {
 
-// A data set and its view, or points of several classes.
+// A data set and its view, or points of several classes, or a model of a file of its own.
 template <class T>
 struct TrainingData {
   std::optional<Dataset<T>> dataset;
   std::optional<MulticlassData> classes;
+  FileModel<T> own = {};
   const BatchView<T>* batch() const { return dataset ? &dataset->view() : nullptr; }
   const MulticlassData* points() const { return classes ? &*classes : nullptr; }
 
-  std::unique_ptr<Model<T>> model(const ModelFlags& flags, const AttentionOptions& layer) const {
+  std::unique_ptr<Model<T>> model(const ModelFlags& flags, const AttentionOptions& layer) {
+    if (own.model != nullptr) return std::move(own.model);
     return classes ? make_multiclass_model<T>(*classes, layer.isa) : make_model<T>(flags, *batch(), layer);
   }
   ModelReferences references(const TrainOptions& options, int n_threads) const {
+    if (!options.model.has_reference()) return {};
     return classes ? find_class_references(options, *classes, n_threads)
                    : find_references(options, *batch(), n_threads);
   }
 };
 
 template <class T>
-TrainingData<T> training_data(const TrainOptions& options) {
-  if (options.model.has_classes()) return {std::nullopt, load_multiclass_data(options.data.file)};
+TrainingData<T> training_data(const TrainOptions& options, const AttentionOptions& layer) {
+  const ModelFlags& model = options.model;
+  if (model.has_file_model())
+    return {std::nullopt, std::nullopt,
+            make_file_model<T>(model.kind, model.file_model, options.data.file,
+                               options.loss->count() != 0 ? options.run.loss : "", layer)};
+  if (model.has_classes()) return {std::nullopt, load_multiclass_data(options.data.file), {}};
   if (!options.model.needs_no_decoder() || !options.data.decoder.empty())
-    return {load_data<T>(options.data), std::nullopt};
-  return {with_queries(load_samples<T>(options.data.file), options.data), std::nullopt};
+    return {load_data<T>(options.data), std::nullopt, {}};
+  return {with_queries(load_samples<T>(options.data.file), options.data), std::nullopt, {}};
 }
 
 TrainerOptions trainer_options(const TrainOptions& options, const RuleSettings& rule, std::size_t n_blocks,
@@ -144,7 +152,9 @@ void save_observables(const TrainOptions& options, const Model<T>& model, const 
   }
   for (std::size_t k = 0; k < state.blocks.size(); ++k) {
     const BlockShape& shape = model.blocks()[k];
-    if (shape.name == "keys" || shape.name == "queries")
+    const bool is_there = std::any_of(tensors.begin(), tensors.end(),
+                                      [&](const NamedTensor& tensor) { return tensor.name == shape.name; });
+    if (!is_there && (shape.name == "keys" || shape.name == "queries" || options.model.has_file_model()))
       tensors.push_back({shape.name, {shape.n_rows, shape.n_cols}, state.values(k), type});
   }
   save_tensors(options.out, tensors);
@@ -190,7 +200,7 @@ template <class T>
 int train_as(const TrainOptions& options, const RuleSettings& rule, const AttentionOptions& layer) {
   Ranks* const ranks = layer.ranks.get();
   TrainingData<T> data;
-  all_or_none(ranks, [&] { data = training_data<T>(options); });
+  all_or_none(ranks, [&] { data = training_data<T>(options, layer); });
   const auto model = data.model(options.model, layer);
   TrainerOptions trainer;
   std::unique_ptr<Checkpoints> checkpoints;
@@ -246,7 +256,8 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   if (is_first_rank() && !options.out.empty()) try_output([&] { save_observables(options, *model, state); });
   if (is_first_rank() && !options.save_state.empty())
     try_output([&] { save_state(options.save_state, *model, state, trainer); });
-  report_run<T>({options, layer, data.batch(), data.points(), *model, state, trainer, summary, references});
+  report_run<T>({options, layer, data.batch(), data.points(), data.own.loss, *model, state, trainer, summary,
+                 references});
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();
   return ended_well(summary.status) ? exit_success : exit_ending;
 }
@@ -262,6 +273,23 @@ void check_class_options(const TrainOptions& options) {
   if (options.run.token_storage != "working") refuse("--token-storage", "which has no tokens");
   if (options.stop_one_minus_cos > 0.0 && options.reference_option->count() == 0)
     refuse("--stop-one-minus-cos", "unless there is a --reference solve");
+}
+
+// Models without a max-margin direction; most have data, a loss and L* of their own.
+void check_own_options(const TrainOptions& options) {
+  const auto refuse = [&](const char* option, const char* reason) {
+    throw InvalidArgument(option, fmt::format("does not go with --model {}, {}", options.model.kind, reason));
+  };
+  if (options.reference_option->count() != 0 && options.reference != "none")
+    refuse("--reference", "which has no direction to compare with (need none)");
+  if (options.stop_one_minus_cos > 0.0)
+    refuse("--stop-one-minus-cos", "which has no direction to compare with");
+  if (options.run.token_storage != "working") refuse("--token-storage", "which has no tokens in 16 bits");
+  if (!options.model.has_file_model()) return;
+  if (!options.data.decoder.empty()) refuse("--decoder", "which has no decoder");
+  if (options.lstar->count() != 0) refuse("--lstar", "whose L* is its own");
+  if (options.loss->count() != 0 && !takes_loss(options.model.kind))
+    refuse("--loss", "whose loss is its own");
 }
 
 // What a model that is not W alone asks of the options.
@@ -313,8 +341,11 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
   options.model.check();
   if (options.model.kind != "attention" && options.data.queries_option->count() != 0)
     throw InvalidArgument(
-        "--queries", fmt::format("does not go with --model {}, which has no attention", options.model.kind));
+        "--queries",
+        fmt::format("does not go with --model {}, which has no {}", options.model.kind,
+                    options.model.kind == "diagonal" ? "several queries a sample" : "attention"));
   if (options.model.has_classes()) check_class_options(options);
+  if (!options.model.has_reference()) check_own_options(options);
 
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
@@ -396,6 +427,8 @@ Command add_train(CLI::App& program) {
       "      --trace joint.csv\n"
       "  softstep train --data data.safetensors --factored 4 --init normal:0.1 --rule ngd --steps 1e4\n"
       "  softstep train --data classes.safetensors --model multiclass --rule muon_exact --steps 1e4\n"
+      "  softstep train --data induction.safetensors --model induction --rule gd --step-size 0.4 \\\n"
+      "      --init normal:0.01 --steps 2000\n"
       "Ctrl-C ends a run early: its status is interrupted, and everything that was asked for is written.");
   return {app, [options] { return run_train(*options); }, "the run ended as not_finite or gap_not_positive"};
 }

@@ -105,6 +105,12 @@ const char* master_of(const EndedRun<T>& run) {
   return run.state.has_masters() ? "float64" : "working";
 }
 
+Json blocks_json(const std::vector<BlockShape>& blocks) {
+  Json out = Json::object();
+  for (const BlockShape& block : blocks) out[block.name] = {block.n_rows, block.n_cols};
+  return out;
+}
+
 template <class T>
 Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
   const OfDecoder& of_decoder = of_samples.decoder;
@@ -117,6 +123,9 @@ Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
   json["status"] = to_string(run.summary.status);
   if (!alone) json["model"] = flags.name();
   if (flags.rank != 0) json["rank"] = flags.rank;
+  const std::string variant = variant_of(flags.kind, flags.file_model);
+  if (!variant.empty()) json["variant"] = variant;
+  if (!flags.has_reference()) json["blocks"] = blocks_json(run.model.blocks());
   json["rule"] = rule.rule;
   json["rule_options"] = rule_values(rule);
   if (flags.joint) json["decoder_rule"] = rule_label(run.trainer.rules.back());
@@ -148,8 +157,10 @@ Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
     json[name + "_one_minus_cos"] = number(last.others[k].one_minus_cos);
   }
   json["optimal_loss"] = number(last.optimal_loss);
-  json["loss_function"] = run.classes != nullptr ? "cross entropy" : options.run.loss;
-  json["lstar"] = to_string(run.layer.optimal_loss);
+  json["loss_function"] = run.classes != nullptr   ? "cross entropy"
+                          : flags.has_file_model() ? run.own_loss
+                                                   : options.run.loss;
+  json["lstar"] = flags.has_file_model() ? "model" : to_string(run.layer.optimal_loss);
   json[alone ? "reference" : "references"] = run.references.json;
   if (alone) json["unique_optimal_tokens"] = of_decoder.n_not_unique == 0;
   json["data"] = options.data.file;
@@ -202,13 +213,18 @@ Rows rows_of_blocks(const EndedRun<T>& run) {
       {"steps", steps_text(run.summary)},
       {"log10(loss)", rounded(last.log10_loss, 6)},
       {"accuracy", rounded(last.accuracy, 6)},
-      {"norm of W", rounded(last.weight_norm, 6)},
-      {"1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4)}};
+  };
   const std::vector<Observable> observables = run.model.observables();
+  const bool own = !flags.has_reference();
+  rows.emplace_back(own ? "norm of " + observables[0].name : "norm of W", rounded(last.weight_norm, 6));
+  if (own)
+    rows.emplace_back("log10(L - L*)", rounded(last.log10_gap, 6));
+  else
+    rows.emplace_back("1 - cos(W, W_mm)", rounded(last.one_minus_cos, 4));
   for (std::size_t k = 0; k < last.others.size(); ++k) {
     const std::string& name = observables[k + 1].name;
     rows.emplace_back("norm of " + name, rounded(last.others[k].norm, 6));
-    rows.emplace_back("1 - cos of " + name, rounded(last.others[k].one_minus_cos, 4));
+    if (!own) rows.emplace_back("1 - cos of " + name, rounded(last.others[k].one_minus_cos, 4));
   }
   return rows;
 }

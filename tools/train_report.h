@@ -14,6 +14,7 @@ struct EndedRun {
   const AttentionOptions& layer;
   const BatchView<T>* batch;      ///< null where the data are points of several classes
   const MulticlassData* classes;  ///< null where they are a batch
+  const std::string& own_loss;    ///< of a model with a file of its own; else empty
   const Model<T>& model;
   const TrainState<T>& state;
   const TrainerOptions& trainer;

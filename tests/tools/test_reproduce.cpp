@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <filesystem>
 #include <string>
 
 #include "tools/run_program.h"
@@ -122,4 +123,25 @@ TEST_CASE("reproduce stopped by a signal leaves no verdict", "[tools]") {
   CHECK(ran.code == 130);
   CHECK(!has(place.contents(), "dir/joint"));
   CHECK(!has(place.contents(), "dir/verdict.json"));
+}
+
+TEST_CASE("an entry on data of the user's needs a folder with both parts", "[tools]") {
+  const Workplace place;
+  place.require_bad_input({"reproduce", "real_data", "--out", "dir"},
+                          {"--data", "real_data", "train.safetensors"});
+  place.require_bad_input({"reproduce", quick, "--data", "mine", "--out", "dir"}, {"--data", "real_data"});
+  place.require_bad_input({"reproduce", "real_data", "--data", "mine", "--out", "dir"},
+                          {"mine/train.safetensors"});
+  std::filesystem::create_directory(place.path("mine"));
+  for (const std::string part : {"train", "test"})
+    place.results({"generate", "--samples", "24", "--tokens", "3", "--dim", "6", "--seed",
+                   part == "train" ? "1" : "2", "--out", "mine/" + part + ".safetensors"});
+  // What the verdict is depends on the data; that there is one, and that the broken system fails, does not.
+  const Ran run = place.run({"reproduce", "real_data", "--data", "mine", "--out", "dir", "--no-plots"});
+  CHECK((run.code == 0 || run.code == 1));
+  require_whole_verdict(place.read_json("dir/real_data/verdict.json"));
+  CHECK(place.read_json("dir/real_data/verdict.json")["passed"] == (run.code == 0));
+  const Ran broken =
+      place.run({"reproduce", "real_data", "--data", "mine", "--out", "dir", "--no-plots", "--broken"});
+  CHECK(broken.code == 0);
 }

@@ -21,6 +21,8 @@ struct Context {
   /// Run a system that must not obey the laws. Then every check has to fail. Each entry says which system it
   /// runs.
   bool broken = false;
+  /// A folder with train.safetensors and test.safetensors, for the entries that need it; or empty.
+  std::string data = {};
 };
 
 /// A law and its measurement; what is not finite passes nothing.
@@ -85,6 +87,8 @@ struct Entry {
   const char* paper;   ///< whose law it is
   const char* claim;   ///< the law in a line
   const char* status;  ///< "holds", what of it is ours, what is not checked
+  /// Runs on data of the user's (Context::data), and is left out of `all` where there are none.
+  bool needs_data = false;
 };
 
 #define SOFTSTEP_REPRODUCTION(name) extern const Entry name##_entry;

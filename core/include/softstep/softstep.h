@@ -26,6 +26,7 @@
 #include "softstep/model.h"
 #include "softstep/multiclass.h"
 #include "softstep/next_token.h"
+#include "softstep/number_tensors.h"
 #include "softstep/number_type.h"
 #include "softstep/ranks.h"
 #include "softstep/relu_network.h"
