@@ -15,5 +15,9 @@ constexpr bool counts_allocations = true;
 /// Every allocation of this program that goes through operator new; the aligned forms too.
 extern std::atomic<long> n_allocations;
 extern std::atomic<std::size_t> allocated_bytes;
+/// Those that have not been given back.
+extern std::atomic<long> n_live_allocations;
+/// k > 0: the k-th from now on throws std::bad_alloc, and none after it does.
+extern std::atomic<long> failing_allocation;
 
 }  // namespace softstep::test
