@@ -14,7 +14,7 @@ std::atomic<long> failing_allocation{0};
 }  // namespace softstep::test
 
 // None of these is inlined: g++ warns of `free` after `operator new` where it sees into one of them alone.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(SOFTSTEP_SANITIZED)
 #define NOT_INLINED [[gnu::noinline]]
 namespace {
 

@@ -6,7 +6,16 @@
 namespace softstep::test {
 
 /// False under sanitizers, which have operators of their own; nothing is counted then.
+#if defined(__has_feature)  // Clang says it in its own way
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SOFTSTEP_SANITIZED
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SOFTSTEP_SANITIZED
+#endif
+
+#if defined(SOFTSTEP_SANITIZED)
 constexpr bool counts_allocations = false;
 #else
 constexpr bool counts_allocations = true;
