@@ -61,4 +61,41 @@ struct RunMoveArgs {
   T *sum, *projected;  ///< in and out: sum += a x, projected += a u
 };
 
+/// A product of small matrices for every run: of A, n_rows x n_inner, and B, n_inner x n_cols; see
+/// simd/kernels/run_product.h. An element is a vector of w numbers, one for each run; strides count numbers.
+template <class T>
+struct RunProductArgs {
+  std::size_t n_rows, n_cols, n_inner;
+  const T* a;
+  std::size_t a_row, a_col;  ///< from row to row, from column to column
+  const T* b;
+  std::size_t b_row, b_col;
+  T* out;  ///< n_rows x n_cols
+  std::size_t out_row, out_col;
+  double* squared;  ///< out, [w]: the sum of squares of what comes out; null: not wanted
+};
+
+/// A step of every run that is computed entry by entry: of sign descent, Adam or dual acceleration; see
+/// simd/kernels/run_sign.h, run_adam.h and run_momentum.h. What is by entry stands at k w + r, what is by run
+/// has w numbers. Old numbers stay as they are, so that a step can be refused.
+template <class T>
+struct RunRuleArgs {
+  std::size_t size;  ///< entries of a run's W
+  const T* gradient;
+  const T *weights, *remainder;      ///< W, and what it has been rounded off; null: that is not kept
+  T *next_weights, *next_remainder;  ///< out: W - step * direction
+  const double* step;                ///< by run
+  const double *unit, *unit_again;   ///< by run: what the gradient is multiplied by, one after the other
+  double* squared;                   ///< out, by run: of the direction
+  // What the rule remembers, and by run what of it stays, and what comes in.
+  const double *mean = nullptr, *root = nullptr;
+  double *next_mean = nullptr, *next_root = nullptr;
+  const double *keep_mean = nullptr, *keep_root = nullptr;
+  const double* rescale = nullptr;  ///< once more, of both: to another exponent
+  const double *take_mean = nullptr, *take_root = nullptr;
+  const double *mean_share = nullptr, *root_share = nullptr;  ///< what they count in the direction
+  const double* eps = nullptr;
+  double *largest_mean = nullptr, *largest_root = nullptr;  ///< out, by run: of what is remembered now
+};
+
 }  // namespace softstep::simd

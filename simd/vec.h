@@ -12,6 +12,8 @@
 //   max(a, b)         which of two is taken is open where one is NaN
 //   at_least(low, x)  the larger; NaN where x is
 //   less, equal       masks, for select(mask, a, b); false where one is NaN. equal raises no flag then
+//   any(mask)         whether it is set in a lane
+//   square_root       of x >= 0, rounded once
 //   sum, maximum      of the lanes; the sum by pairs, so that no lane passes through more than log2(width)
 //                     additions
 //   power_of_two(s)   2^n for s = n + bias + 1.5 * 2^mantissa: the low bits of s, moved into the exponent

@@ -124,4 +124,45 @@ Number run_move(T a, T x, T y) {
   return axpy<Number>(a, x, y);
 }
 
+/// Entry (i, j) of run r in run_product: sum_k a_ik b_kj, of elements that are `a_row` and `a_col`, `b_row`
+/// and `b_col` apart.
+template <class Number, class T>
+Number run_product(std::size_t i, std::size_t j, std::size_t r, std::size_t n_inner, const T* a,
+                   std::size_t a_row, std::size_t a_col, const T* b, std::size_t b_row, std::size_t b_col) {
+  Number sum(0);
+  for (std::size_t k = 0; k < n_inner; ++k)
+    sum += Number(a[i * a_row + k * a_col + r]) * Number(b[k * b_row + j * b_col + r]);
+  return sum;
+}
+
+/// What becomes of an entry of W: what is remembered of it, and the direction it goes against.
+template <class Number>
+struct RunEntry {
+  Number mean, root, direction;
+};
+
+/// sign(g)
+template <class Number>
+RunEntry<Number> run_sign(Number g) {
+  return {Number(0), Number(0), Number(g > 0 ? 1 : g < 0 ? -1 : 0)};
+}
+
+/// v' = keep (v + q); v' + q.
+template <class Number>
+RunEntry<Number> run_momentum(Number q, Number v, Number keep) {
+  const Number next = keep * (v + q);
+  return {next, Number(0), next + q};
+}
+
+/// The two means of Adam, of what is left of them, and m / (sqrt(v) + eps) after their corrections.
+template <class Number>
+RunEntry<Number> run_adam(Number g, Number mean_left, Number root_left, Number take_mean, Number take_root,
+                          Number mean_share, Number root_share, Number eps) {
+  using std::sqrt;
+  const Number taken = take_root * g;
+  const Number mean = mean_left + take_mean * g, root = sqrt(root_left * root_left + taken * taken);
+  const Number below = root * root_share + eps;
+  return {mean, root, below > 0 ? Number(mean * mean_share / below) : Number(0)};
+}
+
 }  // namespace softstep::reference

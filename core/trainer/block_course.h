@@ -20,6 +20,13 @@
 
 namespace softstep {
 
+/// Whether a trajectory finds the steps of its rule by itself: propose(iteration) in place of the rule's, and
+/// what the rule remembers with it.
+template <class Path>
+concept FindsSteps = requires(Path& path, std::int64_t iteration) {
+  path.propose(iteration);
+};
+
 /// `Path`: a Trajectory, or one whose functions are known to the compiler.
 template <class T, class Path = Trajectory<T>>
 class BlockCourse final : public Course {
@@ -47,7 +54,7 @@ class BlockCourse final : public Course {
         trajectory = make_trajectory(model, state, options, along_gradient, order_.is_whole());
     trajectory_ = std::move(trajectory);
     for (std::size_t k = 0; k < n; ++k) {
-      memory_.push_back(laid_out(k, state.rule_states[k]));
+      if constexpr (!FindsSteps<Path>) memory_.push_back(laid_out(k, state.rule_states[k]));
       rounding_.emplace_back(rounding_of_weights<T>(!state.masters[k].empty()), bounds_[k]);
     }
     next_.resize(n);
@@ -68,7 +75,7 @@ class BlockCourse final : public Course {
 
   /// Whether most steps can be taken by advance_quietly().
   bool is_quiet() const {
-    return rules_.size() == 1 && rules_[0]->memory().empty() &&
+    return rules_.size() == 1 && (FindsSteps<Path> || rules_[0]->memory().empty()) &&
            options_.normalization != Normalization::joint && order_.is_whole();
   }
   /// advance() of a step like most, with the same numbers for less; its length, or nothing, and nothing has
@@ -77,7 +84,7 @@ class BlockCourse final : public Course {
     StepContext<T>& at = quiet_context_;
     if (!trajectory_->find_gradient(at)) return {};
     at.iteration = iteration;
-    const Step<T> step = rules_[0]->propose(at, memory_[0], next_[0]);
+    const Step<T> step = propose_alone(at);
     if (step.outcome != Step<T>::Outcome::moved || rounding_[0].may_be_below(step.length) ||
         !stays_finite(step, 0))
       return {};
@@ -123,7 +130,8 @@ class BlockCourse final : public Course {
     if (!has_moved_) return;
     has_moved_ = false;
     trajectory_->write(state_);
-    for (std::size_t k = 0; k < memory_.size(); ++k) state_.rule_states[k] = laid_out(k, memory_[k]);
+    if constexpr (!FindsSteps<Path>)
+      for (std::size_t k = 0; k < memory_.size(); ++k) state_.rule_states[k] = laid_out(k, memory_[k]);
   }
 
   // A direction made of one block turns by no more than the block moves; one made of several is measured
@@ -186,15 +194,22 @@ class BlockCourse final : public Course {
            trajectory_->admits(k, step);
   }
 
+  Step<T> propose_alone(const StepContext<T>& at) {
+    if constexpr (FindsSteps<Path>)
+      return trajectory_->propose(at.iteration);
+    else
+      return rules_[0]->propose(at, memory_[0], next_[0]);
+  }
+
   // advance_separately() of one block, which is what most runs have and small ones notice.
   Advance advance_alone(std::int64_t iteration) {
     using Outcome = typename Step<T>::Outcome;
-    const Step<T> step = rules_[0]->propose(context(0, iteration), memory_[0], next_[0]);
+    const Step<T> step = propose_alone(context(0, iteration));
     if (step.outcome == Outcome::moved) {
       if (!stays_finite(step, 0)) return {TrainStatus::not_finite};
       has_moved_ = true;
       trajectory_->move(0, step, iteration);
-      remember(0);
+      if constexpr (!FindsSteps<Path>) remember(0);
       bounds_[0] = proposed_bounds_[0];
       return {{}, step.length, is_below_rounding(0, step.length)};
     }

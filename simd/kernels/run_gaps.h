@@ -78,8 +78,8 @@ SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec
   const V e = exp_nonpositive(zero - absolute(p));  // e^p, or e^-p where that is above 1
   const auto is_positive = less(zero, p);
   const auto is_large = less(near, p);
-  // Where it counts e is above 0.3. The maximum keeps the divisor off 0, which a select does not: Clang divides
-  // by what the select would have replaced.
+  // Where it counts e is above 0.3. The maximum keeps the divisor off 0, which a select does not: Clang
+  // divides by what the select would have replaced.
   const V x = a * select(is_positive, one / max(e, V::all(0x1p-64)), e);
   const V u = select(is_large, a + e, one + x), rest = select(is_large, zero, x - (u - one));
   const V log_x = log_near_one(u, rest) + select(is_large, p, zero);

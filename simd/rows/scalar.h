@@ -59,6 +59,10 @@ template <class T>
 SOFTSTEP_INLINE Vec<T> select(bool m, Vec<T> a, Vec<T> b) {
   return m ? a : b;
 }
+SOFTSTEP_INLINE bool any(bool m) { return m; }
+// By the instruction: the flags of this room say that no one reads errno.
+SOFTSTEP_INLINE Vec<float> square_root(Vec<float> a) { return {__builtin_sqrtf(a.v)}; }
+SOFTSTEP_INLINE Vec<double> square_root(Vec<double> a) { return {__builtin_sqrt(a.v)}; }
 template <class T>
 SOFTSTEP_INLINE T sum(Vec<T> a) {
   return a.v;

@@ -53,6 +53,14 @@ template <class T, class M>
 SOFTSTEP_INLINE Vec<T> select(M m, Vec<T> a, Vec<T> b) {
   return {xsimd::select(m, a.v, b.v)};
 }
+template <class M>
+SOFTSTEP_INLINE bool any(M m) {
+  return xsimd::any(m);
+}
+template <class T>
+SOFTSTEP_INLINE Vec<T> square_root(Vec<T> a) {
+  return {xsimd::sqrt(a.v)};
+}
 
 // The bits of a register as numbers of another type.
 template <class To, class From>

@@ -81,9 +81,19 @@ std::vector<Prepared<T>*> all_of(const Runs<T>& runs) {
   return out;
 }
 
-const char* const rules[] = {
-    "ngd:step-size=1", "gd:step-size=20", "polyak", "ngd:schedule-power=0.5", "sps_plus", "alig",
-    "decsps",          "polyak:cap=10"};
+const char* const rules[] = {"ngd:step-size=1",
+                             "gd:step-size=20",
+                             "polyak",
+                             "adam:step-size=0.05",
+                             "ngd:schedule-power=0.5",
+                             "sps_plus",
+                             "momentum",
+                             "alig",
+                             "sign:schedule-power=0.5",
+                             "decsps",
+                             "polyak:cap=10",
+                             "adam:beta1=0.5,beta2=0.9,eps=1e-8,schedule-power=0.5",
+                             "momentum:step-size=0.1"};
 
 // Runs that end at different steps, with data, starts, rules and L* of their own.
 template <class T>
@@ -109,9 +119,17 @@ Runs<T> mixed_runs(std::size_t count, const AttentionOptions& how = {}) {
   return out;
 }
 
+bool same_memory(const RuleState& a, const RuleState& b) {
+  return a.values.size() == b.values.size() &&
+         std::all_of(a.values.begin(), a.values.end(), [&](const auto& entry) {
+           const auto found = b.values.find(entry.first);
+           return found != b.values.end() && same_bits(entry.second, found->second);
+         });
+}
 template <class T>
 bool same_numbers(const TrainState<T>& a, const TrainState<T>& b) {
   return a.step == b.step && same_bits(a.blocks[0], b.blocks[0]) && same_bits(a.span.base, b.span.base) &&
+         same_bits(a.remainders[0], b.remainders[0]) && same_memory(a.rule_states[0], b.rule_states[0]) &&
          same_bits(a.span.coefficients, b.span.coefficients) &&
          same_bits(a.span.projected, b.span.projected) && same_bits(a.span.remainder, b.span.remainder) &&
          same_bits(a.span.recent, b.span.recent);
@@ -251,7 +269,7 @@ TEMPLATE_TEST_CASE("a run's bits do not depend on the runs beside it, on their o
 TEMPLATE_TEST_CASE("a run in parts side by side has the bits of a whole one, some of them at a time",
                    "[trainer]", float, double) {
   using T = TestType;
-  const Runs<T> runs = mixed_runs<T>(7);
+  const Runs<T> runs = mixed_runs<T>(std::size(rules));
   for (const auto& run : runs) run->options.n_steps = 150;
   run_many(all_of(runs));
   std::vector<TrainState<T>> whole;
@@ -265,21 +283,25 @@ TEMPLATE_TEST_CASE("a run in parts side by side has the bits of a whole one, som
     run_many(left);
   }
   for (Prepared<T>* run : left) run->options.n_steps = 56;
-  run_many<T>({left[5], left[2], left[0]});
-  run_many<T>({left[1], left[6], left[3], left[4]});
+  run_many<T>({left[5], left[2], left[0], left[11]});
+  run_many<T>({left[1], left[6], left[3], left[4], left[7], left[8], left[9], left[10], left[12]});
   for (std::size_t k = 0; k < runs.size(); ++k) {
     INFO("run " << k);
     CHECK(same_numbers(runs[k]->state, whole[k]));
   }
   // And train() goes on from there.
-  runs[0]->options.n_steps = 10;
-  CHECK(train(*runs[0]->model, runs[0]->state, runs[0]->options).form == Form::query_span);
+  for (const auto& run : runs) {
+    run->options.n_steps = 10;
+    const Form form =
+        make_step_rule<T>(run->options.rules[0])->moves_along_gradient() ? Form::query_span : Form::dense;
+    CHECK(train(*run->model, run->state, run->options).form == form);
+  }
 }
 
 TEMPLATE_TEST_CASE("each run side by side has its own checkpoints, from which it goes on with the same bits",
                    "[trainer]", float, double) {
   using T = TestType;
-  const Runs<T> runs = mixed_runs<T>(7);
+  const Runs<T> runs = mixed_runs<T>(std::size(rules));
   const auto every = [](std::size_t k) { return static_cast<std::int64_t>(9 + 4 * k); };
   std::vector<std::vector<TrainState<T>>> kept(runs.size());
   for (std::size_t k = 0; k < runs.size(); ++k) {
@@ -462,8 +484,8 @@ TEMPLATE_TEST_CASE("what does not go side by side is made as train() makes it", 
   joint.train_decoder = true;
   joint.optimal_loss = OptimalLoss::zero;
   add("ngd", joint);
-  add("sign");
-  add("adam");
+  add("spectral");
+  add("muon");
   add("ngd").options.form = Form::dense;
   add("ngd").options.form = Form::token_span;
   add("sngd").options.batch_size = 3;
@@ -606,9 +628,9 @@ TEST_CASE("a source that makes no more runs ends the queue, not the runs", "[tra
 TEST_CASE("steps side by side allocate nothing", "[trainer]") {
   const auto allocations = [](std::int64_t n_steps) {
     Runs<float> runs;
-    for (std::size_t k = 0; k < 9; ++k) {
-      runs.push_back(std::make_unique<Prepared<float>>(convert<float>(signal_noise(k, 6, 8, 10)),
-                                                       k % 2 == 0 ? "polyak" : "ngd", n_steps));
+    for (std::size_t k = 0; k < std::size(rules); ++k) {
+      runs.push_back(
+          std::make_unique<Prepared<float>>(convert<float>(signal_noise(k, 6, 8, 10)), rules[k], n_steps));
       runs.back()->options.trace = nullptr;
       runs.back()->options.trace_rows_per_decade = 0;
     }

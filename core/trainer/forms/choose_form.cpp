@@ -116,10 +116,25 @@ bool pays_side_by_side(const AttentionData<T>& data) {
   return lane_cost + time_of<T>(flops, lane_speed) < std::min({times.dense, times.query, times.token});
 }
 
+// Weights, gradient and what a rule remembers of all lanes are gone through in every step, from the second
+// cache or the third.
+template <class T>
+bool pays_side_by_side_dense(const AttentionData<T>& data) {
+  constexpr double most_bytes = 8e6;
+  const auto n = static_cast<double>(data.batch.n_samples), d = static_cast<double>(data.batch.dim);
+  const auto n_tokens = static_cast<double>(data.longest),
+             width = static_cast<double>(data.kernels.vector_width);
+  return width *
+             (sizeof(T) * n * (n_tokens * d + 3.0 * d) + (3.0 * sizeof(T) + 4.0 * sizeof(double)) * d * d) <=
+         most_bytes;
+}
+
 template Form cheapest_form(const AttentionData<float>&);
 template Form cheapest_form(const AttentionData<double>&);
 template bool pays_side_by_side(const AttentionData<float>&);
 template bool pays_side_by_side(const AttentionData<double>&);
+template bool pays_side_by_side_dense(const AttentionData<float>&);
+template bool pays_side_by_side_dense(const AttentionData<double>&);
 template bool fits_lanes(const AttentionData<float>&);
 template bool fits_lanes(const AttentionData<double>&);
 template bool pays_without_gradient(const AttentionData<float>&);

@@ -16,6 +16,9 @@ Form cheapest_form(const AttentionData<T>& data);
 /// run alone in its cheapest form.
 template <class T>
 bool pays_side_by_side(const AttentionData<T>& data);
+/// The same of a run whose rule computes a step entry by entry, and which is dense alone as well.
+template <class T>
+bool pays_side_by_side_dense(const AttentionData<T>& data);
 
 /// A run keeps small batches with the sample index last (core/layer/passes/lane_batch.h).
 template <class T>

@@ -105,6 +105,14 @@ class DenseTrajectory final : public Trajectory<T> {
     });
   }
 
+  // For a run whose steps are taken beside those of others (core/trainer/many/): its rows' factors, and W and
+  // what it is rounded off, row-major, as they are now.
+  const RowFactors<T>& factors() const { return conclusion_.factors(); }
+  void set_weights(const std::vector<T>& weights, const std::vector<T>& remainder) {
+    weights_ = pass_.laid_out(weights);
+    remainder_ = pass_.laid_out(remainder);
+  }
+
   void write(TrainState<T>& state) const override {
     state.blocks[0] = back(weights_);
     state.masters[0] = pass_.laid_out(master_);

@@ -39,15 +39,29 @@ bool has_plain_units(const AttentionData<T>& data) {
 // A run in the middle of another form goes on in that.
 template <class T>
 bool may_be_in_query_span(const TrainState<T>& state, const TrainerOptions& options) {
-  if (!state.masters.empty() && !state.masters[0].empty()) return false;
   if (options.form == Form::query_span) return true;
   return options.form == Form::automatic && (state.step == 0 || state.span.form == Form::query_span);
 }
+inline bool may_be_dense(const TrainerOptions& options) {
+  return options.form == Form::dense || options.form == Form::automatic;
+}
 
+// By which rule a run goes side by side with others; nothing if it does not.
 template <class T>
-bool has_fitting_rule(const TrainerOptions& options) {
-  return options.rules.size() == 1 && options.rules[0].object == nullptr &&
-         make_step_rule<T>(options.rules[0])->moves_along_gradient();
+std::optional<LaneRule> rule_side_by_side(const ManyRun<T>& run) {
+  const auto* model = dynamic_cast<const AttentionModel<T>*>(run.model);
+  if (model == nullptr || !model->parts().trains_weights_alone()) return std::nullopt;
+  const AttentionData<T>& data = model->parts().data;
+  const std::size_t batch_size = run.options->batch_size;
+  const bool has_masters = !run.state->masters.empty() && !run.state->masters[0].empty();
+  if (has_masters || data.storage() != StoredType::working || !data.query_rows.are_samples() ||
+      !data.loss.has_kernel() || (batch_size != 0 && batch_size != data.batch.n_samples))
+    return std::nullopt;
+  const std::optional<LaneRule> rule = lane_rule_of<T>(*run.options);
+  const bool pays = rule == LaneRule::along_gradient
+                        ? may_be_in_query_span(*run.state, *run.options) && pays_side_by_side(data)
+                        : may_be_dense(*run.options) && pays_side_by_side_dense(data);
+  return rule && pays && has_plain_units(data) ? rule : std::nullopt;
 }
 
 // One thread's part of the work: runs from the queue, until there are no more or another thread has failed.
@@ -60,11 +74,14 @@ class Worker {
 
   void work() {
     try {
+      const typename SideBySide<T>::Done done = [&](std::size_t index, const TrainSummary& summary) {
+        this->done(index, summary);
+      };
       while (!failed_) {
         fill();
         if (group_ == nullptr || group_->is_empty()) return;
         do {
-          group_->advance([&](std::size_t index, const TrainSummary& summary) { done(index, summary); });
+          group_->advance(done);
         } while (!failed_ && !group_->is_empty() && (!group_->has_room() || !may_fill()));
       }
     } catch (...) {
@@ -82,22 +99,45 @@ class Worker {
     RunShape shape;
   };
 
-  bool may_fill() const { return !waiting_ && next_ < source_.n_runs; }
+  // Runs of other shapes that may wait until those in the lanes are done.
+  std::size_t most_waiting() const { return 2 * std::min(n_lanes_, simd::lane_multiple<T>); }
+  bool waits_for_this_group() const {
+    return std::any_of(waiting_.begin(), waiting_.end(),
+                       [&](const Waiting& waiting) { return waiting.shape == group_->shape(); });
+  }
+  bool may_fill() const {
+    return waits_for_this_group() || (waiting_.size() < most_waiting() && next_ < source_.n_runs);
+  }
 
-  // Takes runs until the lanes are full, or one of another shape has to wait for those in them.
+  // Takes runs until the lanes are full, or so many of other shapes wait that it is their turn.
   void fill() {
     clock_.hold();
     while (!failed_ && (group_ == nullptr || group_->has_room() || group_->is_empty())) {
-      if (waiting_ && group_ != nullptr && !group_->is_empty()) return;
-      if (!waiting_ && !take_next()) return;
-      if (!waiting_) continue;
-      if (group_ == nullptr || !(group_->shape() == waiting_->shape)) {
-        if (group_ != nullptr && !group_->is_empty()) return;
-        group_ = std::make_unique<SideBySide<T>>(waiting_->shape, n_lanes_, clock_);
-      }
-      const Waiting now = *std::exchange(waiting_, std::nullopt);
-      group_->take_in(now.index, now.run);
+      if (group_ != nullptr && take_waiting()) continue;
+      if (waiting_.size() < most_waiting() && take_next()) continue;
+      if (waiting_.empty() || (group_ != nullptr && !group_->is_empty())) return;
+      group_ = make_side_by_side<T>(commonest_shape(), n_lanes_, clock_);
     }
+  }
+
+  // The first that waits for this group.
+  bool take_waiting() {
+    const auto found = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [&](const Waiting& waiting) { return waiting.shape == group_->shape(); });
+    if (found == waiting_.end()) return false;
+    const Waiting now = *found;
+    waiting_.erase(found);
+    group_->take_in(now.index, now.run);
+    return true;
+  }
+  const RunShape& commonest_shape() const {
+    const auto count = [&](const Waiting& one) {
+      return std::count_if(waiting_.begin(), waiting_.end(),
+                           [&](const Waiting& other) { return other.shape == one.shape; });
+    };
+    return std::max_element(waiting_.begin(), waiting_.end(),
+                            [&](const Waiting& a, const Waiting& b) { return count(a) < count(b); })
+        ->shape;
   }
 
   // The next run of the queue into waiting_, or made at once where it does not go side by side. False if
@@ -113,8 +153,8 @@ class Worker {
     const ManyRun<T>& run = *made;
     check_is_whole(run, "source.make", index);
     check_run(*run.model, *run.state, *run.options);
-    if (goes_side_by_side(run))
-      waiting_.emplace(Waiting{index, run, shape_of(attention_data_of(*run.model))});
+    if (const std::optional<LaneRule> rule = rule_side_by_side(run))
+      waiting_.push_back(Waiting{index, run, shape_of(attention_data_of(*run.model), *rule)});
     else
       done(index, train(*run.model, *run.state, *run.options));
     return true;
@@ -130,7 +170,7 @@ class Worker {
   const std::size_t n_lanes_;
   SharedClock clock_;
   std::unique_ptr<SideBySide<T>> group_;
-  std::optional<Waiting> waiting_;
+  std::vector<Waiting> waiting_;  // first come first
 };
 
 template <class T>
@@ -152,13 +192,7 @@ void check_runs(std::span<const ManyRun<T>> runs) {
 template <NumberType T>
 bool goes_side_by_side(const ManyRun<T>& run) {
   check_is_whole(run, "run", 0);
-  const auto* model = dynamic_cast<const AttentionModel<T>*>(run.model);
-  if (model == nullptr || !model->parts().trains_weights_alone()) return false;
-  const AttentionData<T>& data = model->parts().data;
-  const std::size_t batch_size = run.options->batch_size;
-  return data.storage() == StoredType::working && data.query_rows.are_samples() && data.loss.has_kernel() &&
-         (batch_size == 0 || batch_size == data.batch.n_samples) && has_fitting_rule<T>(*run.options) &&
-         may_be_in_query_span(*run.state, *run.options) && pays_side_by_side(data) && has_plain_units(data);
+  return rule_side_by_side(run).has_value();
 }
 
 template <NumberType T>

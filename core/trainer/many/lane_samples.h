@@ -1,7 +1,7 @@
 #pragma once
 
-// The arithmetic of runs side by side: as many runs of one shape as a vector has lanes, one to a lane. All
-// are in the query span (core/trainer/forms/query_span_trajectory.h), with units of 1.
+// What runs side by side look at and do not change, and the pass over it: as many runs of one shape as a
+// vector has lanes, one to a lane, from V = Z W^T of each to the rows g of its gradient.
 //
 // Which order of sums makes a run's bits its own: every sum, over dimensions, tokens or samples, runs in
 // order in the run's own lane, and nothing is ever added up over lanes. So the bits do not depend on what
@@ -15,11 +15,15 @@
 #include <vector>
 
 #include "core/layer/attention_data.h"
-#include "core/trainer/forms/query_span_trajectory.h"
+#include "core/layer/outcomes.h"
+#include "core/layer/row_factors.h"
 #include "core/trainer/many/line_array.h"
 #include "simd/dispatch.h"
 
 namespace softstep {
+
+/// What the steps of a run in a lane are made by.
+enum class LaneRule { along_gradient, sign, adam, momentum };
 
 /// What runs must have in common to go side by side.
 struct RunShape {
@@ -27,32 +31,33 @@ struct RunShape {
   bool logistic;  ///< the loss: logistic, else exponential
   std::size_t n_samples, n_tokens, dim;
   bool is_whole;  ///< every sample has n_tokens
+  LaneRule rule;
   bool operator==(const RunShape&) const = default;
 };
 
 template <class T>
-RunShape shape_of(const AttentionData<T>& data) {
+RunShape shape_of(const AttentionData<T>& data, LaneRule rule) {
   return {&data.isa,    data.loss.is_logistic(), data.batch.n_samples,
-          data.longest, data.batch.dim,          data.total_tokens == data.batch.n_samples * data.longest};
+          data.longest, data.batch.dim,          data.total_tokens == data.batch.n_samples * data.longest,
+          rule};
 }
 
 template <class T>
-class RunGroup {
+class LaneSamples {
  public:
-  explicit RunGroup(const RunShape& shape)
+  explicit LaneSamples(const RunShape& shape)
       : shape_(shape),
         kernels_(shape.isa->template kernels<T>()),
         width_(kernels_.vector_width),
         used_(shape.n_samples * width_),
         columns_(simd::round_up_to_lanes<T>(used_)) {
-    const std::size_t n = shape.n_samples, d = shape.dim, n_tokens = shape.n_tokens;
+    const std::size_t d = shape.dim, n_tokens = shape.n_tokens;
     tokens_.assign(n_tokens * d * columns_, T(0));
     // A lane without a run has no tokens, or where none may miss one, tokens of no score.
     gaps_.assign(n_tokens * simd::round_up_to_lanes<T>(columns_),
                  shape.is_whole ? T(0) : std::numeric_limits<T>::quiet_NaN());
     weights_.assign(n_tokens * columns_, T(0));
-    gram_.assign(n * n * width_, T(0));
-    for (auto* rows : {&projected_, &sum_, &rows_, &image_}) rows->assign(d * columns_, T(0));
+    for (auto* rows : {&projected_, &rows_}) rows->assign(d * columns_, T(0));
     for (auto* field : {&optimal_, &pivot_, &noted_pivot_, &exponent_, &pivot_attention_, &mean_gap_, &rest_,
                         &ties_, &optimal_attention_, &largest_, &shifted_gap_})
       field->assign(columns_, T(0));
@@ -60,8 +65,7 @@ class RunGroup {
                         &row_scale_, &row_factor_, &size_})
       field->assign(columns_, 0.0);
     gap_unit_.assign(columns_, 1.0);
-    step_.assign(width_, T(0));
-    for (auto* field : {&top_, &sum_of_sizes_, &squared_, &gap_, &gap_top_}) field->assign(width_, 0.0);
+    for (auto* field : {&top_, &sum_of_sizes_, &gap_, &gap_top_}) field->assign(width_, 0.0);
     slope_.assign(columns_, 1.0);
     slope_exponent_.assign(columns_, 0.0);
     work_.assign(2 * columns_, 0.0);
@@ -70,12 +74,19 @@ class RunGroup {
   }
 
   const RunShape& shape() const { return shape_; }
+  const simd::Kernels<T>& kernels() const { return kernels_; }
   /// Runs that go side by side.
-  std::size_t size() const { return width_; }
+  std::size_t width() const { return width_; }
+  /// Of all samples of all runs, padded; where sample i of the run in a lane is.
+  std::size_t columns() const { return columns_; }
+  std::size_t column(std::size_t i, std::size_t lane) const { return i * width_ + lane; }
+  /// dim x columns: V, to be set before attend(), and g.
+  T* projected() { return projected_.data(); }
+  const T* projected() const { return projected_.data(); }
+  const T* rows() const { return rows_.data(); }
 
-  /// Puts a run into a lane: its data, and where it stands. `wants_gap`: its loss gap is asked for, measured
-  /// from the optimal tokens.
-  void take_in(std::size_t lane, const AttentionData<T>& data, QuerySpanTrajectory<T>& run, bool wants_gap) {
+  /// Puts a run's data into a lane. `wants_gap`: its loss gap is asked for, measured from the optimal tokens.
+  void take_in(std::size_t lane, const AttentionData<T>& data, const RowFactors<T>& factors, bool wants_gap) {
     wants_gap_[lane] = wants_gap;
     n_wanting_gap_ += wants_gap ? 1 : 0;
     constexpr std::size_t multiple = simd::lane_multiple<T>;
@@ -92,7 +103,7 @@ class RunGroup {
         plain_gaps_[t * columns_ + at] = is_there ? scoring.gap(i, t) : 0.0;
       }
       optimal_[at] = static_cast<T>(scoring.optimal(i));
-      const typename RowFactors<T>::Constants row = run.factors().constants(i);
+      const typename RowFactors<T>::Constants row = factors.constants(i);
       gap_unit_[at] = row.gap_unit;
       optimal_score_[at] = row.optimal_score;
       unit_power_[at] = row.unit_power;
@@ -102,41 +113,18 @@ class RunGroup {
       slope_exponent_[at] = shape_.logistic ? -std::fmax(gamma, 0.0) : -gamma;
       // The largest entry of a scaled row is in [1, 2) times its factor.
       query_norm_[at] = 2.0 * std::sqrt(static_cast<double>(d)) * data.query_norms[i];
-      for (std::size_t k = 0; k < n; ++k) gram_[(i * n + k) * width_ + lane] = run.gram(i, k);
       // Whatever the pivot is, it is looked up.
       noted_pivot_[at] = T(-1);
     }
-    copy_in(lane, run);
   }
   /// The lane is free.
   void leave(std::size_t lane) {
     n_wanting_gap_ -= wants_gap_[lane] ? 1 : 0;
     wants_gap_[lane] = false;
   }
-  /// Where a run stands, in and out.
-  void copy_in(std::size_t lane, QuerySpanTrajectory<T>& run) {
-    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) {
-      const std::size_t there = run.place(i, j);
-      projected_[here] = run.projected()[there];
-      sum_[here] = run.step_sum()[there];
-    });
-  }
-  void copy_out(std::size_t lane, QuerySpanTrajectory<T>& run) const {
-    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) {
-      const std::size_t there = run.place(i, j);
-      run.projected()[there] = projected_[here];
-      run.step_sum()[there] = sum_[here];
-    });
-  }
-  /// The gradient's coefficients, laid out as the run has them.
-  std::vector<T> gradient(std::size_t lane, QuerySpanTrajectory<T>& run) const {
-    std::vector<T> out(run.step_sum().size(), T(0));
-    each(lane, [&](std::size_t here, std::size_t i, std::size_t j) { out[run.place(i, j)] = rows_[here]; });
-    return out;
-  }
 
-  /// The gradients of all runs.
-  void evaluate() {
+  /// From V to g and what is said of the samples, of all runs.
+  void attend() {
     kernels_.attention_lanes({.tokens = tokens_.data(),
                               .n_lanes = columns_,
                               .n_tokens = shape_.n_tokens,
@@ -181,13 +169,9 @@ class RunGroup {
                           .row_scale = row_scale_.data(),
                           .row_factor = row_factor_.data(),
                           .rows = rows_.data()});
-    kernels_.run_gram({.n = shape_.n_samples,
-                       .dim = shape_.dim,
-                       .stride = columns_,
-                       .gram = gram_.data(),
-                       .rows = rows_.data(),
-                       .image = image_.data(),
-                       .squared = squared_.data()});
+  }
+  /// The loss gaps of the runs that want them.
+  void find_gaps() {
     if (n_wanting_gap_ == 0) return;
     kernels_.run_gaps({.n = shape_.n_samples,
                        .logistic = shape_.logistic,
@@ -201,9 +185,8 @@ class RunGroup {
                        .top = gap_top_.data(),
                        .work = work_.data()});
   }
-  // What it found, by run: C without what the run adds to it, <g, H g>, and at least sum_i |g_i| |z_i|.
+  // What was found, by run: C without what the run adds to it, and at least sum_i |g_i| |z_i|.
   double top(std::size_t lane) const { return top_[lane]; }
-  double squared(std::size_t lane) const { return squared_[lane]; }
   double sum_of_sizes(std::size_t lane) const { return sum_of_sizes_[lane]; }
   /// Of a run that wants it.
   Scaled gap(std::size_t lane) const { return {gap_[lane], gap_top_[lane]}; }
@@ -217,26 +200,7 @@ class RunGroup {
     }
   }
 
-  /// What the run's gradient is multiplied by and added; no step: 0.
-  void set_step(std::size_t lane, T step) { step_[lane] = step; }
-  /// Takes these steps, and none after them.
-  void move() {
-    kernels_.run_move({.size = shape_.dim * columns_,
-                       .step = step_.data(),
-                       .x = rows_.data(),
-                       .u = image_.data(),
-                       .sum = sum_.data(),
-                       .projected = projected_.data()});
-    step_.assign(width_, T(0));
-  }
-
  private:
-  std::size_t column(std::size_t i, std::size_t lane) const { return i * width_ + lane; }
-  template <class Body>
-  void each(std::size_t lane, Body body) const {
-    for (std::size_t j = 0; j < shape_.dim; ++j)
-      for (std::size_t i = 0; i < shape_.n_samples; ++i) body(j * columns_ + column(i, lane), i, j);
-  }
   // Where LanesArgs has the gap of token t of the sample in a column.
   std::size_t gap_place(std::size_t t, std::size_t at) const {
     constexpr std::size_t multiple = simd::lane_multiple<T>;
@@ -259,18 +223,15 @@ class RunGroup {
 
   const RunShape shape_;
   const simd::Kernels<T>& kernels_;
-  const std::size_t width_, used_, columns_;  // columns: of all samples of all runs; padded
-  LineArray<T> tokens_, gaps_, weights_;      // as in LanesArgs
-  std::vector<double> plain_gaps_;            // of token t at t * columns + column
-  LineArray<T> gram_;                         // as in RunGramArgs
-  LineArray<T> projected_, sum_;              // V, and what the gradients are added up in
-  LineArray<T> rows_, image_;                 // g, and the change of V by it
+  const std::size_t width_, used_, columns_;
+  LineArray<T> tokens_, gaps_, weights_;  // as in LanesArgs
+  std::vector<double> plain_gaps_;        // of token t at t * columns + column
+  LineArray<T> projected_, rows_;
   LineArray<T> optimal_, pivot_, noted_pivot_, exponent_, pivot_attention_, mean_gap_, rest_, ties_,
       optimal_attention_, largest_, shifted_gap_;
   LineArray<double> pivot_gap_, gap_unit_, optimal_score_, unit_power_, inverse_query_, query_norm_,
       row_scale_, row_factor_, size_;
-  LineArray<T> step_;
-  LineArray<double> top_, sum_of_sizes_, squared_;
+  LineArray<double> top_, sum_of_sizes_;
   LineArray<double> slope_, slope_exponent_, gap_, gap_top_, work_;
   std::vector<bool> wants_gap_;
   std::size_t n_wanting_gap_ = 0;
