@@ -7,6 +7,27 @@
 # The flags of the whole build come first, and may allow more than a row may use (-march=native). So every row begins again
 # at what each processor of its family has, and adds its own flags to that. -mno-sse3 takes back what single flags allow, with
 # all that builds on it.
+#
+# Sanitizers stop inlining. So these files are left out of them, unless SOFTSTEP_SANITIZE_KERNELS names some, for a build whose only
+# purpose they are. Then a function of the C++ library may come out of several of these files; the linker keeps the first, and the
+# rows stand in the order of their instruction sets, the oldest first. Each check of UBSan is one more branch at each element: the
+# kernels compile in a minute with those below, and not in ten with all of them. What is left out are null pointers and alignment,
+# which the processor itself finds out.
+set(SOFTSTEP_SANITIZE_KERNELS "" CACHE STRING "Sanitizers for the kernels: address, thread; empty: none")
+if(SOFTSTEP_SANITIZE_KERNELS STREQUAL "address")
+  set(softstep_kernel_flags -fsanitize=address,signed-integer-overflow,shift,bounds,float-cast-overflow
+      -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
+elseif(SOFTSTEP_SANITIZE_KERNELS STREQUAL "thread")
+  set(softstep_kernel_flags -fsanitize=thread -O1 -g1)
+elseif(SOFTSTEP_SANITIZE_KERNELS)
+  message(FATAL_ERROR "SOFTSTEP_SANITIZE_KERNELS: ${SOFTSTEP_SANITIZE_KERNELS} (need address, thread, or nothing)")
+else()
+  set(softstep_kernel_flags)
+endif()
+if(softstep_kernel_flags AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  list(APPEND softstep_kernel_flags -Wno-pass-failed)  # loops that are not unrolled now
+endif()
+
 function(softstep_add_isa_objects targets prefix source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     set(family x86)
@@ -37,12 +58,11 @@ function(softstep_add_isa_objects targets prefix source)
     add_library(${object} OBJECT ${source})
     softstep_compile_options(${object})
     # GCC 12 takes the undefined registers inside its own AVX-512 intrinsics for uninitialised variables.
-    # No sanitizers here: they stop inlining, and these files must not emit functions that others could pick up. Some compilers add
-    # canaries unasked.
+    # Some compilers add canaries unasked.
     target_compile_options(${object} PRIVATE -O3 -fno-sanitize=all -fno-stack-protector -fno-exceptions -fno-math-errno
                            -fno-trapping-math
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized> ${baseline} ${flags}
-                           ${ARGN})
+                           ${softstep_kernel_flags} ${ARGN})
     target_compile_definitions(${object} PRIVATE SOFTSTEP_ISA_NAME=${name}
                                "SOFTSTEP_ISA_ROW=\"simd/rows/${name}.h\"" "SOFTSTEP_ISA_ARCH=${arch}" NDEBUG)
     target_compile_features(${object} PRIVATE cxx_std_20)

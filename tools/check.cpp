@@ -22,7 +22,7 @@ int run_check(const std::string& isa, const std::string& json_path) {
   if (json_path != "-") outputs.add("--json", json_path);
   const std::vector<CheckRow> rows = self_check(isa == "auto" ? "" : isa);
 
-  Json json;
+  Json json = Json::object();
   json["rows"] = Json::array();
   std::vector<std::vector<std::string>> text = {{"isa", "type", "what", "error", "bound", ""}};
   std::size_t n_failed = 0;

@@ -65,7 +65,7 @@ std::string data_text(const CompareSettings& settings, const CompareResult& resu
 }
 
 Json data_json(const CompareSettings& settings, const CompareResult& result) {
-  Json json;
+  Json json = Json::object();
   json["name"] = data_text(settings, result);
   if (settings.from_file) {
     json["file"] = settings.data.file;
@@ -84,7 +84,7 @@ Json data_json(const CompareSettings& settings, const CompareResult& result) {
 }
 
 Json run_json(const CompareSeed& seed, const CompareRun& run) {
-  Json json;
+  Json json = Json::object();
   json["seed"] = seed.seed;
   json["status"] = to_string(run.summary.status);
   add_run(json, run.summary, run.margin);
@@ -119,7 +119,7 @@ std::string csv_field(const std::string& text) {
 }
 
 Json compare_summary(const CompareSettings& settings, const CompareResult& result) {
-  Json json;
+  Json json = Json::object();
   json["softstep"] = version;
   json["data"] = data_json(settings, result);
   json["steps"] = settings.run.n_steps;
@@ -145,7 +145,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
   }
   json["rules"] = Json::array();
   for (std::size_t r = 0; r < settings.rules.size(); ++r) {
-    Json rule;
+    Json rule = Json::object();
     rule["label"] = rule_label(settings.rules[r]);
     rule["rule"] = settings.rules[r].rule;
     rule["options"] = rule_values(settings.rules[r]);

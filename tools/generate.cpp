@@ -78,7 +78,7 @@ int run_generate(const Options& options) {
   for (const std::string& file : made.files)
     if (!no_file) size += std::filesystem::file_size(file, no_file);
   const Json n_bytes = no_file ? Json(nullptr) : Json(size);
-  Json json;
+  Json json = Json::object();
   json["generator"] = generator.generator;
   json["samples"] = made.n_samples;
   json["tokens"] = made.n_tokens;

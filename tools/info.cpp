@@ -44,7 +44,7 @@ int run_info(const std::string& json_path) {
   for (const RuleInfo& rule : step_rules()) rules.push_back(rule.name);
   for (const GeneratorInfo& generator : softstep::generators()) generators.emplace_back(generator.name);
 
-  Json json;
+  Json json = Json::object();
   json["version"] = version;
   json["isas"] = {{"compiled", compiled}, {"runnable", runnable}, {"active", active_isa()}};
   json["threads"] = resolved_threads(0);

@@ -1,27 +1,27 @@
 // The program `softstep`: reads the command line, runs one command, and turns every failure into one line on
 // the standard error and an exit code.
 
-#include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <new>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include "command_line_errors.h"
+#include "command_line.h"
 #include "commands.h"
 #include "interrupt.h"
 #include "job.h"
 #include "library_names.h"
-#include "options.h"
 #include "output.h"
 #include "softstep/error.h"
 #include "softstep/mapped_files.h"
-#include "softstep/version.h"
 
 #if defined(__GLIBC__)
 #include <execinfo.h>
@@ -40,6 +40,20 @@ void open_libgcc() {
 #endif
 }
 
+// Some functions of other libraries allocate though no exception may leave them, and then the process ends
+// here. Nothing may be allocated any more.
+[[noreturn]] void end_where_exceptions_cannot() noexcept {
+  try {
+    if (const std::exception_ptr last = std::current_exception()) std::rethrow_exception(last);
+  } catch (const std::bad_alloc&) {
+    constexpr std::string_view line = "softstep: out of memory: the data do not fit\n";
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
+    _exit(exit_bad_input);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 // The one line that a failure ends with.
 std::string failure;
 
@@ -48,78 +62,17 @@ int fail(const std::string& message) {
   return exit_bad_input;
 }
 
-std::string exit_codes(const Command& command) {
-  const std::string ending = command.bad_ending == nullptr ? "" : fmt::format("1 {}; ", command.bad_ending);
-  return fmt::format(
-      "Exit codes: 0 done; {}2 bad input, or an output that cannot be written; 130 or 143 interrupted.",
-      ending);
-}
-
-// `softstep help` and `softstep help COMMAND`: what --help prints.
-int print_help(const CLI::App& app, const std::string& name, const std::vector<Command>& commands) {
-  if (name.empty()) {
-    // App::help() would give the help of the command that was parsed, which is `help` itself.
-    std::cout << app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
-    return exit_success;
-  }
-  for (const Command& command : commands)
-    if (command.app->get_name() == name) {
-      std::cout << command.app->help(app.get_name());
-      return exit_success;
-    }
-  return fail("help: " + unknown_command(name, commands));
-}
-
 int run(int argc, char** argv) {
-  CLI::App app{"Softmax attention trained to the end: directions, margins and gaps that stay true.",
-               "softstep"};
-  app.set_version_flag("--version", std::string("softstep ") + softstep::version);
-  app.set_help_flag("-h,--help", "Print this and stop");
-  app.require_subcommand(
-      0, 1);  // so that the name of a command after `help` is a topic, and not a second command
-  app.footer(
-      "Step rules:\n" + rule_table() +
-      "\n"
-      "Examples:\n"
-      "  softstep compare --generator signal_noise --samples 10 --tokens 6 --dim 60 \\\n"
-      "      --rules \"gd:step-size=20;ngd:step-size=1;polyak\" --steps 10000 --seeds 10 --out demo\n"
-      "  softstep report demo\n"
-      "  softstep generate --generator signal_noise --samples 10 --tokens 6 --dim 60 --out data.safetensors\n"
-      "  softstep train --data data.safetensors --rule ngd --step-size 1 --steps 10000 --trace trace.csv\n"
-      "\n"
-      "`softstep help COMMAND` explains one command.\n"
-      "Exit codes: 0 done; 1 the work ended badly, and the output says how (not_separable, not_finite, "
-      "...);\n"
-      "2 bad input, or an output that cannot be written: one line says which; 130 or 143 interrupted.");
-
-  std::vector<Command> commands = {add_info(app),    add_generate(app), add_solve(app),     add_train(app),
-                                   add_compare(app), add_sweep(app),    add_reproduce(app), add_fit(app),
-                                   add_report(app),  add_check(app)};
-  for (const Command& command : commands)
-    command.app->footer(command.app->get_footer() + "\n" + exit_codes(command));
-  std::string topic;
-  CLI::App* help = app.add_subcommand("help", "Explain the program, or one command");
-  help->add_option("COMMAND", topic, "The command to explain")->type_name("NAME");
-  commands.push_back({help, [&] { return print_help(app, topic, commands); }});
-  for (const Command& command : commands) command.app->set_help_flag("-h,--help", "Print this and stop");
-
-  if (argc < 2) return fail(no_command(commands));
-  const Command* chosen = nullptr;
+  CommandLine line;
+  const Command* chosen = line.read(argc, argv);
+  if (chosen == nullptr) return line.wrong().empty() ? exit_success : fail(line.wrong());
+  const std::shared_ptr<softstep::Ranks> ranks = ranks_of_job();
+  if (ranks != nullptr && ranks->size() > 1 && chosen->app->get_name() != "train")
+    return fail(chosen->app->get_name() + " is the work of one process (train runs over MPI)");
   try {
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-      return fail(explain(error, app, commands));
-    }
-    for (const Command& command : commands)
-      if (command.app->parsed()) chosen = &command;
-    const std::shared_ptr<softstep::Ranks> ranks = ranks_of_job();
-    if (chosen != nullptr && ranks != nullptr && ranks->size() > 1 && chosen->app->get_name() != "train")
-      return fail(chosen->app->get_name() + " is the work of one process (train runs over MPI)");
-    return chosen == nullptr ? fail(no_command(commands)) : chosen->run();
+    return chosen->run();
   } catch (const softstep::InvalidArgument& error) {
-    return fail(chosen == nullptr ? error.what() : message_of(error, *chosen->app));
+    return fail(message_of(error, *chosen->app));
   }
 }
 
@@ -145,6 +98,7 @@ int run_and_report(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(end_where_exceptions_cannot);
   begin_job();
   const int code = run_and_report(argc, argv);
   return end_job(code, failure);

@@ -101,7 +101,7 @@ int run_report(Options options) {
   if (options.json != "-") outputs.add("--json", options.json);
 
   const std::string page = page_html(made.report.title, made.report.body);
-  Json json;
+  Json json = Json::object();
   json["report"] = out;
   json["kind"] = made.kind;
   json["title"] = made.report.title;

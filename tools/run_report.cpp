@@ -56,7 +56,7 @@ bool is_direction(const MaxMarginResult& reference) {
 Json reference_json(const MaxMarginResult& reference) {
   const bool direction = is_direction(reference);
   const double none = std::numeric_limits<double>::quiet_NaN();
-  Json json;
+  Json json = Json::object();
   json["status"] = to_string(reference.status);
   json["norm"] = number(direction ? reference.norm : none);
   json["margin"] = number(direction ? reference.margin : none);

@@ -87,7 +87,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
     });
 
   const std::string status = to_string(result.status);
-  Json json;
+  Json json = Json::object();
   json["status"] = status;
   json["norm"] = number(result.norm);
   json["norm_kind"] = options.norm;

@@ -119,7 +119,7 @@ Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
   const TraceRecord& last = run.summary.last;
   const RuleSettings& rule = run.trainer.rules[0];
   const bool alone = !flags.any();
-  Json json;
+  Json json = Json::object();
   json["status"] = to_string(run.summary.status);
   if (!alone) json["model"] = flags.name();
   if (flags.rank != 0) json["rank"] = flags.rank;

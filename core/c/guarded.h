@@ -44,6 +44,13 @@ P* required(P* pointer, const char* name) {
                         std::to_string(size) + " (set it to sizeof of the struct)");
 }
 
+/// Whether a struct of the caller's can have this size: it holds its size, and ends where one more could
+/// begin, so that no pointer in it is cut.
+template <class Struct>
+bool is_size_of_struct(std::size_t size) {
+  return size >= sizeof(std::size_t) && size % alignof(Struct) == 0;
+}
+
 /// The caller's struct, whose first field is its size, with what it does not know left 0; all 0 for a null
 /// pointer. A struct that is larger than this library's must have 0 in what is not known here.
 template <class Struct>
@@ -51,7 +58,7 @@ Struct read(const Struct* given, const char* name) {
   Struct out{};
   if (given == nullptr) return out;
   const std::size_t size = given->struct_size;
-  if (size < sizeof(std::size_t)) refuse_size(name, size);
+  if (!is_size_of_struct<Struct>(size)) refuse_size(name, size);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (std::size_t k = sizeof(Struct); k < size; ++k)
     if (bytes[k] != 0)
@@ -83,7 +90,7 @@ class Given {
 /// Whether `out` can be written, before anything is.
 template <class Struct>
 void check_writable(const Struct* out, const char* name) {
-  if (out != nullptr && out->struct_size < sizeof(std::size_t)) refuse_size(name, out->struct_size);
+  if (out != nullptr && !is_size_of_struct<Struct>(out->struct_size)) refuse_size(name, out->struct_size);
 }
 /// Fills in the fields that the caller's struct has room for.
 template <class Struct>

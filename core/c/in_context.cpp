@@ -4,6 +4,7 @@
 
 #include "core/c/arrays.h"
 #include "core/c/handles.h"
+#include "core/data/quoted.h"
 
 namespace softstep::c {
 namespace {
@@ -12,7 +13,7 @@ HeadForm head_form_of(const std::string& name) {
   if (name.empty()) return HeadForm::separate;
   for (const HeadForm form : {HeadForm::merged, HeadForm::separate})
     if (name == to_string(form)) return form;
-  throw InvalidArgument("options.form", "'" + name + "' (need merged or separate)");
+  throw InvalidArgument("options.form", data::quoted(name) + " (need merged or separate)");
 }
 
 }  // namespace

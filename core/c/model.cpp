@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
+#include "core/data/quoted.h"
 #include "softstep/attention_model.h"
 #include "softstep/linear_model.h"
 
@@ -39,7 +40,7 @@ KeyQuery key_query_of(const std::string& name) {
   if (name.empty() || name == "combined") return KeyQuery::combined;
   if (name == "factored") return KeyQuery::factored;
   if (name == "prompt") return KeyQuery::prompt;
-  throw InvalidArgument("options.key_query", "'" + name + "' (need combined, factored or prompt)");
+  throw InvalidArgument("options.key_query", data::quoted(name) + " (need combined, factored or prompt)");
 }
 
 StoredType storage_of(softstep_type type) {

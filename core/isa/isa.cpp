@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "core/data/quoted.h"
 #include "core/isa/active_isa.h"
 #include "softstep/error.h"
 
@@ -19,10 +20,11 @@ std::string runnable_names() {
 const simd::Isa& runnable_isa(const std::string& name, const std::string& argument) {
   const simd::Isa* isa = simd::find_isa(name.c_str());
   if (isa == nullptr)
-    throw InvalidArgument(argument, "\"" + name + "\" is not a known instruction set (this CPU can run: " +
-                                        runnable_names() + ")");
+    throw InvalidArgument(
+        argument,
+        data::quoted(name) + " is not a known instruction set (this CPU can run: " + runnable_names() + ")");
   if (!isa->runnable)
-    throw NotSupported(argument, "\"" + name + "\" cannot run here: " +
+    throw NotSupported(argument, data::quoted(name) + " cannot run here: " +
                                      (isa->compiled ? "this CPU or operating system lacks it"
                                                     : "it is not compiled into this build") +
                                      " (this CPU can run: " + runnable_names() + ")");

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/data/quoted.h"
 #include "core/losses/loss_of.h"
 #include "softstep/error.h"
 
@@ -29,7 +30,7 @@ const char* to_string(Loss loss) {
 Loss parse_loss(const std::string& name) {
   for (const Loss loss : {Loss::logistic, Loss::exponential, Loss::squared})
     if (name == to_string(loss)) return loss;
-  throw InvalidArgument("loss", "\"" + name + "\" is not known (known: logistic, exponential, squared)");
+  throw InvalidArgument("loss", data::quoted(name) + " is not known (known: logistic, exponential, squared)");
 }
 
 const char* to_string(OptimalLoss mode) {
@@ -51,7 +52,7 @@ OptimalLoss parse_optimal_loss(const std::string& name) {
        {OptimalLoss::optimal, OptimalLoss::selected, OptimalLoss::value, OptimalLoss::zero})
     if (name == to_string(mode)) return mode;
   throw InvalidArgument("optimal_loss",
-                        "\"" + name + "\" is not known (known: optimal, selected, value, zero)");
+                        data::quoted(name) + " is not known (known: optimal, selected, value, zero)");
 }
 
 Scaled LossFunction::second_derivative(double, double) const {

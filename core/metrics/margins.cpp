@@ -65,6 +65,7 @@ double smallest_margin(const BatchView<T>& batch, const std::vector<std::size_t>
 
 template <class T, class W>
 AttentionSparsity sparsity_of(const BatchView<T>& batch, std::span<const W> weights, double level) {
+  batch.validate();
   require_weights(batch, weights);
   if (!(level > 0.0) || !(level < 1.0))
     throw InvalidArgument("level", data::number_text(level) + " (need a number between 0 and 1)");

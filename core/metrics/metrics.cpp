@@ -77,6 +77,7 @@ double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span
 
 template <class T, class W>
 double entropy_of(const BatchView<T>& batch, std::span<const W> weights) {
+  batch.validate();
   require_weights(batch, weights);
   const data::BatchRows<T> rows(batch);
   std::vector<double> v(batch.dim), s;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/data/checked_size.h"
+#include "core/data/quoted.h"
 #include "core/data/text.h"
 #include "core/linalg/svd.h"
 #include "core/metrics/token_products.h"
@@ -112,7 +113,7 @@ MatrixNorm parse_matrix_norm(const std::string& name) {
     if (name == to_string(norm)) return norm;
     known += (known.empty() ? "" : ", ") + std::string(to_string(norm));
   }
-  throw InvalidArgument("norm", "\"" + name + "\" is not known (known: " + known + ")");
+  throw InvalidArgument("norm", data::quoted(name) + " is not known (known: " + known + ")");
 }
 
 double matrix_norm(std::span<const float> a, std::size_t rows, std::size_t cols, MatrixNorm norm, double p) {

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/data/quoted.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/step_rules.h"
@@ -70,8 +71,8 @@ Settings read_settings(const std::string& rule, const std::vector<Field<Settings
       known += (known.empty() ? "" : ", ") + std::string(field.name);
     }
     if (found == nullptr)
-      throw InvalidArgument(name, "rule " + rule + " has no such option (its options: " +
-                                      (known.empty() ? "none" : known) + ")");
+      throw InvalidArgument(data::argument_name(name), "rule " + rule + " has no such option (its options: " +
+                                                           (known.empty() ? "none" : known) + ")");
     if (!is_in(found->range, value) || (!found->may_be_infinite && !std::isfinite(value)))
       throw InvalidArgument(name, data::number_text(value) + " (rule " + rule + " needs a " +
                                       (found->may_be_infinite ? "" : "finite ") + to_string(found->range) +

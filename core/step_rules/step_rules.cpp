@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "core/data/quoted.h"
 #include "core/data/text.h"
 #include "core/step_rules/all_rules.h"
 #include "core/step_rules/settings.h"
@@ -82,7 +83,7 @@ double parse_number(const std::string& name, const std::string& text) {
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, value);
   if (text.empty() || result.ec != std::errc() || result.ptr != end)
-    throw InvalidArgument(name, "\"" + text + "\" is not a number");
+    throw InvalidArgument(data::argument_name(name), data::quoted(text) + " is not a number");
   return value;
 }
 
@@ -95,7 +96,7 @@ void check_settings(const RuleSettings& settings) {
   }
 #include "core/step_rules/rules.def"
 #undef SOFTSTEP_RULE
-  throw InvalidArgument("rule", "\"" + settings.rule + "\" is not known (known: " + known_rules() + ")");
+  throw InvalidArgument("rule", data::quoted(settings.rule) + " is not known (known: " + known_rules() + ")");
 }
 
 }  // namespace
@@ -120,10 +121,11 @@ RuleSettings parse_rule(const std::string& text) {
     for (const std::string& part : split(text.substr(colon + 1), ',')) {
       const std::size_t equals = part.find('=');
       if (equals == std::string::npos)
-        throw InvalidArgument("rule", "\"" + part + "\" in \"" + text + "\" is not of the form option=value");
+        throw InvalidArgument(
+            "rule", data::quoted(part) + " in " + data::quoted(text) + " is not of the form option=value");
       const std::string name = trimmed(part.substr(0, equals));
       if (!settings.options.emplace(name, parse_number(name, trimmed(part.substr(equals + 1)))).second)
-        throw InvalidArgument(name, "given twice in \"" + text + "\"");
+        throw InvalidArgument(data::argument_name(name), "given twice in " + data::quoted(text));
     }
   }
   check_settings(settings);
@@ -135,7 +137,7 @@ std::vector<RuleSettings> parse_rules(const std::string& text) {
   for (const std::string& part : split(text, ';'))
     if (!part.empty()) out.push_back(parse_rule(part));
   if (out.empty())
-    throw InvalidArgument("rules", "\"" + text + "\" names no rule (known: " + known_rules() + ")");
+    throw InvalidArgument("rules", data::quoted(text) + " names no rule (known: " + known_rules() + ")");
   return out;
 }
 

@@ -48,36 +48,6 @@ std::string batches_text(const TrainerOptions& options) {
   throw BadFile(path, "is damaged: its checksum does not match what it holds");
 }
 
-// What a state and the run that goes on from it must share.
-template <class T>
-Metadata shared_metadata(const Model<T>& model, const TrainerOptions& options) {
-  return {{"rules", rules_text<T>(options)},
-          {"normalization", to_string(options.normalization)},
-          {"batches", batches_text(options)},
-          {"model", model.identity()}};
-}
-
-std::string checksum(const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
-  // In the order of their names: a file may list them in another.
-  std::vector<const NamedTensor*> sorted;
-  for (const NamedTensor& tensor : tensors) sorted.push_back(&tensor);
-  std::sort(sorted.begin(), sorted.end(), [](auto a, auto b) { return a->name < b->name; });
-  Metadata pairs = metadata;
-  std::sort(pairs.begin(), pairs.end());
-  data::Digest digest;
-  for (const NamedTensor* tensor : sorted) {
-    digest.add(tensor->name);
-    digest.add(tensor->shape.data(), tensor->shape.size());
-    digest.add(tensor->values.data(), tensor->values.size());
-  }
-  for (const auto& [key, value] : pairs) {
-    if (key == "checksum") continue;
-    digest.add(key);
-    digest.add(value);
-  }
-  return digest.text();
-}
-
 const std::string& value_of(const std::string& path, const Metadata& metadata, const std::string& key) {
   for (const auto& [name, value] : metadata)
     if (name == key) return value;
@@ -220,10 +190,41 @@ void require_format(const std::string& path, const Metadata& metadata) {
 
 }  // namespace
 
+std::string state_checksum(const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  // In the order of their names: a file may list them in another.
+  std::vector<const NamedTensor*> sorted;
+  for (const NamedTensor& tensor : tensors) sorted.push_back(&tensor);
+  std::sort(sorted.begin(), sorted.end(), [](auto a, auto b) { return a->name < b->name; });
+  Metadata pairs = metadata;
+  std::sort(pairs.begin(), pairs.end());
+  data::Digest digest;
+  for (const NamedTensor* tensor : sorted) {
+    digest.add(tensor->name);
+    digest.add(tensor->shape.data(), tensor->shape.size());
+    digest.add(tensor->values.data(), tensor->values.size());
+  }
+  for (const auto& [key, value] : pairs) {
+    if (key == "checksum") continue;
+    digest.add(key);
+    digest.add(value);
+  }
+  return digest.text();
+}
+
+template <NumberType T>
+Metadata state_metadata(const Model<T>& model, const TrainerOptions& options) {
+  return {{"rules", rules_text<T>(options)},
+          {"normalization", to_string(options.normalization)},
+          {"batches", batches_text(options)},
+          {"model", model.identity()}};
+}
+template Metadata state_metadata(const Model<float>&, const TrainerOptions&);
+template Metadata state_metadata(const Model<double>&, const TrainerOptions&);
+
 void require_whole_state(const std::string& path) {
   Metadata metadata;
   const std::vector<NamedTensor> loaded = load_tensors(path, &metadata);
-  if (value_of(path, metadata, "checksum") != checksum(loaded, metadata)) refuse_damaged(path);
+  if (value_of(path, metadata, "checksum") != state_checksum(loaded, metadata)) refuse_damaged(path);
 }
 
 template <NumberType T>
@@ -248,12 +249,12 @@ void save_state(const std::string& path, const Model<T>& model, const TrainState
   }
   for (const auto& [name, values] : span_arrays(state.span))
     if (!values->empty()) add(span_prefix + name, {values->size()}, *values, working<T>);
-  Metadata metadata = shared_metadata(model, options);
+  Metadata metadata = state_metadata(model, options);
   metadata.emplace_back("format", format);
   metadata.emplace_back("form", to_string(state.span.form));
   metadata.emplace_back("step", std::to_string(state.step));
   metadata.emplace_back("seconds", data::exact_text(state.seconds));
-  metadata.emplace_back("checksum", checksum(tensors, metadata));
+  metadata.emplace_back("checksum", state_checksum(tensors, metadata));
   save_tensors(path, tensors, metadata);
 }
 
@@ -262,8 +263,8 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
   Metadata metadata;
   std::vector<NamedTensor> loaded = load_tensors(path, &metadata);
   require_format(path, metadata);
-  const bool intact = value_of(path, metadata, "checksum") == checksum(loaded, metadata);
-  for (const auto& [key, wanted] : shared_metadata(model, options))
+  const bool intact = value_of(path, metadata, "checksum") == state_checksum(loaded, metadata);
+  for (const auto& [key, wanted] : state_metadata(model, options))
     if (const std::string& found = value_of(path, metadata, key); found != wanted)
       throw InvalidArgument(
           path, "was saved with " + key + " " + data::name_text(found) + " and cannot go on with " + wanted);

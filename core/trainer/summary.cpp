@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "core/data/quoted.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/trainer.h"
@@ -39,7 +40,7 @@ const char* to_string(Normalization normalization) {
 Normalization parse_normalization(const std::string& name) {
   for (const Normalization normalization : {Normalization::separate, Normalization::joint})
     if (name == to_string(normalization)) return normalization;
-  throw InvalidArgument("normalization", "\"" + name + "\" is not known (known: separate, joint)");
+  throw InvalidArgument("normalization", data::quoted(name) + " is not known (known: separate, joint)");
 }
 
 namespace {

@@ -379,3 +379,35 @@ TEST_CASE("Messages belong to the thread in which a function failed", "[c]") {
   CHECK(softstep_available_threads() == available_threads());
   CHECK(std::string(softstep_version()) == version);
 }
+
+// Found by tests/fuzz/c_calls.cpp: a line break went from the word into the message.
+TEST_CASE("a word with a line break is refused in one line by the C face", "[c]") {
+  const CProblem problem;
+  const softstep_batch batch = problem.batch();
+  const auto is_one_line = [](softstep_status status) {
+    const std::string message = softstep_last_message();
+    INFO(message);
+    CHECK(status == SOFTSTEP_BAD_ARGUMENT);
+    CHECK(message.find('\n') == std::string::npos);
+  };
+  softstep_attention_options options{};
+  options.struct_size = sizeof options;
+  softstep_model* made = nullptr;
+  for (const char* softstep_attention_options::*word :
+       {&softstep_attention_options::key_query, &softstep_attention_options::loss,
+        &softstep_attention_options::optimal_loss, &softstep_attention_options::isa}) {
+    options.*word = "a\nb";
+    is_one_line(softstep_attention_model_create(&batch, &options, &made));
+    options.*word = nullptr;
+  }
+  const double spectrum[2] = {1.0, 2.0};
+  softstep_in_context_options in_context{};
+  in_context.struct_size = sizeof in_context;
+  in_context.dim = in_context.n_examples = 2;
+  in_context.spectrum = spectrum;
+  in_context.form = "a\nb";
+  is_one_line(softstep_in_context_model_create(&in_context, &made));
+  // A struct that would end within one of its pointers.
+  options.struct_size -= 4;
+  is_one_line(softstep_attention_model_create(&batch, &options, &made));
+}

@@ -20,3 +20,10 @@ set(large_data ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/large_data.py 
 add_test(NAME faults_large_data COMMAND ${large_data} --threads 2)
 add_test(NAME faults_large_data_self_test COMMAND ${large_data} --self-test)
 set_tests_properties(faults_large_data faults_large_data_self_test PROPERTIES TIMEOUT 900)
+
+# One allocation of a run fails: few of them here; all of them have their own command (docs/reliability.md).
+set(out_of_memory ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/out_of_memory.py --program $<TARGET_FILE:softstep_program>
+    --library $<TARGET_FILE:softstep_failing_new>)
+add_test(NAME faults_out_of_memory COMMAND ${out_of_memory} --most 40)
+add_test(NAME faults_out_of_memory_self_test COMMAND ${out_of_memory} --self-test)
+set_tests_properties(faults_out_of_memory faults_out_of_memory_self_test PROPERTIES TIMEOUT 900)

@@ -201,3 +201,31 @@ TEST_CASE("whichever call of a checkpoint fails, the run goes on and the others 
     }
   CHECK(n_tries == 16);
 }
+
+TEST_CASE("a clock of the day that jumps changes no checkpoint and no result", "[faults]") {
+#ifdef SOFTSTEP_JUMPING_CLOCK
+  const Workplace place;
+  make_data(place);
+  const Arguments plain = run_of({"--rule", "momentum"}, "300000");
+  // Once an hour: none but the last. From a clock that is asked at every step and jumps by a hundred days it
+  // would be each.
+  REQUIRE(place.run(plus(plain, {"--out", "whole", "--trace", "whole.csv"})).code == 0);
+  const std::vector<std::string> jumping = {"LD_PRELOAD=" SOFTSTEP_JUMPING_CLOCK};
+  const Ran ran = place.run(plus(plain, {"--out", "W", "--trace", "rows.csv", "--checkpoint", "saved",
+                                         "--checkpoint-every", "3600s", "--checkpoint-keep", "100"}),
+                            jumping);
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  CHECK(checkpoints_in(place, "saved") == std::vector<std::string>{name_of("saved", 300000)});
+  CHECK(place.read("W") == place.read("whole"));
+  CHECK(rows_without_seconds(place.read("rows.csv")) == rows_without_seconds(place.read("whole.csv")));
+  // And it does not keep one from being written when its time has come.
+  const Ran often = place.run(
+      plus(plain, {"--checkpoint", "often", "--checkpoint-every", "0.01s", "--checkpoint-keep", "1000"}),
+      jumping);
+  REQUIRE(often.code == 0);
+  CHECK(checkpoints_in(place, "often").size() > 1);
+#else
+  SKIP("sanitizers want to be the first library of a program");
+#endif
+}

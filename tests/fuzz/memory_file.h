@@ -35,4 +35,7 @@ inline void require(bool holds) {
   if (!holds) std::abort();
 }
 
+/// Whether a message is one line.
+inline bool is_one_line(const std::string& message) { return message.find('\n') == std::string::npos; }
+
 }  // namespace softstep::fuzz

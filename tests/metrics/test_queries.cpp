@@ -61,3 +61,20 @@ TEMPLATE_TEST_CASE("margins are the smallest over all queries, sparsity their me
   CHECK(std::fabs(sparsity.fraction_below - below / 12.0) <= tolerance * below);
   CHECK_THROWS_AS(constraint_values(batch, std::vector<std::size_t>(4, 0), weights), InvalidArgument);
 }
+
+// Found by tests/fuzz/c_calls.cpp: rows of queries that were not there were read.
+TEST_CASE("attention_sparsity refuses a batch that says two things of its queries", "[metrics]") {
+  const std::vector<double> tokens(2 * 4 * 2, 1.0), queries(2 * 2, 1.0), weights(4, 0.0);
+  const std::vector<std::int8_t> labels = {1, -1};
+  BatchView<double> batch;
+  batch.tokens = tokens.data();
+  batch.n_samples = 2;
+  batch.n_tokens = 4;
+  batch.dim = 2;
+  batch.labels = labels.data();
+  batch.queries = queries.data();
+  CHECK(attention_sparsity(batch, std::span<const double>(weights), 1e-3).mean_effective_tokens > 3.0);
+  batch.all_tokens_are_queries = true;
+  CHECK_THROWS_AS(attention_sparsity(batch, std::span<const double>(weights), 1e-3), InvalidArgument);
+  CHECK_THROWS_AS(mean_attention_entropy(batch, std::span<const double>(weights)), InvalidArgument);
+}

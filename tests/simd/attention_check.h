@@ -4,7 +4,6 @@
 // everything else from the scores, each within the bound derived in core/reference/error_bounds.h.
 
 #include <algorithm>
-#include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -20,12 +19,13 @@ namespace softstep::test {
 struct AttentionRatios {
   double scores = 0.0, stats = 0.0, row = 0.0;
   bool nan = false;
+  bool exact = true;  ///< what has no error to be compared: the pivot, the largest entry
   void add(double& worst, long double error, double bound) {
     const double ratio = error == 0 ? 0.0 : static_cast<double>(std::fabs(error)) / bound;
     if (!(ratio <= worst)) worst = ratio;
     nan = nan || std::isnan(ratio);
   }
-  bool ok() const { return !nan && scores <= 1.0 && stats <= 1.0 && row <= 1.0; }
+  bool ok() const { return exact && !nan && scores <= 1.0 && stats <= 1.0 && row <= 1.0; }
 };
 
 template <class T>
@@ -54,8 +54,7 @@ void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, AttentionRa
   }
   const auto size = reference::row_magnitude(z, gap, 0.0);
   const bool empty = std::isinf(size.exponent);
-  REQUIRE(out.stats.pivot == pivot);
-  REQUIRE(std::isinf(out.stats.exponent) == empty);
+  ratios.exact = ratios.exact && out.stats.pivot == pivot && std::isinf(out.stats.exponent) == empty;
   const auto n_tokens = static_cast<double>(n);
   // long doubles that are rounded once.
   if (!empty) ratios.add(ratios.stats, out.stats.exponent - c, u * static_cast<double>(std::fabs(c)));
@@ -100,7 +99,7 @@ void compare(const AttentionCase<T>& in, const AttentionRun<T>& out, AttentionRa
   }
   T largest = 0;
   for (const T x : out.gradient) largest = std::max(largest, std::fabs(x));
-  REQUIRE(out.stats.largest == largest);
+  ratios.exact = ratios.exact && out.stats.largest == largest;
 }
 
 }  // namespace softstep::test

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "softstep/error.h"
-#include "softstep/step_rules.h"
+#include "softstep/softstep.h"
 
 using namespace softstep;
 
@@ -120,6 +119,37 @@ TEST_CASE("what a rule cannot take is said in one line with what it needs", "[st
   CHECK(message("prgd:phase=2.5") == "phase: 2.5 (rule prgd needs a finite positive whole number)");
   CHECK(message("sps_plus:cap=1") == "cap: rule sps_plus has no such option (its options: none)");
   CHECK(message("adam:beta1=0,beta2=0") == "accepted");
+}
+
+// Found by tests/fuzz/rule_string.cpp and c_calls.cpp: a line break went from the text into the message.
+TEST_CASE("what is said of a word that is not known is one line, whatever the word", "[step_rules]") {
+  const std::string bad = "a\nb\x1b[2J";
+  const std::string big(100000, 'x');
+  const auto refuse = [](auto read) {
+    try {
+      read();
+      FAIL("accepted");
+    } catch (const InvalidArgument& error) {
+      const std::string message = error.what(), argument = error.argument();
+      INFO(message);
+      CHECK(message.find_first_of("\n\x1b") == std::string::npos);
+      CHECK(argument.find_first_of("\n\x1b") == std::string::npos);
+      CHECK(message.size() < 1000);
+    }
+  };
+  for (const std::string& word : {bad, big}) {
+    for (const std::string& text : {word, "ngd:" + word, "ngd:" + word + "=1", "ngd:step-size=" + word,
+                                    "ngd:step-size=1,step-size=2," + word, word + "=1;ngd", ";" + word + ";",
+                                    "ngd:" + word + "=1," + word + "=2"})
+      refuse([&] { parse_rules(text); });
+    refuse([&] { parse_form(word); });
+    refuse([&] { parse_normalization(word); });
+    refuse([&] { parse_loss(word); });
+    refuse([&] { parse_optimal_loss(word); });
+    refuse([&] { parse_matrix_norm(word); });
+    refuse([&] { force_isa(word); });
+    refuse([&] { parse_stored_type(word); });
+  }
 }
 
 TEST_CASE("rules are read from text", "[step_rules]") {

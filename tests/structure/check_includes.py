@@ -75,7 +75,8 @@ ROOMS = [
     (r"benchmarks/.*", STD | {"public", "stored", "dispatch", "reference", "benchmark", "eigen", "def", "own"}),
     (r"(examples|packaging)/.*", STD | {"public", "stored", "own"}),  # and the solver that each is for
     (r"python/.*", STD | {"public", "stored", "own"}),  # and nanobind
-    (r"tests/fuzz/.*", STD | {"public", "stored", "core", "own"}),  # parsers, by their own entry
+    # Parsers, by their own entry; the program's command line; and the cases of tests/simd/ with other bytes.
+    (r"tests/fuzz/.*", STD | {"public", "stored", "core", "dispatch", "simd", "support", "json", "own"}),
     (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]

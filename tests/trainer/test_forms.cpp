@@ -13,12 +13,16 @@
 #include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "support/isas.h"
+#include "trainer/forms_check.h"
 #include "trainer/runs.h"
 
 using namespace softstep;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
+using softstep::test::direction_distance;
 using softstep::test::Exact;
+using softstep::test::first_step_bound;
+using softstep::test::first_step_distance;
 using softstep::test::for_each_isa;
 using softstep::test::Layout;
 using softstep::test::run;
@@ -30,55 +34,6 @@ using softstep::test::Toward;
 namespace {
 
 constexpr Form forms[] = {Form::dense, Form::query_span, Form::token_span};
-
-// ||a/|a| - b/|b|||
-template <class A, class B>
-double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
-  return std::sqrt(2.0 * compare_direction(a, b).one_minus_cos);
-}
-
-// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample
-// index last.
-template <class T>
-std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vector<T>& coefficients,
-                           bool lanes) {
-  const std::size_t n = batch.n_samples, d = batch.dim;
-  std::vector<double> w(d * d, 0.0);
-  std::size_t k = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::vector<double> row(d, 0.0);
-    for (std::size_t t = 0; form == Form::token_span && t < batch.tokens_of(i); ++t, ++k)
-      for (std::size_t j = 0; j < d; ++j)
-        row[j] += static_cast<double>(coefficients[k]) *
-                  static_cast<double>(batch.sample(i)[t * batch.row_stride() + j]);
-    for (std::size_t j = 0; form == Form::query_span && j < d; ++j)
-      row[j] = static_cast<double>(lanes ? coefficients[j * (coefficients.size() / d) + i]
-                                         : coefficients[i * (coefficients.size() / n) + j]);
-    for (std::size_t r = 0; r < d; ++r)
-      for (std::size_t c = 0; c < d; ++c) w[r * d + c] += row[r] * static_cast<double>(batch.query(i)[c]);
-  }
-  return w;
-}
-
-// The distance from `unit` of the direction of one NGD step from `weights`, apart from W itself, which may be
-// too large to show it: of the coefficients, in whichever of their two layouts they are.
-template <class T>
-double first_step_distance(const BatchView<T>& batch, const std::vector<T>& weights, Form form,
-                           const AttentionOptions& how, const std::vector<double>& unit) {
-  AttentionModel<T> model(batch, how);
-  auto state = initial_state(model, {{weights.begin(), weights.end()}});
-  TrainerOptions options;
-  options.rules = {parse_rule("ngd:step-size=1")};
-  options.form = form;
-  options.n_steps = 1;
-  options.trace_rows_per_decade = 0;
-  train(model, state, options);
-  // In float32 the last steps are apart.
-  std::vector<T> coefficients = state.span.coefficients;
-  for (std::size_t k = 0; k < state.span.recent.size(); ++k) coefficients[k] += state.span.recent[k];
-  return std::min(direction_distance(expand(batch, form, coefficients, true), unit),
-                  direction_distance(expand(batch, form, coefficients, false), unit));
-}
 
 }  // namespace
 
@@ -131,7 +86,6 @@ TEMPLATE_TEST_CASE("the norm of a gradient whose terms cancel is right in every 
 TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one at norms to 1e6",
                    "[trainer]", float, double) {
   using T = TestType;
-  const double u = softstep::test::unit_roundoff<T>;
   const std::vector<Layout> layouts = {{{5, 5, 5, 5}, 20, 0, false},
                                        {{3, 7, 1, 4}, 9, 2, true, false, true},
                                        {{4, 4, 4}, 6, 3, false, true},
@@ -147,12 +101,7 @@ TEMPLATE_TEST_CASE("the gradient of a span form keeps the bound of the dense one
         std::vector<double> unit;
         for (const Exact& g : exact.gradient)
           unit.push_back(static_cast<double>(Exact(-g / exact.gradient_norm)));
-        // Beside the gradient's own bound stands the rounding of W's sum of coefficients: n T terms for a
-        // row, n rows, and each coefficient once; relative to the sum of their sizes, at most sqrt(n T d)
-        // times their sum.
-        const auto terms = static_cast<double>(score_tokens(batch.view).gaps.size());
-        const double bound = exact.gradient_bound.direction +
-                             2.0 * u * (terms + 4.0) * std::sqrt(terms * static_cast<double>(layout.dim));
+        const double bound = first_step_bound(batch.view, exact);
         for_each_isa([&](const simd::Isa& isa) {
           AttentionOptions how;
           how.isa = isa.name;

@@ -147,7 +147,7 @@ void add_configuration(Report& report, const JsonField& summary) {
     table.rows.push_back(
         {text_cell(rules[r]["label"].text()), {value_html(rules[r]["options"].object()), false}});
   report.add_table(table_html(table));
-  Json machine;
+  Json machine = Json::object();
   machine["softstep"] = summary["softstep"].text();
   machine["instruction set"] = summary["isa"].text();
   machine["runs at a time"] = summary["threads"].scalar();

@@ -46,7 +46,7 @@ std::string number_html(double value, int digits) {
   if (e != std::string::npos) {
     const int exponent = std::stoi(text.substr(e + 1));
     const std::string power = (exponent < 0 ? "−" : "") + std::to_string(std::abs(exponent));
-    text = text.substr(0, e) + " × 10<sup>" + power + "</sup>";
+    text.replace(e, std::string::npos, " × 10<sup>" + power + "</sup>");
   }
   return (negative ? "−" : "") + text;
 }

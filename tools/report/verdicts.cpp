@@ -72,7 +72,7 @@ void add_tables(Report& report, const JsonField& tables) {
 }
 
 void add_machine(Report& report, const JsonField& json) {
-  Json machine;
+  Json machine = Json::object();
   machine["softstep"] = json["version"].text();
   machine["instruction set"] = json["machine"]["isa"].text();
   machine["threads"] = json["machine"]["threads"].scalar();

@@ -25,7 +25,7 @@ Json numbers(const std::vector<double>& values) {
 }
 
 Json figure_json(const Figure& figure) {
-  Json json;
+  Json json = Json::object();
   json["file"] = figure.file;
   json["title"] = figure.title;
   json["caption"] = figure.caption;
@@ -68,7 +68,7 @@ std::string interval(const Check& check) {
 }  // namespace
 
 Json verdict_json(const Entry& entry, const Result& result, double seconds, int n_threads) {
-  Json json;
+  Json json = Json::object();
   json["name"] = entry.name;
   json["title"] = entry.title;
   json["summary"] = entry.summary;

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "core/data/quoted.h"
 #include "core/models/attention/attention_parts.h"
 #include "core/trainer/forms/choose_form.h"
 #include "core/trainer/forms/dense_trajectory.h"
@@ -28,7 +29,8 @@ const char* to_string(Form form) {
 Form parse_form(const std::string& name) {
   for (const Form form : {Form::automatic, Form::dense, Form::query_span, Form::token_span})
     if (name == to_string(form)) return form;
-  throw InvalidArgument("form", "\"" + name + "\" is not known (known: auto, dense, query-span, token-span)");
+  throw InvalidArgument("form",
+                        data::quoted(name) + " is not known (known: auto, dense, query-span, token-span)");
 }
 
 namespace {

@@ -63,6 +63,8 @@ static void test_evaluation(const softstep_model* model) {
   BAD("n", softstep_attention_of_tokens(model, blocks, attention, 1));
   found.struct_size = 0;
   BAD("evaluation.struct_size", softstep_evaluate(model, space, blocks, 8, NULL, 0, &found, NULL, NULL));
+  found.struct_size = sizeof found - 4; /* would end within a field */
+  BAD("evaluation.struct_size", softstep_evaluate(model, space, blocks, 8, NULL, 0, &found, NULL, NULL));
   softstep_workspace_destroy(space);
 }
 

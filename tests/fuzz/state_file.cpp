@@ -1,0 +1,155 @@
+// A state file with any bytes, as `--resume` and checkpoints read it: refused in one line, or a run goes on
+// from it to numbers. Nearly every change of a file breaks its checksum, so what can be read is also given
+// the checksum of what it holds and the names of the run that reads it. Then what is refused is refused for
+// what it says.
+
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/trainer/state_file.h"
+#include "memory_file.h"
+#include "softstep/attention_model.h"
+#include "softstep/dataset.h"
+#include "softstep/error.h"
+#include "softstep/trainer.h"
+
+using namespace softstep;
+using fuzz::require;
+
+namespace {
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+template <class Read>
+void attempt(const Read& read) {
+  try {
+    read();
+  } catch (const InvalidArgument& error) {
+    require(fuzz::is_one_line(error.what()));
+  }
+}
+
+// One data set of four samples, in both precisions, with tokens that are wide enough for the forms of a span.
+template <class T>
+const Dataset<T>& data() {
+  static const Dataset<T> set = [] {
+    GeneratorOptions options;
+    options.n_samples = 4;
+    options.n_tokens = 3;
+    options.dim = 5;
+    return convert<T>(generate(options));
+  }();
+  return set;
+}
+
+// A safetensors file of these, by the format and not by the library's writer, which would go to the disk.
+std::string file_of(const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  nlohmann::json header;
+  std::string body;
+  for (const NamedTensor& tensor : tensors) {
+    const std::size_t begin = body.size();
+    for (const double x : tensor.values) {
+      const auto single = static_cast<float>(x);
+      if (tensor.type == StoredType::f32)
+        body.append(reinterpret_cast<const char*>(&single), sizeof single);
+      else
+        body.append(reinterpret_cast<const char*>(&x), sizeof x);
+    }
+    header[tensor.name] = {{"dtype", tensor.type == StoredType::f32 ? "F32" : "F64"},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {begin, body.size()}}};
+  }
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
+  std::string text = header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  while (text.size() % 8 != 0) text += ' ';
+  const std::uint64_t size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text + body;
+}
+
+// The file with the checksum that belongs to it.
+std::string sealed(std::vector<NamedTensor> tensors, Metadata metadata) {
+  for (NamedTensor& tensor : tensors)
+    if (tensor.type != StoredType::f32) tensor.type = StoredType::f64;
+  std::erase_if(metadata, [](const auto& pair) { return pair.first == "checksum"; });
+  metadata.emplace_back("checksum", state_checksum(tensors, metadata));
+  return file_of(tensors, metadata);
+}
+
+template <class T>
+struct Run {
+  AttentionModel<T> model;
+  TrainerOptions options;
+  Metadata shared;  // what a state of this run says of it
+
+  Run(const AttentionOptions& how, const std::string& rule, const TrainerOptions& more)
+      : model(data<T>().view(), how), options(more) {
+    options.rules = {parse_rule(rule)};
+    options.n_steps = 2;
+    shared = state_metadata(model, options);
+  }
+  void resume(const std::string& path) const {
+    TrainState<T> state = load_state(path, model, options);
+    const TrainSummary summary = train(model, state, options);
+    require(summary.status == TrainStatus::not_finite || std::isfinite(summary.last.loss));
+    require(summary.steps <= 2);
+  }
+  void resume_as_own(const std::vector<NamedTensor>& tensors, Metadata metadata) const {
+    for (const auto& [key, value] : shared) {
+      std::erase_if(metadata, [&name = key](const auto& pair) { return pair.first == name; });
+      metadata.emplace_back(key, value);
+    }
+    const std::string bytes = sealed(tensors, std::move(metadata));
+    const fuzz::MemoryFile file(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    attempt([&] { resume(file.path()); });
+  }
+};
+
+struct Runs {
+  Run<double> dense, span;
+  Run<float> adam, joint, token_span;
+};
+
+const Runs& runs() {
+  static const Runs all = [] {
+    TrainerOptions plain, masters, query_span, token_span, joint;
+    plain.form = Form::dense;
+    masters.master_weights = MasterWeights::float64;
+    query_span.form = Form::query_span;
+    token_span.form = Form::token_span;
+    joint.normalization = Normalization::joint;
+    joint.batch_size = 2;
+    AttentionOptions trained;
+    trained.train_decoder = true;
+    trained.optimal_loss = OptimalLoss::zero;
+    return Runs{{{}, "momentum", plain},
+                {{}, "ngd", query_span},
+                {{}, "adam", masters},
+                {trained, "momentum", joint},
+                {{}, "gd", token_span}};
+  }();
+  return all;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+  if (size > 1 << 14) return 0;
+  const fuzz::MemoryFile file(bytes, size);
+  attempt([&] { require_whole_state(file.path()); });
+  attempt([&] { runs().dense.resume(file.path()); });
+  attempt([&] { runs().adam.resume(file.path()); });
+  attempt([&] {
+    Metadata metadata;
+    const std::vector<NamedTensor> tensors = load_tensors(file.path(), &metadata);
+    runs().dense.resume_as_own(tensors, metadata);
+    runs().span.resume_as_own(tensors, metadata);
+    runs().adam.resume_as_own(tensors, metadata);
+    runs().joint.resume_as_own(tensors, metadata);
+    runs().token_span.resume_as_own(tensors, metadata);
+  });
+  return 0;
+}
