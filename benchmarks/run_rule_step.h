@@ -1,17 +1,22 @@
-// Steps of runs side by side whose rules compute them entry by entry: sign descent, dual acceleration and
-// Adam, in 10 and 60 dimensions.
+#pragma once
+
+// Steps of runs side by side whose rules compute them entry by entry, in 10 and 60 dimensions: what the
+// benchmarks of run_sign, run_momentum and run_adam share.
 
 #include "core/reference/kernels.h"
 #include "limits/limits.h"
 #include "support.h"
 
 namespace softstep::bench {
-namespace {
 
-enum class Rule { sign, momentum, adam };
+/// What becomes of an entry: exact(g, mean, root, keep, take), with shares of 1 and no eps.
+using ExactEntry = reference::RunEntry<long double> (*)(long double, long double, long double, long double,
+                                                        long double);
 
-template <class T>
-void measure(benchmark::State& state, const simd::Isa& isa, Rule rule) {
+/// `kernel`: one of the table; `numbers`: of double that it reads and writes by entry.
+template <class T, class Kernel>
+void measure_run_rule(benchmark::State& state, const simd::Isa& isa, Kernel kernel, ExactEntry exact_of,
+                      double numbers) {
   using Number = long double;
   const auto& kernels = isa.kernels<T>();
   const auto dim = static_cast<std::size_t>(state.range(0));
@@ -48,18 +53,11 @@ void measure(benchmark::State& state, const simd::Isa& isa, Rule rule) {
                                   .eps = eps.data(),
                                   .largest_mean = largest_mean.data(),
                                   .largest_root = largest_root.data()};
-  const auto kernel = rule == Rule::sign       ? kernels.run_sign
-                      : rule == Rule::momentum ? kernels.run_momentum
-                                               : kernels.run_adam;
-  kernel(args);
+  const auto step_of = kernels.*kernel;
+  step_of(args);
   double worst = 0.0;
   for (std::size_t k = 0; k < size * w; ++k) {
-    const Number g = gradient[k];
-    const auto exact = rule == Rule::sign       ? reference::run_sign<Number>(g)
-                       : rule == Rule::momentum ? reference::run_momentum<Number>(g, mean[k], keep[0])
-                                                : reference::run_adam<Number>(
-                                                      g, Number(mean[k]) * keep[0], Number(root[k]) * keep[0],
-                                                      take[0], take[0], 1.0L, 1.0L, 0.0L);
+    const auto exact = exact_of(gradient[k], mean[k], root[k], keep[0], take[0]);
     const Number found = next[k], wanted = Number(weights[k]) - Number(step[0]) * exact.direction;
     worst = worse(worst, static_cast<double>(std::fabs(found - wanted)));
   }
@@ -67,29 +65,12 @@ void measure(benchmark::State& state, const simd::Isa& isa, Rule rule) {
   // double.
   if (!verified(state, worst, 9.04 * unit_roundoff<T> + 64 * 0x1p-53)) return;
   for (auto _ : state) {
-    kernel(args);
+    step_of(args);
     benchmark::ClobberMemory();
   }
-  const double numbers = rule == Rule::sign ? 0.0 : rule == Rule::momentum ? 2.0 : 4.0;
   const double bytes =
       static_cast<double>(size * w) * ((keeps ? 5.0 : 3.0) * sizeof(T) + numbers * sizeof(double));
   count(state, {0.0, 0.0, bytes, read_bandwidth(level_of(bytes))});
 }
 
-const bool registered = [] {
-  const auto enlist_rule = [](const char* kernel, Rule rule) {
-    for_each_kernel_variant(kernel, [rule]<class T>(const simd::Isa& isa, const std::string& name) {
-      enlist(name, [&isa, rule](benchmark::State& s) { measure<T>(s, isa, rule); })
-          ->ArgName("dim")
-          ->Arg(10)
-          ->Arg(60);
-    });
-  };
-  enlist_rule("run_sign", Rule::sign);
-  enlist_rule("run_momentum", Rule::momentum);
-  enlist_rule("run_adam", Rule::adam);
-  return true;
-}();
-
-}  // namespace
 }  // namespace softstep::bench
