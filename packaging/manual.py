@@ -43,7 +43,7 @@ def names_of(options):
 
 def roff(text):
     text = text.replace("\\", "\\e").replace("-", "\\-")
-    text = re.sub(r"[;,](?=\S)", r"\g<0>\:", text)  # a line may break within a long value
+    text = re.sub(r"[;,|](?=\S)", r"\g<0>\:", text)  # a line may break within a long value
     return "\\&" + text if text[:1] in (".", "'") else text
 
 
