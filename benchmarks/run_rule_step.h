@@ -73,4 +73,19 @@ void measure_run_rule(benchmark::State& state, const simd::Isa& isa, Kernel kern
   count(state, {0.0, 0.0, bytes, read_bandwidth(level_of(bytes))});
 }
 
+/// The variants of one kernel; kernel_of.operator()<T>() is it in the table of T.
+template <class KernelOf>
+bool enlist_run_rule(const std::string& name, KernelOf kernel_of, ExactEntry exact_of, double numbers) {
+  for_each_kernel_variant(name, [=]<class T>(const simd::Isa& isa, const std::string& label) {
+    enlist(label,
+           [=, &isa](benchmark::State& s) {
+             measure_run_rule<T>(s, isa, kernel_of.template operator()<T>(), exact_of, numbers);
+           })
+        ->ArgName("dim")
+        ->Arg(10)
+        ->Arg(60);
+  });
+  return true;
+}
+
 }  // namespace softstep::bench

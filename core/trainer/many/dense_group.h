@@ -57,8 +57,8 @@ class DenseGroup {
     put(lane, run.remainder, now_.remainder);
     put(lane, run.mean, now_.mean);
     put(lane, run.root, now_.root);
-    largest_mean_[lane] = largest(run.mean);
-    largest_root_[lane] = largest(run.root);
+    largest_mean_[lane] = rules::largest_size(run.mean);
+    largest_root_[lane] = rules::largest_size(run.root);
     is_taken_[lane] = true;
     is_moving_[lane] = false;
   }
@@ -68,9 +68,10 @@ class DenseGroup {
     is_taken_[lane] = is_moving_[lane] = false;
   }
   /// Where a run stands.
-  OfRun run(std::size_t lane) const {
-    return {of(lane, now_.weights), of(lane, now_.remainder), of(lane, now_.mean), of(lane, now_.root)};
-  }
+  std::vector<T> weights(std::size_t lane) const { return of(lane, now_.weights); }
+  std::vector<T> remainder(std::size_t lane) const { return of(lane, now_.remainder); }
+  std::vector<double> mean(std::size_t lane) const { return of(lane, now_.mean); }
+  std::vector<double> root(std::size_t lane) const { return of(lane, now_.root); }
   /// The mantissa of its gradient.
   std::vector<T> gradient(std::size_t lane) const { return of(lane, gradient_); }
   /// What would be remembered by the step proposed.
@@ -195,7 +196,6 @@ class DenseGroup {
     keep(lane, now_.mean, next_.mean);
     keep(lane, now_.root, next_.root);
   }
-  static double largest(const std::vector<double>& values) { return rules::largest_size(values); }
 
   LaneSamples<T> samples_;
   const std::size_t size_;

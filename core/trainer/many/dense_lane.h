@@ -98,9 +98,8 @@ class DenseLane final : public Trajectory<T> {
     own_.write(state);
     RuleState& memory = state.rule_states[0];
     memory.values.clear();
-    const typename DenseGroup<T>::OfRun run = group_.run(lane_);
-    if (rule_->mean_name() != nullptr) memory.values[rule_->mean_name()] = run.mean;
-    if (rule_->root_name() != nullptr) memory.values[rule_->root_name()] = run.root;
+    if (rule_->mean_name() != nullptr) memory.values[rule_->mean_name()] = group_.mean(lane_);
+    if (rule_->root_name() != nullptr) memory.values[rule_->root_name()] = group_.root(lane_);
     rule_->write(memory);
   }
 
@@ -144,8 +143,7 @@ class DenseLane final : public Trajectory<T> {
   void bring_back() const {
     if (!is_behind_) return;
     is_behind_ = false;
-    const typename DenseGroup<T>::OfRun run = group_.run(lane_);
-    own_.set_weights(run.weights, run.remainder);
+    own_.set_weights(group_.weights(lane_), group_.remainder(lane_));
   }
 
   mutable DenseTrajectory<T> own_;

@@ -42,7 +42,7 @@ bool may_be_in_query_span(const TrainState<T>& state, const TrainerOptions& opti
   if (options.form == Form::query_span) return true;
   return options.form == Form::automatic && (state.step == 0 || state.span.form == Form::query_span);
 }
-inline bool may_be_dense(const TrainerOptions& options) {
+bool may_be_dense(const TrainerOptions& options) {
   return options.form == Form::dense || options.form == Form::automatic;
 }
 
