@@ -28,6 +28,16 @@ SOFTSTEP_INLINE Vec<double> load_double(const T* p) {
 }
 SOFTSTEP_INLINE Vec<double> load_double(const double* p) { return Vec<double>::load(p); }
 
+// Adds each lane of `sum` to its number at `out`.
+template <class T>
+SOFTSTEP_INLINE void add_in_double(Vec<T> sum, double* out) {
+  using W = Vec<double>;
+  T lanes[Vec<T>::width];
+  sum.store(lanes);
+  for (std::size_t r = 0; r < Vec<T>::width; r += W::width)
+    (W::load(out + r) + load_double(lanes + r)).store(out + r);
+}
+
 template <class T>
 void run_factors(const RunFactorsArgs<T>& args) {
   // A copy, which no store can change.

@@ -72,7 +72,6 @@ SOFTSTEP_INLINE void run_gram_block(const RunGramArgs<T>& in, std::size_t i, std
 template <std::size_t n_j, class T>
 SOFTSTEP_INLINE void run_gram_dimensions(const RunGramArgs<T>& in, std::size_t j) {
   using V = Vec<T>;
-  using W = Vec<double>;
   constexpr std::size_t n_i = n_j == 4 ? 3 : 6;
   V squared[n_j];
   SOFTSTEP_UNROLL
@@ -86,10 +85,7 @@ SOFTSTEP_INLINE void run_gram_dimensions(const RunGramArgs<T>& in, std::size_t j
   V sum = squared[0];
   SOFTSTEP_UNROLL
   for (std::size_t b = 1; b < n_j; ++b) sum = sum + squared[b];
-  T lanes[V::width];
-  sum.store(lanes);
-  for (std::size_t r = 0; r < V::width; r += W::width)
-    (W::load(in.squared + r) + load_double(lanes + r)).store(in.squared + r);
+  add_in_double(sum, in.squared);
 }
 
 template <class T>

@@ -21,15 +21,6 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-template <class T>
-SOFTSTEP_INLINE void add_in_double(Vec<T> sum, double* out) {
-  using W = Vec<double>;
-  T lanes[Vec<T>::width];
-  sum.store(lanes);
-  for (std::size_t r = 0; r < Vec<T>::width; r += W::width)
-    (W::load(out + r) + load_double(lanes + r)).store(out + r);
-}
-
 template <std::size_t n_i, std::size_t n_j, class T>
 SOFTSTEP_INLINE void run_product_block(const RunProductArgs<T>& in, std::size_t i, std::size_t j) {
   using V = Vec<T>;
