@@ -114,7 +114,9 @@ class Worker {
     clock_.hold();
     while (!failed_ && (group_ == nullptr || group_->has_room() || group_->is_empty())) {
       if (group_ != nullptr && take_waiting()) continue;
-      if (waiting_.size() < most_waiting() && take_next()) continue;
+      // The first run that goes side by side says for which shape the lanes are: none waits without need.
+      const bool is_first = group_ == nullptr && !waiting_.empty();
+      if (!is_first && waiting_.size() < most_waiting() && take_next()) continue;
       if (waiting_.empty() || (group_ != nullptr && !group_->is_empty())) return;
       group_ = make_side_by_side<T>(commonest_shape(), n_lanes_, clock_);
     }
