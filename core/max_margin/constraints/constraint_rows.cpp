@@ -188,11 +188,37 @@ void ConstraintRows<T>::block_gram(std::size_t first, std::size_t count, double*
   const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), first);
   const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
   std::vector<double> rows(count * d);
-  for (std::size_t r = 0; r < count; ++r) {
-    difference(i, first - scores_.first[i] + r, rows.data() + r * d);
-    for (std::size_t j = 0; j < d; ++j) rows[r * d + j] *= inverse_norms_[first + r];
-  }
+  unit_differences(i, first - scores_.first[i], count, rows.data());
   kernels_.product_nt({count, count, d, rows.data(), d, rows.data(), d, gram, count});
+}
+
+// D_it / ||D_it|| of tokens of a query, one below the other.
+template <class T>
+void ConstraintRows<T>::unit_differences(std::size_t i, std::size_t first_token, std::size_t count,
+                                         double* out) const {
+  for (std::size_t t = first_token; t < first_token + count; ++t, out += batch_.dim) {
+    difference(i, t, out);
+    for (std::size_t j = 0; j < batch_.dim; ++j) out[j] *= inverse_norms_[scores_.first[i] + t];
+  }
+}
+
+// <D_k, D_l> <z_i, z_j> of unit vectors.
+template <class T>
+std::vector<double> ConstraintRows<T>::gram() {
+  const std::size_t n_rows = this->n_rows(), n = batch_.size(), d = batch_.dim;
+  std::vector<double> differences(n_rows * d), queries(n * n), out(n_rows * n_rows);
+  for (std::size_t i = 0; i < n; ++i)
+    unit_differences(i, 0, batch_.tokens_of(i), differences.data() + scores_.first[i] * d);
+  kernels_.product_nt({n_rows, n_rows, d, differences.data(), d, differences.data(), d, out.data(), n_rows});
+  const double* coordinates = basis_.coordinates.data();
+  kernels_.product_nt(
+      {n, n, basis_.rank, coordinates, basis_.stride, coordinates, basis_.stride, queries.data(), n});
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t k = scores_.first[i]; k < scores_.first[i] + batch_.tokens_of(i); ++k)
+      for (std::size_t j = 0; j < n; ++j)
+        for (std::size_t l = scores_.first[j]; l < scores_.first[j] + batch_.tokens_of(j); ++l)
+          out[k * n_rows + l] *= queries[i * n + j];
+  return out;
 }
 
 template <class T>
