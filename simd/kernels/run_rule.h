@@ -1,8 +1,8 @@
 #pragma once
 
-// What the steps of run_sign, run_adam and run_momentum share: every entry of every run's W goes on by its
-// rule, W' = W - step * direction, all in double whatever T, and in float32 with what W has been rounded off
-// (docs/mathematics.md, section 7).
+// What the steps of run_descent, run_sign, run_adam and run_momentum share: every entry of every run's W goes
+// on by its rule, W' = W - step * direction, all in double whatever T, and in float32 with what W has been
+// rounded off (docs/mathematics.md, section 7).
 //
 // Shapes: RunRuleArgs (simd/runs_args.h). Every run is in lanes of its own, and its sums run over the entries
 // in order, so that its bits do not depend on its neighbours. Outputs must not overlap inputs.
