@@ -10,7 +10,7 @@ function(softstep_structure_test name)
   set_tests_properties(structure_${name} PROPERTIES LABELS structure TIMEOUT 900)
 endfunction()
 
-foreach(script IN ITEMS check_includes check_rows check_portable check_isa_macros check_links check_rooms)
+foreach(script IN ITEMS check_includes check_rows check_portable check_isa_macros check_links check_rooms check_faults)
   softstep_structure_test(${script} ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR})
   softstep_structure_test(${script}_self_test ${python} ${here}/${script}.py ${PROJECT_SOURCE_DIR} --self-test)
 endforeach()

@@ -1,0 +1,36 @@
+"""Slips in the max-margin solver: a bound of a dual variable, a certificate that leaves something out."""
+ROOM_TESTS = ("[max_margin]~[long]",)
+PROOFS, ASCENT = "core/max_margin/proofs/", "core/max_margin/ascent/"
+
+FAULTS = [
+    ("certificate_of_support_alone", PROOFS + "certificate.cpp", "out.smallest = std::min(out.smallest, margin);",
+     "if (multipliers[k] > 0.0) out.smallest = std::min(out.smallest, margin);",
+     "The smallest margin is taken over the constraints with a multiplier.", ()),
+    ("certificate_forgets_violations", PROOFS + "certificate.cpp", "std::fabs(std::min(share, margin - 1.0))",
+     "std::min(share, margin - 1.0)", "A violated constraint is no KKT residual.", ()),
+    ("duality_gap_sign", PROOFS + "certificate.cpp", "(1.0 + out.smallest) + out.smallest * out.smallest * difference",
+     "(1.0 + out.smallest) - out.smallest * out.smallest * difference", "The duality gap has one of its parts with the wrong sign.", ()),
+    ("ray_without_bound", PROOFS + "ray_search.cpp", "multipliers_[k] = hit ? 0.0 : std::max(0.0, multipliers_[k] + step * direction_[k]);",
+     "multipliers_[k] = hit ? 0.0 : multipliers_[k] - step * direction_[k];", "The ray's multipliers move against the direction.", ()),
+    ("ascent_bound_of_other_sign", ASCENT + "dual_ascent.cpp", "if (direction_[k] > 0.0) to_bound = std::min(to_bound,",
+     "if (direction_[k] < 0.0) to_bound = std::min(to_bound,", "The step to the first bound looks at the multipliers that grow.", ()),
+    ("ascent_releases_satisfied", ASCENT + "dual_ascent.cpp", "std::min(0.0, state_.gradient[k])", "std::max(0.0, state_.gradient[k])",
+     "Constraints that hold are released and violated ones are not.", ()),
+    ("ascent_rescale_without_targets", ASCENT + "dual_state.cpp", "factor * (gradient[k] + targets[k]) - targets[k]",
+     "factor * gradient[k]", "Rescaling multiplies the targets as well.", ()),
+    ("active_set_releases_satisfied", ASCENT + "active_set_phase.cpp", "!face_[k] && state_.gradient[k] < 0.0", "!face_[k] && state_.gradient[k] > 0.0",
+     "The active set takes in the constraints that hold.", ()),
+    ("pivoting_bound_turned_round", ASCENT + "block_pivoting.cpp", "multipliers_[k] < -slack * largest", "multipliers_[k] > slack * largest",
+     "Rows with positive multipliers leave the face.", ()),
+    ("pivoting_stops_violated", ASCENT + "block_pivoting.cpp", "gradient_[k] < -slack * targets_[k]", "gradient_[k] < -targets_[k]",
+     "A violated constraint stays outside the face unless its margin is negative.", ()),
+    ("face_keeps_negative", ASCENT + "face_solver.cpp", "*least >= 0.0) return;", "*least <= 0.0) return;",
+     "Rows with negative multipliers stay in the face.", ()),
+    ("multipliers_in_other_units", "core/max_margin/hard_margin.cpp", "/ sizes[k] * scale * unit;", "/ sizes[k] * scale;",
+     "The multipliers of the answer are in units of the scaled rows.", ()),
+    ("margin_not_feasible", "core/max_margin/hard_margin.cpp", "certificate.smallest / feasible / result_.norm", "certificate.smallest / result_.norm",
+     "The margin is that of W before its smallest margin was made 1.", ()),
+    ("tied_certificate_forgets_equalities", "core/max_margin/tied_max_margin.cpp",
+     "std::max({certificate.kkt_residual, out_.stationarity_residual, out_.equality_residual})",
+     "std::max({certificate.kkt_residual, out_.stationarity_residual})", "The residual of tied tokens leaves the equalities out.", ("*tie*",)),
+]
