@@ -36,11 +36,9 @@ struct RunSource {
 /// vector registers. It does where that pays: an AttentionModel of a combined W with one query a sample and a
 /// logistic or exponential loss, small enough that the data of as many runs as there are lanes stay in cache;
 /// steps that see all samples; no float64 master weights; and
-/// - W alone, a rule of the library's that moves along the gradient, and no form asked for, or the query
-/// span;
+/// - W alone, a rule of the library's along the gradient, and no form asked for, or the query span;
 /// - W alone, one of `sign`, `adam` and `momentum`, and no form asked for, or the dense one;
-/// - W and the decoder, rules of the library's that move along the gradient, and no form asked for, or the
-///   dense one.
+/// - W and the decoder, rules of the library's along the gradient, and no form asked for, or the dense one.
 /// It does not depend on what other runs there are.
 template <NumberType T>
 SOFTSTEP_EXPORT bool goes_side_by_side(const ManyRun<T>& run);
