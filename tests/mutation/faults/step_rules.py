@@ -1,8 +1,8 @@
 """Slips in a step rule: a setting for another, an exponent left out, a count that is one off."""
 ROOM_TESTS = ("[step_rules]~[long]", "[trainer]~[long]")
 RULES = "core/step_rules/rules/"
-FORMULA = ("50 steps of every rule are those of its paper's formula",)
-SCALE = ("gradient and gap times e^anything leave every step as it is",)
+FORMULA = ("50 steps of every rule are those of its paper's formula*",)
+SCALE = ("gradient and gap times e^anything leave every step as it is*",)
 
 FAULTS = [
     ("adam_betas_swapped", RULES + "adam.h", "scale(mean, settings.beta1);", "scale(mean, settings.beta2);",
@@ -20,7 +20,7 @@ FAULTS = [
     ("decsps_exponent_sign", RULES + "decsps.h", "bound = {polyak, -at.gradient_exponent};", "bound = {polyak, at.gradient_exponent};",
      "The bound is remembered with the exponent of the wrong sign.", FORMULA),
     ("gd_without_exponent", RULES + "gd.h", "settings.step_size * std::exp(at.gradient_exponent)", "settings.step_size",
-     "The step is that of the mantissa.", ("gd takes the true step, however small",)),
+     "The step is that of the mantissa.", ("gd takes the true step, however small*",)),
     ("mirror_norm_not_dual", RULES + "mirror.h", "dual_norm(at, settings.p / power)", "dual_norm(at, settings.p)",
      "The gradient is measured in the p-norm and not in its dual.", FORMULA),
     ("momentum_one_late", RULES + "momentum.h", "l = count / (count + 1.0)", "l = (count + 1.0) / (count + 2.0)",
