@@ -37,7 +37,7 @@ def check(root):
 def planted():
     first, last = "core/step_rules/rules/adam.h", "simd/kernels/dot.h"
     yield "the text of a fault changed", {first: lambda old: old.replace("scale(mean, settings.beta1);", "scale(mean, kept);")}
-    yield "the text of a fault twice", {last: lambda old: old + "  double total = 0.0;\n"}
+    yield "the text of a fault twice", {last: lambda old: old + "return sum((s0 + s1) + (s2 + s3));\n"}
     yield "the file of a fault taken away", {last: None}
     rules = "tests/mutation/faults/step_rules.py"
     yield "a name twice", {rules: lambda old: old.replace('"adam_share_not_rooted"', '"adam_betas_swapped"')}
