@@ -1,7 +1,7 @@
 # Runs over MPI on 1 to 4 ranks: the library on a communicator, and the program under its launcher. More ranks than this machine has
 # processors are no error.
 find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
-softstep_test_program(softstep_mpi_tests mpi/program/main.cpp)
+softstep_test_program(softstep_mpi_tests mpi/program/main.cpp mpi/program/max_margin.cpp)
 target_link_libraries(softstep_mpi_tests PRIVATE softstep::mpi)
 
 # What the launcher is told besides; Open MPI counts processors, where MPICH does not.

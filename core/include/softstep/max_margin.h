@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "softstep/metrics.h"
 
 namespace softstep {
+
+class Ranks;
 
 /// Settings of the max-margin solver.
 struct SOFTSTEP_EXPORT MaxMarginOptions {
@@ -26,6 +29,11 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   /// Called after each sweep with (sweeps, duality_gap, kkt_residual), and within long work between sweeps;
   /// return false to stop (status interrupted).
   std::function<bool(std::size_t, double, double)> progress = {};
+  /// solve_max_margin() alone: processes that the samples are split over (softstep/ranks.h). The batch has
+  /// those of this rank, and so has `selected`; all ranks call together with settings that are alike, and
+  /// return the answer for all samples, with its multipliers, with the same bits for any number of ranks. One
+  /// whose callback asks to stop, or that Ranks::wants_stop(), stops all. Null: all samples are here.
+  std::shared_ptr<Ranks> ranks = nullptr;
   /// Throws InvalidArgument naming the field that is out of range.
   void validate() const;
 };
@@ -72,7 +80,7 @@ struct MaxMarginResult {
 ///   W_mm = argmin ||W||_F  subject to  (x_i,opt - x_it)^T W z_iq >= 1  for all i, t != opt_i and queries q,
 /// solved in the dual without ever forming the constraint matrix or its Gram matrix. Works in double
 /// precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are a
-/// status, not an error.
+/// status, not an error. With ranks it throws on all of them where it does on one (softstep/ranks.h).
 template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});
