@@ -1,7 +1,7 @@
 #pragma once
 
 // Steps of runs side by side whose rules compute them entry by entry, in 10 and 60 dimensions: what the
-// benchmarks of run_sign, run_momentum and run_adam share.
+// benchmarks of run_descent, run_sign, run_momentum and run_adam share.
 
 #include "core/reference/kernels.h"
 #include "limits/limits.h"

@@ -85,6 +85,9 @@ struct LanesArgs {
   T* largest;  ///< out: max_j |g_ij|
   /// out: e^c_i mu_i. May be null where `optimal` is not.
   T* shifted_gap = nullptr;
+  /// out: p_it at t * n_lanes + i, 0 where sample i has no token t; null: not wanted. Only where `optimal` is
+  /// not null.
+  T* attention = nullptr;
 };
 /// Lanes come in whole cache lines, whatever the vector width.
 template <class T>

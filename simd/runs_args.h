@@ -75,9 +75,10 @@ struct RunProductArgs {
   double* squared;  ///< out, [w]: the sum of squares of what comes out; null: not wanted
 };
 
-/// A step of every run that is computed entry by entry: of sign descent, Adam or dual acceleration; see
-/// simd/kernels/run_sign.h, run_adam.h and run_momentum.h. What is by entry stands at k w + r, what is by run
-/// has w numbers. Old numbers stay as they are, so that a step can be refused.
+/// A step of every run that is computed entry by entry: along the gradient, of sign descent, Adam or dual
+/// acceleration; see simd/kernels/run_descent.h, run_sign.h, run_adam.h and run_momentum.h. What is by entry
+/// stands at k w + r, what is by run has w numbers. Old numbers stay as they are, so that a step can be
+/// refused.
 template <class T>
 struct RunRuleArgs {
   std::size_t size;  ///< entries of a run's W

@@ -29,6 +29,8 @@
 //                     from 4 on
 //   load_halves, from_f16, from_bf16   as many 16-bit numbers as a Vec<float> has lanes (past n they are 0),
 //                     and what they are
+//   widened(p), store_narrowed(x, p)   as many floats as a Vec<double> has lanes, as doubles; and back, which returns what has been
+//                     stored
 //   transpose_square(in, stride, out, ld)   out[c][r] = in[r][c] for a square of transpose_size<T>
 //   tile_rows, tile_vectors, row_vectors, nt_columns   how much of the kernels' blocks it holds in registers
 //                     (product_tiles.h, token_passes.h, product_nt.h)

@@ -109,6 +109,7 @@ void dense_runs(const simd::Isa& isa, const std::string& type) {
   args.eps = none.data();
   args.largest_mean = largest_mean.data();
   args.largest_root = largest_root.data();
+  record("run_descent/" + type, [&] { k.run_descent(args); });
   record("run_sign/" + type, [&] { k.run_sign(args); });
   record("run_momentum/" + type, [&] { k.run_momentum(args); });
   record("run_adam/" + type, [&] { k.run_adam(args); });

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/data/text.h"
+#include "core/max_margin/ascent/block_pivoting.h"
 #include "core/max_margin/ascent/dual_ascent.h"
 #include "core/max_margin/ascent/face_solver.h"
 #include "core/max_margin/proofs/certificate.h"
@@ -69,6 +70,7 @@ class Solver {
   MaxMarginResult run() {
     if (result_.n_constraints == 0) return no_constraints();
     if (rows_.zero_row() != rows_.n_rows()) return impossible_row();
+    if (solve_few()) return std::move(result_);
     DualAscent ascent(rows_, targets(), n_threads_);
     result_.status = ascend(ascent);
     if (result_.status == MaxMarginStatus::not_separable || result_.status == MaxMarginStatus::undecided)
@@ -80,6 +82,7 @@ class Solver {
 
  private:
   std::vector<double> targets(double slack = 0.0, const DualState* state = nullptr) const;
+  bool solve_few();
   MaxMarginStatus ascend(DualAscent& ascent);
   Certificate estimate(const DualState& state);
   bool near_zero(const DualAscent& ascent) const;
@@ -126,6 +129,23 @@ std::vector<double> Solver::targets(double slack, const DualState* state) const 
     out[k] += counts ? std::min(wanted, 0.25 * options_.tolerance * out[k]) : sizes[k] > 0.0 ? wanted : 0.0;
   }
   return out;
+}
+
+// Few rows: by pivoting in their Gram matrix. Where the certificate is not within the tolerance, nothing has
+// been lost but that. False: not solved, and not interrupted.
+bool Solver::solve_few() {
+  if (rows_.n_rows() > options_.max_gram_rows) return false;
+  std::vector<double> gram = rows_.gram();
+  if (gram.empty()) return false;
+  BlockPivoting pivoting(std::move(gram), targets());
+  if (!pivoting.run()) return false;
+  DualState state(rows_, targets());
+  state.multipliers = pivoting.multipliers();
+  state.refresh();
+  now_ = write(state);
+  const bool goes_on = swept();
+  result_.status = goes_on ? MaxMarginStatus::optimal : MaxMarginStatus::interrupted;
+  return !goes_on || now_.within(options_.tolerance);
 }
 
 // From the running gradient: costs no product.

@@ -31,11 +31,11 @@ class Digest {
 void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa,
                    const MaxMarginOptions& options) {
   struct Settings {
-    std::size_t dim, bytes_of_number, max_sweeps;
+    std::size_t dim, bytes_of_number, max_sweeps, max_gram_rows;
     double tolerance;
     char isa[32];
   };
-  Settings mine{dim, bytes_of_number, options.max_sweeps, options.tolerance, {}};
+  Settings mine{dim, bytes_of_number, options.max_sweeps, options.max_gram_rows, options.tolerance, {}};
   std::strncpy(mine.isa, isa, sizeof mine.isa - 1);
   const std::vector<Settings> all = gathered(ranks, mine);
   const auto refuse = [](const char* field, const std::string& first, std::size_t r,
@@ -52,6 +52,8 @@ void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, c
              std::to_string(other.bytes_of_number));
     if (other.max_sweeps != first.max_sweeps)
       refuse("max_sweeps", std::to_string(first.max_sweeps), r, std::to_string(other.max_sweeps));
+    if (other.max_gram_rows != first.max_gram_rows)
+      refuse("max_gram_rows", std::to_string(first.max_gram_rows), r, std::to_string(other.max_gram_rows));
     if (other.tolerance != first.tolerance)
       refuse("tolerance", data::number_text(first.tolerance), r, data::number_text(other.tolerance));
     if (std::string(other.isa) != first.isa) refuse("instruction set", first.isa, r, other.isa);

@@ -141,6 +141,12 @@ struct RunEntry {
   Number mean, root, direction;
 };
 
+/// g
+template <class Number>
+RunEntry<Number> run_descent(Number g) {
+  return {Number(0), Number(0), g};
+}
+
 /// sign(g)
 template <class Number>
 RunEntry<Number> run_sign(Number g) {

@@ -95,6 +95,9 @@ void check_run_rules(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   constexpr double u = 0x1p-53;
   constexpr Number keep = 0.9375L, take = 0.0625L;
   check_product<T>(isa, rows);
+  check_rule<T>(isa, rows, "run_descent", &Table::run_descent, [](Number g, Number, Number) {
+    return Direction{reference::run_descent<Number>(g).direction, 2 * u * size_of(g)};
+  });
   check_rule<T>(isa, rows, "run_sign", &Table::run_sign, [](Number g, Number, Number) {
     return Direction{reference::run_sign<Number>(g).direction, 0.0};
   });

@@ -19,6 +19,8 @@
 // the pivot's gap, c, mu, e^c mu, the row and its largest entry are found. Gaps lie as the tokens do. Bounds
 // and special values are the same.
 //
+// p_t errs as p_a does and by 3 (1 + |c|) + 3 (1 + |s_t - s_a - c|) + 3 u of what it is.
+//
 // e^c mu errs by 4 u of what it is with the c and mu given, but for numbers below the smallest normal one.
 //
 // Traffic: reads the tokens once if a group of samples, 64 T d bytes, stays in the first cache, else twice;
@@ -264,6 +266,14 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
   ties.store(in.ties + i);
   (s_optimal - s_a + poison).store(in.optimal_score + i);
   if (in.shifted_gap != nullptr) e_c_mu.store(in.shifted_gap + i);
+  if (in.attention != nullptr) {
+    T* p = in.attention + i;
+    weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+      const V shift = select(equal(gap_at(t), gap_a), one, e_c);
+      (p_a * weights.get(t) * shift).store(p);
+      p += in.n_lanes;
+    });
+  }
   if (in.gradient == nullptr) return;
 
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {

@@ -20,12 +20,7 @@
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
 // As many numbers as a vector of double has.
-template <class T>
-SOFTSTEP_INLINE Vec<double> load_double(const T* p) {
-  double out[Vec<double>::width];
-  for (std::size_t k = 0; k < Vec<double>::width; ++k) out[k] = static_cast<double>(p[k]);
-  return Vec<double>::load(out);
-}
+SOFTSTEP_INLINE Vec<double> load_double(const float* p) { return widened(p); }
 SOFTSTEP_INLINE Vec<double> load_double(const double* p) { return Vec<double>::load(p); }
 
 // Adds each lane of `sum` to its number at `out`.

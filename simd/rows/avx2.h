@@ -112,4 +112,11 @@ SOFTSTEP_INLINE Vec<float> from_bf16(__m128i x) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16))};
 }
 
+SOFTSTEP_INLINE Vec<double> widened(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+SOFTSTEP_INLINE Vec<double> store_narrowed(Vec<double> x, float* p) {
+  const __m128 y = _mm256_cvtpd_ps(x.v);
+  _mm_storeu_ps(p, y);
+  return {_mm256_cvtps_pd(y)};
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -125,4 +125,11 @@ SOFTSTEP_INLINE Vec<float> from_bf16(__m256i x) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
 }
 
+SOFTSTEP_INLINE Vec<double> widened(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+SOFTSTEP_INLINE Vec<double> store_narrowed(Vec<double> x, float* p) {
+  const __m256 y = _mm512_cvtpd_ps(x.v);
+  _mm256_storeu_ps(p, y);
+  return {_mm512_cvtps_pd(y)};
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -74,4 +74,11 @@ SOFTSTEP_INLINE void transpose_square(const T* in, std::ptrdiff_t stride, T* out
   transpose_by_numbers<4>(in, stride, out, ld);
 }
 
+SOFTSTEP_INLINE Vec<double> widened(const float* p) { return {vcvt_f64_f32(vld1_f32(p))}; }
+SOFTSTEP_INLINE Vec<double> store_narrowed(Vec<double> x, float* p) {
+  const float32x2_t y = vcvt_f32_f64(x.v);
+  vst1_f32(p, y);
+  return {vcvt_f64_f32(y)};
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -131,4 +131,11 @@ SOFTSTEP_INLINE void transpose_square(const T* in, std::ptrdiff_t stride, T* out
   transpose_by_numbers<4>(in, stride, out, ld);
 }
 
+SOFTSTEP_INLINE Vec<double> widened(const float* p) { return {static_cast<double>(*p)}; }
+SOFTSTEP_INLINE Vec<double> store_narrowed(Vec<double> x, float* p) {
+  const float y = static_cast<float>(x.v);
+  *p = y;
+  return {static_cast<double>(y)};
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -116,4 +116,13 @@ SOFTSTEP_INLINE void transpose_square(const double* in, std::ptrdiff_t stride, d
   _mm_storeu_pd(out + ld, _mm_unpackhi_pd(a, b));
 }
 
+SOFTSTEP_INLINE Vec<double> widened(const float* p) {
+  return {_mm_cvtps_pd(_mm_loadl_pi(_mm_setzero_ps(), reinterpret_cast<const __m64*>(p)))};
+}
+SOFTSTEP_INLINE Vec<double> store_narrowed(Vec<double> x, float* p) {
+  const __m128 y = _mm_cvtpd_ps(x.v);
+  _mm_storel_pi(reinterpret_cast<__m64*>(p), y);
+  return {_mm_cvtps_pd(y)};
+}
+
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

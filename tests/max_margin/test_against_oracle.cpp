@@ -16,8 +16,13 @@ namespace {
 
 template <class T>
 bool batch_agrees(const BatchView<T>& batch) {
-  return agrees_with_oracle(constraint_matrix(batch, score_tokens(batch)), batch.dim * batch.dim, batch.dim,
-                            solve_max_margin(batch), MaxMarginOptions{}.tolerance);
+  const Rows rows = constraint_matrix(batch, score_tokens(batch));
+  const auto agrees = [&](std::size_t max_gram_rows) {
+    const MaxMarginResult result = solve_max_margin(batch, {.max_gram_rows = max_gram_rows});
+    return agrees_with_oracle(rows, batch.dim * batch.dim, batch.dim, result, MaxMarginOptions{}.tolerance);
+  };
+  const bool by_the_ascent = agrees(0);
+  return agrees(MaxMarginOptions{}.max_gram_rows) && by_the_ascent;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "data/refused.h"
+#include "max_margin/both_ways.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
@@ -54,7 +55,7 @@ TEMPLATE_TEST_CASE("any chosen tokens: against the exact method, without a decod
 
 TEMPLATE_TEST_CASE("the optimal tokens chosen are the problem itself", "[max_margin]", float, double) {
   const TestBatch<TestType> data(ragged_layout(), 4);
-  const MaxMarginResult usual = solve_max_margin(data.view);
+  const MaxMarginResult usual = solve_both_ways(data.view);
   MaxMarginOptions options;
   options.selected = score_tokens(data.view).optimal;
   const MaxMarginResult chosen = solve_max_margin(data.view, options);

@@ -1,5 +1,6 @@
 // Options, endings and what each leaves in the result; the same bits for any number of threads.
 
+#include <array>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -167,6 +168,36 @@ TEST_CASE("the callback sees every sweep and can stop", "[max_margin]") {
     CHECK(result.sweeps == stop);
     CHECK(result.weights.size() == 40 * 40);
   }
+}
+
+TEST_CASE("few rows are solved in one sweep by their Gram matrix", "[max_margin]") {
+  // Those of the published set-up, of the demo's, and as many rows as there may be.
+  for (const auto& [n, n_tokens, dim] :
+       {std::array<std::size_t, 3>{6, 8, 10}, {10, 6, 60}, {20, 5, 10}, {16, 8, 30}})
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+      CAPTURE(n, n_tokens, dim, seed);
+      const Dataset<double> data = generated(n, n_tokens, dim, seed);
+      MaxMarginOptions options;
+      REQUIRE(n * n_tokens <= options.max_gram_rows);
+      std::vector<std::size_t> told;
+      options.progress = [&](std::size_t sweeps, double, double) {
+        told.push_back(sweeps);
+        return true;
+      };
+      const MaxMarginResult result = solve_max_margin(data.view(), options);
+      CHECK(result.sweeps == 1);
+      CHECK(told == std::vector<std::size_t>{1});
+      check_certificate(data.view(), result, 1e-10);
+      options.progress = [](std::size_t, double, double) { return false; };
+      const MaxMarginResult stopped = solve_max_margin(data.view(), options);
+      CHECK(stopped.status == MaxMarginStatus::interrupted);
+      CHECK(stopped.sweeps == 1);
+      CHECK(stopped.weights.size() == dim * dim);
+      // By one row more than there may be the ascent begins.
+      options.progress = {};
+      options.max_gram_rows = n * n_tokens - 1;
+      CHECK(solve_max_margin(data.view(), options).sweeps > 2);
+    }
 }
 
 TEMPLATE_TEST_CASE("the same bits for any number of threads", "[max_margin]", float, double) {

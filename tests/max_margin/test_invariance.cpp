@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
+#include "max_margin/both_ways.h"
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/dataset.h"
@@ -62,7 +63,7 @@ TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", flo
             expected[r * dim + c] += lift / static_cast<double>(n_tokens) *
                                      static_cast<double>(batch.query(i)[c]) / std::pow(length, 4);
         }
-      const MaxMarginResult result = solve_max_margin(batch);
+      const MaxMarginResult result = solve_both_ways(batch);
       check_certificate(batch, result, 1e-10);
       // The tokens are orthogonal to rounding of their type.
       const double unit = std::is_same_v<TestType, float> ? 0x1p-24 : 0x1p-53;
@@ -76,22 +77,22 @@ TEMPLATE_TEST_CASE("orthogonal tokens have the closed form", "[max_margin]", flo
 
 TEST_CASE("tokens scaled by a scale W_mm by 1 / a^2", "[max_margin]") {
   const Dataset<double> data = sample_data(3);
-  const MaxMarginResult plain = solve_max_margin(data.view());
+  const MaxMarginResult plain = solve_both_ways(data.view());
   for (const double a : {1e-60, 1e-6, 3.0, 1e6, 1e60}) {
     CAPTURE(a);
     OwnedBatch<double> scaled(data.view());
     for (double& x : scaled.tokens) x *= a;
     for (double& x : scaled.queries) x *= a;
-    require_same(plain, solve_max_margin(scaled.view()), 1.0 / (a * a), 1e-10);
+    require_same(plain, solve_both_ways(scaled.view()), 1.0 / (a * a), 1e-10);
   }
 }
 
 TEST_CASE("a query scaled by a is a constraint divided by a", "[max_margin]") {
   const Dataset<double> data = sample_data(4);
-  const MaxMarginResult plain = solve_max_margin(data.view());
+  const MaxMarginResult plain = solve_both_ways(data.view());
   OwnedBatch<double> scaled(data.view());
   for (double& x : scaled.queries) x *= 0.125;
-  require_same(plain, solve_max_margin(scaled.view()), 8.0, 1e-10);
+  require_same(plain, solve_both_ways(scaled.view()), 8.0, 1e-10);
 }
 
 TEST_CASE("the order of samples and tokens does not matter", "[max_margin]") {
@@ -108,7 +109,7 @@ TEST_CASE("the order of samples and tokens does not matter", "[max_margin]") {
         permuted.tokens[(i * n_tokens + t) * d + j] =
             original.tokens[(from * n_tokens + (2 * t + i) % n_tokens) * d + j];
   }
-  const MaxMarginResult a = solve_max_margin(original.view()), b = solve_max_margin(permuted.view());
+  const MaxMarginResult a = solve_both_ways(original.view()), b = solve_both_ways(permuted.view());
   require_same(a, b, 1.0, 1e-10);
   CHECK(a.n_constraints == b.n_constraints);
 }
@@ -119,7 +120,7 @@ TEST_CASE("a shift of all tokens of a sample changes nothing but its query", "[m
   for (std::size_t i = 0; i < 8; ++i)
     for (std::size_t t = 0; t < 5; ++t)
       for (std::size_t j = 0; j < 24; ++j) shifted.token(i, t)[j] += 0.5 * static_cast<double>(j % 3);
-  require_same(solve_max_margin(data.view()), solve_max_margin(shifted.view()), 1.0, 1e-10);
+  require_same(solve_both_ways(data.view()), solve_both_ways(shifted.view()), 1.0, 1e-10);
 }
 
 TEST_CASE("repeated samples change nothing", "[max_margin]") {
@@ -129,7 +130,7 @@ TEST_CASE("repeated samples change nothing", "[max_margin]") {
   twice.tokens.insert(twice.tokens.end(), once.tokens.begin(), once.tokens.end());
   twice.queries.insert(twice.queries.end(), once.queries.begin(), once.queries.end());
   twice.labels.insert(twice.labels.end(), once.labels.begin(), once.labels.end());
-  const MaxMarginResult result = solve_max_margin(twice.view());
-  require_same(solve_max_margin(once.view()), result, 1.0, 1e-10);
+  const MaxMarginResult result = solve_both_ways(twice.view());
+  require_same(solve_both_ways(once.view()), result, 1.0, 1e-10);
   check_certificate(twice.view(), result, 1e-10);
 }

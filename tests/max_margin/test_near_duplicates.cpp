@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <random>
 
+#include "max_margin/both_ways.h"
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "max_margin/oracle.h"
@@ -48,7 +49,7 @@ TEST_CASE("near-duplicate samples are solved to the tolerance", "[max_margin]") 
     for (unsigned seed = 1; seed <= 4; ++seed) {
       CAPTURE(jitter, seed);
       const OwnedBatch<double> data = repeated(6, 20, 4, 8, jitter, seed);
-      const MaxMarginResult result = solve_max_margin(data.view());
+      const MaxMarginResult result = solve_both_ways(data.view());
       check_certificate(data.view(), result, 1e-10);
       // An exact finish: the ascent alone stalls after thousands.
       CHECK(result.sweeps <= 1500);
@@ -61,7 +62,7 @@ TEST_CASE("near-duplicate samples agree with the exact method", "[max_margin]") 
       CAPTURE(jitter, seed);
       const OwnedBatch<double> data = repeated(3, 5, 3, 4, jitter, seed);
       CHECK(agrees_with_oracle(constraint_matrix(data.view(), score_tokens(data.view())), 16, 4,
-                               solve_max_margin(data.view()), 1e-10));
+                               solve_both_ways(data.view()), 1e-10));
     }
 }
 

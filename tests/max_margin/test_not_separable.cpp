@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 
+#include "max_margin/both_ways.h"
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/dataset.h"
@@ -47,7 +48,7 @@ TEMPLATE_TEST_CASE("a copy of the optimal token is proof at once", "[max_margin]
   const TokenScores scores = score_tokens(data.view);
   const std::size_t best = scores.optimal[1], other = (best + 1) % 4;
   for (std::size_t j = 0; j < 9; ++j) data.tokens[(4 + other) * 9 + j] = data.tokens[(4 + best) * 9 + j];
-  const MaxMarginResult result = solve_max_margin(data.view);
+  const MaxMarginResult result = solve_both_ways(data.view);
   check_proof(data.view, result);
   CHECK(result.certificate == 0.0);
   CHECK(result.sweeps == 0);
@@ -56,7 +57,7 @@ TEMPLATE_TEST_CASE("a copy of the optimal token is proof at once", "[max_margin]
 
 TEST_CASE("a zero query satisfies nothing", "[max_margin]") {
   const PairBatch<double> data({1, 0}, {{1, 2}, {3, 1}}, {{1, 1}, {0, 0}});
-  const MaxMarginResult result = solve_max_margin(data.view);
+  const MaxMarginResult result = solve_both_ways(data.view);
   check_proof(data.view, result);
   CHECK(result.certificate == 0.0);
   CHECK(result.multipliers[2 * 1 + 1] == 1.0);
@@ -68,7 +69,7 @@ TEST_CASE("a zero query of a sample without constraints is no obstacle", "[max_m
   layout.ragged = layout.separate_queries = true;
   TestBatch<double> data(layout, 5);
   for (std::size_t j = 0; j < 5; ++j) data.queries[5 + j] = 0.0;
-  check_certificate(data.view, solve_max_margin(data.view), 1e-10);
+  check_certificate(data.view, solve_both_ways(data.view), 1e-10);
 }
 
 TEMPLATE_TEST_CASE("a sample and its swapped copy contradict each other", "[max_margin]", float, double) {
@@ -83,7 +84,7 @@ TEMPLATE_TEST_CASE("a sample and its swapped copy contradict each other", "[max_
     for (std::size_t j = 0; j < 14; ++j) data.tokens[3 * 14 + j] = data.tokens[j];
     for (std::size_t j = 0; j < 7; ++j) data.queries[3 * 7 + j] = data.queries[j];
     data.labels[3] = static_cast<std::int8_t>(-data.labels[0]);
-    check_proof(data.view, solve_max_margin(data.view));
+    check_proof(data.view, solve_both_ways(data.view));
   }
 }
 
@@ -98,7 +99,7 @@ TEST_CASE("more random constraints than the matrices can hold", "[max_margin]") 
       options.dim = 5;
       options.seed = seed;
       const Dataset<double> data = generate(options);
-      const MaxMarginResult result = solve_max_margin(data.view());
+      const MaxMarginResult result = solve_both_ways(data.view());
       check_proof(data.view(), result);
       CHECK(result.sweeps <= 5000);
     }
@@ -142,14 +143,14 @@ TEST_CASE("a margin below rounding is no proof that there is none", "[max_margin
   for (const double e : {1e-14, 3e-15, 1e-15, 1e-16, 1e-17, 1e-30, 1e-200}) {
     CAPTURE(e);
     const PairBatch<double> two({0.01, 1}, {{e, 1}, {e, -1}}, {{1, 0}, {1, 0}});
-    CHECK(solve_max_margin(two.view).status != MaxMarginStatus::not_separable);
+    CHECK(solve_both_ways(two.view).status != MaxMarginStatus::not_separable);
     std::vector<std::vector<double>> differences, queries;
     for (int k = 0; k < 40; ++k) {
       differences.push_back({e, std::cos(0.157 * k + 0.05), std::sin(0.157 * k + 0.05)});
       queries.push_back({0.6, 0.8, 0});
     }
     const PairBatch<double> ring({0.01, 1, 0.3}, differences, queries);
-    const MaxMarginResult result = solve_max_margin(ring.view);
+    const MaxMarginResult result = solve_both_ways(ring.view);
     CHECK(result.status != MaxMarginStatus::not_separable);
     // The same as points, and as tokens of one sample that are tied with nothing.
     std::vector<double> points;

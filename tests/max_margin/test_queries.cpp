@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
+#include "max_margin/both_ways.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/max_margin.h"
 #include "softstep/metrics.h"
@@ -42,7 +43,7 @@ TEMPLATE_TEST_CASE("the constraints of several queries agree with the exact meth
       const TestBatch<TestType> data(layout, seed);
       const bool is =
           agrees_with_oracle(constraint_matrix(data.view, score_tokens(data.view)), layout.dim * layout.dim,
-                             layout.dim, solve_max_margin(data.view), MaxMarginOptions{}.tolerance);
+                             layout.dim, solve_both_ways(data.view), MaxMarginOptions{}.tolerance);
       ++(is ? separable : not_separable);
     }
   CHECK(separable >= 12);
@@ -86,7 +87,7 @@ TEST_CASE("a query that a sample has m times is one query", "[max_margin]") {
   for (const std::int64_t q : one.query_index) index.insert(index.end(), 3, q);
   many.query_index = index.data();
   many.n_queries = 3;
-  const MaxMarginResult a = solve_max_margin(one.view), b = solve_max_margin(many);
+  const MaxMarginResult a = solve_both_ways(one.view), b = solve_both_ways(many);
   REQUIRE(a.status == MaxMarginStatus::optimal);
   REQUIRE(b.status == MaxMarginStatus::optimal);
   CHECK(b.n_constraints == 3 * a.n_constraints);
@@ -98,7 +99,7 @@ TEST_CASE("several queries go with ties and with other norms", "[max_margin]") {
   Layout layout{{3, 3}, 6, 0, true};
   layout.n_queries = 2;
   const TestBatch<double> data(layout, 2);
-  const MaxMarginResult plain = solve_max_margin(data.view);
+  const MaxMarginResult plain = solve_both_ways(data.view);
   REQUIRE(plain.status == MaxMarginStatus::optimal);
   std::vector<std::vector<std::size_t>> tied;
   for (const std::size_t optimal : score_tokens(data.view).optimal) tied.push_back({optimal});

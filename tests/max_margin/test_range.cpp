@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/refused.h"
+#include "max_margin/both_ways.h"
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/dataset.h"
@@ -41,7 +42,7 @@ TEST_CASE("powers of two change W_mm by exactly their power", "[max_margin]") {
   };
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     const OwnedBatch<double> data = plain_batch(seed);
-    const MaxMarginResult one = solve_max_margin(data.view());
+    const MaxMarginResult one = solve_both_ways(data.view());
     REQUIRE(one.status == MaxMarginStatus::optimal);
     for (const Powers powers : {Powers{60, -31, 5},
                                 {-500, 400, 100},
@@ -55,7 +56,7 @@ TEST_CASE("powers of two change W_mm by exactly their power", "[max_margin]") {
       multiply(other.tokens, powers.tokens);
       multiply(other.queries, powers.queries);
       multiply(other.decoder, powers.decoder);
-      const MaxMarginResult result = solve_max_margin(other.view());
+      const MaxMarginResult result = solve_both_ways(other.view());
       const int power = -(powers.tokens + powers.queries);
       REQUIRE(result.status == one.status);
       CHECK(result.sweeps == one.sweeps);

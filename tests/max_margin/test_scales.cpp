@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 
+#include "max_margin/both_ways.h"
 #include "max_margin/cases.h"
 #include "max_margin/certificate_check.h"
 #include "softstep/dataset.h"
@@ -28,7 +29,7 @@ TEMPLATE_TEST_CASE("orthogonal samples from 1e-6 to 1e6", "[max_margin]", float,
     for (std::size_t j = 0; j < 3 * 21; ++j) scaled.token(i, 0)[j] *= static_cast<TestType>(a);
     squared += 2.0 / 3.0 / (a * a);
   }
-  const MaxMarginResult result = solve_max_margin(scaled.view());
+  const MaxMarginResult result = solve_both_ways(scaled.view());
   REQUIRE(result.status == MaxMarginStatus::optimal);
   CHECK(result.duality_gap <= 1e-10);
   CHECK(result.kkt_residual <= 1e-10);
@@ -50,7 +51,7 @@ TEST_CASE("samples that interfere, from 1e-3 to 1e3", "[max_margin]") {
       const double a = std::pow(10.0, 0.5 * static_cast<double>((5 * i) % 13) - 3.0);
       for (std::size_t j = 0; j < 6 * 25; ++j) scaled.token(i, 0)[j] *= a;
     }
-    check_certificate(scaled.view(), solve_max_margin(scaled.view()), 1e-10);
+    check_certificate(scaled.view(), solve_both_ways(scaled.view()), 1e-10);
   }
 }
 
@@ -73,7 +74,7 @@ TEST_CASE("samples of very different size are finished on their face", "[max_mar
     for (std::size_t i = 0; i < 6; ++i)
       for (std::size_t j = 0; j < 4 * 8; ++j)
         scaled.token(i, 0)[j] *= std::pow(10.0, decades * (1.0 - 0.4 * static_cast<double>(i)));
-    const MaxMarginResult result = solve_max_margin(scaled.view());
+    const MaxMarginResult result = solve_both_ways(scaled.view());
     CHECK(result.status == MaxMarginStatus::optimal);
     CHECK(result.sweeps <= 600);
   }
@@ -119,7 +120,7 @@ TEST_CASE("lengths that leave the range of double are refused", "[max_margin]") 
   const PairBatch<double> tiny({1, 0}, {{1e-200, 0}}, {{1e-200, 0}});
   CHECK_THROWS_AS(solve_max_margin(tiny.view), InvalidArgument);
   const PairBatch<double> balanced({1, 0}, {{1e-200, 0}}, {{1e200, 0}});
-  const MaxMarginResult result = solve_max_margin(balanced.view);
+  const MaxMarginResult result = solve_both_ways(balanced.view);
   REQUIRE(result.status == MaxMarginStatus::optimal);
   CHECK(std::fabs(result.norm - 1.0) <= 1e-12);
 }

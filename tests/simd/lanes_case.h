@@ -24,7 +24,7 @@ struct Lanes {
   static constexpr std::size_t m = simd::lane_multiple<T>;
   std::vector<AttentionCase<T>>& cases;
   std::size_t n_tokens = 0, dim, n_lanes;
-  Guarded<T> tokens, projected, gaps, optimal, gradient, weights, stats, shifted;
+  Guarded<T> tokens, projected, gaps, optimal, gradient, weights, stats, shifted, attention;
 
   explicit Lanes(std::vector<AttentionCase<T>>& samples)
       : cases(samples),
@@ -38,7 +38,8 @@ struct Lanes {
         gradient(dim * n_lanes),
         weights(n_tokens * n_lanes),
         stats(n_lane_stats * n_lanes),
-        shifted(n_lanes) {
+        shifted(n_lanes),
+        attention(n_tokens * n_lanes) {
     for (std::size_t k = 0; k < gaps.size(); ++k) gaps[k] = std::numeric_limits<T>::quiet_NaN();
     for (std::size_t i = 0; i < samples.size(); ++i) {
       const AttentionCase<T>& in = samples[i];
@@ -106,7 +107,8 @@ struct Lanes {
                                         field(5),
                                         field(6),
                                         field(7),
-                                        shifted.data()});
+                                        shifted.data(),
+                                        best != nullptr ? attention.data() : nullptr});
     }
   }
   T field(std::size_t k, std::size_t i) const { return stats[k * n_lanes + i]; }

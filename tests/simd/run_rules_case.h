@@ -1,7 +1,7 @@
 #pragma once
 
-// A step of runs side by side whose rule computes it entry by entry, for the kernels run_sign, run_adam and
-// run_momentum, in arrays that end at a protected page.
+// A step of runs side by side whose rule computes it entry by entry, for the kernels run_descent, run_sign,
+// run_adam and run_momentum, in arrays that end at a protected page.
 
 #include <cmath>
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 namespace softstep::test {
 
-enum class RunRule { sign, momentum, adam };
+enum class RunRule { descent, sign, momentum, adam };
 
 template <class T>
 struct RunRulesCase {
@@ -108,7 +108,8 @@ struct RunRulesCase {
                                     .eps = eps.data(),
                                     .largest_mean = largest_mean.data(),
                                     .largest_root = largest_root.data()};
-    (rule == RunRule::sign       ? kernels.run_sign
+    (rule == RunRule::descent    ? kernels.run_descent
+     : rule == RunRule::sign     ? kernels.run_sign
      : rule == RunRule::momentum ? kernels.run_momentum
                                  : kernels.run_adam)(args);
   }
@@ -123,6 +124,7 @@ struct RunRulesCase {
     const std::size_t r = at % width;
     constexpr Number u = 0x1p-53L;
     const Number g = Number(gradient[at]) * Number(unit[r]) * Number(unit_again[r]);
+    if (rule == RunRule::descent) return {reference::run_descent<Number>(g), {0, 0, 2 * u * fabs(g)}};
     if (rule == RunRule::sign) return {reference::run_sign<Number>(g), {0, 0, 0}};
     if (rule == RunRule::momentum) {
       const Number error = 5 * u * (fabs(Number(mean[at])) + 2 * fabs(g));

@@ -24,6 +24,37 @@ using softstep::test::for_each_isa;
 using softstep::test::Lanes;
 using softstep::test::random_cases;
 
+// The attention of each token of a sample, within its bound. p_a keeps the one of AttentionStats; e^x of an
+// argument that is rounded once has 3 (1 + |x|) u.
+template <class T>
+bool attention_is_right(const Lanes<T>& lanes, std::size_t i) {
+  const double u = softstep::test::unit_roundoff<T>;
+  const AttentionCase<T>& in = lanes.cases[i];
+  const std::vector<T> scores = lanes.sample(i).scores;
+  const std::vector<long double> s(scores.begin(), scores.end()),
+      gaps(in.gaps.data(), in.gaps.data() + in.n_tokens);
+  const auto exact = softstep::reference::attention(in.n_tokens, s.data(), gaps.data(), in.optimal);
+  const auto pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
+  const long double c = softstep::reference::other_exponent(exact, gaps.data());
+  for (std::size_t t = 0; t < lanes.n_tokens; ++t) {
+    const long double found = lanes.attention[t * lanes.n_lanes + i];
+    if (t >= in.n_tokens) {
+      if (found != 0) return false;
+      continue;
+    }
+    const long double z = s[t] - s[pivot];
+    double roundings =
+        7.0 * static_cast<double>(in.n_tokens) + 6 + 3 + 3 * (1 + static_cast<double>(std::fabs(z)));
+    if (gaps[t] != gaps[pivot])
+      roundings += 3 * static_cast<double>(std::fabs(z - c) - std::fabs(z)) +
+                   3 * (1 + static_cast<double>(std::fabs(c)));
+    const double bound = 1.01 * roundings * u * static_cast<double>(exact.attention[t]) +
+                         2 * static_cast<double>(std::numeric_limits<T>::min());
+    if (!(std::fabs(static_cast<double>(found - exact.attention[t])) <= bound)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("attention_lanes keeps the bounds of attention in every lane", "[simd]", float, double) {
@@ -45,6 +76,7 @@ TEMPLATE_TEST_CASE("attention_lanes keeps the bounds of attention in every lane"
               for (const T g : out.gradient) largest = std::max(largest, std::fabs(g));
               REQUIRE(out.stats.largest == largest);
               compare(cases[i], out, ratios);
+              REQUIRE(attention_is_right(lanes, i));
             }
             if (!ratios.ok()) FAIL(ratios.scores << ' ' << ratios.stats << ' ' << ratios.row);
             // Lanes of no sample say so.

@@ -29,6 +29,10 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   /// Called after each sweep with (sweeps, duality_gap, kkt_residual), and within long work between sweeps;
   /// return false to stop (status interrupted).
   std::function<bool(std::size_t, double, double)> progress = {};
+  /// With at most so many rows (tokens of every query, of tied ones none) their Gram matrix is formed, and
+  /// the dual solved by pivoting from face to face: one sweep in place of tens, and the same certificate.
+  /// Where that does not reach the tolerance the ascent begins as it does for more rows. 0: never.
+  std::size_t max_gram_rows = 128;
   /// solve_max_margin() alone: processes that the samples are split over (softstep/ranks.h). The batch has
   /// those of this rank, and so has `selected`; all ranks call together with settings that are alike, and
   /// return the answer for all samples, with its multipliers, with the same bits for any number of ranks. One
@@ -78,9 +82,9 @@ struct MaxMarginResult {
 
 /// Hard-margin problem of the attention layer ("W-SVM", arXiv 2402.05738):
 ///   W_mm = argmin ||W||_F  subject to  (x_i,opt - x_it)^T W z_iq >= 1  for all i, t != opt_i and queries q,
-/// solved in the dual without ever forming the constraint matrix or its Gram matrix. Works in double
-/// precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are a
-/// status, not an error. With ranks it throws on all of them where it does on one (softstep/ranks.h).
+/// solved in the dual without forming the constraint matrix, nor but for few rows its Gram matrix. Works in
+/// double precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are
+/// a status, not an error. With ranks it throws on all of them where it does on one (softstep/ranks.h).
 template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});

@@ -16,6 +16,9 @@ class ConstraintMap : public LinearMap {
   /// A constraint that no W satisfies, A_k = 0; n_rows() if there is none.
   virtual std::size_t zero_row() const = 0;
 
+  /// <a_k, a_l> of all rows, n_rows() x n_rows(); empty where the map does not offer it: for few rows.
+  virtual std::vector<double> gram() { return {}; }
+
   /// Entries of W.
   virtual std::size_t matrix_size() const = 0;
   /// W of these coordinates.

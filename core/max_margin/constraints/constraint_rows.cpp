@@ -205,11 +205,43 @@ void ConstraintRows<T>::block_gram(std::size_t first, std::size_t count, double*
   const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), first);
   const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
   std::vector<double> rows(count * d);
-  for (std::size_t r = 0; r < count; ++r) {
-    difference(i, first - scores_.first[i] + r, rows.data() + r * d);
-    for (std::size_t j = 0; j < d; ++j) rows[r * d + j] *= inverse_norms_[first + r];
-  }
+  unit_differences(i, first - scores_.first[i], count, rows.data());
   kernels_.product_nt({count, count, d, rows.data(), d, rows.data(), d, gram, count});
+}
+
+// D_it / ||D_it|| of tokens of a query, one below the other.
+template <class T>
+void ConstraintRows<T>::unit_differences(std::size_t i, std::size_t first_token, std::size_t count,
+                                         double* out) const {
+  for (std::size_t t = first_token; t < first_token + count; ++t, out += batch_.dim) {
+    difference(i, t, out);
+    for (std::size_t j = 0; j < batch_.dim; ++j) out[j] *= inverse_norms_[scores_.first[i] + t];
+  }
+}
+
+// <D_k, D_l> <z_i, z_j> of unit vectors. Of several ranks each gets the rows and queries of all, which are
+// few.
+template <class T>
+std::vector<double> ConstraintRows<T>::gram() {
+  const std::size_t n_rows = this->n_rows(), n = all_.n_queries(), d = batch_.dim;
+  std::vector<double> differences(all_.n_own_rows() * d), queries(n * n), out(n_rows * n_rows);
+  std::vector<int> query(all_.n_own_rows());  // of each row
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    unit_differences(i, 0, batch_.tokens_of(i), differences.data() + scores_.first[i] * d);
+    std::fill_n(query.begin() + static_cast<std::ptrdiff_t>(scores_.first[i]), batch_.tokens_of(i),
+                static_cast<int>(all_.first_query() + i));
+  }
+  differences = all_.rows_of_all(std::move(differences), d);
+  query = all_.of_all(std::move(query));
+  kernels_.product_nt({n_rows, n_rows, d, differences.data(), d, differences.data(), d, out.data(), n_rows});
+  const std::vector<double> coordinates = all_.queries_of_all(basis_.coordinates, basis_.stride);
+  kernels_.product_nt({n, n, basis_.rank, coordinates.data(), basis_.stride, coordinates.data(),
+                       basis_.stride, queries.data(), n});
+  for (std::size_t k = 0; k < n_rows; ++k)
+    for (std::size_t l = 0; l < n_rows; ++l)
+      out[k * n_rows + l] *=
+          queries[static_cast<std::size_t>(query[k]) * n + static_cast<std::size_t>(query[l])];
+  return out;
 }
 
 template <class T>

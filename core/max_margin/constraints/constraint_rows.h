@@ -43,6 +43,7 @@ class ConstraintRows final : public ConstraintMap {
   void block_gram(std::size_t first, std::size_t count, double* gram) override;
   void unit_row(std::size_t k, double* span) const override;
   double product_cost() const override;
+  std::vector<double> gram() override;
 
   const std::vector<double>& sizes() const override { return sizes_; }
   int exponent() const override { return exponent_; }
@@ -60,6 +61,7 @@ class ConstraintRows final : public ConstraintMap {
   int choose_scale(std::size_t i, std::size_t t, double* row);
   void difference(std::size_t i, std::size_t t, double* out) const;
   void score_rows(double* values);
+  void unit_differences(std::size_t i, std::size_t first_token, std::size_t count, double* out) const;
 
   data::BatchRows<T> batch_;
   const RowsOfRanks all_;  // every index of a row counts among these

@@ -55,4 +55,10 @@ void DenseRows::block_gram(std::size_t first, std::size_t count, double* gram) {
   kernels_.product_nt({count, count, size_, rows, size_, rows, size_, gram, count});
 }
 
+std::vector<double> DenseRows::gram() {
+  std::vector<double> out(n_rows() * n_rows());
+  block_gram(0, n_rows(), out.data());
+  return out;
+}
+
 }  // namespace softstep

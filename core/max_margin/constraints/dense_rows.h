@@ -26,6 +26,7 @@ class DenseRows final : public ConstraintMap {
   void unit_row(std::size_t k, double* span) const override {
     std::copy_n(rows_.data() + k * size_, size_, span);
   }
+  std::vector<double> gram() override;
   double product_cost() const override {
     return 2.0 * static_cast<double>(n_rows()) * static_cast<double>(size_);
   }

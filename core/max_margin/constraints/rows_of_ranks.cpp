@@ -1,6 +1,7 @@
 #include "core/max_margin/constraints/rows_of_ranks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace softstep {
 namespace {
@@ -51,11 +52,20 @@ void RowsOfRanks::fill(Value* values, const std::vector<std::size_t>& firsts, st
 template void RowsOfRanks::fill(double*, const std::vector<std::size_t>&, std::size_t) const;
 template void RowsOfRanks::fill(int*, const std::vector<std::size_t>&, std::size_t) const;
 
-std::vector<double> RowsOfRanks::queries_of_all(const std::vector<double>& mine, std::size_t width) const {
-  std::vector<double> all(n_queries() * width);
-  std::copy(mine.begin(), mine.end(), all.begin() + static_cast<std::ptrdiff_t>(first_query() * width));
-  fill(all.data(), first_queries_, width);
+std::vector<double> RowsOfRanks::vectors_of_all(std::vector<double> mine,
+                                                const std::vector<std::size_t>& firsts,
+                                                std::size_t width) const {
+  if (!are_several()) return mine;
+  std::vector<double> all(firsts.back() * width);
+  std::copy(mine.begin(), mine.end(), all.begin() + static_cast<std::ptrdiff_t>(firsts[rank_] * width));
+  fill(all.data(), firsts, width);
   return all;
+}
+std::vector<double> RowsOfRanks::queries_of_all(std::vector<double> mine, std::size_t width) const {
+  return vectors_of_all(std::move(mine), first_queries_, width);
+}
+std::vector<double> RowsOfRanks::rows_of_all(std::vector<double> mine, std::size_t width) const {
+  return vectors_of_all(std::move(mine), first_rows_, width);
 }
 
 std::size_t RowsOfRanks::first_of_all(std::size_t mine) const {
@@ -81,7 +91,7 @@ QueryBasis basis_of_ranks(const RowsOfRanks& rows, std::vector<double> unit_quer
   if (!rows.are_several() || !spans_few_directions(n, dim))
     return make_query_basis(std::move(unit_queries), n, dim, kernels);
   const std::size_t n_mine = unit_queries.size() / dim;
-  QueryBasis basis = make_query_basis(rows.queries_of_all(unit_queries, dim), n, dim, kernels);
+  QueryBasis basis = make_query_basis(rows.queries_of_all(std::move(unit_queries), dim), n, dim, kernels);
   std::vector<double>& coordinates = basis.coordinates;
   const auto first = coordinates.begin() + static_cast<std::ptrdiff_t>(rows.first_query() * basis.stride);
   coordinates = std::vector<double>(first, first + static_cast<std::ptrdiff_t>(n_mine * basis.stride));

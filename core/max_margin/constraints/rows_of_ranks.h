@@ -24,6 +24,7 @@ class RowsOfRanks {
   std::size_t n_rows() const { return first_rows_.back(); }        ///< of all
   std::size_t n_queries() const { return first_queries_.back(); }  ///< of all
   std::size_t first_row() const { return first_rows_[rank_]; }     ///< how many rows are before these
+  std::size_t n_own_rows() const { return first_rows_[rank_ + 1] - first_rows_[rank_]; }
   std::size_t first_query() const { return first_queries_[rank_]; }
 
   /// `values` has n_rows() entries, those of this rank in their place. Fills in the others.
@@ -37,8 +38,9 @@ class RowsOfRanks {
     fill(all.data(), first_rows_, 1);
     return all;
   }
-  /// Vectors of `width` numbers, one a query.
-  std::vector<double> queries_of_all(const std::vector<double>& mine, std::size_t width) const;
+  /// Vectors of `width` numbers, one a query, or one a row.
+  std::vector<double> queries_of_all(std::vector<double> mine, std::size_t width) const;
+  std::vector<double> rows_of_all(std::vector<double> mine, std::size_t width) const;
   /// The first row that a rank names by its own number, among those of all; n_rows() where none does, and
   /// each says the number of its rows.
   std::size_t first_of_all(std::size_t mine) const;
@@ -47,6 +49,8 @@ class RowsOfRanks {
                   const std::function<void(std::size_t)>& write) const;
 
  private:
+  std::vector<double> vectors_of_all(std::vector<double> mine, const std::vector<std::size_t>& firsts,
+                                     std::size_t width) const;
   // Places of the ranks, `width` values a unit.
   template <class Value>
   void fill(Value* values, const std::vector<std::size_t>& firsts, std::size_t width) const;

@@ -146,6 +146,13 @@ bool has_the_same_rows(const Problem& a, const std::shared_ptr<MpiRanks>& mpi) {
 std::vector<Problem> problems() {
   return {
       {.name = "few queries, in a basis of their own"},
+      {.name = "few rows, by their Gram matrix", .n = 9},
+      {.name = "few rows of several queries", .n = 9, .n_tokens = 6, .queries = "several"},
+      {.name = "few rows in few dimensions", .n = 14, .n_tokens = 9, .dim = 24},
+      {.name = "few rows without a margin",
+       .ending = MaxMarginStatus::not_separable,
+       .n = 9,
+       .opposite_from = 8},
       {.name = "the axes", .dim = 60},
       {.name = "three threads", .n_tokens = 40, .dim = 300, .options = {.n_threads = 3}},
       {.name = "ragged, some with one token", .ragged = true},
