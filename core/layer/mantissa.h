@@ -52,14 +52,20 @@ class SquaredNorm {
   std::vector<double> bands_;
 };
 
+/// Whether squares of numbers of T whose sum is this neither overflow nor lose digits to underflow; true for
+/// NaN, which has none.
+template <class T>
+bool squares_keep_digits(double squared) {
+  constexpr double safe = sizeof(T) == 4 ? 1e24 : 1e280;
+  return (squared < safe && squared > 1.0 / safe) || std::isnan(squared);
+}
+
 /// ||G'||_F of `size` numbers, the sum of whose squares is `squared`; moves a power of two from the mantissa
 /// to the exponent where their squares would leave the number range.
 template <class T>
 double mantissa_norm(const simd::Kernels<T>& kernels, double squared, T* g, std::size_t size,
                      double& exponent) {
-  // Squares of numbers this large neither overflow nor lose digits to underflow.
-  constexpr double safe = sizeof(T) == 4 ? 1e24 : 1e280;
-  if ((squared < safe && squared > 1.0 / safe) || std::isnan(squared)) return std::sqrt(squared);
+  if (squares_keep_digits<T>(squared)) return std::sqrt(squared);
   const T largest = largest_of(g, size);
   if (largest == T(0) || !std::isfinite(largest)) return static_cast<double>(largest);
   const int power = std::ilogb(largest);

@@ -508,8 +508,8 @@ def train_many(
     InvalidArgument
         Names the argument and, where it is of one run, the run. How else a run can end is a status.
 
-    A run side by side is in the query span, whatever `train` would choose, and agrees with that to rounding
-    (docs/performance.md). Source: softstep/train_many.h; of the rules: `step_rules`.
+    A run side by side is in the query span, whatever `train` would choose (under `sign`, `adam` and `momentum` it is
+    dense), and agrees with that to rounding (docs/performance.md). Source: softstep/train_many.h; of the rules: `step_rules`.
 
     >>> import numpy as np, softstep
     >>> problems = [softstep.generate(n_tokens=8, n_samples=6, dim=10, seed=seed).problem() for seed in range(20)]

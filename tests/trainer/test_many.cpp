@@ -484,6 +484,8 @@ TEMPLATE_TEST_CASE("what does not go side by side is made as train() makes it", 
   AttentionOptions joint;
   joint.train_decoder = true;
   joint.optimal_loss = OptimalLoss::zero;
+  joint.key_query = KeyQuery::factored;
+  joint.rank = 2;
   add("ngd", joint);
   add("spectral");
   add("muon");

@@ -33,27 +33,29 @@ struct RunSource {
 };
 
 /// Whether train_many() takes the steps of a run side by side with those of others, one run to a lane of the
-/// vector registers. It does where that pays: an AttentionModel that trains a combined W alone, with one
-/// query a sample and a logistic or exponential loss, small enough that the data of as many runs as there are
-/// lanes stay in cache; steps that see all samples; no float64 master weights; a rule of the library's that
-/// moves along the gradient, and no form asked for, or the query span; or one of `sign`, `adam` and
-/// `momentum`, and no form asked for, or the dense one. It does not depend on what other runs there are.
+/// vector registers. It does where that pays: an AttentionModel of a combined W with one query a sample and a
+/// logistic or exponential loss, small enough that the data of as many runs as there are lanes stay in cache;
+/// steps that see all samples; no float64 master weights; and
+/// - W alone, a rule of the library's along the gradient, and no form asked for, or the query span;
+/// - W alone, one of `sign`, `adam` and `momentum`, and no form asked for, or the dense one;
+/// - W and the decoder, rules of the library's along the gradient, and no form asked for, or the dense one.
+/// It does not depend on what other runs there are.
 template <NumberType T>
 SOFTSTEP_EXPORT bool goes_side_by_side(const ManyRun<T>& run);
 
 /// Many runs, each as train() would make it: with its own data, start, rule, L*, number of steps, thresholds,
 /// trace, callbacks and ending. n_threads threads (0: all) take runs from the queue, each as many at a time
 /// as a vector has lanes, in lock step; a lane whose run is over takes the next. Runs side by side need the
-/// same n, dim, instruction set and loss, the same largest T_i, and rules that all move along the gradient,
-/// or all have one name; runs of another kind that a thread meets wait until those in its lanes are done,
-/// twice as many as a vector has lanes at most. A run that does not go side by side is made by train(), one
-/// for each thread.
+/// same n, dim, instruction set and loss, the same largest T_i, the same blocks, and rules that all move
+/// along the gradient, or all have one name; runs of another kind that a thread meets wait until those in its
+/// lanes are done, twice as many as a vector has lanes at most. A run that does not go side by side is made
+/// by train(), one for each thread.
 ///
 /// The numbers: a run along the gradient is in the query span, whatever train() would choose, and agrees with
-/// it to the rounding by which the forms agree (docs/performance.md); under `sign`, `adam` and `momentum` it
-/// is dense. Its bits are its own: the same for any order of the runs, any number of them and any number of
-/// threads, because every sum stays in the run's own lane. They are not those of train() in that form, whose
-/// sums go over lanes.
+/// it to the rounding by which the forms agree (docs/performance.md); under `sign`, `adam` and `momentum`,
+/// and with a trained decoder, it is dense. Its bits are its own: the same for any order of the runs, any
+/// number of them and any number of threads, because every sum stays in the run's own lane. They are not
+/// those of train() in that form, whose sums go over lanes.
 ///
 /// `seconds` of a run side by side are its share of its thread's time. Callbacks are called from several
 /// threads, those of one run from one at a time; while one is at work the runs beside it wait. What a

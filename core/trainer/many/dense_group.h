@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/trainer/compensation.h"
+#include "core/trainer/many/dense_products.h"
 #include "core/trainer/many/lane_rules.h"
-#include "core/trainer/many/lane_samples.h"
 
 namespace softstep {
 
@@ -20,11 +20,11 @@ class DenseGroup {
  public:
   explicit DenseGroup(const RunShape& shape)
       : samples_(shape),
+        products_(shape, samples_.columns()),
         size_(shape.dim * shape.dim),
         is_moving_(samples_.width(), false),
         is_taken_(is_moving_) {
     const std::size_t whole = size_ * width();
-    queries_.assign(shape.dim * samples_.columns(), T(0));
     gradient_.assign(whole, T(0));
     for (Kept* kept : {&now_, &next_}) {
       kept->weights.assign(whole, T(0));
@@ -50,13 +50,11 @@ class DenseGroup {
   void take_in(std::size_t lane, const AttentionData<T>& data, const RowFactors<T>& factors, const OfRun& run,
                bool wants_gap) {
     samples_.take_in(lane, data, factors, wants_gap);
-    for (std::size_t i = 0; i < samples_.shape().n_samples; ++i)
-      for (std::size_t k = 0; k < samples_.shape().dim; ++k)
-        queries_[k * samples_.columns() + samples_.column(i, lane)] = data.queries[i * data.stride + k];
-    put(lane, run.weights, now_.weights);
-    put(lane, run.remainder, now_.remainder);
-    put(lane, run.mean, now_.mean);
-    put(lane, run.root, now_.root);
+    products_.take_in(samples_, lane, data);
+    put_into_lane(lane, width(), run.weights, now_.weights);
+    put_into_lane(lane, width(), run.remainder, now_.remainder);
+    put_into_lane(lane, width(), run.mean, now_.mean);
+    put_into_lane(lane, width(), run.root, now_.root);
     largest_mean_[lane] = rules::largest_size(run.mean);
     largest_root_[lane] = rules::largest_size(run.root);
     is_taken_[lane] = true;
@@ -68,47 +66,21 @@ class DenseGroup {
     is_taken_[lane] = is_moving_[lane] = false;
   }
   /// Where a run stands.
-  std::vector<T> weights(std::size_t lane) const { return of(lane, now_.weights); }
-  std::vector<T> remainder(std::size_t lane) const { return of(lane, now_.remainder); }
-  std::vector<double> mean(std::size_t lane) const { return of(lane, now_.mean); }
-  std::vector<double> root(std::size_t lane) const { return of(lane, now_.root); }
+  std::vector<T> weights(std::size_t lane) const { return taken_from_lane(lane, width(), now_.weights); }
+  std::vector<T> remainder(std::size_t lane) const { return taken_from_lane(lane, width(), now_.remainder); }
+  std::vector<double> mean(std::size_t lane) const { return taken_from_lane(lane, width(), now_.mean); }
+  std::vector<double> root(std::size_t lane) const { return taken_from_lane(lane, width(), now_.root); }
   /// The mantissa of its gradient.
-  std::vector<T> gradient(std::size_t lane) const { return of(lane, gradient_); }
+  std::vector<T> gradient(std::size_t lane) const { return taken_from_lane(lane, width(), gradient_); }
   /// What would be remembered by the step proposed.
-  std::vector<double> next_mean(std::size_t lane) const { return of(lane, next_.mean); }
-  std::vector<double> next_root(std::size_t lane) const { return of(lane, next_.root); }
+  std::vector<double> next_mean(std::size_t lane) const { return taken_from_lane(lane, width(), next_.mean); }
+  std::vector<double> next_root(std::size_t lane) const { return taken_from_lane(lane, width(), next_.root); }
 
   /// The gradients of all runs.
   void evaluate() {
-    const std::size_t n = samples_.shape().n_samples, d = samples_.shape().dim, w = width(),
-                      columns = samples_.columns();
-    samples_.kernels().run_product({.n_rows = d,
-                                    .n_cols = n,
-                                    .n_inner = d,
-                                    .a = now_.weights.data(),
-                                    .a_row = d * w,
-                                    .a_col = w,
-                                    .b = queries_.data(),
-                                    .b_row = columns,
-                                    .b_col = w,
-                                    .out = samples_.projected(),
-                                    .out_row = columns,
-                                    .out_col = w,
-                                    .squared = nullptr});
+    products_.project(now_.weights.data(), samples_);
     samples_.attend();
-    samples_.kernels().run_product({.n_rows = d,
-                                    .n_cols = d,
-                                    .n_inner = n,
-                                    .a = samples_.rows(),
-                                    .a_row = columns,
-                                    .a_col = w,
-                                    .b = queries_.data(),
-                                    .b_row = w,
-                                    .b_col = columns,
-                                    .out = gradient_.data(),
-                                    .out_row = d * w,
-                                    .out_col = w,
-                                    .squared = squared_.data()});
+    products_.multiply(samples_, gradient_.data(), squared_.data());
     samples_.find_gaps();
   }
   /// The sum of squares of a run's mantissa.
@@ -174,17 +146,6 @@ class DenseGroup {
     LineArray<double> mean, root;
   };
 
-  template <class From, class To>
-  void put(std::size_t lane, const From& from, To& to) {
-    for (std::size_t k = lane, at = 0; k < to.size(); k += width(), ++at)
-      to[k] = from.empty() ? typename To::value_type(0) : from[at];
-  }
-  template <class From>
-  std::vector<typename From::value_type> of(std::size_t lane, const From& from) const {
-    std::vector<typename From::value_type> out;
-    for (std::size_t k = lane; k < from.size(); k += width()) out.push_back(from[k]);
-    return out;
-  }
   template <class Array>
   void keep(std::size_t lane, const Array& from, Array& to) {
     for (std::size_t k = lane; k < from.size(); k += width()) to[k] = from[k];
@@ -198,8 +159,8 @@ class DenseGroup {
   }
 
   LaneSamples<T> samples_;
+  DenseProducts<T> products_;
   const std::size_t size_;
-  LineArray<T> queries_;   // z_ik at k * columns + column
   LineArray<T> gradient_;  // entry (j, k) of every run at (j dim + k) width + lane; so is all that follows
   Kept now_, next_;
   LineArray<double> squared_, squared_step_, largest_mean_, largest_root_;

@@ -20,18 +20,18 @@ class DenseLane final : public Trajectory<T> {
  public:
   using Group = DenseGroup<T>;
 
-  DenseLane(const AttentionData<T>& data, const TrainState<T>& state, const TrainerOptions& options,
+  DenseLane(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options,
             DenseGroup<T>& group, std::size_t lane)
-      : own_(data, state, false),
+      : own_(attention_data_of(model), state, false),
         group_(group),
         lane_(lane),
-        dim_(data.batch.dim),
+        dim_(attention_data_of(model).batch.dim),
         common_exponent_(own_.factors().common_exponent()),
-        gap_(data),
+        gap_(attention_data_of(model)),
         rule_(make_lane_rule(group.samples().shape().rule, options.rules[0])) {
     const RuleState& memory = state.rule_states[0];
     rule_->read(memory);
-    group.take_in(lane, data, own_.factors(),
+    group.take_in(lane, attention_data_of(model), own_.factors(),
                   {state.blocks[0],
                    is_compensated<T> ? remainder_of(state.blocks[0], state.remainders[0]) : std::vector<T>(),
                    remembered(memory, rule_->mean_name()), remembered(memory, rule_->root_name())},
@@ -118,10 +118,8 @@ class DenseLane final : public Trajectory<T> {
       found_.gradient_norm = none.norm;
       return;
     }
-    // Squares of numbers of these sizes neither overflow nor lose digits to underflow.
-    constexpr double safe = sizeof(T) == 4 ? 1e24 : 1e280;
     const double squared = group_.squared(lane_);
-    if ((squared < safe && squared > 1.0 / safe) || std::isnan(squared)) {
+    if (squares_keep_digits<T>(squared)) {
       found_.gradient_norm = std::sqrt(squared);
       return;
     }
@@ -129,9 +127,8 @@ class DenseLane final : public Trajectory<T> {
     if (found_.gradient_norm == 0.0) found_.gradient_exponent = -std::numeric_limits<double>::infinity();
   }
   double norm_of_step() const {
-    constexpr double safe = 1e280;
     const double squared = group_.squared_step(lane_);
-    if ((squared < safe && squared > 1.0 / safe) || std::isnan(squared)) return std::sqrt(squared);
+    if (squares_keep_digits<double>(squared)) return std::sqrt(squared);
     const std::vector<T> gradient = group_.gradient(lane_);
     const std::vector<double> mean = group_.next_mean(lane_), root = group_.next_root(lane_);
     std::vector<double> direction(gradient.size());

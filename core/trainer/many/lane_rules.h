@@ -4,6 +4,7 @@
 // (simd/kernels/run_sign.h, run_adam.h, run_momentum.h); what is by run, coefficients and what is remembered
 // beside the entries, is here. The formulas are those of core/step_rules/rules/.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -169,11 +170,15 @@ class MomentumOfRun final : public LaneRuleOfRun {
   double count_ = 0.0;
 };
 
-/// Which of them a run's rule is; nothing where its steps cannot be taken side by side.
+/// Which of them a run's rules are; nothing where its steps cannot be taken side by side.
 template <class T>
-std::optional<LaneRule> lane_rule_of(const TrainerOptions& options) {
-  if (options.rules.size() != 1 || options.rules[0].object != nullptr) return std::nullopt;
-  if (make_step_rule<T>(options.rules[0])->moves_along_gradient()) return LaneRule::along_gradient;
+std::optional<LaneRule> lane_rule_of(const TrainerOptions& options, bool trains_decoder) {
+  const bool all_along_gradient =
+      std::all_of(options.rules.begin(), options.rules.end(), [](const auto& rule) {
+        return rule.object == nullptr && make_step_rule<T>(rule)->moves_along_gradient();
+      });
+  if (all_along_gradient) return trains_decoder ? LaneRule::joint : LaneRule::along_gradient;
+  if (trains_decoder || options.rules.size() != 1 || options.rules[0].object != nullptr) return std::nullopt;
   const std::string& name = options.rules[0].rule;
   if (name == "sign") return LaneRule::sign;
   if (name == "adam") return LaneRule::adam;

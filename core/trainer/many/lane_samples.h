@@ -17,13 +17,20 @@
 #include "core/layer/attention_data.h"
 #include "core/layer/outcomes.h"
 #include "core/layer/row_factors.h"
+#include "core/models/attention/attention_parts.h"
 #include "core/trainer/many/line_array.h"
 #include "simd/dispatch.h"
 
 namespace softstep {
 
 /// What the steps of a run in a lane are made by.
-enum class LaneRule { along_gradient, sign, adam, momentum };
+enum class LaneRule {
+  along_gradient,
+  sign,
+  adam,
+  momentum,
+  joint  ///< W and the decoder, both along their gradients
+};
 
 /// What runs must have in common to go side by side.
 struct RunShape {
@@ -34,6 +41,11 @@ struct RunShape {
   LaneRule rule;
   bool operator==(const RunShape&) const = default;
 };
+
+template <class T>
+const AttentionData<T>& attention_data_of(const Model<T>& model) {
+  return dynamic_cast<const AttentionModel<T>&>(model).parts().data;
+}
 
 template <class T>
 RunShape shape_of(const AttentionData<T>& data, LaneRule rule) {
@@ -47,6 +59,7 @@ class LaneSamples {
  public:
   explicit LaneSamples(const RunShape& shape)
       : shape_(shape),
+        for_a_step_(shape.is_whole && shape.rule != LaneRule::joint),
         kernels_(shape.isa->template kernels<T>()),
         width_(kernels_.vector_width),
         used_(shape.n_samples * width_),
@@ -55,7 +68,7 @@ class LaneSamples {
     tokens_.assign(n_tokens * d * columns_, T(0));
     // A lane without a run has no tokens, or where none may miss one, tokens of no score.
     gaps_.assign(n_tokens * simd::round_up_to_lanes<T>(columns_),
-                 shape.is_whole ? T(0) : std::numeric_limits<T>::quiet_NaN());
+                 for_a_step_ ? T(0) : std::numeric_limits<T>::quiet_NaN());
     weights_.assign(n_tokens * columns_, T(0));
     for (auto* rows : {&projected_, &rows_}) rows->assign(d * columns_, T(0));
     for (auto* field : {&optimal_, &pivot_, &noted_pivot_, &exponent_, &pivot_attention_, &mean_gap_, &rest_,
@@ -89,16 +102,12 @@ class LaneSamples {
   void take_in(std::size_t lane, const AttentionData<T>& data, const RowFactors<T>& factors, bool wants_gap) {
     wants_gap_[lane] = wants_gap;
     n_wanting_gap_ += wants_gap ? 1 : 0;
-    constexpr std::size_t multiple = simd::lane_multiple<T>;
-    const std::size_t n = shape_.n_samples, d = shape_.dim, n_tokens = shape_.n_tokens;
+    take_in_tokens(lane, data);
     const Scoring<T>& scoring = *data.given_scoring();
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < shape_.n_samples; ++i) {
       const std::size_t at = column(i, lane);
-      for (std::size_t t = 0; t < n_tokens; ++t) {
+      for (std::size_t t = 0; t < shape_.n_tokens; ++t) {
         const bool is_there = t < data.batch.tokens_of(i);
-        const T* x = is_there ? data.batch.sample(i) + t * data.batch.row_stride() : nullptr;
-        T* out = tokens_.data() + (at / multiple * n_tokens + t) * d * multiple + at % multiple;
-        for (std::size_t j = 0; j < d; ++j) out[j * multiple] = is_there ? x[j] : T(0);
         gaps_[gap_place(t, at)] = is_there ? scoring.gaps(i)[t] : std::numeric_limits<T>::quiet_NaN();
         plain_gaps_[t * columns_ + at] = is_there ? scoring.gap(i, t) : 0.0;
       }
@@ -111,10 +120,6 @@ class LaneSamples {
       const double gamma = row.optimal_score;
       slope_[at] = shape_.logistic ? 1.0 / (1.0 + std::exp(-std::fabs(gamma))) : 1.0;
       slope_exponent_[at] = shape_.logistic ? -std::fmax(gamma, 0.0) : -gamma;
-      // The largest entry of a scaled row is in [1, 2) times its factor.
-      query_norm_[at] = 2.0 * std::sqrt(static_cast<double>(d)) * data.query_norms[i];
-      // Whatever the pivot is, it is looked up.
-      noted_pivot_[at] = T(-1);
     }
   }
   /// The lane is free.
@@ -133,7 +138,7 @@ class LaneSamples {
                               .end = used_,
                               .projected = projected_.data(),
                               .score_gaps = gaps_.data(),
-                              .optimal = shape_.is_whole ? nullptr : optimal_.data(),
+                              .optimal = for_a_step_ ? nullptr : optimal_.data(),
                               .gradient = rows_.data(),
                               .weights = weights_.data(),
                               .pivot = pivot_.data(),
@@ -144,7 +149,8 @@ class LaneSamples {
                               .ties = ties_.data(),
                               .optimal_score = optimal_attention_.data(),
                               .largest = largest_.data(),
-                              .shifted_gap = shifted_gap_.data()});
+                              .shifted_gap = shifted_gap_.data(),
+                              .attention = attention_.empty() ? nullptr : attention_.data()});
     note_pivots();
     kernels_.run_factors({.n = shape_.n_samples,
                           .logistic = shape_.logistic,
@@ -200,32 +206,56 @@ class LaneSamples {
     }
   }
 
- private:
+ protected:
+  // Puts a run's tokens into a lane.
+  void take_in_tokens(std::size_t lane, const AttentionData<T>& data) {
+    const std::size_t d = shape_.dim;
+    for (std::size_t i = 0; i < shape_.n_samples; ++i) {
+      const std::size_t at = column(i, lane);
+      for (std::size_t t = 0; t < shape_.n_tokens; ++t) {
+        const bool is_there = t < data.batch.tokens_of(i);
+        const T* x = is_there ? data.batch.sample(i) + t * data.batch.row_stride() : nullptr;
+        T* out = tokens_.data() + token_place(t, at);
+        for (std::size_t j = 0; j < d; ++j) out[j * multiple] = is_there ? x[j] : T(0);
+      }
+      // The largest entry of a scaled row is in [1, 2) times its factor.
+      query_norm_[at] = 2.0 * std::sqrt(static_cast<double>(d)) * data.query_norms[i];
+      // Whatever the pivot is, it is looked up.
+      noted_pivot_[at] = T(-1);
+    }
+  }
+  // Where token t of the sample in a column is; entry j is j * multiple further.
+  static constexpr std::size_t multiple = simd::lane_multiple<T>;
+  std::size_t token_place(std::size_t t, std::size_t at) const {
+    return (at / multiple * shape_.n_tokens + t) * shape_.dim * multiple + at % multiple;
+  }
   // Where LanesArgs has the gap of token t of the sample in a column.
   std::size_t gap_place(std::size_t t, std::size_t at) const {
-    constexpr std::size_t multiple = simd::lane_multiple<T>;
-    return shape_.is_whole ? (at / multiple * shape_.n_tokens + t) * multiple + at % multiple
-                           : t * columns_ + at;
+    return for_a_step_ ? (at / multiple * shape_.n_tokens + t) * multiple + at % multiple : t * columns_ + at;
   }
-  // The gaps of the pivots in double; they rarely change.
+  // The gaps of the pivots in double; they rarely change, but where the decoder is trained.
   void note_pivots() {
-    if (std::memcmp(pivot_.data(), noted_pivot_.data(), used_ * sizeof(T)) == 0) return;
+    if (shape_.rule != LaneRule::joint &&
+        std::memcmp(pivot_.data(), noted_pivot_.data(), used_ * sizeof(T)) == 0)
+      return;
     for (std::size_t at = 0; at < used_; ++at) pivot_gap_[at] = plain_gaps_[pivot_of(at) * columns_ + at];
     noted_pivot_ = pivot_;
   }
-  // Where no token is missing the pivot is known by its gap.
+  // What is found for a step alone tells the pivot by its gap.
   std::size_t pivot_of(std::size_t at) const {
-    if (!shape_.is_whole) return static_cast<std::size_t>(pivot_[at]);
+    if (!for_a_step_) return static_cast<std::size_t>(pivot_[at]);
     std::size_t t = 0;
     while (t + 1 < shape_.n_tokens && !(gaps_[gap_place(t, at)] == pivot_[at])) ++t;
     return t;
   }
 
   const RunShape shape_;
+  const bool for_a_step_;  // as LanesArgs says of `optimal`
   const simd::Kernels<T>& kernels_;
   const std::size_t width_, used_, columns_;
   LineArray<T> tokens_, gaps_, weights_;  // as in LanesArgs
   std::vector<double> plain_gaps_;        // of token t at t * columns + column
+  LineArray<T> attention_;                // p_it likewise; empty: not wanted
   LineArray<T> projected_, rows_;
   LineArray<T> optimal_, pivot_, noted_pivot_, exponent_, pivot_attention_, mean_gap_, rest_, ties_,
       optimal_attention_, largest_, shifted_gap_;

@@ -12,19 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include "core/models/attention/attention_parts.h"
 #include "core/trainer/block_course.h"
 #include "core/trainer/many/dense_lane.h"
+#include "core/trainer/many/joint_lane.h"
 #include "core/trainer/many/span_lane.h"
 #include "core/trainer/run.h"
 #include "softstep/train_many.h"
 
 namespace softstep {
-
-template <class T>
-const AttentionData<T>& attention_data_of(const Model<T>& model) {
-  return dynamic_cast<const AttentionModel<T>&>(model).parts().data;
-}
 
 template <class T>
 class SideBySide {
@@ -93,8 +88,7 @@ class SideBySideOf final : public SideBySide<T> {
         : started(std::chrono::steady_clock::now()),
           index(run_index),
           course(*made.model, *made.state, *made.options,
-                 std::make_unique<Path>(attention_data_of(*made.model), *made.state, *made.options, group,
-                                        lane)),
+                 std::make_unique<Path>(*made.model, *made.state, *made.options, group, lane)),
           setup_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()),
           run(course, *made.options, made.state->step, made.state->seconds, clock),
           step(made.state->step),
@@ -163,6 +157,8 @@ std::unique_ptr<SideBySide<T>> make_side_by_side(const RunShape& shape, std::siz
                                                  SharedClock& clock) {
   if (shape.rule == LaneRule::along_gradient)
     return std::make_unique<SideBySideOf<T, SpanLane<T>>>(shape, n_lanes, clock);
+  if (shape.rule == LaneRule::joint)
+    return std::make_unique<SideBySideOf<T, JointLane<T>>>(shape, n_lanes, clock);
   return std::make_unique<SideBySideOf<T, DenseLane<T>>>(shape, n_lanes, clock);
 }
 

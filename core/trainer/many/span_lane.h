@@ -20,17 +20,17 @@ class SpanLane final : public Trajectory<T> {
  public:
   using Group = SpanGroup<T>;
 
-  SpanLane(const AttentionData<T>& data, const TrainState<T>& state, const TrainerOptions& options,
+  SpanLane(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options,
            SpanGroup<T>& group, std::size_t lane)
-      : own_(data, state),
+      : own_(attention_data_of(model), state),
         group_(group),
         lane_(lane),
         common_exponent_(own_.factors().common_exponent()),
         entries_(own_.entries(0)),
-        gap_(data),
+        gap_(attention_data_of(model)),
         reach_(frobenius_norm(state.blocks[0])),
         wants_gap_(make_step_rule<T>(options.rules[0])->needs_loss_gap()) {
-    group.take_in(lane, data, own_, wants_gap_ && gap_.is_from_optimal());
+    group.take_in(lane, attention_data_of(model), own_, wants_gap_ && gap_.is_from_optimal());
   }
   SpanLane(const SpanLane&) = delete;
   SpanLane& operator=(const SpanLane&) = delete;

@@ -33,7 +33,8 @@ void check_is_whole(const ManyRun<T>& run, const char* argument, std::size_t k) 
 // Units of queries and tokens so far from 1 that sums take care of them are for one run at a time.
 template <class T>
 bool has_plain_units(const AttentionData<T>& data) {
-  return !data.given_scoring()->has_far_gaps() && QueryUnits<T>(data).powers() == nullptr;
+  const Scoring<T>* scoring = data.given_scoring();
+  return (scoring == nullptr || !scoring->has_far_gaps()) && QueryUnits<T>(data).powers() == nullptr;
 }
 
 // A run in the middle of another form goes on in that.
@@ -50,14 +51,15 @@ bool may_be_dense(const TrainerOptions& options) {
 template <class T>
 std::optional<LaneRule> rule_side_by_side(const ManyRun<T>& run) {
   const auto* model = dynamic_cast<const AttentionModel<T>*>(run.model);
-  if (model == nullptr || !model->parts().trains_weights_alone()) return std::nullopt;
+  if (model == nullptr || model->options().key_query != KeyQuery::combined) return std::nullopt;
   const AttentionData<T>& data = model->parts().data;
   const std::size_t batch_size = run.options->batch_size;
-  const bool has_masters = !run.state->masters.empty() && !run.state->masters[0].empty();
+  const bool has_masters = std::any_of(run.state->masters.begin(), run.state->masters.end(),
+                                       [](const auto& master) { return !master.empty(); });
   if (has_masters || data.storage() != StoredType::working || !data.query_rows.are_samples() ||
       !data.loss.has_kernel() || (batch_size != 0 && batch_size != data.batch.n_samples))
     return std::nullopt;
-  const std::optional<LaneRule> rule = lane_rule_of<T>(*run.options);
+  const std::optional<LaneRule> rule = lane_rule_of<T>(*run.options, model->options().train_decoder);
   const bool pays = rule == LaneRule::along_gradient
                         ? may_be_in_query_span(*run.state, *run.options) && pays_side_by_side(data)
                         : may_be_dense(*run.options) && pays_side_by_side_dense(data);
