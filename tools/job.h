@@ -2,6 +2,7 @@
 
 // The processes that mpirun started this one with.
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -35,6 +36,29 @@ std::vector<Value> of_all_ranks(Ranks* ranks, const Value& mine) {
   ranks->gather(std::as_bytes(std::span<const Value>(&mine, 1)),
                 std::as_writable_bytes(std::span<Value>(all)));
   return all;
+}
+/// The entries of all ranks, those of the first one first. At most 2^20 of each are on their way at once.
+template <class Value>
+std::vector<Value> joined_of_all(Ranks* ranks, const std::vector<Value>& mine) {
+  if (ranks == nullptr) return mine;
+  constexpr std::size_t at_once = std::size_t{1} << 20;
+  std::vector<std::size_t> first = {0};
+  std::size_t most = 0;
+  for (const std::size_t size : of_all_ranks(ranks, mine.size())) {
+    first.push_back(first.back() + size);
+    most = std::max(most, size);
+  }
+  const std::size_t piece = std::min(most, at_once);
+  std::vector<Value> out(first.back()), part(piece), parts(piece * ranks->size());
+  for (std::size_t begin = 0; begin < most; begin += piece) {
+    const auto copied = [&](std::size_t size) { return begin >= size ? 0 : std::min(piece, size - begin); };
+    std::copy_n(mine.data() + std::min(begin, mine.size()), copied(mine.size()), part.data());
+    ranks->gather(std::as_bytes(std::span<const Value>(part)),
+                  std::as_writable_bytes(std::span<Value>(parts)));
+    for (std::size_t r = 0; r < ranks->size(); ++r)
+      std::copy_n(parts.data() + r * piece, copied(first[r + 1] - first[r]), out.data() + first[r] + begin);
+  }
+  return out;
 }
 /// Threads for this rank where 0 are asked for: the processors of the machine divided by its ranks, unless
 /// the launcher has divided them already.

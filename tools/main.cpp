@@ -67,8 +67,9 @@ int run(int argc, char** argv) {
   const Command* chosen = line.read(argc, argv);
   if (chosen == nullptr) return line.wrong().empty() ? exit_success : fail(line.wrong());
   const std::shared_ptr<softstep::Ranks> ranks = ranks_of_job();
-  if (ranks != nullptr && ranks->size() > 1 && chosen->app->get_name() != "train")
-    return fail(chosen->app->get_name() + " is the work of one process (train runs over MPI)");
+  const std::string command = chosen->app->get_name();
+  if (ranks != nullptr && ranks->size() > 1 && command != "train" && command != "solve")
+    return fail(command + " is the work of one process (train and solve run over MPI)");
   try {
     return chosen->run();
   } catch (const softstep::InvalidArgument& error) {

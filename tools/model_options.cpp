@@ -140,6 +140,7 @@ void add_reference(const char* what, MaxMarginResult solved, ModelReferences& re
 MaxMarginOptions solver_options(int n_threads) {
   MaxMarginOptions options;
   options.n_threads = n_threads;
+  options.ranks = ranks_of_job();
   options.progress = [](std::size_t, double, double) { return !interrupted(); };
   return options;
 }

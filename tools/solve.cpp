@@ -8,9 +8,12 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
 
 #include "commands.h"
 #include "interrupt.h"
+#include "job.h"
 #include "max_margin_progress.h"
 #include "options.h"
 #include "output.h"
@@ -35,12 +38,38 @@ int exit_code(MaxMarginStatus status) {
   return solved ? exit_success : exit_ending;
 }
 
-// The tokens that a file chooses: tensor `selected` [n], or those that its `weights` attend to.
+// How many of something the ranks before this one have, and all of them.
+struct Place {
+  std::size_t before = 0, of_all = 0;
+};
+Place place_of(std::size_t mine) {
+  Ranks* const ranks = ranks_of_job().get();
+  const std::vector<std::size_t> all = of_all_ranks(ranks, mine);
+  const std::size_t rank = ranks == nullptr ? 0 : ranks->rank();
+  return {std::accumulate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rank), std::size_t{0}),
+          std::accumulate(all.begin(), all.end(), std::size_t{0})};
+}
+
+// The tokens that a file chooses: tensor `selected` [n], or those that its `weights` attend to. Over ranks a
+// tensor has an entry for each sample, or query, of all, and each takes those of its own.
 template <class T>
-std::vector<std::size_t> read_selected(const std::string& file, const BatchView<T>& batch) {
+std::vector<std::size_t> read_selected(const std::string& file, const BatchView<T>& batch,
+                                       const Place& samples, const Place& queries) {
   std::vector<std::size_t> selected = load_selected(file);
-  if (selected.empty()) selected = selected_tokens(batch, load_weights(file, batch.dim));
-  return selected;
+  if (selected.empty()) return selected_tokens(batch, load_weights(file, batch.dim));
+  const bool by_query = selected.size() == queries.of_all && queries.of_all != samples.of_all;
+  const Place& place = by_query ? queries : samples;
+  const std::size_t mine = by_query ? batch.total_queries() : batch.n_samples;
+  if (mine == place.of_all) return selected;  // one rank; the solver says what is wrong
+  if (selected.size() != place.of_all)
+    throw InvalidArgument(
+        file,
+        fmt::format(
+            "tensor selected has {} entries (need one for each of the {} samples{})", selected.size(),
+            samples.of_all,
+            queries.of_all == samples.of_all ? "" : fmt::format(", or of their {} queries", queries.of_all)));
+  const auto first = selected.begin() + static_cast<std::ptrdiff_t>(place.before);
+  return std::vector<std::size_t>(first, first + static_cast<std::ptrdiff_t>(mine));
 }
 
 template <class T>
@@ -52,6 +81,7 @@ MaxMarginResult solve_batch(const BatchView<T>& batch, const NormMaxMarginOption
     frobenius.max_sweeps = solver.max_sweeps;
     frobenius.n_threads = solver.n_threads;
     frobenius.selected = solver.selected;
+    frobenius.ranks = ranks_of_job();
     return solve_with_progress(batch, frobenius, line);
   }
   NormMaxMarginOptions with_progress = solver;
@@ -64,10 +94,18 @@ template <class T>
 int solve_as(const Options& options, NormMaxMarginOptions solver) {
   // Chosen tokens need no decoder.
   const bool choose = !options.selected.empty();
-  const Dataset<T> data = choose && options.data.decoder.empty()
-                              ? with_queries(load_dataset<T>(options.data.file), options.data)
-                              : load_data<T>(options.data);
-  if (choose) solver.selected = read_selected(options.selected, data.view());
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  std::optional<Dataset<T>> loaded;
+  all_or_none(ranks.get(), [&] {
+    loaded = choose && options.data.decoder.empty()
+                 ? with_queries(load_samples<T>(options.data.file), options.data)
+                 : load_data<T>(options.data);
+  });
+  const Dataset<T>& data = *loaded;
+  const Place samples = place_of(data.view().n_samples), queries = place_of(data.view().total_queries());
+  all_or_none(ranks.get(), [&] {
+    if (choose) solver.selected = read_selected(options.selected, data.view(), samples, queries);
+  });
   const auto start = std::chrono::steady_clock::now();
   MaxMarginResult result;
   {
@@ -76,6 +114,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
+  if (!is_first_rank()) return exit_code(result.status);
   const std::size_t dim = data.view().dim;
   const bool has_weights = result.status != MaxMarginStatus::not_separable &&
                            result.weights.size() == dim * dim && result.norm >= 0.0;
@@ -104,7 +143,8 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   json["tolerance"] = number(solver.tolerance);
   json["threads"] = solver.n_threads;
   json["data"] = options.data.file;
-  json["queries"] = data.view().total_queries();
+  json["queries"] = queries.of_all;
+  if (ranks != nullptr) json["ranks"] = ranks->size();
   json["selected"] = choose ? Json(options.selected) : Json(nullptr);
   json["written"] = written ? Json(options.out) : Json(nullptr);
 
@@ -133,7 +173,7 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   return exit_code(result.status);
 }
 
-int run_solve(const Options& options) {
+NormMaxMarginOptions check_options(const Options& options) {
   NormMaxMarginOptions solver;
   solver.norm = parse_matrix_norm(options.norm);
   const bool is_lp = solver.norm == MatrixNorm::l_p, has_p = options.p_option->count() != 0;
@@ -143,8 +183,11 @@ int run_solve(const Options& options) {
   if (is_lp) solver.p = options.p;
   if (solver.norm == MatrixNorm::frobenius || options.tolerance_option->count() != 0)
     solver.tolerance = options.tolerance;
+  const std::shared_ptr<Ranks> ranks = ranks_of_job();
+  if (solver.norm != MatrixNorm::frobenius && ranks != nullptr && ranks->size() > 1)
+    throw InvalidArgument("--norm", options.norm + " does not go with several ranks (frobenius does)");
   solver.max_sweeps = static_cast<std::size_t>(options.max_sweeps);
-  solver.n_threads = resolved_threads(options.threads);
+  solver.n_threads = options.threads == 0 ? threads_of_rank() : static_cast<int>(options.threads);
   solver.validate();
   Outputs outputs;
   outputs.add_input("--data", options.data.file);
@@ -152,9 +195,18 @@ int run_solve(const Options& options) {
   outputs.add_input("--selected", options.selected);
   outputs.add("--out", options.out);
   if (options.json != "-") outputs.add("--json", options.json);
+  return solver;
+}
+
+int run_solve(const Options& options) {
+  NormMaxMarginOptions solver;
+  bool is_f64 = false;
+  all_or_none(ranks_of_job().get(), [&] {
+    solver = check_options(options);
+    is_f64 = stored_type(options.data.file) == StoredType::f64;
+  });
   catch_interrupts();
-  return stored_type(options.data.file) == StoredType::f64 ? solve_as<double>(options, solver)
-                                                           : solve_as<float>(options, solver);
+  return is_f64 ? solve_as<double>(options, solver) : solve_as<float>(options, solver);
 }
 
 }  // namespace

@@ -220,8 +220,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   // The state's own way of keeping weights, which a resumed run takes over.
   trainer.master_weights = state.has_masters() ? MasterWeights::float64 : MasterWeights::working;
   catch_interrupts();
-  ModelReferences references;
-  all_or_none(ranks, [&] { references = data.references(options, layer.n_threads); });
+  const ModelReferences references = data.references(options, layer.n_threads);
   if (any_interrupted(ranks)) {
     note("interrupted before the first step; nothing was written");
     return interrupt_exit_code();
@@ -319,8 +318,6 @@ void check_memory(const TrainOptions& options, bool several) {
 void check_ranks(const TrainOptions& options) {
   if (options.model.kind != "attention")
     throw InvalidArgument("--model", options.model.kind + " does not go with several ranks (attention does)");
-  if (options.reference == "solve" && options.reference_option->count() != 0)
-    throw InvalidArgument("--reference", "solve does not go with several ranks (none and a file of W do)");
 }
 
 AttentionOptions check_options(const TrainOptions& options, bool several) {
@@ -364,7 +361,7 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
   return layer;
 }
 
-int run_train(TrainOptions options) {
+int run_train(const TrainOptions& options) {
   const std::shared_ptr<Ranks> ranks = ranks_of_job();
   RuleSettings rule;
   AttentionOptions layer;
@@ -373,7 +370,6 @@ int run_train(TrainOptions options) {
     rule = options.rule.settings();
     layer = check_options(options, several);
   });
-  if (several && options.reference == "solve") options.reference = "none";
   if (options.model.kind == "attention") layer.ranks = ranks;
   return options.run.precision == "f64" ? train_as<double>(options, rule, layer)
                                         : train_as<float>(options, rule, layer);

@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
+#include "job.h"
 #include "max_margin_progress.h"
 #include "run_report.h"
 #include "softstep/error.h"
@@ -19,6 +20,7 @@ template <class T>
 ModelReferences solve_alone(const BatchView<T>& batch, int n_threads) {
   MaxMarginOptions solver;
   solver.n_threads = n_threads;
+  solver.ranks = ranks_of_job();
   ProgressLine line;
   MaxMarginResult solved = solve_with_progress(batch, solver, line);
   ModelReferences out;
@@ -68,8 +70,12 @@ ModelReferences find_references(const TrainOptions& options, const BatchView<T>&
   }
   if (options.reference == "solve")
     return alone ? solve_alone(batch, n_threads) : solve_references(options.model, batch, n_threads);
-  if (!alone) refuse_file(options);
-  return from_file(options.reference, batch.dim);
+  ModelReferences out;
+  all_or_none(ranks_of_job().get(), [&] {
+    if (!alone) refuse_file(options);
+    out = from_file(options.reference, batch.dim);
+  });
+  return out;
 }
 
 ModelReferences find_class_references(const TrainOptions& options, const MulticlassData& data,

@@ -17,8 +17,17 @@
 #include "softstep/model.h"
 #include "softstep/train_state.h"
 
+namespace softstep::c {
+class CallerRanks;
+}
+
+struct softstep_ranks {
+  std::shared_ptr<softstep::c::CallerRanks> of;
+};
+
 struct softstep_model {
   std::variant<std::unique_ptr<softstep::Model<float>>, std::unique_ptr<softstep::Model<double>>> of;
+  std::shared_ptr<softstep::c::CallerRanks> ranks = nullptr;  // that its samples are split over
 
   /// body(model) with the Model of its precision.
   template <class Body>

@@ -52,6 +52,9 @@ extern "C" {
 
 const char* softstep_last_message(void) { return last_message.c_str(); }
 const char* softstep_last_argument(void) { return last_argument.c_str(); }
+softstep_status softstep_set_failure(softstep_status status, const char* argument, const char* message) {
+  return note(status, message == nullptr ? "" : message, word(argument));
+}
 int32_t softstep_abi(void) { return SOFTSTEP_C_ABI; }
 const char* softstep_version(void) { return softstep::version; }
 int32_t softstep_checks_handles(void) { return handles_are_checked ? 1 : 0; }

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/c/handles.h"
+#include "core/c/ranks.h"
 
 namespace softstep::c {
 namespace {
@@ -22,6 +23,10 @@ Options options_of(const softstep_max_margin_options* given, std::size_t n_sampl
     out.progress = [progress = in.progress, user = in.user](std::size_t sweeps, double gap, double residual) {
       return progress(user, sweeps, gap, residual) == 0;
     };
+  if constexpr (requires { out.ranks; })
+    out.ranks = ranks_of(in.ranks, "options.ranks");
+  else if (in.ranks != nullptr)
+    throw NotSupported("options.ranks", "go with softstep_solve_max_margin alone (need null)");
   return out;
 }
 MaxMarginOptions options_of(const softstep_max_margin_options* given, std::size_t n_samples) {

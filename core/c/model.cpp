@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
+#include "core/c/ranks.h"
 #include "core/data/quoted.h"
 #include "softstep/attention_model.h"
 #include "softstep/linear_model.h"
@@ -125,9 +126,12 @@ softstep_status softstep_attention_model_create(const softstep_batch* batch,
                                                 softstep_model** model) {
   return guarded([&] {
     required(model, "model");
-    const AttentionOptions of = options_of(options);
+    AttentionOptions of = options_of(options);
+    const auto ranks = ranks_of(read(options, "options").ranks, "options.ranks");
+    of.ranks = ranks;
     auto out = std::make_unique<softstep_model>();
     std::visit([&](const auto& view) { out->of = make_attention_model(view, of); }, batch_of(batch).of);
+    out->ranks = ranks;
     *model = hand_out(std::move(out));
   });
 }

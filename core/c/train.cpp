@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
+#include "core/c/ranks.h"
 #include "core/c/train_options.h"
 
 namespace softstep::c {
@@ -261,6 +262,7 @@ softstep_status softstep_train(const softstep_model* model, softstep_state* stat
       TrainState<T>& at = state_of<T>(state);
       TrainerOptions asked = train_options_of<T>(options);
       write_checkpoints<T>(options, of, at, asked);
+      stop_together(model->ranks, asked);
       const TrainSummary found = train<T>(of, at, asked);
       write(summary_of(found), summary, "summary");
     });

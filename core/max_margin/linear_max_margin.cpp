@@ -11,6 +11,7 @@
 #include "core/max_margin/constraints/dense_rows.h"
 #include "core/max_margin/hard_margin.h"
 #include "core/max_margin/proofs/ray_proof.h"
+#include "core/max_margin/solver_ranks.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -22,6 +23,7 @@ MaxMarginResult solve_points(std::span<const T> points, std::span<const std::int
                              const MaxMarginOptions& options) {
   const std::size_t n = labels.size();
   options.validate();
+  refuse_ranks(options);
   if (!options.selected.empty())
     throw InvalidArgument("selected", "points have no tokens to select from (need it empty)");
   if (n == 0) throw InvalidArgument("labels", "0 entries (need at least 1)");

@@ -10,6 +10,7 @@
 #include "core/max_margin/constraints/constraint_rows.h"
 #include "core/max_margin/hard_margin.h"
 #include "core/max_margin/proofs/ray_proof.h"
+#include "core/max_margin/solver_ranks.h"
 #include "core/threads/start.h"
 
 namespace softstep {
@@ -64,18 +65,29 @@ ExactRow token_row(const data::BatchRows<T>& rows, const TokenScores& tokens, st
 
 template <NumberType T>
 MaxMarginResult solve_max_margin(const BatchView<T>& batch, const MaxMarginOptions& options) {
-  options.validate();
-  const TokenScores tokens = chosen_tokens(batch, options.selected);  // validates the batch
-  const int n_threads = thread_count(options.n_threads);
-  ConstraintRows<T> rows(batch, tokens, resolve_isa("").kernels<double>(), n_threads);
+  Ranks* const ranks = options.ranks.get();
+  TokenScores tokens;
+  int n_threads = 1;
+  all_or_none(ranks, [&] {
+    options.validate();
+    tokens = chosen_tokens(batch, options.selected);  // validates the batch
+    n_threads = thread_count(options.n_threads);
+  });
+  const simd::Isa& isa = resolve_isa("");
+  require_alike(ranks, batch.dim, sizeof(T), isa.name, options);
+  ConstraintRows<T> rows(batch, tokens, isa.kernels<double>(), n_threads, ranks);
   const data::BatchRows<T> batch_rows(batch);
-  const RayProof proof([&](std::size_t k) { return token_row(batch_rows, tokens, k); });
+  const RayProof proof(rows_of_all(rows.of_ranks(), batch.dim,
+                                   [&](std::size_t k) { return token_row(batch_rows, tokens, k); }));
   const auto judge = [&](std::vector<double>& multipliers, const std::function<bool()>& go_on) {
     return proof.proves(multipliers, go_on);
   };
+  const RowsOfRanks& all = rows.of_ranks();
   MaxMarginResult result =
-      solve_hard_margin(rows, tokens.gaps.size() - batch_rows.size(), options, n_threads, judge);
-  result.unique_optimal_tokens = tokens.not_unique.empty();
+      solve_hard_margin(rows, all.n_rows() - all.n_queries(), agreeing(options), n_threads, judge);
+  for (const char unique : gathered(ranks, static_cast<char>(tokens.not_unique.empty() ? 1 : 0)))
+    result.unique_optimal_tokens = result.unique_optimal_tokens && unique != 0;
+  require_same(ranks, result);
   return result;
 }
 

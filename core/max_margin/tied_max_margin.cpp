@@ -20,6 +20,7 @@
 #include "core/max_margin/hard_margin.h"
 #include "core/max_margin/proofs/certificate.h"
 #include "core/max_margin/proofs/ray_proof.h"
+#include "core/max_margin/solver_ranks.h"
 #include "core/threads/start.h"
 #include "softstep/metrics.h"
 
@@ -261,6 +262,7 @@ double largest_of(const T* x, std::size_t size) {
 
 void require_no_selection(const MaxMarginOptions& options) {
   options.validate();
+  refuse_ranks(options);
   if (!options.selected.empty())
     throw InvalidArgument("selected", "does not go with tied tokens (need it empty)");
 }

@@ -21,9 +21,9 @@ std::string text_of(const std::string& path) {
   return text.str();
 }
 
-// Every declaration of a function, its white space made plain.
-std::string functions() {
-  std::string text = text_of(SOFTSTEP_SOURCE_DIR "/core/include/softstep/c/softstep.h");
+// Every declaration of a function in a header, its white space made plain.
+std::string functions(const char* header = "/core/include/softstep/c/softstep.h") {
+  std::string text = text_of(SOFTSTEP_SOURCE_DIR + std::string(header));
   text = std::regex_replace(text, std::regex("/\\*[^*]*\\*+([^/*][^*]*\\*+)*/"), "");
   text = std::regex_replace(text, std::regex("\\s+"), " ");
   text = std::regex_replace(text, std::regex("\\( "), "(");
@@ -54,6 +54,10 @@ std::string sizes() {
   FIELD(softstep_attention_options, optimal_loss_value);
   FIELD(softstep_attention_options, isa);
   FIELD(softstep_attention_options, token_storage);
+  FIELD(softstep_attention_options, ranks);
+  SIZE(softstep_own_ranks);
+  FIELD(softstep_own_ranks, gather);
+  FIELD(softstep_own_ranks, destroy);
   SIZE(softstep_linear_options);
   FIELD(softstep_linear_options, isa);
   SIZE(softstep_next_token_data);
@@ -98,6 +102,7 @@ std::string sizes() {
   FIELD(softstep_max_margin_options, n_selected);
   FIELD(softstep_max_margin_options, multipliers);
   FIELD(softstep_max_margin_options, equality_multipliers);
+  FIELD(softstep_max_margin_options, ranks);
   SIZE(softstep_max_margin_result);
   FIELD(softstep_max_margin_result, sweeps);
   FIELD(softstep_max_margin_result, equality_rank);
@@ -135,7 +140,8 @@ TEST_CASE("The program in C, for sanitizers and valgrind, calls every function",
 TEST_CASE("The binary face of C is the announced one", "[c]") {
   if (sizeof(void*) != 8) SKIP("abi.txt is that of 64 bits");
   const std::string path = SOFTSTEP_SOURCE_DIR "/tests/c/abi.txt";
-  const std::string now = "abi " + std::to_string(SOFTSTEP_C_ABI) + "\n" + functions() + sizes();
+  const std::string now = "abi " + std::to_string(SOFTSTEP_C_ABI) + "\n" + functions() +
+                          functions("/mpi/include/softstep/c/softstep_mpi.h") + sizes();
   if (std::getenv("SOFTSTEP_WRITE_ABI") != nullptr) std::ofstream(path) << now;
   CHECK(text_of(path) == now);
 }

@@ -89,6 +89,47 @@ def same_for_any_number(program, broken):
             check(found[2] == files["alone"][2], f"{name}, {key}: trace of the program alone")
 
 
+def solves_for_any_number(program, broken):
+    """solve, and train with the direction that it finds: the files and the numbers of the program alone."""
+    solve = ["solve", "--data", "data.safetensors"]
+    train = ["train", "--data", "data.safetensors", "--steps", "20", "--rule", "ngd", "--init", "normal:0.1"]
+    with_json = lambda key: ["--out", f"w{key}", "--json", f"j{key}"]
+    cases = {
+        "solve": lambda key: solve + with_json(key),
+        "solve for chosen tokens": lambda key: solve + ["--selected", "attend.safetensors"] + with_json(key),
+        "solve, out of sweeps": lambda key: solve + ["--max-sweeps", "7"] + with_json(key),
+        "train with a reference": lambda key: train + ["--form", "dense", "--trace", f"t{key}"] + with_json(key),
+        "train jointly with references": lambda key: train + ["--joint", "--trace", f"t{key}"] + with_json(key),
+        "train a prompt with a reference": lambda key: train + ["--prompt", "--trace", f"t{key}"] + with_json(key),
+    }
+    program.run(None, ["train", "--data", "data.safetensors", "--steps", "5", "--reference", "none", "--out",
+                       "attend.safetensors"])
+    for name, command in cases.items():
+        files, codes = {}, {}
+        for ranks in (None, 1, 2, 3, 4):
+            key = "alone" if ranks is None else str(ranks)
+            done = program.run(ranks, command(key))
+            codes[key] = done.returncode
+            report = json.loads(contents(program.folder, f"j{key}"))
+            trace = without_times(contents(program.folder, f"t{key}")) if name.startswith("train") else None
+            if broken and key == "3" and name == "solve":
+                report["duality_gap"] *= 1 + 2 ** -52
+            for what in ("seconds", "written", "ranks", "trace", "out", "steps_per_second", "certified_share"):
+                report.pop(what, None)
+            if isinstance(report.get("reference"), dict):
+                report["reference"].pop("seconds", None)
+            files[key] = (contents(program.folder, f"w{key}"), report, trace)
+        for key, found in files.items():
+            check(codes[key] == codes["alone"] and found[0] == files["alone"][0],
+                  f"{name}, {key}: weights and exit code of the program alone ({codes[key]})")
+            check(found[2] == files["alone"][2], f"{name}, {key}: trace of the program alone")
+            if not name.startswith("train"):
+                check(found[1] == files["alone"][1], f"{name}, {key}: the numbers of the program alone")
+            elif "reference" in found[1]:
+                check(found[1]["reference"] == files["alone"][1]["reference"],
+                      f"{name}, {key}: the reference of the program alone")
+
+
 def goes_on_with_others(program):
     train = ["train", "--data", "data.safetensors", "--rule", "adam", "--precision", "f32", "--reference", "none"]
     program.run(3, train + ["--steps", "90", "--out", "whole"])
@@ -189,6 +230,32 @@ def killed(program, which, number, n_ranks):
           "and the run that goes on from it has the bytes of one that was never stopped")
 
 
+def killed_while_solving(program):
+    """One of three ranks is killed amid a solve: the job ends, and nothing was written."""
+    program.run(None, ["generate", "--samples", "3000", "--tokens", "12", "--dim", "40", "--out", "long.safetensors"])
+    command = program.command(3, ["solve", "--data", "long.safetensors", "--out", "unfinished"])
+    with subprocess.Popen(command, cwd=program.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        ranks, limit = [], time.monotonic() + 60
+        while len(ranks) < 3 and time.monotonic() < limit:
+            time.sleep(0.05)
+            ranks = sorted(ranks_below(job.pid, program.program))
+        time.sleep(1.0)  # into the sweeps, of which there are many
+        check(len(ranks) == 3 and all(map(runs, ranks)), f"the solver: 3 ranks run ({len(ranks)})")
+        os.kill(ranks[1], signal.SIGKILL)
+        try:
+            _, error = job.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            for rank in ranks:
+                os.kill(rank, signal.SIGKILL)
+            job.kill()
+            check(False, "the solver, a killed rank: the job ends")
+            return
+    check(job.returncode != 0 and error.strip() != "" and len(lines_of_softstep(error)) <= 1,
+          f"the solver, a killed rank: the job ended with code {job.returncode} and says so")
+    left = [name for name in os.listdir(program.folder) if name.startswith("unfinished")]
+    check(not left, f"nothing is written {left}")
+
+
 def bad_input(program):
     base = ["train", "--rule", "ngd", "--steps", "5"]
     damaged = bytearray(contents(program.folder, "data.safetensors"))
@@ -203,6 +270,10 @@ def bad_input(program):
     assert at + 8 <= size and begin < end
     with open(os.path.join(program.folder, "damaged.safetensors"), "wb") as file:
         file.write(damaged)
+    with open(os.path.join(program.folder, "short.safetensors"), "wb") as file:
+        head = json.dumps({"selected": {"dtype": "I64", "shape": [3], "data_offsets": [0, 24]}}).encode()
+        head += b" " * (-len(head) % 8)
+        file.write(len(head).to_bytes(8, "little") + head + bytes(24))
     cases = {
         "no such file": base + ["--data", "missing.safetensors"],
         "damaged where one rank reads": base + ["--data", "damaged.safetensors"],
@@ -210,10 +281,17 @@ def bad_input(program):
         "a rule that is not known": ["train", "--data", "data.safetensors", "--rule", "nonsense"],
         "a trace that cannot be written": base + ["--data", "data.safetensors", "--trace", "missing/trace.csv"],
         "a form that does not go with ranks": base + ["--data", "data.safetensors", "--form", "query-span"],
-        "the solver": base + ["--data", "data.safetensors", "--reference", "solve"],
+        "a reference that is not there": base + ["--data", "data.safetensors", "--reference", "missing"],
+        "the solver, no such file": ["solve", "--data", "missing.safetensors"],
+        "the solver, damaged where one rank reads": ["solve", "--data", "damaged.safetensors"],
+        "the solver in another norm": ["solve", "--data", "data.safetensors", "--norm", "nuclear"],
+        "the solver, a selection of another size": ["solve", "--data", "data.safetensors", "--selected",
+                                                    "short.safetensors"],
+        "the solver, an output that cannot be written": ["solve", "--data", "data.safetensors", "--out",
+                                                         "missing/W"],
         "another model": base + ["--data", "data.safetensors", "--model", "logistic"],
         "a batch that is too large": base + ["--data", "data.safetensors", "--batch-size", "1000"],
-        "another command": ["solve", "--data", "data.safetensors"],
+        "another command": ["compare", "--data", "data.safetensors", "--out", "compared"],
     }
     for name, arguments in cases.items():
         done = program.run(3, arguments)
@@ -236,9 +314,11 @@ def main():
     # Longer than a lane is filled with, so that the program alone takes the same sums (docs/mpi.md).
     program.run(None, ["generate", "--samples", "41", "--tokens", "20", "--dim", "100", "--out", "data.safetensors"])
     same_for_any_number(program, options.broken)
+    solves_for_any_number(program, options.broken)
     if not options.broken:
         goes_on_with_others(program)
         bad_input(program)
+        killed_while_solving(program)
         for which in (0, 1, 2):
             killed(program, which, signal.SIGKILL, 3)
     print(f"{len(failures)} wrong")

@@ -1,7 +1,7 @@
 # Runs over MPI on 1 to 4 ranks: the library on a communicator, and the program under its launcher. More ranks than this machine has
 # processors are no error.
 find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
-softstep_test_program(softstep_mpi_tests mpi/program/main.cpp)
+softstep_test_program(softstep_mpi_tests mpi/program/main.cpp mpi/program/max_margin.cpp)
 target_link_libraries(softstep_mpi_tests PRIVATE softstep::mpi)
 
 # What the launcher is told besides; Open MPI counts processors, where MPICH does not.
@@ -28,6 +28,18 @@ foreach(plant IN ITEMS order last-bit)
                     $<TARGET_FILE:softstep_mpi_tests> --plant ${plant})
   set_tests_properties(mpi_library_${plant} PROPERTIES PASS_REGULAR_EXPRESSION "[1-9][0-9]* differ")
 endforeach()
+# The same in C, by the communicator of the caller; with --plant a bit of an answer is changed.
+add_executable(softstep_mpi_c_tests mpi/c/main.c)
+target_link_libraries(softstep_mpi_c_tests PRIVATE softstep::mpi OpenMP::OpenMP_CXX m)
+target_compile_options(softstep_mpi_c_tests PRIVATE -Wall -Wextra $<$<BOOL:${SOFTSTEP_WERROR}>:-Werror>)
+set_target_properties(softstep_mpi_c_tests PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON LINKER_LANGUAGE CXX)
+foreach(ranks IN ITEMS 1 2 3 4)
+  softstep_mpi_test(mpi_c_${ranks} ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
+                    $<TARGET_FILE:softstep_mpi_c_tests> ${CMAKE_CURRENT_BINARY_DIR}/mpi_c.safetensors)
+endforeach()
+softstep_mpi_test(mpi_c_plant ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} 3
+                  $<TARGET_FILE:softstep_mpi_c_tests> ${CMAKE_CURRENT_BINARY_DIR}/mpi_c_plant.safetensors --plant)
+set_tests_properties(mpi_c_plant PROPERTIES PASS_REGULAR_EXPRESSION "[1-9][0-9]* differ")
 if(TARGET softstep_program)
   list(JOIN SOFTSTEP_MPI_LAUNCH_FLAGS " " flags)
   set(check ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/check_program.py --program $<TARGET_FILE:softstep_program>

@@ -77,6 +77,8 @@ ROOMS = [
     (r"python/.*", STD | {"public", "stored", "own"}),  # and nanobind
     # Parsers, by their own entry; the program's command line; and the cases of tests/simd/ with other bytes.
     (r"tests/fuzz/.*", STD | {"public", "stored", "core", "dispatch", "simd", "support", "json", "own"}),
+    # The rows of the solver over ranks, which no public function shows.
+    (r"tests/mpi/.*", STD | {"public", "stored", "core", "own"}),
     (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]

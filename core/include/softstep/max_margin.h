@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "softstep/metrics.h"
 
 namespace softstep {
+
+class Ranks;
 
 /// Settings of the max-margin solver.
 struct SOFTSTEP_EXPORT MaxMarginOptions {
@@ -30,6 +33,11 @@ struct SOFTSTEP_EXPORT MaxMarginOptions {
   /// the dual solved by pivoting from face to face: one sweep in place of tens, and the same certificate.
   /// Where that does not reach the tolerance the ascent begins as it does for more rows. 0: never.
   std::size_t max_gram_rows = 128;
+  /// solve_max_margin() alone: processes that the samples are split over (softstep/ranks.h). The batch has
+  /// those of this rank, and so has `selected`; all ranks call together with settings that are alike, and
+  /// return the answer for all samples, with its multipliers, with the same bits for any number of ranks. One
+  /// whose callback asks to stop, or that Ranks::wants_stop(), stops all. Null: all samples are here.
+  std::shared_ptr<Ranks> ranks = nullptr;
   /// Throws InvalidArgument naming the field that is out of range.
   void validate() const;
 };
@@ -76,7 +84,7 @@ struct MaxMarginResult {
 ///   W_mm = argmin ||W||_F  subject to  (x_i,opt - x_it)^T W z_iq >= 1  for all i, t != opt_i and queries q,
 /// solved in the dual without forming the constraint matrix, nor but for few rows its Gram matrix. Works in
 /// double precision. Throws InvalidArgument for a bad batch or bad options; data that cannot be separated are
-/// a status, not an error.
+/// a status, not an error. With ranks it throws on all of them where it does on one (softstep/ranks.h).
 template <NumberType T>
 SOFTSTEP_EXPORT MaxMarginResult solve_max_margin(const BatchView<T>& batch,
                                                  const MaxMarginOptions& options = {});

@@ -12,7 +12,7 @@ constexpr std::size_t parallel_from = 300000;  // entries of blocks worth a para
 
 }  // namespace
 
-FacePreconditioner::FacePreconditioner(LinearMap& map, int n_threads) {
+FacePreconditioner::FacePreconditioner(LinearMap& map, int n_threads) : map_(map) {
   std::size_t entries = 0;
   for (const auto& [first, size] : map.blocks()) {
     blocks_.push_back({first, size, entries, {}, false});
@@ -74,6 +74,7 @@ void FacePreconditioner::apply(const std::vector<double>& residual, std::vector<
       for (std::size_t j = 0; j < r; ++j) x[block.free[j]] -= l[r * m + j] * value;
     }
   });
+  map_.share(out.data());
 }
 
 }  // namespace softstep

@@ -27,6 +27,7 @@ class FacePreconditioner {
   };
   void factor(Block& block);
 
+  LinearMap& map_;
   std::vector<Block> blocks_;
   std::vector<double> gram_, factors_;
   int n_threads_;

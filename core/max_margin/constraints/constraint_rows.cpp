@@ -23,15 +23,19 @@ double product_of(std::size_t a, std::size_t b, std::size_t c = 1) {
 
 template <class T>
 ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& scores,
-                                  const simd::Kernels<double>& kernels, int n_threads)
-    : batch_(batch), scores_(scores), kernels_(kernels), n_threads_(n_threads) {
+                                  const simd::Kernels<double>& kernels, int n_threads, Ranks* ranks)
+    : batch_(batch),
+      all_(ranks, batch_.size(), scores.gaps.size()),
+      scores_(scores),
+      kernels_(kernels),
+      n_threads_(n_threads) {
   const std::size_t n = batch_.size(), d = batch.dim, n_tokens = scores.gaps.size();
   row_threads_ = product_of(n_tokens, d) < parallel_from ? 1 : n_threads;
   scratch_.resize(d * static_cast<std::size_t>(n_threads));
   scales_.assign(n_tokens, 1.0);
   inverse_norms_.assign(n_tokens, 0.0);
-  sizes_.assign(n_tokens, 0.0);
-  zero_row_ = n_tokens;
+  sizes_.assign(all_.n_rows(), 0.0);
+  std::size_t zero = n_tokens;
 
   std::vector<double> unit_queries(n * d), products(n_tokens, 0.0);
   std::vector<int> exponents(n_tokens, 0);  // ||A_k|| = products_k 2^exponents_k
@@ -44,7 +48,7 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
       const double norm = frobenius_norm({scratch_.data(), d});
       inverse_norms_[k] = 1.0 / norm;
       if (!(norm > 0.0) || !(query.norm > 0.0)) {
-        if (zero_row_ == n_tokens) zero_row_ = k;
+        if (zero == n_tokens) zero = k;
         continue;
       }
       const int exponent = std::ilogb(norm);
@@ -52,9 +56,10 @@ ConstraintRows<T>::ConstraintRows(const BatchView<T>& batch, const TokenScores& 
       exponents[k] = exponent - scale + query.exponent;
     }
   }
-  if (zero_row_ != n_tokens) return;
-  take_sizes(products, exponents, sizes_, exponent_);
-  basis_ = make_query_basis(std::move(unit_queries), n, d, kernels);
+  zero_row_ = all_.first_of_all(zero);
+  if (zero_row_ != all_.n_rows()) return;
+  take_sizes(all_.of_all(std::move(products)), all_.of_all(std::move(exponents)), sizes_, exponent_);
+  basis_ = basis_of_ranks(all_, std::move(unit_queries), d, kernels);
   product_threads_ = product_of(n, d, basis_.rank) < parallel_from ? 1 : n_threads;
   sums_.resize(n * d);
   projected_.resize(n * d);
@@ -102,23 +107,26 @@ void ConstraintRows<T>::difference(std::size_t i, std::size_t t, double* out) co
 template <class T>
 void ConstraintRows<T>::unit_row(std::size_t k, double* span) const {
   const std::size_t d = batch_.dim, r = basis_.rank;
-  const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), k);
-  const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
-  std::vector<double> row(d);
-  difference(i, k - scores_.first[i], row.data());
-  for (std::size_t j = 0; j < d; ++j)
-    for (std::size_t c = 0; c < r; ++c)
-      span[j * r + c] = row[j] * inverse_norms_[k] * basis_.coordinates[i * basis_.stride + c];
+  all_.from_owner(k, std::span<double>(span, d * r), [&](std::size_t own) {
+    const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), own);
+    const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
+    std::vector<double> row(d);
+    difference(i, own - scores_.first[i], row.data());
+    for (std::size_t j = 0; j < d; ++j)
+      for (std::size_t c = 0; c < r; ++c)
+        span[j * r + c] = row[j] * inverse_norms_[own] * basis_.coordinates[i * basis_.stride + c];
+  });
 }
 
 template <class T>
 double ConstraintRows<T>::product_cost() const {
-  return product_of(2, n_rows(), batch_.dim) + product_of(2 * batch_.size(), batch_.dim, basis_.rank);
+  return product_of(2, n_rows(), batch_.dim) + product_of(2 * all_.n_queries(), batch_.dim, basis_.rank);
 }
 
 template <class T>
 void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
   const std::size_t d = batch_.dim, n = batch_.size();
+  multipliers += all_.first_row();
   for_each_index(n, row_threads_, [&](std::size_t i, std::size_t thread) {
     double* row = scratch_.data() + d * thread;
     double* sum = sums_.data() + i * d;
@@ -132,6 +140,13 @@ void ConstraintRows<T>::adjoint(const double* multipliers, double* span) {
     }
   });
   // W = sum_i b_i z_i^T
+  if (all_.are_several()) {
+    with_team(product_threads_, [&](const Team& team) {
+      product_(team, all_.ranks(), kernels_, d, basis_.rank, n, sums_.data(), d, basis_.coordinates.data(),
+               basis_.stride, span);
+    });
+    return;
+  }
   for_each_block(d, basis_.rank, product_threads_, [&](Block block) {
     kernels_.product_tn({block.n_rows, block.n_cols, n, sums_.data() + block.row, d,
                          basis_.coordinates.data() + block.col, basis_.stride,
@@ -151,7 +166,7 @@ void ConstraintRows<T>::apply(const double* span, double* values) {
   score_rows(values);
 }
 
-// values_k = D_k . v_i / ||D_k||
+// values_k = D_k . v_i / ||D_k||; then those of the other ranks
 template <class T>
 void ConstraintRows<T>::score_rows(double* values) {
   const std::size_t d = batch_.dim;
@@ -159,12 +174,13 @@ void ConstraintRows<T>::score_rows(double* values) {
     double* row = scratch_.data() + d * thread;
     for (std::size_t t = 0; t < batch_.tokens_of(i); ++t) {
       const std::size_t k = scores_.first[i] + t;
-      values[k] = 0.0;
+      double& value = values[all_.first_row() + k] = 0.0;
       if (t == scores_.optimal[i]) continue;
       difference(i, t, row);
-      values[k] = kernels_.dot(d, row, projected_.data() + i * d) * inverse_norms_[k];
+      value = kernels_.dot(d, row, projected_.data() + i * d) * inverse_norms_[k];
     }
   });
+  all_.share(values);
 }
 
 // Tokens of one query; no more than d together, so that the blocks take no more room than the tokens.
@@ -176,7 +192,7 @@ std::vector<std::pair<std::size_t, std::size_t>> ConstraintRows<T>::blocks() con
     const std::size_t n_tokens = batch_.tokens_of(i), parts = (n_tokens + most - 1) / most;
     for (std::size_t b = 0; b < parts; ++b) {
       const std::size_t begin = n_tokens * b / parts, end = n_tokens * (b + 1) / parts;
-      out.emplace_back(scores_.first[i] + begin, end - begin);
+      out.emplace_back(all_.first_row() + scores_.first[i] + begin, end - begin);
     }
   }
   return out;
@@ -185,6 +201,7 @@ std::vector<std::pair<std::size_t, std::size_t>> ConstraintRows<T>::blocks() con
 template <class T>
 void ConstraintRows<T>::block_gram(std::size_t first, std::size_t count, double* gram) {
   const std::size_t d = batch_.dim;
+  first -= all_.first_row();
   const auto after = std::upper_bound(scores_.first.begin(), scores_.first.end(), first);
   const auto i = static_cast<std::size_t>(after - scores_.first.begin()) - 1;
   std::vector<double> rows(count * d);
@@ -202,22 +219,28 @@ void ConstraintRows<T>::unit_differences(std::size_t i, std::size_t first_token,
   }
 }
 
-// <D_k, D_l> <z_i, z_j> of unit vectors.
+// <D_k, D_l> <z_i, z_j> of unit vectors. Of several ranks each gets the rows and queries of all, which are
+// few.
 template <class T>
 std::vector<double> ConstraintRows<T>::gram() {
-  const std::size_t n_rows = this->n_rows(), n = batch_.size(), d = batch_.dim;
-  std::vector<double> differences(n_rows * d), queries(n * n), out(n_rows * n_rows);
-  for (std::size_t i = 0; i < n; ++i)
+  const std::size_t n_rows = this->n_rows(), n = all_.n_queries(), d = batch_.dim;
+  std::vector<double> differences(all_.n_own_rows() * d), queries(n * n), out(n_rows * n_rows);
+  std::vector<int> query(all_.n_own_rows());  // of each row
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
     unit_differences(i, 0, batch_.tokens_of(i), differences.data() + scores_.first[i] * d);
+    std::fill_n(query.begin() + static_cast<std::ptrdiff_t>(scores_.first[i]), batch_.tokens_of(i),
+                static_cast<int>(all_.first_query() + i));
+  }
+  differences = all_.rows_of_all(std::move(differences), d);
+  query = all_.of_all(std::move(query));
   kernels_.product_nt({n_rows, n_rows, d, differences.data(), d, differences.data(), d, out.data(), n_rows});
-  const double* coordinates = basis_.coordinates.data();
-  kernels_.product_nt(
-      {n, n, basis_.rank, coordinates, basis_.stride, coordinates, basis_.stride, queries.data(), n});
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t k = scores_.first[i]; k < scores_.first[i] + batch_.tokens_of(i); ++k)
-      for (std::size_t j = 0; j < n; ++j)
-        for (std::size_t l = scores_.first[j]; l < scores_.first[j] + batch_.tokens_of(j); ++l)
-          out[k * n_rows + l] *= queries[i * n + j];
+  const std::vector<double> coordinates = all_.queries_of_all(basis_.coordinates, basis_.stride);
+  kernels_.product_nt({n, n, basis_.rank, coordinates.data(), basis_.stride, coordinates.data(),
+                       basis_.stride, queries.data(), n});
+  for (std::size_t k = 0; k < n_rows; ++k)
+    for (std::size_t l = 0; l < n_rows; ++l)
+      out[k * n_rows + l] *=
+          queries[static_cast<std::size_t>(query[k]) * n + static_cast<std::size_t>(query[l])];
   return out;
 }
 

@@ -23,6 +23,9 @@ class LinearMap {
   virtual double squared_norm(const double* span) const = 0;
   /// Runs of rows (first, count) that are likely to depend on each other, for a preconditioner.
   virtual std::vector<std::pair<std::size_t, std::size_t>> blocks() const = 0;
+  /// Of a map whose rows are several processes', blocks() are those of this one. Gives `values`, which has
+  /// the values of these, those of all other rows.
+  virtual void share(double* values) { static_cast<void>(values); }
   /// gram[count x count]: <a_k, a_l> for the rows of a block.
   virtual void block_gram(std::size_t first, std::size_t count, double* gram) = 0;
   /// span = a_k

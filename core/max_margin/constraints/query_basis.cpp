@@ -9,7 +9,7 @@ namespace softstep {
 QueryBasis make_query_basis(std::vector<double> unit_queries, std::size_t n, std::size_t dim,
                             const simd::Kernels<double>& kernels) {
   QueryBasis out;
-  if (2 * n > dim) {
+  if (!spans_few_directions(n, dim)) {
     out.rank = out.stride = dim;
     out.coordinates = std::move(unit_queries);
     return out;

@@ -16,6 +16,9 @@ struct QueryBasis {
   std::vector<double> basis;        ///< rank x d, orthonormal rows; empty: the coordinate axes (rank = d)
 };
 
+/// Whether n queries are taken in a basis of their own: their span is at most half of R^d.
+inline bool spans_few_directions(std::size_t n, std::size_t dim) { return 2 * n <= dim; }
+
 /// `unit_queries` is n x d, each row of norm 1 (or 0). Uses the axes when the span may be more than half of
 /// R^d.
 QueryBasis make_query_basis(std::vector<double> unit_queries, std::size_t n, std::size_t dim,

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "core/layer/gradient_size.h"
-#include "core/layer/ordered_product.h"
 #include "core/layer/passes/transpose.h"
 #include "core/models/attention/attention_space.h"
+#include "core/ranks/ordered_product.h"
 
 namespace softstep {
 

@@ -10,12 +10,12 @@
 #include <memory>
 #include <vector>
 
-#include "core/layer/ordered_product.h"
 #include "core/layer/passes/lane_pass.h"
 #include "core/layer/passes/sample_pass.h"
 #include "core/layer/passes/transpose.h"
 #include "core/layer/row_factors.h"
 #include "core/layer/sharing.h"
+#include "core/ranks/ordered_product.h"
 #include "core/trainer/forms/query_units.h"
 
 namespace softstep {

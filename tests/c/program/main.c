@@ -52,6 +52,7 @@ int main(int count, char** arguments) {
   test_solvers();
   test_neighbours();
   test_heads();
+  test_ranks(count > 1 ? arguments[1] : "c_program.safetensors");
   test_destroyed();
   printf("C: everything as it should be%s\n",
          softstep_checks_handles() ? ", destroyed handles among it" : "");

@@ -32,6 +32,7 @@ void test_checkpoints(const char* folder);
 void test_solvers(void);
 void test_neighbours(void);
 void test_heads(void);
+void test_ranks(const char* path);
 void test_destroyed(void);
 
 #endif

@@ -11,67 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "mpi/program/max_margin.h"
+#include "mpi/program/planted.h"
 #include "softstep/mpi.h"
 #include "softstep/softstep.h"
 
+namespace softstep::test {
 namespace {
-
-using namespace softstep;
-
-// Passes all on, and adds up in another order on one rank: what came from before is added to the sum of this
-// rank's own terms, where it should begin with it. Or it says to all that the run is to end, in another step.
-class Planted final : public Ranks {
- public:
-  Planted(std::shared_ptr<MpiRanks> ranks, std::string plant, std::size_t width)
-      : ranks_(std::move(ranks)), plant_(std::move(plant)), width_(width) {}
-  std::size_t rank() const override { return ranks_->rank(); }
-  std::size_t size() const override { return ranks_->size(); }
-  void gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    ranks_->gather(mine, all);
-  }
-  void broadcast(std::span<std::byte> data, std::size_t from) override {
-    ranks_->broadcast(data, from);
-    if (plant_ == "last-bit" && rank() == 0 && data.size() > 1000) data[8] ^= std::byte{1};
-  }
-  void receive(std::span<std::byte> data) override {
-    ranks_->receive(data);
-    if (!is_planted(data.size())) return;
-    before_.push_back({data.begin(), data.end()});
-    std::fill(data.begin(), data.end(), std::byte{0});
-  }
-  void send(std::span<const std::byte> data) override {
-    if (is_planted(data.size())) {
-      // The memory is the caller's sum: const for whoever only passes it on.
-      auto* values = const_cast<std::byte*>(data.data());
-      if (width_ == sizeof(float))
-        add<float>(values, data.size());
-      else
-        add<double>(values, data.size());
-      before_.erase(before_.begin());
-    }
-    ranks_->send(data);
-  }
-  void flush() override { ranks_->flush(); }
-
- private:
-  bool is_planted(std::size_t size) const {
-    return plant_ == "order" && rank() == 1 && rank() + 1 < this->size() && size > 1000;
-  }
-  template <class T>
-  void add(std::byte* to, std::size_t size) const {
-    for (std::size_t k = 0; k < size; k += sizeof(T)) {
-      T a, b;
-      std::memcpy(&a, to + k, sizeof a);
-      std::memcpy(&b, before_.front().data() + k, sizeof b);
-      a += b;
-      std::memcpy(to + k, &a, sizeof a);
-    }
-  }
-  std::shared_ptr<MpiRanks> ranks_;
-  std::string plant_;
-  std::size_t width_;
-  std::vector<std::vector<std::byte>> before_;
-};
 
 struct Case {
   std::string name, rule;
@@ -117,12 +63,6 @@ struct Ended {
   TrainStatus status = TrainStatus::not_run;
   std::int64_t steps = 0;
 };
-
-template <class Values>
-void append(std::vector<unsigned char>& to, const Values& values) {
-  const auto* p = reinterpret_cast<const unsigned char*>(values.data());
-  to.insert(to.end(), p, p + values.size() * sizeof(values[0]));
-}
 
 template <class T>
 Ended run(const Case& a, const BatchView<T>& batch, std::shared_ptr<Ranks> ranks) {
@@ -239,6 +179,9 @@ int run_all(const std::string& plant) {
     if (!is_same<float>(a, mpi, plant)) ++n_wrong;
     if (!is_same<double>(a, mpi, plant)) ++n_wrong;
   }
+  const Counts solved = solve_all(mpi, plant);
+  n += solved.n;
+  n_wrong += solved.n_wrong;
   int n_wrong_of_all = 0;
   MPI_Allreduce(&n_wrong, &n_wrong_of_all, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
   if (rank == 0) std::printf("%d runs on %d ranks, %d differ\n", n, size, n_wrong_of_all);
@@ -246,6 +189,7 @@ int run_all(const std::string& plant) {
 }
 
 }  // namespace
+}  // namespace softstep::test
 
 int main(int argc, char** argv) {
   int provided = 0;
@@ -253,7 +197,7 @@ int main(int argc, char** argv) {
   const std::string plant = argc == 3 && std::string(argv[1]) == "--plant" ? argv[2] : "";
   int code = 2;
   try {
-    code = run_all(plant);
+    code = softstep::test::run_all(plant);
   } catch (const std::exception& error) {
     std::printf("%s\n", error.what());
     std::fflush(stdout);

@@ -40,6 +40,10 @@ enum {
 SOFTSTEP_EXPORT const char* softstep_last_message(void);
 /* The name of the argument at fault; "" where there is none. */
 SOFTSTEP_EXPORT const char* softstep_last_argument(void);
+/* For libraries beside this one that fail in the same way: keeps message and argument ("" or null: none) for
+ * the two functions above, and returns the status. */
+SOFTSTEP_EXPORT softstep_status softstep_set_failure(softstep_status status, const char* argument,
+                                                     const char* message);
 
 /* ---- The library ---- */
 
@@ -124,6 +128,45 @@ SOFTSTEP_EXPORT softstep_status softstep_weights_load(const char* path, size_t d
 SOFTSTEP_EXPORT softstep_status softstep_weights_save(const char* path, size_t dim, const double* weights);
 SOFTSTEP_EXPORT void softstep_dataset_destroy(softstep_dataset* dataset); /* null: nothing */
 
+/* ---- Ranks: processes that share the samples of one run (softstep/ranks.h) ---- */
+
+/* How numbers are passed on. softstep/c/softstep_mpi.h makes ranks of a communicator of MPI; this is for any
+ * other way. Functions return null, or where they fail a message that stays valid until the next call; the
+ * function of softstep's that asked then fails with it. */
+typedef struct softstep_own_ranks {
+  size_t struct_size;
+  void* user;
+  size_t rank, size; /* this one, 0 to size - 1 */
+  /* n bytes of each rank to all, those of rank 0 first; `all` has room for size * n. */
+  const char* (*gather)(void* user, const void* mine, size_t n, void* all);
+  const char* (*broadcast)(void* user, void* data, size_t n, size_t from);
+  const char* (*receive)(void* user, void* data, size_t n); /* from the rank before; not the first's */
+  const char* (*send)(void* user, const void* data,
+                      size_t n);    /* to the next, may return before; not the last's */
+  const char* (*flush)(void* user); /* until all sent is on its way */
+  void (*destroy)(void* user);      /* when the last object that uses the ranks is destroyed; not where making
+                                       them failed; may be null */
+} softstep_own_ranks;
+typedef struct softstep_ranks softstep_ranks;
+/* All ranks make theirs, and call what takes ranks or a model that has them, together and in one order; one
+ * whose call fails ends the job, because the others wait. */
+SOFTSTEP_EXPORT softstep_status softstep_ranks_create(const softstep_own_ranks* own, softstep_ranks** ranks);
+/* null: nothing. Models that were made with the ranks keep what they need. */
+SOFTSTEP_EXPORT void softstep_ranks_destroy(softstep_ranks* ranks);
+/* Either may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_ranks_place(const softstep_ranks* ranks, size_t* rank, size_t* size);
+/* The samples begin to end - 1 of n are this rank's, of an even share. */
+SOFTSTEP_EXPORT softstep_status softstep_ranks_share(const softstep_ranks* ranks, size_t n, size_t* begin,
+                                                     size_t* end);
+/* Lets runs of models with these ranks, and solvers, stop on all of them in the same step; may be called on
+ * one of them, and from any thread. */
+SOFTSTEP_EXPORT softstep_status softstep_ranks_ask_to_stop(const softstep_ranks* ranks);
+/* softstep_dataset_load of this rank's share: it reads the tokens and queries of its own samples alone. F64
+ * or F32. Fails on all ranks where it does on one. */
+SOFTSTEP_EXPORT softstep_status softstep_dataset_load_part(const char* path, softstep_type type,
+                                                           const softstep_ranks* ranks,
+                                                           softstep_dataset** dataset);
+
 /* ---- Losses of one's own (softstep/loss.h) ---- */
 
 /* Called from several threads at once. */
@@ -157,6 +200,9 @@ typedef struct softstep_attention_options {
   const char* isa;             /* null: the one in force */
   softstep_type token_storage; /* F16 or BF16: how the kernels keep float32 tokens; 0: as they are */
   int32_t reserved;
+  /* The batch has the samples of this rank. A callback of softstep_train that answers 1 stops all ranks
+   * together, and one of them alone writes checkpoints. Null: all samples are here. */
+  const softstep_ranks* ranks;
 } softstep_attention_options;
 
 /* options may be null. The batch's arrays must outlive the model. */
@@ -532,6 +578,9 @@ typedef struct softstep_max_margin_options {
   double* multipliers;
   size_t n_multipliers;
   double* equality_multipliers; /* of problems with equalities, as many; 0 elsewhere */
+  /* Of softstep_solve_max_margin alone: batch and `selected` are those of this rank, and the answer with its
+   * multipliers is that of all samples, on every rank. */
+  const softstep_ranks* ranks;
 } softstep_max_margin_options;
 typedef struct softstep_max_margin_result {
   size_t struct_size;

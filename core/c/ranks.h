@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <stop_token>
+
+#include "core/c/handles.h"
+#include "softstep/ranks.h"
+#include "softstep/trainer.h"
+
+namespace softstep::c {
+
+/// Ranks by the caller's functions.
+class CallerRanks final : public Ranks {
+ public:
+  explicit CallerRanks(const softstep_own_ranks& given);
+  ~CallerRanks() override;
+
+  std::size_t rank() const override { return given_.rank; }
+  std::size_t size() const override { return given_.size; }
+  void gather(std::span<const std::byte> mine, std::span<std::byte> all) override;
+  void broadcast(std::span<std::byte> data, std::size_t from) override;
+  void receive(std::span<std::byte> data) override;
+  void send(std::span<const std::byte> data) override;
+  void flush() override;
+  /// From now on the caller's destroy() is called in the end: not before the handle is the caller's.
+  void take_over() { owns_ = true; }
+
+  void ask_to_stop() { asked_.request_stop(); }
+  std::stop_token stop_token() const { return agreed_.get_token(); }
+  bool wants_stop() const override { return asked_.stop_requested(); }
+  void stop() override { agreed_.request_stop(); }
+
+ private:
+  softstep_own_ranks given_;
+  bool owns_ = false;
+  std::stop_source asked_, agreed_;
+};
+
+/// What an optional handle holds; null for null.
+inline std::shared_ptr<CallerRanks> ranks_of(const softstep_ranks* ranks, const char* name) {
+  return ranks == nullptr ? nullptr : live(ranks, name)->of;
+}
+
+/// A callback that asks to stop asks all ranks, which stop in the next step together.
+void stop_together(const std::shared_ptr<CallerRanks>& ranks, TrainerOptions& options);
+
+}  // namespace softstep::c

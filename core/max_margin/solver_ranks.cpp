@@ -1,0 +1,118 @@
+#include "core/max_margin/solver_ranks.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "core/data/text.h"
+#include "core/ranks/in_order.h"
+#include "softstep/error.h"
+
+namespace softstep {
+namespace {
+
+// FNV-1a over bytes: tells whether two ranks have the same numbers, and nothing else.
+class Digest {
+ public:
+  void add(const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    for (std::size_t k = 0; k < size; ++k) value_ = (value_ ^ bytes[k]) * 0x100000001b3u;
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325u;
+};
+
+}  // namespace
+
+void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa,
+                   const MaxMarginOptions& options) {
+  struct Settings {
+    std::size_t dim, bytes_of_number, max_sweeps, max_gram_rows;
+    double tolerance;
+    char isa[32];
+  };
+  Settings mine{dim, bytes_of_number, options.max_sweeps, options.max_gram_rows, options.tolerance, {}};
+  std::strncpy(mine.isa, isa, sizeof mine.isa - 1);
+  const std::vector<Settings> all = gathered(ranks, mine);
+  const auto refuse = [](const char* field, const std::string& first, std::size_t r,
+                         const std::string& other) {
+    throw InvalidArgument(field, first + " on rank 0, and " + other + " on rank " + std::to_string(r) +
+                                     " (need the same on all ranks)");
+  };
+  const Settings& first = all.front();
+  for (std::size_t r = 1; r < all.size(); ++r) {
+    const Settings& other = all[r];
+    if (other.dim != first.dim) refuse("dim", std::to_string(first.dim), r, std::to_string(other.dim));
+    if (other.bytes_of_number != first.bytes_of_number)
+      refuse("bytes of a token's number", std::to_string(first.bytes_of_number), r,
+             std::to_string(other.bytes_of_number));
+    if (other.max_sweeps != first.max_sweeps)
+      refuse("max_sweeps", std::to_string(first.max_sweeps), r, std::to_string(other.max_sweeps));
+    if (other.max_gram_rows != first.max_gram_rows)
+      refuse("max_gram_rows", std::to_string(first.max_gram_rows), r, std::to_string(other.max_gram_rows));
+    if (other.tolerance != first.tolerance)
+      refuse("tolerance", data::number_text(first.tolerance), r, data::number_text(other.tolerance));
+    if (std::string(other.isa) != first.isa) refuse("instruction set", first.isa, r, other.isa);
+  }
+}
+
+MaxMarginOptions agreeing(const MaxMarginOptions& options) {
+  if (!are_several(options.ranks.get())) return options;
+  MaxMarginOptions out = options;
+  out.progress = [&options](std::size_t sweeps, double gap, double residual) {
+    Ranks* const ranks = options.ranks.get();
+    const bool goes_on =
+        !ranks->wants_stop() && (!options.progress || options.progress(sweeps, gap, residual));
+    const std::vector<char> all = gathered(ranks, static_cast<char>(goes_on ? 1 : 0));
+    return std::find(all.begin(), all.end(), 0) == all.end();
+  };
+  return out;
+}
+
+ExactRows rows_of_all(const RowsOfRanks& all, std::size_t dim, ExactRows mine) {
+  if (!all.are_several()) return mine;
+  return [&all, dim, mine = std::move(mine)](std::size_t k) {
+    std::vector<double> numbers(3 * dim + 1);
+    all.from_owner(k, numbers, [&](std::size_t own) {
+      const ExactRow row = mine(own);
+      auto to = std::copy(row.best.begin(), row.best.end(), numbers.begin());
+      to = std::copy(row.other.begin(), row.other.end(), to);
+      to = std::copy(row.query.begin(), row.query.end(), to);
+      *to = static_cast<double>(all.first_query() + row.sample);  // exact below 2^53
+    });
+    const auto part = [&](std::size_t which) {
+      const auto from = numbers.begin() + static_cast<std::ptrdiff_t>(which * dim);
+      return std::vector<double>(from, from + static_cast<std::ptrdiff_t>(dim));
+    };
+    return ExactRow{part(0), part(1), part(2), static_cast<std::size_t>(numbers.back())};
+  };
+}
+
+void require_same(Ranks* ranks, const MaxMarginResult& result) {
+  Digest digest;
+  digest.add(&result.status, sizeof result.status);
+  digest.add(&result.sweeps, sizeof result.sweeps);
+  for (const std::vector<double>* numbers : {&result.weights, &result.multipliers})
+    digest.add(numbers->data(), numbers->size() * sizeof(double));
+  for (const double number : {result.norm, result.margin, result.duality_gap, result.kkt_residual})
+    digest.add(&number, sizeof number);
+  const std::vector<std::uint64_t> all = gathered(ranks, digest.value());
+  for (std::size_t r = 1; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw InvalidArgument("ranks", "rank " + std::to_string(r) +
+                                         " has come to another answer than rank 0 (need one kind of machine "
+                                         "and one build for all)");
+}
+
+void refuse_ranks(const MaxMarginOptions& options) {
+  if (are_several(options.ranks.get()))
+    throw NotSupported("ranks",
+                       std::to_string(options.ranks->size()) +
+                           " of them do not go with this problem (solve_max_margin splits over ranks)");
+}
+
+}  // namespace softstep
