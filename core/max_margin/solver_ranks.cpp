@@ -6,27 +6,12 @@
 #include <string>
 #include <utility>
 
+#include "core/data/digest.h"
 #include "core/data/text.h"
 #include "core/ranks/in_order.h"
 #include "softstep/error.h"
 
 namespace softstep {
-namespace {
-
-// FNV-1a over bytes: tells whether two ranks have the same numbers, and nothing else.
-class Digest {
- public:
-  void add(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const unsigned char*>(data);
-    for (std::size_t k = 0; k < size; ++k) value_ = (value_ ^ bytes[k]) * 0x100000001b3u;
-  }
-  std::uint64_t value() const { return value_; }
-
- private:
-  std::uint64_t value_ = 0xcbf29ce484222325u;
-};
-
-}  // namespace
 
 void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa,
                    const MaxMarginOptions& options) {
@@ -93,14 +78,14 @@ ExactRows rows_of_all(const RowsOfRanks& all, std::size_t dim, ExactRows mine) {
 }
 
 void require_same(Ranks* ranks, const MaxMarginResult& result) {
-  Digest digest;
-  digest.add(&result.status, sizeof result.status);
-  digest.add(&result.sweeps, sizeof result.sweeps);
+  data::Digest digest;
+  digest.add(static_cast<int>(result.status));
+  digest.add(result.sweeps);
   for (const std::vector<double>* numbers : {&result.weights, &result.multipliers})
-    digest.add(numbers->data(), numbers->size() * sizeof(double));
+    digest.add(numbers->data(), numbers->size());
   for (const double number : {result.norm, result.margin, result.duality_gap, result.kkt_residual})
-    digest.add(&number, sizeof number);
-  const std::vector<std::uint64_t> all = gathered(ranks, digest.value());
+    digest.add(number);
+  const std::vector<std::uint64_t> all = gathered(ranks, digest.state());
   for (std::size_t r = 1; r < all.size(); ++r)
     if (all[r] != all[0])
       throw InvalidArgument("ranks", "rank " + std::to_string(r) +
