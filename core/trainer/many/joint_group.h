@@ -55,9 +55,11 @@ class JointGroup {
     for (Block& block : blocks_) block.is_moving[lane] = false;
   }
   /// Where a block of a run stands.
-  OfRun block(std::size_t lane, std::size_t k) const {
-    return {taken_from_lane(lane, width(), blocks_[k].weights),
-            taken_from_lane(lane, width(), blocks_[k].remainder)};
+  std::vector<T> weights(std::size_t lane, std::size_t k) const {
+    return taken_from_lane(lane, width(), blocks_[k].weights);
+  }
+  std::vector<T> remainder(std::size_t lane, std::size_t k) const {
+    return taken_from_lane(lane, width(), blocks_[k].remainder);
   }
   /// The mantissa of its gradient, and the sum of its squares.
   std::vector<T> gradient(std::size_t lane, std::size_t k) const {
@@ -83,7 +85,7 @@ class JointGroup {
   }
   /// Takes these steps, and no others.
   void move() {
-    for (Block& block : blocks_) move(block);
+    for (std::size_t k = 0; k < n_blocks; ++k) move(k);
   }
 
  private:
@@ -98,14 +100,14 @@ class JointGroup {
     put_into_lane(lane, width(), run.weights, block.weights);
     put_into_lane(lane, width(), run.remainder, block.remainder);
   }
-  void move(Block& block) {
+  void move(std::size_t k) {
+    Block& block = blocks_[k];
     if (std::none_of(block.is_moving.begin(), block.is_moving.end(), [](bool x) { return x; })) return;
     // A step of nothing might round what is kept beside a block.
     std::vector<std::pair<std::size_t, OfRun>> staying;
     for (std::size_t lane = 0; lane < width(); ++lane)
       if (is_taken_[lane] && !block.is_moving[lane])
-        staying.emplace_back(lane, OfRun{taken_from_lane(lane, width(), block.weights),
-                                         taken_from_lane(lane, width(), block.remainder)});
+        staying.emplace_back(lane, OfRun{weights(lane, k), remainder(lane, k)});
     samples_.kernels().run_descent({.size = block.size,
                                     .gradient = block.gradient.data(),
                                     .weights = block.weights.data(),

@@ -81,7 +81,7 @@ class JointLane final : public Trajectory<T> {
     state.span = {};
     for (std::size_t k = 0; k < n_blocks; ++k) {
       state.blocks[k] = blocks_[k];
-      state.remainders[k] = group_.block(lane_, k).remainder;
+      state.remainders[k] = group_.remainder(lane_, k);
     }
   }
 
@@ -105,7 +105,7 @@ class JointLane final : public Trajectory<T> {
   void bring_back() const {
     if (!is_behind_) return;
     is_behind_ = false;
-    for (std::size_t k = 0; k < n_blocks; ++k) blocks_[k] = group_.block(lane_, k).weights;
+    for (std::size_t k = 0; k < n_blocks; ++k) blocks_[k] = group_.weights(lane_, k);
   }
 
   const Model<T>& model_;
