@@ -9,13 +9,16 @@
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "commands.h"
 #include "compare_options.h"
 #include "interrupt.h"
+#include "kept_runs.h"
 #include "nearest.h"
 #include "options.h"
 #include "output.h"
+#include "reproduce/kept.h"
 #include "reproduce/publish.h"
 #include "reproduce/real_data.h"
 #include "softstep/error.h"
@@ -24,12 +27,14 @@ namespace softstep::program {
 
 namespace {
 
+using reproduce::Context;
 using reproduce::Entry;
+using reproduce::Ran;
 using reproduce::Result;
 
 struct Options {
   std::vector<std::string> names;
-  std::string out, json, data;
+  std::string out, json, data, keep;
   std::int64_t threads = 0;
   bool list = false, no_plots = false, broken = false;
 };
@@ -87,6 +92,43 @@ std::size_t n_wrong(const Result& result, bool broken) {
   return n;
 }
 
+// Runs it. Nothing if it was interrupted, and then says so.
+std::optional<Ran> run_entry(const Entry& entry, const Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  Ran ran;
+  try {
+    ran.result = entry.run(context);
+  } catch (const std::exception&) {
+    // An entry throws if its solver was interrupted, which is no error.
+    if (!interrupted()) throw;
+  }
+  ran.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  ran.n_threads = context.n_threads;
+  if (!interrupted()) return ran;
+  note("interrupted; nothing of " + std::string(entry.name) + " was written");
+  return std::nullopt;
+}
+
+// An entry that was chosen: what of it is kept, and what came out.
+struct Chosen {
+  const Entry* entry;
+  Json of = {};
+  std::optional<Ran> ran = {};
+};
+
+std::vector<Chosen> taken_over(const std::vector<const Entry*>& entries, const Context& context,
+                               KeptRuns& kept) {
+  std::vector<Chosen> out;
+  for (const Entry* entry : entries) {
+    Chosen& one = out.emplace_back(Chosen{entry});
+    if (!kept.is_on()) continue;
+    one.of = identity(*entry, context);
+    kept.find(one.of, [&](const Json& json) { one.ran = reproduce::ran_of(json); });
+  }
+  kept.note_found(entries.size());
+  return out;
+}
+
 int run_reproduce(const Options& options) {
   if (options.list) return list_entries(options.json);
   if (options.names.empty())
@@ -94,7 +136,7 @@ int run_reproduce(const Options& options) {
   if (options.out.empty()) throw InvalidArgument("--out", "is required");
   const std::vector<const Entry*> entries = chosen(options.names, !options.data.empty());
   if (!options.data.empty()) reproduce::check_real_data(options.data);
-  const reproduce::Context context{resolved_threads(options.threads), options.broken, options.data};
+  const Context context{resolved_threads(options.threads), options.broken, options.data};
   catch_interrupts();
   OutputDirectory directory(options.out);
   directory.make();
@@ -102,29 +144,25 @@ int run_reproduce(const Options& options) {
   outputs.add("--out", directory.file("verdict.json"));
   if (options.json != "-") outputs.add("--json", options.json);
 
+  KeptRuns kept(options.keep);
+  std::vector<Chosen> all = taken_over(entries, context, kept);
+
   Json list = Json::array();
   std::string text;
   std::size_t n_bad = 0, n_checks = 0, n_undrawn = 0;
   ProgressLine line;
-  for (const Entry* entry : entries) {
-    line.show(fmt::format("reproduce: {} ({} of {})", entry->name, list.size() + 1, entries.size()));
-    const auto start = std::chrono::steady_clock::now();
-    Result result;
-    try {
-      result = entry->run(context);
-    } catch (const std::exception&) {
-      // An entry throws if its solver was interrupted, which is no error.
-      if (!interrupted()) throw;
+  for (auto& [entry, of, ran] : all) {
+    if (!ran) {
+      line.show(fmt::format("reproduce: {} ({} of {})", entry->name, list.size() + 1, all.size()));
+      ran = run_entry(*entry, context);
+      line.clear();
+      if (!ran) return interrupt_exit_code();
+      kept.keep(of, kept_json(*ran));
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    line.clear();
-    if (interrupted()) {
-      note("interrupted; nothing of " + std::string(entry->name) + " was written");
-      return interrupt_exit_code();
-    }
+    const Result& result = ran->result;
     OutputDirectory own(directory.file(entry->name));
     own.make();
-    const Json verdict = reproduce::verdict_json(*entry, result, seconds, context.n_threads);
+    const Json verdict = reproduce::verdict_json(*entry, result, ran->seconds, ran->n_threads);
     const std::string problem =
         reproduce::write_result(own.file(""), *entry, result, verdict, !options.no_plots);
     if (!problem.empty()) {
@@ -134,7 +172,7 @@ int run_reproduce(const Options& options) {
     n_bad += n_wrong(result, options.broken);
     n_checks += result.checks.size();
     list.push_back(verdict);
-    text += reproduce::result_text(*entry, result, seconds, options.broken);
+    text += reproduce::result_text(*entry, result, ran->seconds, options.broken);
   }
   try_output(directory.file("verdict.json"), list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   if (n_bad != 0)
@@ -167,6 +205,7 @@ Command add_reproduce(CLI::App& program) {
   app->add_flag("--no-plots", options->no_plots, "Draw no plots");
   app->add_flag("--broken", options->broken,
                 "Run systems that must not obey the laws: exit code 0 only if every check fails");
+  add_keep(*app, options->keep);
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What `compare`, `sweep` and `fit` make of --keep: runs that are there are not made again and give the same results to the bit; those
-of other data or options, and damaged ones, are not taken.
+"""What `compare`, `sweep`, `fit` and `reproduce` make of --keep: runs that are there are not made again and give the same results to
+the bit; those of other data or options, and damaged ones, are not taken.
 
     kept_runs.py --program SOFTSTEP
     kept_runs.py --program SOFTSTEP --self-test
@@ -11,6 +11,7 @@ import argparse
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +23,16 @@ from kill_runs import DATA, files_below, without_times  # noqa: E402
 
 RULES = ["--rules", "gd;ngd"]
 GENERATED = ["--generator", "signal_noise", "--samples", "6", "--tokens", "4", "--dim", "8"]
-# The command without its seeds, and an option that changes its results. Each has two runs a seed.
+# The command without its seeds, and an option that changes its results. Each has two runs a seed; those of `reproduce` are entries,
+# the first of this list as many as there have to be.
+ENTRIES = ["ntp", "path", "global", "rank", "variational", "in_context"]
 COMMANDS = {
     "compare": (["compare", *GENERATED, *RULES, "--no-plots", "--out", "out", "--steps", "200"], ["--precision", "f32"]),
     "sweep": (["sweep", "--data", "data", "--init", "normal:0.1", "--rules", "ngd:step-size=1;polyak", "--out", "out", "--steps",
                "200"], ["--loss", "exponential"]),
     "fit": (["fit", "--train", "data", "--test", "data", "--rules", "sgd:step-size=1;adam", "--batch-size", "4", "--epochs", "5",
              "--no-plots", "--out", "out"], ["--loss", "exponential"]),
+    "reproduce": (["reproduce", "--no-plots", "--out", "out"], ["--broken"]),
 }
 LONG = ["compare", *GENERATED, *RULES, "--no-plots", "--out", "out", "--steps", "300000", "--threads", "1", "--keep", "kept"]
 
@@ -40,6 +44,10 @@ class Fault(Exception):
 def require(good, what):
     if not good:
         raise Fault(what)
+
+
+def of_runs(command, n_runs):
+    return [*command, *ENTRIES[:n_runs]] if command[0] == "reproduce" else [*command, "--seeds", str(n_runs // 2)]
 
 
 class Bench:
@@ -55,8 +63,7 @@ class Bench:
 
     def results(self, command, said=(), or_said=None):
         """What the command leaves, without times; it says a line that holds each of `said`, and no other (or each of `or_said`)."""
-        for path in self.folder.glob("out/*"):
-            path.unlink()
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
         lines = self.run(command)
         require(any(texts is not None and len(lines) == len(texts) and all(text in line for text, line in zip(texts, lines))
                     for texts in (said, or_said)), f"said {lines}, not {said}")
@@ -80,28 +87,28 @@ def checksum(text):
 
 
 def takes_runs_over(bench, command, other):
-    plain, keep = [*command, "--seeds", "3"], ["--keep", "kept"]
+    plain, keep = of_runs(command, 4), ["--keep", "kept"]
     expected = bench.results(plain)
     require(bench.results([*plain, *keep]) == expected, "the results differ where runs are kept")
-    require(len(bench.kept()) == 6, f"{len(bench.kept())} files and not 6")
+    require(len(bench.kept()) == 4, f"{len(bench.kept())} files and not 4")
     times = [path.stat().st_mtime_ns for path in bench.kept()]
-    require(bench.results([*plain, *keep], ["6 of 6 runs are taken from kept"]) == expected, "runs taken over differ")
+    require(bench.results([*plain, *keep], ["4 of 4 runs are taken from kept"]) == expected, "runs taken over differ")
     require(times == [path.stat().st_mtime_ns for path in bench.kept()], "runs that were there are made again")
     for path in bench.kept()[::2]:
         path.unlink()
-    require(bench.results([*plain, *keep], ["3 of 6 runs are taken from kept"]) == expected, "half of the runs taken over differ")
+    require(bench.results([*plain, *keep], ["2 of 4 runs are taken from kept"]) == expected, "half of the runs taken over differ")
     # More seeds, more runs; and of what was changed nothing is taken.
-    more = [*command, "--seeds", "5"]
-    require(bench.results([*more, *keep], ["6 of 10 runs"]) == bench.results(more), "more seeds give other results")
-    changed = [*command, *other, "--seeds", "2"]
+    more = of_runs(command, 6)
+    require(bench.results([*more, *keep], ["4 of 6 runs"]) == bench.results(more), "more runs give other results")
+    changed = [*of_runs(command, 2), *other]
     expected = bench.results(changed)
-    require(bench.results([*changed, *keep], ["kept has 10 runs of other data, options or versions"]) == expected,
+    require(bench.results([*changed, *keep], ["kept has 6 runs of other data, options or versions"]) == expected,
             f"runs without {other} are taken for runs with it")
     bench.clear()
 
 
 def passes_damage_over(bench, command, _):
-    keep = [*command, "--seeds", "1", "--keep", "kept"]
+    keep = [*of_runs(command, 2), "--keep", "kept"]
     expected = bench.results(keep)
     first, second = bench.kept()
     text = first.read_bytes()
@@ -124,8 +131,21 @@ def passes_damage_over(bench, command, _):
 
 def refuses_what_is_no_folder(bench, command, _):
     for folder in ("data", "no/such"):
-        lines = bench.run([*command, "--keep", folder], code=2)
+        lines = bench.run([*of_runs(command, 2), "--keep", folder], code=2)
         require(len(lines) == 1 and "--keep" in lines[0] and folder in lines[0], f"said {lines}")
+
+
+def tells_data_apart(bench):
+    """The files of real_data under the same names with other numbers. Broken systems fail on any data, so the exit code is 0."""
+    command = ["reproduce", "real_data", "--broken", "--no-plots", "--data", "real", "--out", "out"]
+    (bench.folder / "real").mkdir()
+    for seed in (1, 2):
+        bench.run([*DATA[:-1], "real/test.safetensors", "--seed", "3"])
+        bench.run([*DATA[:-1], "real/train.safetensors", "--seed", str(seed)])
+        said = ["kept has 1 runs of other data, options or versions"] if seed == 2 else []
+        require(bench.results([*command, "--keep", "kept"], said) == bench.results(command), "the results of other data")
+        require(len(bench.kept()) == seed, f"{len(bench.kept())} files and not {seed}")
+    bench.clear()
 
 
 def stops_in_order(bench):
@@ -150,12 +170,14 @@ def self_test(bench):
     """Kept runs with another number must be seen."""
     wrong = 0
     for name, (command, _) in COMMANDS.items():
-        keep = [*command, "--seeds", "1", "--keep", "kept"]
+        keep = [*of_runs(command, 2), "--keep", "kept"]
         expected = bench.results(keep)
         for path in bench.kept():
             before, run = re.fullmatch(r'(.*"checksum":)"\w+","run":(.*)}\n', path.read_text()).groups()
             if name == "fit":
                 run = re.sub(r"(.*\[\d+),[^,]+", r"\1,0.125", run)  # of the last epoch
+            elif name == "reproduce":
+                run = re.sub(r'"y":\[[^,\]]+', '"y":[0.125', run, count=1)  # of a figure
             else:
                 run = re.sub(r'"margin":[^,]+', '"margin":0.125', run, count=1)
             path.write_text(f'{before}"{checksum(run)}","run":{run}}}\n')
@@ -179,7 +201,8 @@ def main():
         os.mkdir(bench.folder / "kept")
         tests = [(check, what, lambda check=check, row=row: check(bench, *row)) for what, row in COMMANDS.items()
                  for check in (takes_runs_over, passes_damage_over, refuses_what_is_no_folder)]
-        for check, what, call in [*tests, (stops_in_order, "compare", lambda: stops_in_order(bench))]:
+        for check, what, call in [*tests, (tells_data_apart, "reproduce", lambda: tells_data_apart(bench)),
+                                  (stops_in_order, "compare", lambda: stops_in_order(bench))]:
             try:
                 call()
                 print(f"good   {what} {check.__name__}", flush=True)

@@ -10,6 +10,8 @@ differs, or a second run that fails. Each prints a line. The last line counts bo
 --self-test tears every file as it is put in its place (failing_calls.c, rename fails with tear) and requires that this is seen.
 """
 import argparse
+import csv
+import io
 import json
 import os
 import pathlib
@@ -42,6 +44,7 @@ COMMANDS = {
     "sweep": ["sweep", "--data", "data", "--init", "normal:0.1", "--rules", "gd;ngd", "--steps", "10000", "--seeds", "4",
               "--out", "out", "--keep", "saved"],
     "fit": ["fit", "--train", "data", "--test", "data", "--batch-size", "4", "--epochs", "2000", "--seeds", "4", *KEPT],
+    "reproduce": ["reproduce", "ntp", "path", "global", "rank", "variational", *KEPT],
 }
 # Columns, fields of JSON and heads of tables that the clock fills in.
 TIMED = {"seconds", "setup_seconds", "steps_per_second", "seconds_to"}
@@ -50,7 +53,7 @@ TIMED = {"seconds", "setup_seconds", "steps_per_second", "seconds_to"}
 def without_times(name, text):
     """The file without what the clock says."""
     if name.endswith(".csv"):
-        rows = [line.split(",") for line in text.decode().splitlines()]
+        rows = list(csv.reader(io.StringIO(text.decode())))
         left = [k for k, column in enumerate(rows[0]) if column not in TIMED]
         return [[row[k] for k in left] for row in rows]
     return untimed(json.loads(text)) if name.endswith(".json") else text
@@ -77,8 +80,7 @@ def files_below(folder):
 def is_whole(name, text):
     """Whether a file that was there after the kill has been written to its end."""
     if name.endswith(".csv"):
-        rows = text.decode(errors="replace").splitlines(keepends=True)
-        return bool(rows) and rows[-1].endswith("\n") and len({row.count(",") for row in rows}) == 1
+        return text.endswith(b"\n") and len({len(row) for row in csv.reader(io.StringIO(text.decode(errors="replace")))}) == 1
     if name.endswith(".json"):
         try:
             return bool(json.loads(text))

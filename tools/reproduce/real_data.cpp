@@ -148,6 +148,16 @@ void check_real_data(const std::string& folder) {
   load_dataset<float>(test_file(folder));
 }
 
+Json real_data_identity(const std::string& folder) {
+  Json json = Json::array();
+  AttentionOptions layer;
+  layer.train_decoder = true;
+  layer.optimal_loss = OptimalLoss::zero;
+  for (const std::string& file : {train_file(folder), test_file(folder)})
+    json.push_back(make_attention_model(load_dataset<float>(file).view(), layer)->identity());
+  return json;
+}
+
 const Entry real_data_entry = {
     "real_data",
     "Real data: what the choice of the step size costs",
