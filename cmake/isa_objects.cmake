@@ -21,6 +21,8 @@ elseif(SOFTSTEP_SANITIZE_KERNELS STREQUAL "thread")
   set(softstep_kernel_flags -fsanitize=thread -O1 -g1)
 elseif(SOFTSTEP_SANITIZE_KERNELS)
   message(FATAL_ERROR "SOFTSTEP_SANITIZE_KERNELS: ${SOFTSTEP_SANITIZE_KERNELS} (need address, thread, or nothing)")
+elseif(CMAKE_CXX_FLAGS MATCHES "--coverage")
+  set(softstep_kernel_flags -O1)  # counters in optimised kernels take long to compile, and count the same lines
 else()
   set(softstep_kernel_flags)
 endif()

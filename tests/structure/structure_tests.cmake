@@ -22,6 +22,9 @@ endif()
 softstep_structure_test(instruction_counts_self_test ${python}
                         ${PROJECT_SOURCE_DIR}/benchmarks/instruction_counts/check.py --self-test)
 
+# The table of coverage by room counts what it says.
+softstep_structure_test(coverage_rooms_self_test ${python} ${PROJECT_SOURCE_DIR}/tools/coverage_rooms.py --self-test)
+
 # Symbols are judged in an optimised build, which is what is installed.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(isa_objects)
