@@ -30,7 +30,7 @@ bool is_option(const std::string& word) { return word.size() > 1 && word[0] == '
 std::string option_name(const std::string& word) { return word.substr(0, word.find('=')); }
 
 std::string explain_extra(const CLI::App& command, const std::string& extra) {
-  const std::string name = command.get_name();
+  const std::string& name = command.get_name();
   if (!is_option(extra))
     return fmt::format("{}: {} was not expected (`softstep help {}` says what is)", name, extra, name);
   const std::string option = option_name(extra);
@@ -44,7 +44,7 @@ std::string explain_extra(const CLI::App& command, const std::string& extra) {
 
 // CLI11 counts: "1 required FILE missing", "At Most 1 required but received 2".
 std::string explain_count(const CLI::ParseError& error, const CLI::App& command) {
-  const std::string what = error.what();
+  std::string what = error.what();
   const std::string name = what.substr(0, what.find(':'));
   const CLI::Option* option = command.get_option_no_throw(name);
   if (option == nullptr) return what;

@@ -172,7 +172,7 @@ class Runs {
 
   Dataset<T> make_data(std::size_t k) const {
     if (settings_.from_file) return load_data<T>(settings_.data);
-    const Dataset<double> made =
+    Dataset<double> made =
         with_queries(generate(settings_.generator.with_seed(settings_.seed(k))), settings_.data);
     if constexpr (std::is_same_v<T, double>)
       return made;

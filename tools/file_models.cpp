@@ -177,7 +177,7 @@ FileModel<T> variational(const FileTensors& file, const FileModelFlags& flags, c
 // [n + 1] of things in groups.
 std::vector<std::size_t> offsets_of(const FileTensors& file, const std::string& name, std::size_t n,
                                     std::size_t total) {
-  const std::vector<std::size_t> out = file.whole(file.need(name, {n + 1}));
+  std::vector<std::size_t> out = file.whole(file.need(name, {n + 1}));
   if (out.front() != 0 || out.back() != total)
     file.refuse(name, fmt::format("goes from {} to {} (need 0 to {})", out.front(), out.back(), total));
   for (std::size_t i = 0; i < n; ++i)
@@ -346,7 +346,7 @@ void check_file_model_flags(const std::string& name, const FileModelFlags& flags
   refuse(flags.neurons_option, kind != nullptr && kind->neurons);
   refuse(flags.heads_option, kind != nullptr && kind->heads);
   refuse(flags.rank_option, kind != nullptr && kind->rank);
-  if (flags.variant_option->count() != 0 &&
+  if (kind != nullptr && flags.variant_option->count() != 0 &&
       std::find(kind->variants.begin(), kind->variants.end(), flags.variant) == kind->variants.end())
     throw InvalidArgument("--variant", fmt::format("{} (--model {} has: {})", flags.variant, name,
                                                    fmt::join(kind->variants, ", ")));

@@ -30,13 +30,12 @@ struct BlockSize {
 template <class T>
 BlockSize block_size(std::size_t columns, std::size_t tile_columns, bool backward) {
   const std::size_t row_bytes = std::max<std::size_t>(columns, 32) * sizeof(T);
-  const std::size_t fitting = (backward ? 192 : 384) * 1024 / row_bytes,
+  const std::size_t kib = 1024, fitting = (backward ? 192 : 384) * kib / row_bytes,
                     most = (backward ? 768 : 1536) / sizeof(T);
   const std::size_t panels = std::max<std::size_t>(std::min(fitting, most) / tile_columns, 1);
   // Whole tiles for every instruction set.
   const std::size_t lot = backward ? 384 / sizeof(T) : 24;
-  const std::size_t rows =
-      backward ? lot : std::clamp<std::size_t>(128 * 1024 / row_bytes / lot, 2, 22) * lot;
+  const std::size_t rows = backward ? lot : std::clamp<std::size_t>(128 * kib / row_bytes / lot, 2, 22) * lot;
   return {rows, panels * tile_columns, lot};
 }
 

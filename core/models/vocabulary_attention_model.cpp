@@ -57,6 +57,7 @@ class VocabularyAttentionModel final : public Model<T> {
     options_.validate();
     const std::size_t d = data_.dim, head = size_of("vocabulary", data_.vocabulary, d);
     const std::size_t matrix = size_of("dim", d, d);
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): validated() refuses a dimension of 0
     if (options_.directions.size() % matrix != 0)
       throw InvalidArgument("directions",
                             std::to_string(options_.directions.size()) +

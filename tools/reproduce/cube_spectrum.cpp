@@ -100,6 +100,7 @@ CubeKernel cube_kernel(std::size_t n, std::size_t n_draws, std::size_t per_draw,
       } else {
         inputs = attended(n, point, w);
       }
+      // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a cube has a dimension
       const std::size_t n_places = inputs.size() / d;
       const double sign = features == CubeFeatures::twisted ? parity(point, n_points - 1) : 1.0;
       for (std::size_t k = 0; k < per_draw; ++k) {

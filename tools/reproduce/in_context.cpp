@@ -101,7 +101,7 @@ Trace trained(const Points& points, const char* rule, std::int64_t steps,
   trainer.rules = {parse_rule(rule)};
   trainer.n_steps = steps;
   trainer.references = {reference};
-  const Trace trace = run_model(*model, state, trainer);
+  Trace trace = run_model(*model, state, trainer);
   if (weights != nullptr) *weights = state.blocks[0];
   return trace;
 }

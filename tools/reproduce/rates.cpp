@@ -31,11 +31,11 @@ GeneratorOptions data_of(int seed) {
 }
 
 struct Runs {
-  std::vector<Trace> traces = std::vector<Trace>(n_rules * n_seeds);
+  std::vector<Trace> traces = std::vector<Trace>(std::size_t{n_rules} * n_seeds);
   std::vector<double> limit_norm = std::vector<double>(n_seeds);
 
   const Trace& trace(int rule, int seed) const {
-    return traces[static_cast<std::size_t>(seed * n_rules + rule)];
+    return traces[static_cast<std::size_t>(seed) * n_rules + static_cast<std::size_t>(rule)];
   }
   /// Median over seeds of a number of each run.
   template <class F>

@@ -84,6 +84,8 @@ class FaceSolver::Factor {
   }
 
   /// The shortest W with <a_k, W> = target_k on the face, and its multipliers.
+  // By value, and overwritten: solveInPlace() takes what it changes as const.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param)
   void solve(Eigen::VectorXd targets, Eigen::VectorXd& w, Eigen::VectorXd& multipliers) const {
     r_.topLeftCorner(size_, size_).triangularView<Eigen::Upper>().transpose().solveInPlace(targets);
     w = q() * targets;
