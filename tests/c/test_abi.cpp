@@ -58,6 +58,8 @@ std::string sizes() {
   SIZE(softstep_own_ranks);
   FIELD(softstep_own_ranks, gather);
   FIELD(softstep_own_ranks, destroy);
+  FIELD(softstep_own_ranks, sum_order);
+  FIELD(softstep_own_ranks, sum);
   SIZE(softstep_linear_options);
   FIELD(softstep_linear_options, isa);
   SIZE(softstep_next_token_data);

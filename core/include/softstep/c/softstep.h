@@ -146,6 +146,11 @@ typedef struct softstep_own_ranks {
   const char* (*flush)(void* user); /* until all sent is on its way */
   void (*destroy)(void* user);      /* when the last object that uses the ranks is destroyed; not where making
                                        them failed; may be null */
+  const char* sum_order; /* of what ranks have of their samples, the same on all: "samples" (default), with
+                            the bits of one process, or "any", which waits less */
+  /* n numbers (F32 or F64) <- their sums over the ranks, with the same bits on all, for "any"; may be null:
+   * then by gather, in the order of the ranks. */
+  const char* (*sum)(void* user, softstep_type type, void* values, size_t n);
 } softstep_own_ranks;
 typedef struct softstep_ranks softstep_ranks;
 /* All ranks make theirs, and call what takes ranks or a model that has them, together and in one order; one
