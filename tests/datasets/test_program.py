@@ -8,6 +8,7 @@ import unittest
 from support import CommandTest, idx_bytes
 
 import numpy as np
+from PIL import Image
 
 
 class Program(CommandTest):
@@ -68,6 +69,18 @@ class Program(CommandTest):
     def test_bad_options_of_digits(self):
         self.refused("digits", ("--patch", "3"), "--patch", "3", "8 rows")
         self.refused("digits", ("--one-vs-rest", "10"), "--one-vs-rest", "10")
+
+    def test_faces_and_photographs(self):
+        stream = np.random.RandomState(7)
+        for name, size in (("a.png", (16, 32)), ("b.png", (16, 24))):
+            Image.fromarray(stream.randint(0, 256, (*size, 3)).astype("u1")).save(self.folder / name)
+        self.save("faces.npy", stream.uniform(0, 1, (20, 9, 9)))
+        for tool, *options in (("faces", "--file", "faces.npy", "--patch", "4"),
+                               ("photos", "--first", "a.png", "--second", "b.png", "--tile", "4", "--patch", "2")):
+            train, test, _ = self.accepted(tool, *options, out=tool)
+            decoder = stream.standard_normal(train["tokens"].shape[2])
+            for part, tensors in ("train", train), ("test", test):
+                self.require_same_function(tensors, f"{tool}/{part}.safetensors", decoder, "--decoder", self.decoder_file(decoder))
 
     def test_images_of_every_type_of_token(self):
         stream = np.random.RandomState(3)
