@@ -144,14 +144,17 @@ def write_dataset(tool, options, parts, more):
     """parts: {"train": tensors, "test": tensors}, with `source`, the place of each sample in the input."""
     counts = {name: {"samples": len(tensors["labels"]), "positive": int(np.sum(tensors["labels"] > 0))}
               for name, tensors in parts.items()}
-    n_tokens, dim = parts["train"]["tokens"].shape[1:]
+    first = parts["train"]
+    n_tokens, dim = first["tokens"].shape[-2:]
+    if "offsets" in first:  # texts keep their lengths
+        n_tokens = max(int(np.diff(tensors["offsets"]).max()) for tensors in parts.values())
     about = {"tool": tool, "options": {name: value for name, value in vars(options).items() if name != "out"},
              "parts": counts, "n_tokens": n_tokens, "dim": dim, **more}
     writers = {f"{name}.safetensors": lambda path, tensors=tensors: write_safetensors(path, tensors)
                for name, tensors in parts.items()}
     publish(options.out, {**writers, f"{tool}.json": lambda path: write_json(path, about)})
     text = ", ".join(f"{name} {count['samples']} ({count['positive']} positive)" for name, count in counts.items())
-    print(f"{tool}: {text}; {n_tokens} tokens of {dim}; written to {options.out}")
+    print(f"{tool}: {text}; {'up to ' if 'offsets' in first else ''}{n_tokens} tokens of {dim}; written to {options.out}")
 
 
 def run(main):
