@@ -3,16 +3,20 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "interrupt.h"
 #include "kept_runs.h"
 #include "options.h"
-#include "parallel.h"
 #include "run_progress.h"
 #include "softstep/dataset.h"
 #include "softstep/error.h"
 #include "softstep/metrics.h"
-#include "softstep/trainer.h"
+#include "softstep/train_many.h"
 #include "softstep/version.h"
 
 namespace softstep::program {
@@ -75,20 +79,49 @@ class Fits {
     }
     kept.note_found(n_runs);
     RunProgress progress("fit", left.size(), settings_.n_epochs * steps_of_an_epoch());
-    parallel_for(left.size(), settings_.n_threads, [&](std::size_t j) {
-      if (interrupted()) return;
-      const std::size_t rule = left[j] / n_seeds;
-      FitRun& run = result.runs[rule][left[j] % n_seeds];
-      RunProgress::Run shown(progress);
-      run_one(rule, run, shown);
-      if (!interrupted()) kept.keep(what_of(data, rule, run.seed), kept_json(run));
-      shown.finish();
-    });
+    if (!left.empty()) make_runs(result, left, progress, kept, data);
     result.interrupted = interrupted();
     return result;
   }
 
  private:
+  // A run and what the trainer looks at.
+  struct Made {
+    Made(std::size_t of_rule, FitRun& to, RunProgress& all) : rule(of_rule), run(to), progress(all) {}
+    const std::size_t rule;
+    FitRun& run;
+    RunProgress::Run progress;
+    std::unique_ptr<Workspace> train_space, test_space;
+    Evaluation<T> on_train, on_test;
+    TrainerOptions options;
+    TrainState<T> state;
+  };
+
+  // The runs `left`, by number, several at a time; those whose steps see all samples side by side.
+  void make_runs(FitResult& result, const std::vector<std::size_t>& left, RunProgress& progress,
+                 KeptRuns& kept, const Json& data) const {
+    const auto n_seeds = static_cast<std::size_t>(settings_.n_seeds);
+    const auto model = make_attention_model(train_.view(), layer());
+    const auto test = make_attention_model(test_.view(), layer());
+    std::vector<std::unique_ptr<Made>> made(left.size());
+    train_many<T>({.n_runs = left.size(),
+                   .make = [&](std::size_t j) -> std::optional<ManyRun<T>> {
+                     if (interrupted()) return std::nullopt;
+                     const std::size_t rule = left[j] / n_seeds;
+                     FitRun& run = result.runs[rule][left[j] % n_seeds];
+                     made[j] = std::make_unique<Made>(rule, run, progress);
+                     return make_run(*made[j], *model, *test);
+                   },
+                   .done =
+                       [&](std::size_t j, const TrainSummary&) {
+                         const std::unique_ptr<Made> one = std::move(made[j]);
+                         if (!interrupted())
+                           kept.keep(what_of(data, one->rule, one->run.seed), kept_json(one->run));
+                         one->progress.finish();
+                       }},
+                  settings_.n_threads);
+  }
+
   std::int64_t steps_of_an_epoch() const { return (n_samples_ - 1) / settings_.batch_size + 1; }
 
   AttentionOptions layer() const {
@@ -116,36 +149,40 @@ class Fits {
             {"isa", settings_.layer.isa}};
   }
 
-  void run_one(std::size_t rule, FitRun& run, RunProgress::Run& progress) const {
-    const AttentionOptions options = layer();
-    const auto model = make_attention_model(train_.view(), options);
-    const auto test = make_attention_model(test_.view(), options);
-    TrainerOptions trainer;
-    trainer.rules = {settings_.rules[rule]};
-    trainer.batch_size = static_cast<std::size_t>(settings_.batch_size);
-    trainer.batch_seed = run.seed;
-    trainer.trace_rows_per_decade = 0;
-    trainer.n_steps = steps_of_an_epoch();
-    trainer.progress = [&progress](const Progress& now) {
-      progress.at_step(now.step);
+  // Measures the start, and has the trainer measure after every epoch.
+  ManyRun<T> make_run(Made& made, const Model<T>& model, const Model<T>& test) const {
+    TrainerOptions& options = made.options;
+    options.rules = {settings_.rules[made.rule]};
+    options.batch_size = static_cast<std::size_t>(settings_.batch_size);
+    options.batch_seed = made.run.seed;
+    options.trace_rows_per_decade = 0;
+    options.n_steps = settings_.n_epochs * steps_of_an_epoch();
+    options.progress = [&made](const Progress& now) {
+      made.progress.at_step(now.step);
       return !interrupted();
     };
-    TrainState<T> state = normal_state(*model, settings_.init_std, run.seed);
-    for (std::int64_t epoch = 0; epoch <= settings_.n_epochs && !interrupted(); ++epoch) {
-      if (epoch > 0 && train(*model, state, trainer).status != TrainStatus::max_iterations) return;
-      run.epochs.push_back(measure(*model, *test, state));
-    }
+    options.checkpoint_steps = steps_of_an_epoch();
+    options.checkpoint = [this, &made, &model, &test](const Progress& now) {
+      // A run that ends early has its last checkpoint within an epoch.
+      if (now.step % steps_of_an_epoch() == 0) made.run.epochs.push_back(measure(made, model, test));
+    };
+    made.train_space = model.make_workspace();
+    made.test_space = test.make_workspace();
+    made.state = normal_state(model, settings_.init_std, made.run.seed);
+    made.run.epochs.push_back(measure(made, model, test));
+    return {&model, &made.state, &options};
   }
 
-  static Epoch measure(Model<T>& model, Model<T>& test, const TrainState<T>& state) {
-    Evaluation<T> on_train, on_test;
-    model.evaluate(state.blocks, on_train, want_loss);
-    test.evaluate(state.blocks, on_test, want_loss);
+  static Epoch measure(Made& made, const Model<T>& model, const Model<T>& test) {
+    const TrainState<T>& state = made.state;
+    const std::vector<std::span<const T>> at = views_of(state.blocks);
+    model.evaluate(at, made.on_train, *made.train_space, want_loss);
+    test.evaluate(at, made.on_test, *made.test_space, want_loss);
     return {state.step,
-            on_train.loss,
-            on_train.accuracy,
-            on_test.loss,
-            on_test.accuracy,
+            made.on_train.loss,
+            made.on_train.accuracy,
+            made.on_test.loss,
+            made.on_test.accuracy,
             frobenius_norm(state.blocks[0]),
             frobenius_norm(state.blocks[1]),
             state.seconds};

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,33 @@ class Plan:
         return len(self.problems)
 
 
-def _has_axis(value: Any, n_dims: int) -> bool:
-    """Whether it has an entry for each run: a list, or an array of at least so many axes."""
+_Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _has_axis(value: Any, n_dims: int, shape: tuple[int, ...] | None) -> bool:
+    """Whether it has an entry for each run: a list, or an array of at least so many axes.
+
+    shape: of the block that it is of, if it is of one. A block of one column or row may also be given as a vector.
+    """
+    if shape is not None and min(shape) == 1:
+        is_vector = hasattr(value, "ndim") or (isinstance(value, (list, tuple)) and all(isinstance(x, Real) for x in value))
+        if is_vector and math.prod(np.shape(value)) == math.prod(shape):
+            return False
+        n_dims = 2
     return isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) >= n_dims
 
 
-def _cut(name: str, value: Any, n_dims: int, lengths: dict[str, int]) -> Callable[[int], Any]:
-    """Which part of an argument a run gets. Notes how many parts it has."""
+def _cut(
+    name: str, value: Any, n_dims: int, lengths: dict[str, int], shapes: _Shapes | None = None
+) -> Callable[[int], Any]:
+    """Which part of an argument a run gets. Notes how many parts it has. shapes: of the blocks it may be of, the first first."""
     if isinstance(value, Mapping):
-        parts = {key: _cut(name, part, n_dims, lengths) for key, part in value.items()}
+        parts = {
+            key: _cut(name, part, n_dims, lengths, {key: shapes[key]} if shapes and key in shapes else None)
+            for key, part in value.items()
+        }
         return lambda k: {key: part(k) for key, part in parts.items()}
-    if not _has_axis(value, n_dims):
+    if not _has_axis(value, n_dims, next(iter(shapes.values())) if shapes else None):
         return lambda _: value
     for other, n in lengths.items():
         if n != len(value):
@@ -69,16 +86,25 @@ def _cut(name: str, value: Any, n_dims: int, lengths: dict[str, int]) -> Callabl
     return lambda k: value[k]
 
 
+def _shapes(problems: Any) -> tuple[_Shapes, _Shapes]:
+    """Of the blocks and of the observables; those of the first problem stand for all."""
+    first = problems[0] if isinstance(problems, (list, tuple)) and problems else problems
+    if not isinstance(first, _core.Model):
+        return {}, {}
+    return first.blocks, {name: (rows, columns) for name, rows, columns in _core.observables(first)}
+
+
 def _plan(problems: Any, rule: Any, steps: Any, start: Any, seed: Any, states: Any, reference: Any) -> Plan:
     lengths: dict[str, int] = {}
+    blocks, observables = _shapes(problems)
     of_run = {
         "problems": _cut("problems", problems, 1, lengths),
         "rule": _cut("rule", rule, 1, lengths),
         "steps": _cut("steps", steps, 1, lengths),
-        "start": _cut("start", start, 3, lengths),
+        "start": _cut("start", start, 3, lengths, blocks),
         "seed": _cut("seed", seed, 1, lengths),
         "states": _cut("states", states, 1, lengths),
-        "reference": _cut("reference", reference, 3, lengths),
+        "reference": _cut("reference", reference, 3, lengths, observables),
     }
     runs = range(next(iter(lengths.values()), 1))
     each = {name: [part(k) for k in runs] for name, part in of_run.items()}
@@ -290,7 +316,7 @@ class ManyTrainResult(Sequence[TrainResult]):
 
     @property
     def form(self) -> Any:
-        """How W was kept, [runs] of texts: query-span where runs went side by side."""
+        """How W was kept, [runs] of texts: query-span or dense where runs went side by side."""
         return np.array(self._runs.form)
 
     @property
@@ -476,15 +502,16 @@ def train_many(
     steps
         Further steps to take: of all, or of each.
     start
-        W at step 0: what `train` takes; or [runs, dim, dim], a dict of such arrays by block, or a list. Zero if None.
+        W at step 0: what `train` takes; or [runs, dim, dim], a dict of such arrays by block ("decoder": [runs, dim]), or a list. Zero
+        if None.
     init_std, seed
         In place of `start`: entries from N(0, init_std^2). seed: one for each, such as range(100); a single one gives all runs the
         same start.
     states
         In place of these: the states of other runs, one for each, which are moved on.
     reference
-        Direction that W is compared with: what `train` takes, for all runs; or [runs, dim, dim], or a list such as
-        [solve_max_margin(problem) for problem in problems].
+        Direction that W is compared with: what `train` takes, for all runs; or [runs, dim, dim], a dict of such arrays by observable,
+        or a list such as [solve_max_margin(problem) for problem in problems].
     callback
         Called with the number of the run and each row of its trace, a dict, from the thread that takes the run's steps; the run stops
         by False. What it raises leaves `train_many`.
@@ -508,8 +535,8 @@ def train_many(
     InvalidArgument
         Names the argument and, where it is of one run, the run. How else a run can end is a status.
 
-    A run side by side is in the query span, whatever `train` would choose (under `sign`, `adam` and `momentum` it is
-    dense), and agrees with that to rounding (docs/performance.md). Source: softstep/train_many.h; of the rules: `step_rules`.
+    A run side by side is in the query span, whatever `train` would choose (under `sign`, `adam` and `momentum`, and with a
+    trained decoder, it is dense), and agrees with that to rounding (docs/performance.md). Source: softstep/train_many.h; of the rules: `step_rules`.
 
     >>> import numpy as np, softstep
     >>> problems = [softstep.generate(n_tokens=8, n_samples=6, dim=10, seed=seed).problem() for seed in range(20)]

@@ -111,6 +111,47 @@ def test_models_and_rules_that_go_alone(options, arguments, n_threads):
             assert np.abs(runs.blocks[name][k] - block).max() <= path_bound(30) * 30
 
 
+@pytest.mark.parametrize("rule", ["ngd", "gd:step-size=0.5;polyak"])
+def test_joint_runs_side_by_side(rule):
+    several = [problem(seed, train_decoder=True) for seed in range(11)]
+    rng = np.random.default_rng(3)
+    start = {"weights": rng.normal(size=(11, D, D)) * 0.1, "decoder": rng.normal(size=(11, D)) * 0.1}
+    reference = {"weights": rng.normal(size=(D, D)), "decoder": rng.normal(size=(11, D, 1))}
+    runs = softstep.train_many(several, rule, steps=40, start=start, reference=reference)
+    assert runs.blocks["weights"].shape == (11, D, D) and runs.blocks["decoder"].shape == (11, D, 1)
+    for k in range(11):
+        alone = softstep.train(
+            several[k],
+            rule,
+            steps=40,
+            form="dense",
+            start={name: block[k] for name, block in start.items()},
+            reference={"weights": reference["weights"], "decoder": reference["decoder"][k]},
+        )
+        for name, block in alone.blocks.items():
+            assert np.abs(runs.blocks[name][k] - block).max() <= path_bound(40) * 40
+        assert abs(runs.last["decoder_one_minus_cos"][k] - alone.last["decoder_one_minus_cos"]) <= path_bound(40) * 40
+    # The bits of a run are its own, and those of one that was put down.
+    few = softstep.train_many(several[3:5], rule, steps=15, start={name: block[3:5] for name, block in start.items()})
+    again = few.resume(25, n_threads=2)
+    for name, block in runs.blocks.items():
+        assert (again.blocks[name] == block[3:5]).all()
+
+
+def test_vectors_have_an_axis_of_runs_or_none():
+    several = [problem(seed, train_decoder=True) for seed in range(2)]
+    one = np.arange(1.0, D + 1)
+    shared = softstep.train_many(several, steps=0, start={"weights": np.zeros((D, D)), "decoder": one})
+    for same in (one[:, None], list(one), np.stack([one, one]), [one, one], [list(one)] * 2):
+        given = softstep.train_many(several, steps=0, start={"weights": np.zeros((2, D, D)), "decoder": same})
+        assert (given.blocks["decoder"] == shared.blocks["decoder"]).all()
+    prompts = [problem(seed, key_query="prompt") for seed in range(2)]
+    given = softstep.train_many(prompts, steps=0, start=np.stack([one, 2 * one]))
+    assert (given.weights[:, :, 0] == [one, 2 * one]).all()
+    with pytest.raises(softstep.InvalidArgument, match="start: 3 entries .problems has 2"):
+        softstep.train_many(several, steps=0, start={"weights": np.zeros((D, D)), "decoder": np.stack([one] * 3)})
+
+
 def test_float32_and_other_models():
     tokens = np.random.default_rng(0).normal(size=(N, T, D)).astype("f4")
     several = [softstep.Problem(tokens * 2.0**k, [1, -1] * 3, tokens[0, 0]) for k in range(3)]

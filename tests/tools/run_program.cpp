@@ -223,4 +223,11 @@ std::vector<std::string> lines(const std::string& text) {
   return result;
 }
 
+std::vector<std::string> fields(const std::string& row) {
+  std::vector<std::string> out;
+  std::istringstream stream(row);
+  for (std::string field; std::getline(stream, field, ',');) out.push_back(field);
+  return out;
+}
+
 }  // namespace softstep::test

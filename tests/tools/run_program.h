@@ -72,5 +72,7 @@ std::string bytes_of(const std::vector<T>& values) {
 
 /// Lines without their line breaks.
 std::vector<std::string> lines(const std::string& text);
+/// Fields of a row of CSV without quotation marks.
+std::vector<std::string> fields(const std::string& row);
 
 }  // namespace softstep::test

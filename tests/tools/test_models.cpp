@@ -1,8 +1,11 @@
 // softstep train with models of several blocks, and softstep fit: what they answer, leave behind and refuse.
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "softstep/dataset.h"
@@ -158,6 +161,38 @@ TEST_CASE("fit writes curves by epoch and a verdict", "[tools]") {
   // The same for any number of threads but for the time it took.
   const Json again = place.results(fit({"--out", "two", "--threads", "2"}));
   CHECK(again["checks"] == verdict["checks"]);
+}
+
+TEST_CASE("fit goes through the weights of train, in mini-batches and with all samples", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  // 3 steps an epoch, one run after the other; and one step, side by side.
+  const auto [batch_size, steps] = GENERATE(std::pair("3", 3), std::pair("8", 1));
+  place.results({"fit",      "--train",     "data1",   "--test",     "data2",  "--rules",    "gd;sngd",
+                 "--epochs", "3",           "--seeds", "11",         "--init", "normal:0.1", "--batch-size",
+                 batch_size, "--precision", "f64",     "--no-plots", "--out",  "dir"});
+  const std::vector<std::string> rows = lines(place.read("dir/fit.csv"));
+  REQUIRE(rows.size() == 1 + 2 * 11 * 4);
+  const std::vector<std::string> names = fields(rows[0]);
+  const auto entry = [&](std::size_t row, const std::string& name) {
+    const auto at = std::find(names.begin(), names.end(), name) - names.begin();
+    return std::stod(fields(rows[row]).at(static_cast<std::size_t>(at)));
+  };
+  // Side by side sums are in another order: three of at most 12 + 4 + 8 terms in a step, so 3 * 3 * 24 *
+  // 2^-53 = 2.4e-14 after three steps. A factor of 40 is left for what later steps make of it.
+  const double bound = 1e-12;
+  for (const std::size_t seed : {0, 10})
+    for (const int epoch : {1, 3}) {
+      const Json one = place.results(train({"--joint", "--init", "normal:0.1", "--seed", std::to_string(seed),
+                                            "--precision", "f64", "--batch-size", batch_size},
+                                           std::to_string(epoch * steps), "gd"));
+      const std::size_t row = 1 + 4 * seed + static_cast<std::size_t>(epoch);
+      INFO("seed " << seed << ", epoch " << epoch << ": " << rows[row]);
+      CHECK(entry(row, "step") == static_cast<double>(epoch * steps));
+      CHECK(std::fabs(entry(row, "train_loss") - std::pow(10.0, one["log10_loss"].get<double>())) <= bound);
+      CHECK(std::fabs(entry(row, "weight_norm") - one["weight_norm"].get<double>()) <= bound);
+      CHECK(std::fabs(entry(row, "decoder_norm") - one["decoder_norm"].get<double>()) <= bound);
+    }
 }
 
 TEST_CASE("fit says when the accuracy asked for is not there", "[tools]") {

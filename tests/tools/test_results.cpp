@@ -3,7 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <csignal>
-#include <sstream>
 
 #include "softstep/softstep.h"
 #include "tools/run_program.h"
@@ -11,6 +10,7 @@
 using namespace softstep;
 using softstep::test::Arguments;
 using softstep::test::Json;
+using softstep::test::fields;
 using softstep::test::lines;
 using softstep::test::Workplace;
 
@@ -25,13 +25,6 @@ void require_keys(const Json& json, const std::vector<std::string>& keys) {
     INFO("key " << key);
     CHECK(json.contains(key));
   }
-}
-
-std::vector<std::string> fields(const std::string& row) {
-  std::vector<std::string> out;
-  std::istringstream stream(row);
-  for (std::string field; std::getline(stream, field, ',');) out.push_back(field);
-  return out;
 }
 
 // A small data set in the workplace.
