@@ -22,6 +22,7 @@ SentenceData data_of(const softstep_sentence_data* given) {
   SentenceData out;
   out.vocabulary = in.vocabulary;
   out.dim = in.dim;
+  product(in.vocabulary, in.dim, "data.vocabulary");
   out.first = places(in.first, in.n_sentences, "data.first");
   out.first_next = places(in.first_next, in.n_sentences, "data.first_next");
   out.tokens = copied(in.tokens, product(out.first.back(), in.dim, "data.first"), "data.tokens");
@@ -35,7 +36,7 @@ VocabularyAttentionOptions options_of(const softstep_vocabulary_options& in, con
   VocabularyAttentionOptions out;
   out.mixing = chosen_word(in.mixing, "options.mixing", {TokenMixing::softmax, TokenMixing::linear});
   const std::size_t square = product(data.dim, data.dim, "data.dim");
-  const std::size_t head = product(data.vocabulary, data.dim, "data.vocabulary");
+  const std::size_t head = data.vocabulary * data.dim;
   if ((in.directions == nullptr) != (in.n_directions == 0))
     throw InvalidArgument("options.n_directions",
                           std::to_string(in.n_directions) + " (need 1 or more with directions, 0 without)");
@@ -75,9 +76,7 @@ softstep_status softstep_vocabulary_attention_model_create(const softstep_senten
 softstep_status softstep_sentence_entropy(const softstep_sentence_data* data, double* entropy) {
   return guarded([&] {
     required(entropy, "entropy");
-    const SentenceData own = data_of(data);
-    own.validate();
-    *entropy = own.entropy();
+    *entropy = data_of(data).entropy();
   });
 }
 }
