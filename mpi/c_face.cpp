@@ -37,7 +37,8 @@ std::span<const std::byte> bytes(const void* data, std::size_t n) {
 
 extern "C" {
 
-softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, softstep_ranks** ranks) {
+softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, const char* sum_order,
+                                          softstep_ranks** ranks) {
   std::unique_ptr<softstep::MpiRanks> mpi;
   try {
     mpi = std::make_unique<softstep::MpiRanks>(communicator);
@@ -65,6 +66,15 @@ softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, softstep_ranks*
     return message_of(user, [&](softstep::MpiRanks& to) { to.send(bytes(data, n)); });
   };
   own.flush = [](void* user) { return message_of(user, [](softstep::MpiRanks& to) { to.flush(); }); };
+  own.sum_order = sum_order;
+  own.sum = [](void* user, softstep_type type, void* values, std::size_t n) {
+    return message_of(user, [&](softstep::MpiRanks& to) {
+      if (type == SOFTSTEP_F32)
+        to.sum(std::span<float>(static_cast<float*>(values), n));
+      else
+        to.sum(std::span<double>(static_cast<double*>(values), n));
+    });
+  };
   own.destroy = [](void* user) { delete static_cast<softstep::MpiRanks*>(user); };
   const softstep_status status = softstep_ranks_create(&own, ranks);
   if (status == SOFTSTEP_OK) static_cast<void>(mpi.release());  // theirs to destroy

@@ -1,10 +1,14 @@
 #include "job.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iostream>
 #include <thread>
 
 #include "output.h"
+#include "plain_options.h"
+#include "softstep/error.h"
 #include "softstep/threads.h"
 
 #if defined(SOFTSTEP_PROGRAM_MPI)
@@ -15,6 +19,13 @@
 #endif
 
 namespace softstep::program {
+
+void add_sum_order(CLI::App& app, std::string& word) {
+  add_word(
+      app, "--sum-order", word, {to_string(SumOrder::samples), to_string(SumOrder::any)},
+      "How processes over MPI add up what each has: one after the other, with the bits of one process, or "
+      "in any order, which waits less");
+}
 
 #if defined(SOFTSTEP_PROGRAM_MPI)
 namespace {
@@ -76,6 +87,15 @@ int end_job(int code, const std::string& message) {
 }
 
 std::shared_ptr<Ranks> ranks_of_job() { return job; }
+void set_sum_order(const std::string& word) {
+  if (job == nullptr) return;
+  const SumOrder order = parse_sum_order(word);
+  for (const SumOrder other : of_all_ranks(job.get(), order))
+    if (other != order)
+      throw InvalidArgument("--sum-order",
+                            fmt::format("{} (another rank was given {})", word, to_string(other)));
+  job->set_sum_order(order);
+}
 bool is_first_rank() { return job == nullptr || job->rank() == 0; }
 void ask_job_to_stop() {
   if (job != nullptr) job->ask_to_stop();
@@ -101,6 +121,7 @@ int end_job(int code, const std::string& message) {
   return code;
 }
 std::shared_ptr<Ranks> ranks_of_job() { return nullptr; }
+void set_sum_order(const std::string& word) { parse_sum_order(word); }
 bool is_first_rank() { return true; }
 void ask_job_to_stop() {}
 std::stop_token job_stops() { return {}; }

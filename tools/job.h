@@ -13,6 +13,10 @@
 
 #include "softstep/ranks.h"
 
+namespace CLI {
+class App;
+}
+
 namespace softstep::program {
 
 /// Joins the other processes, where there are any: the program was built with -DSOFTSTEP_MPI=ON, and the
@@ -63,6 +67,11 @@ std::vector<Value> joined_of_all(Ranks* ranks, const std::vector<Value>& mine) {
 /// Threads for this rank where 0 are asked for: the processors of the machine divided by its ranks, unless
 /// the launcher has divided them already.
 int threads_of_rank();
+/// --sum-order.
+void add_sum_order(CLI::App& app, std::string& word);
+/// Sums over the ranks are made in that order from here on. Throws InvalidArgument on all ranks where they
+/// were given different ones.
+void set_sum_order(const std::string& word);
 /// Lets the run stop on all ranks together.
 void ask_job_to_stop();
 /// Says that the ranks have agreed to stop.

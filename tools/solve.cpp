@@ -26,7 +26,8 @@ namespace {
 
 struct Options {
   DataOptions data;
-  std::string out, json, selected, norm = to_string(MatrixNorm::frobenius);
+  std::string out, json, selected, norm = to_string(MatrixNorm::frobenius),
+                                   sum_order = to_string(SumOrder::samples);
   double tolerance = MaxMarginOptions{}.tolerance, p = 0.0;
   CLI::Option *p_option = nullptr, *tolerance_option = nullptr;
   std::int64_t threads = 1, max_sweeps = static_cast<std::int64_t>(MaxMarginOptions{}.max_sweeps);
@@ -144,7 +145,10 @@ int solve_as(const Options& options, NormMaxMarginOptions solver) {
   json["threads"] = solver.n_threads;
   json["data"] = options.data.file;
   json["queries"] = queries.of_all;
-  if (ranks != nullptr) json["ranks"] = ranks->size();
+  if (ranks != nullptr) {
+    json["ranks"] = ranks->size();
+    json["sum_order"] = to_string(ranks->sum_order());
+  }
   json["selected"] = choose ? Json(options.selected) : Json(nullptr);
   json["written"] = written ? Json(options.out) : Json(nullptr);
 
@@ -205,6 +209,7 @@ int run_solve(const Options& options) {
     solver = check_options(options);
     is_f64 = stored_type(options.data.file) == StoredType::f64;
   });
+  set_sum_order(options.sum_order);
   catch_interrupts();
   return is_f64 ? solve_as<double>(options, solver) : solve_as<float>(options, solver);
 }
@@ -230,6 +235,7 @@ Command add_solve(CLI::App& program) {
            "`weights` [d,d], which select the tokens they attend to");
   add_whole(*app, "--max-sweeps", options->max_sweeps, 1, 1000000000000, "Give up after this many sweeps");
   add_threads(*app, options->threads, "Threads; the result has the same bits for any number");
+  add_sum_order(*app, options->sum_order);
   add_json(*app, options->json);
   app->footer(
       "Examples:\n"

@@ -370,6 +370,7 @@ int run_train(const TrainOptions& options) {
     rule = options.rule.settings();
     layer = check_options(options, several);
   });
+  set_sum_order(options.sum_order);
   if (options.model.kind == "attention") layer.ranks = ranks;
   return options.run.precision == "f64" ? train_as<double>(options, rule, layer)
                                         : train_as<float>(options, rule, layer);
@@ -405,6 +406,7 @@ Command add_train(CLI::App& program) {
            "newest "
            "whole checkpoint of a folder up to step --steps");
   add_checkpoints(*app, options->checkpoints);
+  add_sum_order(*app, options->sum_order);
   add_memory(*app, options->memory);
   add_json(*app, options->json);
   app->footer(

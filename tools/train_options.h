@@ -13,6 +13,7 @@
 #include "memory_option.h"
 #include "model_options.h"
 #include "options.h"
+#include "softstep/ranks.h"
 #include "softstep/trainer.h"
 
 namespace softstep::program {
@@ -22,7 +23,8 @@ struct TrainOptions {
   RuleFlags rule;
   RunOptions run;
   ModelFlags model;
-  std::string reference = "solve", trace, out, save_state, resume, json;
+  std::string reference = "solve", trace, out, save_state, resume, json,
+              sum_order = to_string(SumOrder::samples);
   CheckpointOptions checkpoints;
   MemoryOption memory;
   double stop_one_minus_cos = 0.0;

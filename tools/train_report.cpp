@@ -141,7 +141,10 @@ Json json_of(const EndedRun<T>& run, const OfSamples& of_samples) {
   }
   json["isa"] = run.model.isa();
   json["threads"] = run.layer.n_threads;
-  if (run.layer.ranks != nullptr) json["ranks"] = run.layer.ranks->size();
+  if (run.layer.ranks != nullptr) {
+    json["ranks"] = run.layer.ranks->size();
+    json["sum_order"] = to_string(run.layer.ranks->sum_order());
+  }
   if (alone) json["threads_used"] = run.summary.threads_used;
   add_run(json, run.summary, of_decoder.margin);
   json["certified_share"] = number(of_decoder.certified_share);

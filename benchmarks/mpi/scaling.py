@@ -4,7 +4,7 @@ ranks, and a simulation of the messages that checks it. docs/mpi.md tells what c
 
     scaling.py measure --program softstep --launch "mpirun --oversubscribe" --out measured.json
     scaling.py fit measured.json
-    scaling.py predict [--samples N --tokens T --dim D] [--latency S --bandwidth B --flops F]
+    scaling.py predict [--sum-order any] [--samples N --tokens T --dim D] [--latency S --bandwidth B --flops F]
     scaling.py simulate [--ranks 4096] [--noise 0.0]
     scaling.py --self-test
 
@@ -14,6 +14,9 @@ A step of W alone (gd, ngd) on n samples of T tokens in d dimensions, K ranks, n
   gradient    bands of G go from rank to rank, C of them, each of b = w d^2 / C bytes. Band c is with rank r after
               (r + c) stages of the slower of: one message, latency + b / bandwidth; the rank's own products of a band. So
               (K - 1) (message + products of a band) until the last rank has the first band, then C - 1 of the slower.
+              With --sum-order any, in place of it: each rank sums up its own products, then its share of the sums of all (a
+              scatter by halves, ceil(log2 K) messages that halve from w d^2 / 2 bytes), and gives that to all (the same
+              backwards). No broadcast.
   broadcast   of w d^2 bytes: a tree of scatter and a ring of gather, ceil(log2 K) + K - 1 latencies, 2 w d^2 / bandwidth;
               or a binomial tree where that is less.
 Assumptions: samples are alike; nothing else uses network or processors; every pair of ranks has the same
@@ -43,13 +46,22 @@ def broadcast(k, size, latency, bandwidth):
     return min(hops * (latency + size / bandwidth), (hops + k - 1) * latency + 2 * size / bandwidth)
 
 
-def step(k, n, t, d, width, latency, bandwidth, flops):
+def shared_sum(k, size, width, latency, bandwidth, flops):
+    """Halves to and fro: 2 ceil(log2 K) messages of (K - 1) / K of all bytes each way, and an addition for each number."""
+    hops = math.ceil(math.log2(k))
+    return 2 * (hops * latency + (k - 1) / k * size / bandwidth) + (k - 1) / k * size / width / flops
+
+
+def step(k, n, t, d, width, latency, bandwidth, flops, order="samples"):
     """Seconds of a step, and of its part that is messages."""
     count, size = bands(k, d, width)
     own = 2 * n / k * d * d / flops  # products into G
     local = (4 * n / k * t * d + 2 * n / k * d * d + 4 * d * d) / flops
     if k == 1:
         return local + own, 0.0
+    if order == "any":
+        whole = (local + own + math.ceil(math.log2(k)) * latency + shared_sum(k, width * d * d, width, latency, bandwidth, flops))
+        return whole, whole - local - own
     message, part = latency + size / bandwidth, own / count
     chain = (k - 1) * (message + part) + part + (count - 1) * max(message, part)
     exponents = math.ceil(math.log2(k)) * latency
@@ -85,9 +97,26 @@ def simulated_broadcast(k, size, latency, bandwidth):
     return max(has.values())
 
 
-def run(program, launch, ranks, threads, folder, data, steps, precision):
+def simulated_shared_sum(k, size, width, latency, bandwidth, flops, noise=0.0, seed=1):
+    """Every message of the halving and the doubling, k a power of two: a pair goes on when both have what the other sent."""
+    draw = random.Random(seed)
+    free = [noise * draw.random() * size / bandwidth for _ in range(k)]
+    part, span = size / 2, k // 2
+    while span:
+        meets = [max(free[r], free[r ^ span]) for r in range(k)]
+        free = [at + latency + part / bandwidth + part / width / flops for at in meets]
+        part, span = part / 2, span // 2
+    part, span = size / k, 1
+    while span < k:
+        meets = [max(free[r], free[r ^ span]) for r in range(k)]
+        free = [at + latency + part / bandwidth for at in meets]
+        part, span = part * 2, span * 2
+    return max(free)
+
+
+def run(program, launch, ranks, threads, folder, data, steps, precision, order):
     head = shlex.split(launch) + ["-n", str(ranks)] if ranks else []
-    form = ["--form", "dense"]
+    form = ["--form", "dense"] + (["--sum-order", order] if ranks else [])
     done = subprocess.run(head + [program, "train", "--data", data, "--rule", "ngd", "--steps", str(steps), "--reference",
                                   "none", "--trace-rows-per-decade", "0", "--precision", precision, "--threads",
                                   str(threads), "--json", "run.json", *form], cwd=folder, capture_output=True, text=True,
@@ -108,10 +137,12 @@ def measure(options):
                             str(d), "--out", "data.safetensors"], cwd=folder, check=True, capture_output=True)
             for ranks, threads in ((0, 1), (0, 2), (1, 1), (2, 1), (4, 1)):
                 # The shortest of several: whatever else the machine does makes a step longer and never shorter.
-                best = min(run(os.path.abspath(options.program), options.launch, ranks, threads, folder,
-                               "data.safetensors", steps, "f64") for _ in range(options.tries))
-                rows.append({"n": n, "t": t, "d": d, "ranks": ranks, "threads": threads, "seconds": best})
-                print(f"n {n} T {t} d {d}  ranks {ranks or '-'} threads {threads}  {best * 1e3:.3f} ms a step", flush=True)
+                for order in ("samples", "any") if ranks > 1 else ("samples",):
+                    best = min(run(os.path.abspath(options.program), options.launch, ranks, threads, folder,
+                                   "data.safetensors", steps, "f64", order) for _ in range(options.tries))
+                    rows.append({"n": n, "t": t, "d": d, "ranks": ranks, "threads": threads, "order": order, "seconds": best})
+                    print(f"n {n} T {t} d {d}  ranks {ranks or '-'} threads {threads} {order}  {best * 1e3:.3f} ms a step",
+                          flush=True)
     with open(options.out, "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
 
@@ -130,7 +161,7 @@ def fit(options):
             error = 0.0
             for row in rows:
                 if row["ranks"] == 2:
-                    said, _ = step(2, row["n"], row["t"], row["d"], 8, latency, bandwidth, flops)
+                    said, _ = step(2, row["n"], row["t"], row["d"], 8, latency, bandwidth, flops, row["order"])
                     error += math.log(said / row["seconds"]) ** 2
             if best is None or error < best[0]:
                 best = (error, latency, bandwidth)
@@ -140,8 +171,8 @@ def fit(options):
         if row["ranks"] < 1:
             continue
         shared = max(1.0, row["ranks"] / options.cores)  # ranks that share a core
-        said, _ = step(row["ranks"], row["n"], row["t"], row["d"], 8, latency, bandwidth, flops / shared)
-        print(f"n {row['n']} T {row['t']} d {row['d']} ranks {row['ranks']}: measured {row['seconds'] * 1e3:.3f} ms, "
+        said, _ = step(row["ranks"], row["n"], row["t"], row["d"], 8, latency, bandwidth, flops / shared, row["order"])
+        print(f"n {row['n']} T {row['t']} d {row['d']} ranks {row['ranks']} {row['order']}: measured {row['seconds'] * 1e3:.3f} ms, "
               f"model {said * 1e3:.3f} ms, model / measured {said / row['seconds']:.2f}")
 
 
@@ -150,7 +181,7 @@ def predict(options):
     alone, _ = step(1, n, t, d, width, options.latency, options.bandwidth, options.flops)
     print(f"{n:.3g} samples of {t} tokens, d {d}, float32: {n * t * d * 4 / 1e9:.3g} GB; one node {alone:.4g} s a step")
     for k in (16, 64, 256, 1024, 4096):
-        said, messages = step(k, n, t, d, width, options.latency, options.bandwidth, options.flops)
+        said, messages = step(k, n, t, d, width, options.latency, options.bandwidth, options.flops, options.sum_order)
         print(f"{k:5d} nodes: {said:.4g} s a step, of it messages and waiting {messages:.4g} s, efficiency "
               f"{alone / said / k:.3f}")
 
@@ -167,6 +198,11 @@ def simulate(options):
         tree = simulated_broadcast(k, width * d * d, latency, bandwidth)
         tree_formula = math.ceil(math.log2(k)) * (latency + width * d * d / bandwidth)
         worst = max(worst, abs(tree / tree_formula - 1.0))
+        if k & (k - 1) == 0:
+            of_shares = simulated_shared_sum(k, width * d * d, width, latency, bandwidth, options.flops, options.noise)
+            shares_formula = shared_sum(k, width * d * d, width, latency, bandwidth, options.flops)
+            worst = max(worst, abs(of_shares / shares_formula - 1.0))
+            print(f"d {d}: sum by shares simulated {of_shares * 1e3:.4f} ms, formula {shares_formula * 1e3:.4f} ms")
         print(f"n {n} d {d}: chain simulated {said * 1e3:.4f} ms, formula {formula * 1e3:.4f} ms; binomial tree simulated "
               f"{tree * 1e3:.4f} ms, formula {tree_formula * 1e3:.4f} ms")
     print(f"largest difference {worst:.2e}")
@@ -176,6 +212,8 @@ def simulate(options):
 def self_test(options):
     options.ranks, options.noise = 300, 0.0
     good = simulate(options)
+    good = max(good, *(abs(simulated_shared_sum(k, 1e6, 4, 2e-6, 1e10, 1e12) / shared_sum(k, 1e6, 4, 2e-6, 1e10, 1e12) - 1)
+                       for k in (2, 64, 1024)))
     # The pipeline is exact where a message never waits for a rank or never finds one idle; between, the formula
     # leaves out at most the shorter of the two once for each band.
     options.noise = 1.0
@@ -193,6 +231,7 @@ def main():
     parser.add_argument("--program")
     parser.add_argument("--launch", default="mpirun --oversubscribe")
     parser.add_argument("--out", default="measured.json")
+    parser.add_argument("--sum-order", choices=["samples", "any"], default="samples")
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--samples", type=float, default=1e7)

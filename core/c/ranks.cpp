@@ -26,6 +26,7 @@ CallerRanks::CallerRanks(const softstep_own_ranks& given) : given_(given) {
   if (given.rank >= given.size)
     throw InvalidArgument("own.rank",
                           std::to_string(given.rank) + " (there are " + std::to_string(given.size) + ")");
+  if (given.sum_order != nullptr) order_ = parse_sum_order(given.sum_order);
 }
 
 CallerRanks::~CallerRanks() {
@@ -43,6 +44,14 @@ void CallerRanks::receive(std::span<std::byte> data) {
 }
 void CallerRanks::send(std::span<const std::byte> data) {
   require_done(given_.send(given_.user, data.data(), data.size()));
+}
+void CallerRanks::sum(std::span<float> values) {
+  if (given_.sum == nullptr) return Ranks::sum(values);
+  require_done(given_.sum(given_.user, SOFTSTEP_F32, values.data(), values.size()));
+}
+void CallerRanks::sum(std::span<double> values) {
+  if (given_.sum == nullptr) return Ranks::sum(values);
+  require_done(given_.sum(given_.user, SOFTSTEP_F64, values.data(), values.size()));
 }
 void CallerRanks::flush() { require_done(given_.flush(given_.user)); }
 

@@ -23,6 +23,9 @@ class CallerRanks final : public Ranks {
   void receive(std::span<std::byte> data) override;
   void send(std::span<const std::byte> data) override;
   void flush() override;
+  SumOrder sum_order() const override { return order_; }
+  void sum(std::span<float> values) override;
+  void sum(std::span<double> values) override;
   /// From now on the caller's destroy() is called in the end: not before the handle is the caller's.
   void take_over() { owns_ = true; }
 
@@ -33,6 +36,7 @@ class CallerRanks final : public Ranks {
 
  private:
   softstep_own_ranks given_;
+  SumOrder order_ = SumOrder::samples;
   bool owns_ = false;
   std::stop_source asked_, agreed_;
 };

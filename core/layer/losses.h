@@ -3,6 +3,7 @@
 // Loss, loss gap, attention of the optimal tokens and accuracy of the samples of a pass.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -144,7 +145,7 @@ class Losses {
       out.loss_gap = minus_optimal(out.loss_gap, optimal_loss_);
     if (data_.options.optimal_loss != OptimalLoss::selected) return;
     double selected = 0.0;
-    add_in_order(data_.ranks, selected, [&] {
+    add_over_ranks(data_.ranks, selected, [&] {
       for (std::size_t k = 0; k < n; ++k) {
         const std::size_t i = rows.samples()[k];
         selected += data_.loss.value(terms_at(k, i).pivot_score(), data_.batch.target(i));
@@ -162,24 +163,21 @@ class Losses {
 
   template <class TermsAt>
   void sum_loss(TermsAt terms_at, const PassRows& rows, Evaluation<T>& out) {
-    struct Sums {
-      double loss;
-      std::size_t n_right;
-    } sums{0.0, 0};
-    add_in_order(data_.ranks, sums, [&] {
+    std::array<double, 2> sums = {};
+    auto& [loss, n_right] = sums;
+    add_over_ranks(data_.ranks, sums, [&] {
       for (std::size_t k = 0; k < rows.n_samples(); ++k) {
         const double margin = terms_at(k, rows.samples()[k]).margin();
         const double target = data_.batch.target(rows.samples()[k]);
-        sums.loss += data_.loss.value(margin, target);
+        loss += data_.loss.value(margin, target);
         terms_[k] = data_.loss.scaled(margin, target);
-        if (margin > 0.0) ++sums.n_right;
+        if (margin > 0.0) n_right += 1.0;
       }
     });
     const auto n = static_cast<double>(rows.n_samples_of_all());
-    out.loss = sums.loss / n;
+    out.loss = loss / n;
     out.loss_scaled = mean(rows);
-    out.accuracy = data_.batch.targets != nullptr ? std::numeric_limits<double>::quiet_NaN()
-                                                  : static_cast<double>(sums.n_right) / n;
+    out.accuracy = data_.batch.targets != nullptr ? std::numeric_limits<double>::quiet_NaN() : n_right / n;
   }
 
   const AttentionData<T>& data_;

@@ -23,7 +23,7 @@ void sum_slopes(Ranks* ranks, std::size_t n, std::size_t n_of_all, std::size_t d
   for (std::size_t i = 0; i < n; ++i) top = std::max(top, slope(i).exponent);
   if (are_several(ranks)) top = largest_of_ranks(ranks, top);
   sum.assign(dim, 0.0);
-  add_in_order(ranks, std::span<double>(sum), [&] {
+  add_over_ranks(ranks, std::span<double>(sum), [&] {
     for (std::size_t i = 0; i < n; ++i) {
       const Scaled of_sample = slope(i);
       const double factor =

@@ -1,8 +1,9 @@
 #pragma once
 
 // Sums over the samples of all ranks, with the bits of one process that has them all: the terms are added one
-// after the other in the order of the samples, and each rank goes on where the one before it stopped. Without
-// ranks, or with one, everything here is the work of this process alone.
+// after the other in the order of the samples, and each rank goes on where the one before it stopped; unless
+// the ranks say that any order will do. Without ranks, or with one, everything here is the work of this
+// process alone.
 
 #include <algorithm>
 #include <cstddef>
@@ -55,6 +56,21 @@ void add_in_order(Ranks* ranks, std::span<Value> values, Add add) {
 template <class Value, class Add>
 void add_in_order(Ranks* ranks, Value& value, Add add) {
   add_in_order(ranks, std::span<Value>(&value, 1), add);
+}
+
+/// values, all zero, <- add(values): in the order of the samples, or of the sums of the ranks (SumOrder).
+template <class Add>
+void add_over_ranks(Ranks* ranks, std::span<double> values, Add add) {
+  if (!are_several(ranks) || ranks->sum_order() == SumOrder::samples) {
+    add_in_order(ranks, values, add);
+    return;
+  }
+  add();
+  ranks->sum(values);
+}
+template <class Add>
+void add_over_ranks(Ranks* ranks, double& value, Add add) {
+  add_over_ranks(ranks, std::span<double>(&value, 1), add);
 }
 
 /// max over the ranks; NaN if one is.

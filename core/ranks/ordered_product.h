@@ -4,7 +4,8 @@
 // multiply-adds over the rows in their order, as product_tn makes it in one process
 // (simd/kernels/product_tn.h). A chain may go on in another call (product_panels.h), and so it goes on in
 // another process: a rank takes a band of C from the rank before it, adds its rows and passes the band on,
-// while the next band is on its way. In the end the last rank has C and gives it to all.
+// while the next band is on its way. In the end the last rank has C and gives it to all. Where any order will
+// do, each rank makes its own product, and the products are added up.
 
 #include <algorithm>
 #include <cstddef>
@@ -27,10 +28,14 @@ class OrderedProduct {
                   std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b, std::size_t ldb,
                   T* c) {
     if (!are_several(ranks)) {
-      for_each_block(m, n, team, [&](Block block) {
-        kernels.product_tn({block.n_rows, block.n_cols, k, a + block.row, lda, b + block.col, ldb,
-                            c + block.row * n + block.col, n});
-      });
+      own_product(team, kernels, m, n, k, a, lda, b, ldb, c);
+      return;
+    }
+    if (ranks->sum_order() == SumOrder::any) {
+      own_product(team, kernels, m, n, k, a, lda, b, ldb, c);
+      team.wait();
+      if (team.leads()) ranks->sum(std::span<T>(c, m * n));
+      team.wait();
       return;
     }
     const std::size_t last = ranks->size() - 1, rank = ranks->rank();
@@ -55,6 +60,14 @@ class OrderedProduct {
 
  private:
   static constexpr std::size_t depth = 256;  // rows whose panels stay near
+
+  static void own_product(const Team& team, const simd::Kernels<T>& kernels, std::size_t m, std::size_t n,
+                          std::size_t k, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c) {
+    for_each_block(m, n, team, [&](Block block) {
+      kernels.product_tn({block.n_rows, block.n_cols, k, a + block.row, lda, b + block.col, ldb,
+                          c + block.row * n + block.col, n});
+    });
+  }
 
   // The last rank waits for its first band until all ranks before it have worked on one: many bands to a rank
   // keep that short. A band is not less than a few rows for each thread, nor than a message is worth, nor so

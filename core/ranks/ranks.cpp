@@ -5,12 +5,42 @@
 #include <string>
 #include <vector>
 
+#include "core/data/quoted.h"
 #include "core/ranks/in_order.h"
 #include "softstep/error.h"
 
 namespace softstep {
 
 Ranks::~Ranks() = default;
+
+namespace {
+
+template <class T>
+void sum_of_gathered(Ranks& ranks, std::span<T> values) {
+  constexpr std::size_t most = 1 << 18;  // numbers of all ranks at a time
+  const std::size_t piece = std::max(most / ranks.size(), std::size_t{1});
+  std::vector<T> all(std::min(piece, values.size()) * ranks.size());
+  for (std::size_t begin = 0; begin < values.size(); begin += piece) {
+    const std::span<T> part = values.subspan(begin, std::min(piece, values.size() - begin));
+    const std::span<T> parts(all.data(), part.size() * ranks.size());
+    ranks.gather(std::as_bytes(part), bytes_of(parts));
+    std::copy_n(parts.data(), part.size(), part.data());
+    for (std::size_t r = 1; r < ranks.size(); ++r)
+      for (std::size_t k = 0; k < part.size(); ++k) part[k] += parts[r * part.size() + k];
+  }
+}
+
+}  // namespace
+
+void Ranks::sum(std::span<float> values) { sum_of_gathered(*this, values); }
+void Ranks::sum(std::span<double> values) { sum_of_gathered(*this, values); }
+
+const char* to_string(SumOrder order) { return order == SumOrder::any ? "any" : "samples"; }
+SumOrder parse_sum_order(const std::string& name) {
+  for (const SumOrder order : {SumOrder::samples, SumOrder::any})
+    if (name == to_string(order)) return order;
+  throw InvalidArgument("sum_order", data::quoted(name) + " is not known (known: samples, any)");
+}
 
 RankFailed::RankFailed(const std::string& message, const std::string& argument)
     : InvalidArgument(argument,

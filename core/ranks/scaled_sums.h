@@ -5,7 +5,7 @@
 
 namespace softstep {
 
-/// sum_scaled() of the terms of all ranks, in their order and with its bits.
+/// sum_scaled() of the terms of all ranks; in their order with its bits.
 inline Scaled sum_scaled(Ranks* ranks, const Scaled* terms, std::size_t n) {
   if (!are_several(ranks)) return sum_scaled(terms, n);
   double top = -INFINITY;
@@ -14,7 +14,7 @@ inline Scaled sum_scaled(Ranks* ranks, const Scaled* terms, std::size_t n) {
   top = largest_of_ranks(ranks, top);
   if (top == -INFINITY) top = 0.0;
   double sum = 0.0;
-  add_in_order(ranks, sum, [&] {
+  add_over_ranks(ranks, sum, [&] {
     for (std::size_t i = 0; i < n; ++i)
       if (terms[i].mantissa != 0.0)
         sum += terms[i].mantissa * (terms[i].exponent == top ? 1.0 : std::exp(terms[i].exponent - top));

@@ -1,5 +1,5 @@
 # tools/datasets: each tests/datasets/test_*.py on its own, with the program that has to accept what they write. They need
-# NumPy and scikit-learn (tools/setup); without them they fail.
+# NumPy, scikit-learn and Pillow (tools/setup); without them they fail.
 find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
 
 file(GLOB dataset_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.py)

@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 
 from python import need  # noqa: E402
 
-need("numpy", "sklearn", "safetensors")  # the tests run under the Python that the commands find
+need("numpy", "sklearn", "safetensors", "PIL")  # the tests run under the Python that the commands find
 
 import numpy as np  # noqa: E402
 

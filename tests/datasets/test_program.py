@@ -8,6 +8,7 @@ import unittest
 from support import CommandTest, idx_bytes
 
 import numpy as np
+from PIL import Image
 
 
 class Program(CommandTest):
@@ -27,18 +28,26 @@ class Program(CommandTest):
         """From W = 0 and through one step of gradient descent on W, in float64, by NumPy and by the program: loss and norm
         of W. Each is a sum of n T d terms: 1e-10 is more than n T d roundings of numbers below 100, far less than the
         effect of one wrong token."""
-        tokens, labels = tensors["tokens"].astype("f8"), tensors["labels"].astype("f8")
-        queries = tensors.get("queries", np.zeros(len(tokens), "i8"))
-        queries = tokens[np.arange(len(tokens)), queries] if queries.dtype.kind == "i" else queries.astype("f8")
-        n, n_tokens, dim = tokens.shape
-        mean = tokens.mean(axis=1)
-        factors = -labels / (1 + np.exp(labels * (mean @ decoder))) / n
-        weighted = ((tokens @ decoder - (mean @ decoder)[:, None])[..., None] * tokens).mean(axis=1)
-        weights = -np.einsum("n,nd,ne->de", factors, weighted, queries)
-        scores = np.einsum("ntd,nd->nt", tokens, queries @ weights.T)
-        attention = np.exp(scores - scores.max(axis=1, keepdims=True))
-        attention /= attention.sum(axis=1, keepdims=True)
-        loss = np.mean(np.log1p(np.exp(-labels * np.einsum("nt,nt->n", attention, tokens @ decoder))))
+        labels, n = tensors["labels"].astype("f8"), len(tensors["labels"])
+        if "offsets" in tensors:
+            samples = [tensors["tokens"][a:b].astype("f8") for a, b in zip(tensors["offsets"], tensors["offsets"][1:])]
+        else:
+            samples = list(tensors["tokens"].astype("f8"))
+        queries = tensors.get("queries", np.zeros(n, "i8"))
+        if queries.dtype.kind == "i":
+            queries = [tokens[k] for tokens, k in zip(samples, queries)]
+        weights = 0.0
+        for tokens, y, query in zip(samples, labels, np.asarray(queries, "f8")):
+            mean = tokens.mean(axis=0)
+            factor = -y / (1 + np.exp(y * (mean @ decoder))) / n
+            weighted = ((tokens @ decoder - mean @ decoder)[:, None] * tokens).mean(axis=0)
+            weights = weights - factor * np.outer(weighted, query)
+        loss = 0.0
+        for tokens, y, query in zip(samples, labels, np.asarray(queries, "f8")):
+            scores = tokens @ (weights @ query)
+            attention = np.exp(scores - scores.max())
+            attention /= attention.sum()
+            loss += np.log1p(np.exp(-y * (attention @ tokens @ decoder))) / n
         result = self.trained(file, "--step-size", "1", *arguments)
         for name, expected in (("loss", loss), ("weight_norm", np.linalg.norm(weights))):
             self.assertTrue(abs(result[name] - expected) <= 1e-10 * max(1.0, expected), (name, result[name], expected))
@@ -68,6 +77,27 @@ class Program(CommandTest):
     def test_bad_options_of_digits(self):
         self.refused("digits", ("--patch", "3"), "--patch", "3", "8 rows")
         self.refused("digits", ("--one-vs-rest", "10"), "--one-vs-rest", "10")
+
+    def test_faces_and_photographs(self):
+        stream = np.random.RandomState(7)
+        for name, size in (("a.png", (16, 32)), ("b.png", (16, 24))):
+            Image.fromarray(stream.randint(0, 256, (*size, 3)).astype("u1")).save(self.folder / name)
+        self.save("faces.npy", stream.uniform(0, 1, (20, 9, 9)))
+        for tool, *options in (("faces", "--file", "faces.npy", "--patch", "4"),
+                               ("photos", "--first", "a.png", "--second", "b.png", "--tile", "4", "--patch", "2")):
+            train, test, _ = self.accepted(tool, *options, out=tool)
+            decoder = stream.standard_normal(train["tokens"].shape[2])
+            for part, tensors in ("train", train), ("test", test):
+                self.require_same_function(tensors, f"{tool}/{part}.safetensors", decoder, "--decoder", self.decoder_file(decoder))
+
+    def test_texts_of_their_own_lengths(self):
+        stream = np.random.RandomState(8)
+        rows = [" ".join(f"w{'abcdefghij'[k]}" for k in stream.randint(0, 10, stream.randint(1, 9))) for _ in range(24)]
+        self.write("some.csv", ("text,label\n" + "".join(f"{row},{k % 2}\n" for k, row in enumerate(rows))).encode())
+        train, test, _ = self.accepted("text", "--file", "some.csv", "--embedding", "random:6")
+        decoder = stream.standard_normal(train["tokens"].shape[1])
+        for part, tensors in ("train", train), ("test", test):
+            self.require_same_function(tensors, f"out/{part}.safetensors", decoder, "--decoder", self.decoder_file(decoder))
 
     def test_images_of_every_type_of_token(self):
         stream = np.random.RandomState(3)

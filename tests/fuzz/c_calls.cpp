@@ -91,7 +91,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   void step() {
-    switch (bytes_.between(0, 21)) {
+    switch (bytes_.between(0, 25)) {
       case 0:
         return generate();
       case 1:
@@ -134,6 +134,14 @@ class Session {
         return check_gradient();
       case 20:
         return certificate();
+      case 21:
+        return vocabulary_model();
+      case 22:
+        return gated_model();
+      case 23:
+        return induction_model();
+      case 24:
+        return model_of_batch();
       default:
         expect_code(softstep_force_isa(word(bytes_, "auto")));
     }
@@ -297,6 +305,115 @@ class Session {
     options.type = static_cast<softstep_type>(bytes_.between(0, 2));
     softstep_model* made = nullptr;
     const softstep_status status = softstep_in_context_model_create(&options, &made);
+    keep(status, made);
+  }
+
+  std::vector<std::size_t> places(std::size_t n, std::size_t end) {
+    std::vector<std::size_t> out = {0};
+    for (std::size_t i = 0; i < n; ++i)
+      out.push_back(std::min(end, out.back() + (bytes_.byte() > 245 ? 0 : bytes_.between(1, 3))));
+    if (bytes_.byte() > 245 && n > 1) std::swap(out[1], out[n]);  // beyond no array: the last is the largest
+    return out;
+  }
+  void vocabulary_model() {
+    auto data = sized<softstep_sentence_data>(bytes_);
+    data.vocabulary = bytes_.between(0, 4);
+    data.dim = bytes_.between(0, 3);
+    data.n_sentences = bytes_.between(0, 4);
+    const std::size_t most = 12;
+    const auto tokens = numbers<double>(bytes_, most * 3), labels = numbers<double>(bytes_, most);
+    const auto shares = numbers<double>(bytes_, 4);
+    std::vector<double> positive, positive_labels;
+    for (const double x : shares) positive.push_back(bytes_.byte() > 250 ? x : 1.5 + std::fabs(x));
+    for (const double x : labels) positive_labels.push_back(bytes_.byte() > 250 ? x : 1.5 + std::fabs(x));
+    std::vector<std::size_t> next;
+    for (std::size_t k = 0; k < most; ++k) next.push_back(bytes_.byte() > 245 ? 7 : k % 4);
+    const auto first = places(data.n_sentences, most), first_next = places(data.n_sentences, most);
+    data.tokens = tokens.data();
+    data.first = first.data();
+    data.probabilities = positive.data();
+    data.first_next = first_next.data();
+    data.next = bytes_.byte() > 250 ? nullptr : next.data();
+    data.labels = positive_labels.data();
+    auto options = sized<softstep_vocabulary_options>(bytes_);
+    options.mixing = word(bytes_, bytes_.pick<const char*>({nullptr, "softmax", "linear"}));
+    options.infimum = word(bytes_, bytes_.pick<const char*>({nullptr, "entropy", "best token"}));
+    options.n_directions = bytes_.flag() ? bytes_.between(0, 2) : 0;
+    if (options.n_directions != 0 || bytes_.byte() > 250) options.directions = tokens.data();
+    if (bytes_.flag()) options.values = tokens.data();
+    options.has_feed_forward = bytes_.flag() ? 1 : 0;
+    if (bytes_.flag()) options.feed_forward = tokens.data();
+    options.type = static_cast<softstep_type>(bytes_.between(0, 2));
+    double entropy = 0.0;
+    expect_code(softstep_sentence_entropy(&data, &entropy));
+    softstep_model* made = nullptr;
+    const softstep_status status = softstep_vocabulary_attention_model_create(&data, &options, &made);
+    keep(status, made);
+  }
+  void gated_model() {
+    auto data = sized<softstep_multitask_regression>(bytes_);
+    data.dim = bytes_.between(0, 3);
+    data.n_tasks = bytes_.between(0, 3);
+    const auto numbers_of = numbers<double>(bytes_, 6);
+    std::vector<double> positive;
+    for (const double x : numbers_of) positive.push_back(bytes_.byte() > 250 ? x : 0.125 + std::fabs(x));
+    std::vector<std::size_t> n_examples;
+    for (std::size_t k = 0; k < 3; ++k)
+      n_examples.push_back(bytes_.byte() > 250 ? static_cast<std::size_t>(-1) : bytes_.between(0, 5));
+    data.spectrum = bytes_.byte() > 250 ? nullptr : positive.data();
+    data.n_examples = n_examples.data();
+    data.correlations = numbers_of.data();
+    data.noise = std::fabs(real(bytes_));
+    std::vector<double> weights(3);
+    double loss = 0.0;
+    expect_code(softstep_multitask_weights(&data, weights.data()));
+    expect_code(softstep_multitask_loss(&data, numbers_of.data(), &loss));
+    softstep_model* made = nullptr;
+    const softstep_status status = softstep_gated_model_create(
+        &data, word(bytes_, bytes_.pick<const char*>({nullptr, "free", "constant"})),
+        bytes_.flag() ? positive.data() : nullptr, static_cast<softstep_type>(bytes_.between(0, 2)), nullptr,
+        &made);
+    keep(status, made);
+  }
+  void induction_model() {
+    auto data = sized<softstep_induction_data>(bytes_);
+    data.length = bytes_.between(0, 6);
+    data.n_samples = bytes_.between(0, 4);
+    std::vector<double> sequences(24), targets(4);
+    if (bytes_.flag()) {
+      expect_code(softstep_induction_generate(data.n_samples, data.length, real(bytes_), real(bytes_), 3,
+                                              sequences.data(), targets.data()));
+    } else {
+      sequences = numbers<double>(bytes_, 24);
+    }
+    data.sequences = bytes_.byte() > 250 ? nullptr : sequences.data();
+    data.targets = targets.data();
+    const char* scores = word(bytes_, bytes_.pick<const char*>({nullptr, "product", "single"}));
+    double four_gram = 0.0, induction = 0.0;
+    expect_code(softstep_induction_parts(&data, real(bytes_), real(bytes_), sequences.data(), scores,
+                                         &four_gram, &induction));
+    softstep_model* made = nullptr;
+    const softstep_status status = softstep_induction_model_create(
+        &data, scores, static_cast<softstep_type>(bytes_.between(0, 2)), nullptr, &made);
+    keep(status, made);
+  }
+  // Drawn weights, or diagonal K and Q.
+  void model_of_batch() {
+    const softstep_batch data = batch();
+    softstep_model* made = nullptr;
+    if (bytes_.flag()) {
+      auto options = sized<softstep_variational_options>(bytes_);
+      options.rank = bytes_.between(0, 5);
+      options.loss = word(bytes_, bytes_.pick<const char*>({nullptr, "squared", "exponential"}));
+      const softstep_status status = softstep_variational_model_create(&data, &options, &made);
+      return keep(status, made);
+    }
+    auto options = sized<softstep_diagonal_options>(bytes_);
+    options.form = word(bytes_, bytes_.pick<const char*>({nullptr, "factored", "combined"}));
+    options.loss = word(bytes_, nullptr);
+    options.optimal_loss = word(bytes_, nullptr);
+    options.n_threads = static_cast<std::int32_t>(bytes_.between(0, 2)) - 1;
+    const softstep_status status = softstep_diagonal_attention_model_create(&data, &options, &made);
     keep(status, made);
   }
 

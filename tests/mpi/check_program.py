@@ -114,7 +114,7 @@ def solves_for_any_number(program, broken):
             trace = without_times(contents(program.folder, f"t{key}")) if name.startswith("train") else None
             if broken and key == "3" and name == "solve":
                 report["duality_gap"] *= 1 + 2 ** -52
-            for what in ("seconds", "written", "ranks", "trace", "out", "steps_per_second", "certified_share"):
+            for what in ("seconds", "written", "ranks", "sum_order", "trace", "out", "steps_per_second", "certified_share"):
                 report.pop(what, None)
             if isinstance(report.get("reference"), dict):
                 report["reference"].pop("seconds", None)
@@ -256,6 +256,24 @@ def killed_while_solving(program):
     check(not left, f"nothing is written {left}")
 
 
+def sums_in_any_order(program):
+    """--sum-order any: the report says so, and the run ends next to that of one process; with one rank on it."""
+    command = ["train", "--data", "data.safetensors", "--rule", "ngd", "--steps", "20", "--form", "dense"]
+    found = {}
+    for n_ranks, order in ((None, "samples"), (1, "any"), (3, "any"), (3, "samples")):
+        done = program.run(n_ranks, command + ["--sum-order", order, "--out", "W", "--json", "run.json"])
+        check(done.returncode == 0, f"--sum-order {order} on {n_ranks} ranks {done.stderr.strip()[:200]}")
+        said = json.loads(contents(program.folder, "run.json"))
+        check(said.get("sum_order") == (order if n_ranks else None), f"its report: {said.get('sum_order')}")
+        found[n_ranks, order] = (contents(program.folder, "W"), said["weight_norm"])
+    check(found[1, "any"][0] == found[None, "samples"][0], "one rank has nothing to add up: the bits of one process")
+    check(found[3, "samples"][0] == found[None, "samples"][0], "in the order of the samples: the bits of one process")
+    check(found[3, "any"][0] != found[3, "samples"][0], "in any order: other bits")
+    # 41 terms: 41 * 2^-53 = 4.6e-15 a step, 20 of them; a factor of 1000 is left for what later steps make of it.
+    apart = abs(found[3, "any"][1] / found[3, "samples"][1] - 1)
+    check(apart < 1e-10, f"and the same run, to {apart:.1e}")
+
+
 def bad_input(program):
     base = ["train", "--rule", "ngd", "--steps", "5"]
     damaged = bytearray(contents(program.folder, "data.safetensors"))
@@ -289,6 +307,7 @@ def bad_input(program):
                                                     "short.safetensors"],
         "the solver, an output that cannot be written": ["solve", "--data", "data.safetensors", "--out",
                                                          "missing/W"],
+        "an order of sums that is not known": base + ["--data", "data.safetensors", "--sum-order", "random"],
         "another model": base + ["--data", "data.safetensors", "--model", "logistic"],
         "a batch that is too large": base + ["--data", "data.safetensors", "--batch-size", "1000"],
         "another command": ["compare", "--data", "data.safetensors", "--out", "compared"],
@@ -317,6 +336,7 @@ def main():
     solves_for_any_number(program, options.broken)
     if not options.broken:
         goes_on_with_others(program)
+        sums_in_any_order(program)
         bad_input(program)
         killed_while_solving(program)
         for which in (0, 1, 2):

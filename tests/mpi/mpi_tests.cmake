@@ -1,7 +1,7 @@
 # Runs over MPI on 1 to 4 ranks: the library on a communicator, and the program under its launcher. More ranks than this machine has
 # processors are no error.
 find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
-softstep_test_program(softstep_mpi_tests mpi/program/main.cpp mpi/program/max_margin.cpp)
+softstep_test_program(softstep_mpi_tests mpi/program/main.cpp mpi/program/runs.cpp mpi/program/any_order.cpp mpi/program/max_margin.cpp)
 target_link_libraries(softstep_mpi_tests PRIVATE softstep::mpi)
 
 # What the launcher is told besides; Open MPI counts processors, where MPICH does not.
@@ -22,8 +22,9 @@ foreach(ranks IN ITEMS 1 2 3 4)
   softstep_mpi_test(mpi_library_${ranks} ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
                     $<TARGET_FILE:softstep_mpi_tests>)
 endforeach()
-# Wrong answers: a sum in another order, and the last bit of a number on one rank.
-foreach(plant IN ITEMS order last-bit)
+# Wrong answers: a sum in another order, the last bit of a number on one rank; of sums in any order one without a rank, and one that is
+# another on one rank.
+foreach(plant IN ITEMS order last-bit left-out own-sum)
   softstep_mpi_test(mpi_library_${plant} ${MPIEXEC_EXECUTABLE} ${SOFTSTEP_MPI_LAUNCH_FLAGS} ${MPIEXEC_NUMPROC_FLAG} 3
                     $<TARGET_FILE:softstep_mpi_tests> --plant ${plant})
   set_tests_properties(mpi_library_${plant} PROPERTIES PASS_REGULAR_EXPRESSION "[1-9][0-9]* differ")

@@ -1,4 +1,4 @@
-"""What the three commands share: options, labels -1 and +1, the split into a training and a test part, errors of one
+"""What the commands share: options, labels -1 and +1, the split into a training and a test part, errors of one
 line (exit code 2, nothing written), and what is written in the end."""
 import argparse
 import math
@@ -72,17 +72,25 @@ def fraction(text):
     return value
 
 
-def add_common(parser):
+def add_output(parser, test_fraction=0.25, kept="part of each class that is kept for the test"):
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the files; made if it is not there")
+    parser.add_argument("--test-fraction", type=fraction, default=test_fraction, metavar="X",
+                        help=f"{kept} (default {test_fraction})")
+    parser.add_argument("--dtype", choices=("f64", "f32", "f16"), default="f32", help="type of the tokens (default f32)")
+
+
+def add_seed(parser):
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of all that is random (default 0)")
+
+
+def add_common(parser):
+    add_output(parser)
+    add_seed(parser)
     parser.add_argument("--positive", type=whole(-2**31, 2**31), metavar="K", help="class with label +1, with --negative")
     parser.add_argument("--negative", type=whole(-2**31, 2**31), metavar="K",
                         help="class with label -1; the other classes are left out")
     parser.add_argument("--one-vs-rest", type=whole(-2**31, 2**31), metavar="K",
                         help="class with label +1; every other class has label -1")
-    parser.add_argument("--test-fraction", type=fraction, default=0.25, metavar="X",
-                        help="part of each class that is kept for the test (default 0.25)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of all that is random (default 0)")
-    parser.add_argument("--dtype", choices=("f64", "f32", "f16"), default="f32", help="type of the tokens (default f32)")
 
 
 def random_stream(seed, purpose):
@@ -136,14 +144,17 @@ def write_dataset(tool, options, parts, more):
     """parts: {"train": tensors, "test": tensors}, with `source`, the place of each sample in the input."""
     counts = {name: {"samples": len(tensors["labels"]), "positive": int(np.sum(tensors["labels"] > 0))}
               for name, tensors in parts.items()}
-    n_tokens, dim = parts["train"]["tokens"].shape[1:]
+    first = parts["train"]
+    n_tokens, dim = first["tokens"].shape[-2:]
+    if "offsets" in first:  # texts keep their lengths
+        n_tokens = max(int(np.diff(tensors["offsets"]).max()) for tensors in parts.values())
     about = {"tool": tool, "options": {name: value for name, value in vars(options).items() if name != "out"},
              "parts": counts, "n_tokens": n_tokens, "dim": dim, **more}
     writers = {f"{name}.safetensors": lambda path, tensors=tensors: write_safetensors(path, tensors)
                for name, tensors in parts.items()}
     publish(options.out, {**writers, f"{tool}.json": lambda path: write_json(path, about)})
     text = ", ".join(f"{name} {count['samples']} ({count['positive']} positive)" for name, count in counts.items())
-    print(f"{tool}: {text}; {n_tokens} tokens of {dim}; written to {options.out}")
+    print(f"{tool}: {text}; {'up to ' if 'offsets' in first else ''}{n_tokens} tokens of {dim}; written to {options.out}")
 
 
 def run(main):

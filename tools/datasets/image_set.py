@@ -1,4 +1,4 @@
-"""From images and classes to the two files: shared by digits and images."""
+"""From images and classes to the two files: shared by the commands for images."""
 import numpy as np
 
 from command import LIMIT, BadInput, choose_classes, random_stream, split, whole, write_dataset
@@ -19,7 +19,8 @@ def limited(kept, labels, limit, seed):
 
 
 def write_image_set(tool, options, training, test=None, default=None, limit=None, source=None):
-    """training, test: (images [n, rows, columns], classes [n]); without test a part of each class is kept for it."""
+    """training, test: (images [n, rows, columns] or [n, rows, columns, colours], classes [n]); without test a part of each class
+    is kept for it."""
     images, classes = training
     kept, labels = limited(*choose_classes(classes, options, default), limit, options.seed)
     if test is None:
@@ -30,6 +31,12 @@ def write_image_set(tool, options, training, test=None, default=None, limit=None
             raise BadInput("--test-images", f"{list(test[0].shape[1:])} pixels (need {list(images.shape[1:])})")
         chosen = {"train": (images, kept, labels),
                   "test": (test[0], *limited(*choose_classes(test[1], options), limit, options.seed))}
+    write_images(tool, options, chosen, source)
+
+
+def write_images(tool, options, chosen, source):
+    """chosen: {"train": (images, places of those to take, their labels -1 and +1), "test": ...}."""
+    images = chosen["train"][0]
     content = {}
     for name, (all_images, places, _) in chosen.items():
         content[name] = patches(all_images[places], options.patch)

@@ -43,14 +43,15 @@ def position_table(kind, n_places):
 
 
 def patches(images, side):
-    """[n, rows, columns] as [n, T, side * side]: patches row by row, the pixels in each row by row."""
-    n, *sizes = images.shape
+    """[n, rows, columns] as [n, T, side * side]: patches row by row, the pixels in each row by row. With [n, rows, columns, colours]
+    the colours of a pixel stand together."""
+    n, *sizes = images.shape[:3]
     for size, word in zip(sizes, ("rows", "columns")):
         if size % side:
             raise BadInput("--patch", f"{side} (does not divide the {size} {word} of the images)")
     rows, columns = (size // side for size in sizes)
-    parts = images.reshape(n, rows, side, columns, side).transpose(0, 1, 3, 2, 4)
-    return parts.reshape(n, rows * columns, side * side)
+    parts = images.reshape(n, rows, side, columns, side, -1).transpose(0, 1, 3, 2, 4, 5)
+    return parts.reshape(n, rows * columns, -1)
 
 
 class Standard:

@@ -15,6 +15,14 @@
 
 namespace softstep {
 
+/// How the ranks add up what each has of its samples.
+enum class SumOrder {
+  samples,  ///< one term after the other in the order of the samples: the bits of one process
+  any  ///< each rank its own, then the sums of ranks: less to wait for, other bits for each number of ranks
+};
+SOFTSTEP_EXPORT const char* to_string(SumOrder order);
+SOFTSTEP_EXPORT SumOrder parse_sum_order(const std::string& name);  ///< throws InvalidArgument
+
 /// Processes that share one run: each has the samples that follow those of the rank before it, and all of the
 /// weights. softstep/mpi.h makes one of a communicator of MPI; a test may make one of threads. The library
 /// asks it to pass numbers on and knows nothing of how.
@@ -42,6 +50,13 @@ class SOFTSTEP_EXPORT Ranks {
   virtual void send(std::span<const std::byte> data) = 0;
   /// Until everything sent is on its way.
   virtual void flush() = 0;
+
+  /// How sums over the samples of all ranks are made; the same on all of them.
+  virtual SumOrder sum_order() const { return SumOrder::samples; }
+  /// values[k] <- the sum of values[k] over the ranks, with the same bits on all of them; for SumOrder::any.
+  /// The default gathers the values of all and adds them up in the order of the ranks.
+  virtual void sum(std::span<float> values);
+  virtual void sum(std::span<double> values);  ///< as above
 
   /// Whether this rank wants the run to stop. Every step tells all ranks of it, and they stop together.
   virtual bool wants_stop() const { return false; }

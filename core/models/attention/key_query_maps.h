@@ -219,7 +219,7 @@ class PromptMap final : public KeyQueryMap<T> {
     factors_->scale_rows(team, space.rows.data(), d_, space.data.stride);
     if (!team.leads()) return;
     sum_.assign(d_, 0.0);
-    add_in_order(space.data.ranks, std::span<double>(sum_), [&] {
+    add_over_ranks(space.data.ranks, std::span<double>(sum_), [&] {
       for (std::size_t row = 0; row < space.n_rows(); ++row)
         for (std::size_t j = 0; j < d_; ++j)
           sum_[j] += static_cast<double>(space.rows[row * space.data.stride + j]);

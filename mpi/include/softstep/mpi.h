@@ -26,7 +26,7 @@ class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
  public:
   /// The caller keeps the communicator, and may free it at once. Throws std::runtime_error where MPI has not
   /// been initialised, or is finalised.
-  explicit MpiRanks(MPI_Comm communicator);
+  explicit MpiRanks(MPI_Comm communicator, SumOrder order = SumOrder::samples);
   ~MpiRanks() override;
 
   std::size_t rank() const override { return rank_; }
@@ -36,7 +36,12 @@ class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
   void receive(std::span<std::byte> data) override;
   void send(std::span<const std::byte> data) override;
   void flush() override;
+  SumOrder sum_order() const override { return order_; }
+  void sum(std::span<float> values) override;
+  void sum(std::span<double> values) override;
 
+  /// For what follows; on all ranks alike.
+  void set_sum_order(SumOrder order) { order_ = order; }
   /// Lets the run stop on all ranks, after the step that they are in. Any thread may call it.
   void ask_to_stop() { asked_.request_stop(); }
   /// For TrainerOptions::stop: says on all ranks in the same step that one of them was asked to stop.
@@ -46,8 +51,12 @@ class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
 
  private:
   struct Pending;
+  template <class T>
+  void sum_by_shares(std::span<T> values);
+
   MPI_Comm communicator_ = MPI_COMM_NULL;
   std::size_t rank_ = 0, size_ = 1;
+  SumOrder order_;
   std::stop_source asked_, agreed_;
   std::unique_ptr<Pending> pending_;
 };

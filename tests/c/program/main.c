@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,23 @@ softstep_batch batch_of(const softstep_dataset* data) {
   return batch;
 }
 
+double evaluated(const softstep_model* model) {
+  double blocks[4][64], gradients[4][64], exponents[4];
+  const void* at[4] = {blocks[0], blocks[1], blocks[2], blocks[3]};
+  void* out[4] = {gradients[0], gradients[1], gradients[2], gradients[3]};
+  size_t n = 0;
+  GOOD(softstep_model_n_blocks(model, &n));
+  REQUIRE(n <= 4);
+  for (size_t k = 0; k < 4; ++k) fill(blocks[k], 64, (uint32_t)k + 1);
+  softstep_workspace* space = NULL;
+  softstep_evaluation found = {.struct_size = sizeof found};
+  GOOD(softstep_workspace_create(model, &space));
+  GOOD(softstep_evaluate(model, space, at, SOFTSTEP_WANT_ALL, NULL, 0, &found, out, exponents));
+  for (size_t k = 0; k < n; ++k) REQUIRE(gradients[k][0] != 0.0 && isfinite(exponents[k]));
+  softstep_workspace_destroy(space);
+  return found.loss;
+}
+
 int main(int count, char** arguments) {
   test_library();
   test_models();
@@ -51,6 +69,7 @@ int main(int count, char** arguments) {
   test_checkpoints(folder);
   test_solvers();
   test_neighbours();
+  test_sequence_models();
   test_heads();
   test_ranks(count > 1 ? arguments[1] : "c_program.safetensors");
   test_destroyed();

@@ -3,24 +3,6 @@
 
 #include "program.h"
 
-/* The blocks of a model filled, and what one evaluation gives: the loss, and a gradient that is not zero. */
-static double evaluated(const softstep_model* model) {
-  double blocks[3][64], gradients[3][64], exponents[3];
-  const void* at[3] = {blocks[0], blocks[1], blocks[2]};
-  void* out[3] = {gradients[0], gradients[1], gradients[2]};
-  size_t n = 0;
-  GOOD(softstep_model_n_blocks(model, &n));
-  REQUIRE(n <= 3);
-  for (size_t k = 0; k < 3; ++k) fill(blocks[k], 64, (uint32_t)k + 1);
-  softstep_workspace* space = NULL;
-  softstep_evaluation found = {.struct_size = sizeof found};
-  GOOD(softstep_workspace_create(model, &space));
-  GOOD(softstep_evaluate(model, space, at, SOFTSTEP_WANT_ALL, NULL, 0, &found, out, exponents));
-  for (size_t k = 0; k < n; ++k) REQUIRE(gradients[k][0] != 0.0 && isfinite(exponents[k]));
-  softstep_workspace_destroy(space);
-  return found.loss;
-}
-
 static void test_multiclass(void) {
   double features[6 * 4], weights[3 * 4], margin = 0.0, bound = 0.0, share = -1.0;
   size_t classes[6];

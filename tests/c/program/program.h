@@ -24,6 +24,9 @@ enum { small_samples = 6, small_tokens = 4, small_dim = 8 };
 /* Generated data of the sizes above. */
 softstep_dataset* small_data(void);
 softstep_batch batch_of(const softstep_dataset* data);
+/* The loss of a model of at most four blocks of 64 numbers, at blocks that are filled; ends the program where
+ * a gradient is zero or not finite. */
+double evaluated(const softstep_model* model);
 
 void test_library(void);
 void test_models(void);
@@ -31,6 +34,7 @@ void test_training(const char* path);
 void test_checkpoints(const char* folder);
 void test_solvers(void);
 void test_neighbours(void);
+void test_sequence_models(void);
 void test_heads(void);
 void test_ranks(const char* path);
 void test_destroyed(void);

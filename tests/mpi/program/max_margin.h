@@ -3,13 +3,10 @@
 #include <memory>
 #include <string>
 
+#include "mpi/program/counts.h"
 #include "softstep/mpi.h"
 
 namespace softstep::test {
-
-struct Counts {
-  int n = 0, n_wrong = 0;
-};
 
 /// The max-margin solver over ranks against one process, bit for bit, in every way that it can end; and what
 /// it refuses.

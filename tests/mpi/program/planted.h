@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -47,10 +48,22 @@ class Planted final : public Ranks {
     ranks_->send(data);
   }
   void flush() override { ranks_->flush(); }
+  SumOrder sum_order() const override { return ranks_->sum_order(); }
+  void sum(std::span<float> values) override { sum_of(values); }
+  void sum(std::span<double> values) override { sum_of(values); }
 
  private:
   bool is_planted(std::size_t size) const {
     return plant_ == "order" && rank() == 1 && rank() + 1 < this->size() && size > 1000;
+  }
+  // "left-out": without what one rank has; "own-sum": on one rank a sum with another last bit.
+  template <class T>
+  void sum_of(std::span<T> values) {
+    if (plant_ == "left-out" && rank() == 1 && values.size() > 1000)
+      std::fill(values.begin(), values.end(), T(0));
+    ranks_->sum(values);
+    if (plant_ == "own-sum" && rank() == 1 && values.size() > 1000)
+      values[7] = std::nextafter(values[7], T(1000));
   }
   template <class T>
   void add(std::byte* to, std::size_t size) const {

@@ -146,6 +146,11 @@ typedef struct softstep_own_ranks {
   const char* (*flush)(void* user); /* until all sent is on its way */
   void (*destroy)(void* user);      /* when the last object that uses the ranks is destroyed; not where making
                                        them failed; may be null */
+  const char* sum_order; /* of what ranks have of their samples, the same on all: "samples" (default), with
+                            the bits of one process, or "any", which waits less */
+  /* n numbers (F32 or F64) <- their sums over the ranks, with the same bits on all, for "any"; may be null:
+   * then by gather, in the order of the ranks. */
+  const char* (*sum)(void* user, softstep_type type, void* values, size_t n);
 } softstep_own_ranks;
 typedef struct softstep_ranks softstep_ranks;
 /* All ranks make theirs, and call what takes ranks or a model that has them, together and in one order; one
@@ -298,6 +303,108 @@ SOFTSTEP_EXPORT softstep_status softstep_in_context_model_create(const softstep_
 /* The matrix of the smallest loss, out: [dim][dim]. */
 SOFTSTEP_EXPORT softstep_status softstep_in_context_optimum(const double* spectrum, size_t dim,
                                                             size_t n_examples, double* optimum);
+
+/* Attention of the last token with a vocabulary head (softstep/vocabulary_attention.h); copied. */
+typedef struct softstep_sentence_data {
+  size_t struct_size;
+  size_t vocabulary, dim, n_sentences;
+  const double* tokens;        /* [first[n_sentences]][dim] */
+  const size_t* first;         /* [n_sentences + 1]: sentence i owns tokens first[i] .. first[i + 1] - 1 */
+  const double* probabilities; /* [n_sentences] */
+  const size_t* first_next;    /* [n_sentences + 1]: as `first`, of */
+  const size_t* next;          /* the tokens that may follow it and of */
+  const double* labels;        /* their probabilities */
+} softstep_sentence_data;
+typedef struct softstep_vocabulary_options {
+  size_t struct_size;
+  const char* mixing; /* "softmax" (default) or "linear" */
+  size_t n_directions;
+  const double* directions; /* [n_directions][dim][dim], their scales are trained; null: W is */
+  const double* values;     /* [vocabulary][dim], which stays as it is; null: trained, block "values" */
+  int32_t has_feed_forward;
+  softstep_type type;         /* F64 or F32 */
+  const double* feed_forward; /* [vocabulary][dim]; null: trained, block "feed_forward", if there is one */
+  const char* infimum;        /* "entropy" (default) or "best token" */
+  const char* isa;
+} softstep_vocabulary_options;
+/* options may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_vocabulary_attention_model_create(
+    const softstep_sentence_data* data, const softstep_vocabulary_options* options, softstep_model** model);
+/* What no cross entropy is below. */
+SOFTSTEP_EXPORT softstep_status softstep_sentence_entropy(const softstep_sentence_data* data,
+                                                          double* entropy);
+
+/* In-context regression from several tasks, with gates between them (softstep/gated.h); copied. */
+typedef struct softstep_multitask_regression {
+  size_t struct_size;
+  size_t dim, n_tasks;
+  const double* spectrum;     /* [dim] eigenvalues, each above 0 */
+  const size_t* n_examples;   /* [n_tasks] */
+  const double* correlations; /* [n_tasks], from -1 to 1 */
+  double noise;
+} softstep_multitask_regression;
+/* Blocks "matrix" [dim][dim] and "weights" or "gates". weights: "gated" (default), "free" or "constant";
+ * gates: [n_tasks - 1] of constant ones, else null; type: F64 or F32. */
+SOFTSTEP_EXPORT softstep_status softstep_gated_model_create(const softstep_multitask_regression* data,
+                                                            const char* weights, const double* gates,
+                                                            softstep_type type, const char* isa,
+                                                            softstep_model** model);
+/* The best weight of an example of each task, out: [n_tasks]. */
+SOFTSTEP_EXPORT softstep_status softstep_multitask_weights(const softstep_multitask_regression* data,
+                                                           double* weights);
+/* The least loss with given weights, [n_tasks]. */
+SOFTSTEP_EXPORT softstep_status softstep_multitask_loss(const softstep_multitask_regression* data,
+                                                        const double* weights, double* loss);
+
+/* A 4-gram and an induction head in four numbers (softstep/induction.h); copied. */
+typedef struct softstep_induction_data {
+  size_t struct_size;
+  size_t length, n_samples;
+  const double* sequences; /* [n_samples][length] */
+  const double* targets;   /* [n_samples] */
+} softstep_induction_data;
+/* The task of the paper, out: sequences [n_samples][length], targets [n_samples]. */
+SOFTSTEP_EXPORT softstep_status softstep_induction_generate(size_t n_samples, size_t length, double a,
+                                                            double w_star, uint64_t seed, double* sequences,
+                                                            double* targets);
+/* Blocks "position_value", "position", "match_value" and "match" of one number each. scores: "product"
+ * (default) or "single"; type: F64 or F32. */
+SOFTSTEP_EXPORT softstep_status softstep_induction_model_create(const softstep_induction_data* data,
+                                                                const char* scores, softstep_type type,
+                                                                const char* isa, softstep_model** model);
+/* Half the mean square of what each head misses of its part of the target, at the model's four numbers. */
+SOFTSTEP_EXPORT softstep_status softstep_induction_parts(const softstep_induction_data* data, double a,
+                                                         double w_star, const double* blocks,
+                                                         const char* scores, double* four_gram,
+                                                         double* induction);
+
+/* A linear model whose weights are drawn (softstep/variational.h). */
+typedef struct softstep_variational_options {
+  size_t struct_size;
+  size_t rank;      /* columns of the factor; 0: as many as dimensions */
+  const char* loss; /* "squared" (default) or "exponential" */
+  const char* isa;
+} softstep_variational_options;
+/* On the first token of each sample; the batch is copied. Blocks "mean" [dim][1], "factor" [dim][rank].
+ * options may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_variational_model_create(const softstep_batch* batch,
+                                                                  const softstep_variational_options* options,
+                                                                  softstep_model** model);
+
+/* The attention layer with diagonal K and Q (softstep/diagonal_attention.h). */
+typedef struct softstep_diagonal_options {
+  size_t struct_size;
+  const char* form;         /* "factored" (default) or "combined" */
+  const char* loss;         /* "logistic" (default), "exponential" or "squared" */
+  const char* optimal_loss; /* "optimal" (default), "selected", "value" or "zero" */
+  double optimal_loss_value;
+  const char* isa;
+  int32_t n_threads; /* 0: 1; -1: all that the process may use */
+  int32_t reserved;
+} softstep_diagonal_options;
+/* The batch is copied. Blocks "keys" and "queries", or "weights", [dim][1]. options may be null. */
+SOFTSTEP_EXPORT softstep_status softstep_diagonal_attention_model_create(
+    const softstep_batch* batch, const softstep_diagonal_options* options, softstep_model** model);
 
 SOFTSTEP_EXPORT void softstep_model_destroy(softstep_model* model); /* null: nothing */
 SOFTSTEP_EXPORT softstep_status softstep_workspace_create(const softstep_model* model,
