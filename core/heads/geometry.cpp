@@ -97,6 +97,10 @@ Geometry::Geometry(const HeadsShape& shape, const HeadsOptions& options)
         std::max(dim, value_dim), sizeof(double)})
     if (!data::multiply(product, factor, data::max_bytes, product))
       throw InvalidArgument("shape", "the arrays would not fit into memory");
+  // Where there are queries, outputs bound the number of heads. Without, only time does.
+  constexpr std::size_t most_empty_heads = std::size_t{1} << 24;
+  if (total_queries() == 0 && batch > most_empty_heads / n_heads)
+    throw InvalidArgument("batch", text(batch) + " (without queries at most 2^24 heads in all)");
 }
 
 KeyRange Geometry::seen_by(std::size_t b, std::size_t i) const {

@@ -98,6 +98,11 @@ void refuse_ragged(const std::string& argument, const std::vector<std::string>& 
 
 TEST_CASE("Shapes of heads that do not fit are refused", "[heads]") {
   refuse_plain("batch", {"0"}, [](F& f) { f.inputs.shape.batch = 0; });
+  // It would take years of empty heads.
+  refuse_plain("batch", {"1099511627776", "2^24"}, [](F& f) {
+    f.inputs.shape.batch = std::size_t{1} << 40;
+    f.inputs.shape.n_queries = f.inputs.shape.n_keys = 0;
+  });
   refuse_plain("n_heads", {"0"}, [](F& f) { f.inputs.shape.n_heads = 0; });
   refuse_plain("dim", {"0"}, [](F& f) { f.inputs.shape.dim = 0; });
   refuse_plain("n_key_heads", {"3", "4"}, [](F& f) { f.inputs.shape.n_key_heads = 3; });

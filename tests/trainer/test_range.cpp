@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -41,10 +42,10 @@ struct Result {
 
 template <class T>
 Result<T> steps_of(const Shape& shape, const Powers& powers, const std::string& rule, double step_size,
-                   std::int64_t n_steps, Form form) {
+                   std::int64_t n_steps, Form form, const std::vector<double>& start = {}) {
   const Dataset<T> data = data_of<T>(shape, powers);
   const AttentionModel<T> model(data.view());
-  auto state = initial_state(model);
+  auto state = start.empty() ? initial_state(model) : initial_state(model, {start});
   TrainerOptions options;
   options.rules[0].rule = rule;
   if (step_size > 0.0) options.rules[0].options["step-size"] = step_size;
@@ -81,13 +82,18 @@ TEMPLATE_TEST_CASE("powers of two in tokens, queries and decoder change no bit o
                    "[trainer]", float, double) {
   using T = TestType;
   constexpr std::int64_t n_steps = 70;  // past the refreshes of the span forms
+  const bool from_zero = GENERATE(true, false);
   for (const Shape& shape : shapes) {
-    const auto expected = steps_of<T>(shape, {0, 0, 0}, "ngd", 1.0, n_steps, shape.form);
+    std::vector<double> start(from_zero ? 0 : shape.dim * shape.dim);
+    for (std::size_t k = 0; k < start.size(); ++k)
+      start[k] = static_cast<double>(k * 37 % 101) / 128.0 - 0.375;
+    const auto expected = steps_of<T>(shape, {0, 0, 0}, "ngd", 1.0, n_steps, shape.form, start);
     REQUIRE(expected.summary.steps == n_steps);
     for (const Powers& powers : all_powers<T>()) {
       const int shift = powers.tokens + powers.queries;
       INFO(shape.name << ": tokens 2^" << powers.tokens << ", queries 2^" << powers.queries);
-      const auto got = steps_of<T>(shape, powers, "ngd", std::ldexp(1.0, -shift), n_steps, shape.form);
+      const auto got = steps_of<T>(shape, powers, "ngd", std::ldexp(1.0, -shift), n_steps, shape.form,
+                                   scaled(start, -shift));
       CHECK(got.summary.status == expected.summary.status);
       CHECK(same_bits(scaled(got.weights, shift), expected.weights));
       CHECK(got.summary.last.loss == expected.summary.last.loss);
@@ -258,4 +264,27 @@ TEST_CASE("samples and tokens of very different sizes keep their part in every f
                             static_cast<double>(d) * norm);
     }
   }
+}
+
+TEST_CASE("weights that would leave the type are refused, whichever token takes them there", "[trainer]") {
+  // One sample of three tokens along the axes, one of them 2^60 times the others: W goes along that one.
+  for (const std::size_t large : {0, 1, 2})
+    for (const Form form : {Form::dense, Form::query_span, Form::token_span}) {
+      DatasetParts<float> parts;
+      parts.n_samples = 1;
+      parts.n_tokens = parts.dim = 3;
+      parts.tokens = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+      parts.queries = {1, 1, 1};
+      parts.labels = {1};
+      parts.decoder = {1, 2, 3};
+      parts.tokens[4 * large] = 0x1p60f;
+      parts.decoder[large] *= 0x1p-60f;
+      const Dataset<float> data = make_dataset(std::move(parts));
+      TrainerOptions options;
+      options.form = form;
+      const auto got = softstep::test::run(data.view(), "ngd:step-size=1e39", 1, {}, {}, options);
+      INFO(to_string(form) << ", token " << large);
+      CHECK(got.summary.status == TrainStatus::not_finite);
+      CHECK(got.state.blocks[0] == std::vector<float>(9, 0.0f));
+    }
 }
