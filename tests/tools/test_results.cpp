@@ -9,8 +9,8 @@
 
 using namespace softstep;
 using softstep::test::Arguments;
-using softstep::test::Json;
 using softstep::test::fields;
+using softstep::test::Json;
 using softstep::test::lines;
 using softstep::test::Workplace;
 

@@ -98,7 +98,8 @@ static void any_order(const softstep_batch* whole, const softstep_batch* part, M
   memcpy(first, together, sizeof first);
   MPI_Bcast(first, n_weights, MPI_DOUBLE, 0, communicator);
   expect(memcmp(first, together, sizeof first) == 0, "sums in any order have the same bits on all ranks");
-  /* A direction is off by 23 terms' rounding, 2.6e-15; this leaves 5 digits for what seven steps make of it. */
+  /* A direction is off by 23 terms' rounding, 2.6e-15; this leaves 5 digits for what seven steps make of it.
+   */
   double most = 0.0;
   for (size_t k = 0; k < n_weights; ++k) most = fmax(most, fabs(alone[k] - together[k]));
   expect(most <= 1e-10, "sums in any order go where one process goes");
