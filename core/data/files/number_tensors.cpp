@@ -2,6 +2,7 @@
 
 #include "softstep/number_tensors.h"
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -20,7 +21,7 @@ std::vector<double> decoded(const std::string& path, const data::TensorEntry& te
     std::memcpy(&value, tensor.bytes + k * sizeof value, sizeof value);
     out[k] = static_cast<double>(value);
     if constexpr (sizeof(Integer) == 8)
-      if (!(out[k] > -0x1p53 && out[k] < 0x1p53))
+      if (!(std::fabs(out[k]) < 0x1p53))
         throw BadFile(path, "tensor `" + tensor.name + "`, entry " + std::to_string(k) + ": " +
                                 std::to_string(value) + " (need below 2^53 in size)");
   }
