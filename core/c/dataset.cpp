@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/c/handles.h"
+#include "softstep/large_data.h"
 
 namespace softstep::c {
 namespace {
@@ -58,8 +59,8 @@ GeneratorOptions options_of(const softstep_generate_options* given) {
   return out;
 }
 
-HalfDataset load_halves(const char* path, softstep_type type) {
-  HalfDataset out = load_half_dataset(path);
+HalfDataset load_halves(const char* path, softstep_type type, const ReadOptions& options) {
+  HalfDataset out = load_half_dataset(path, options);
   const StoredType wanted = type == SOFTSTEP_F16 ? StoredType::f16 : StoredType::bf16;
   if (out.view().storage != wanted)
     throw InvalidArgument("type", std::to_string(type) + " (the file's tokens are of the other 16-bit type)");
@@ -85,20 +86,26 @@ softstep_status softstep_dataset_generate(const softstep_generate_options* optio
 }
 
 softstep_status softstep_dataset_load(const char* path, softstep_type type, softstep_dataset** dataset) {
+  return softstep_dataset_load_within(path, type, 0, dataset);
+}
+
+softstep_status softstep_dataset_load_within(const char* path, softstep_type type, size_t resident_bytes,
+                                             softstep_dataset** dataset) {
   return guarded([&] {
     required(path, "path");
     required(dataset, "dataset");
     auto out = std::make_unique<softstep_dataset>();
+    const ReadOptions options{.resident_bytes = resident_bytes};
     switch (type) {
       case SOFTSTEP_F64:
-        out->of = load_dataset<double>(path);
+        out->of = load_dataset<double>(path, options);
         break;
       case SOFTSTEP_F32:
-        out->of = load_dataset<float>(path);
+        out->of = load_dataset<float>(path, options);
         break;
       case SOFTSTEP_F16:
       case SOFTSTEP_BF16:
-        out->of = load_halves(path, type);
+        out->of = load_halves(path, type, options);
         break;
       default:
         throw InvalidArgument("type", std::to_string(type) + " (need one of softstep_type)");

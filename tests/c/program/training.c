@@ -99,10 +99,15 @@ void test_training(const char* path) {
   REQUIRE(batch_of(loaded).type == SOFTSTEP_F32 && batch_of(loaded).n_samples == small_samples);
   softstep_dataset_destroy(loaded);
   loaded = NULL;
+  GOOD(softstep_dataset_load_within(path, SOFTSTEP_F64, 4194304, &loaded));
+  REQUIRE(batch_of(loaded).type == SOFTSTEP_F64 && batch_of(loaded).n_samples == small_samples);
+  softstep_dataset_destroy(loaded);
+  loaded = NULL;
   REQUIRE(softstep_dataset_load(path, SOFTSTEP_F16, &loaded) == SOFTSTEP_BAD_FILE);
   BAD("type", softstep_dataset_load(path, 7, &loaded));
   REQUIRE(softstep_dataset_load("no/such/file", SOFTSTEP_F64, &loaded) == SOFTSTEP_IO_ERROR);
   BAD("path", softstep_dataset_load(NULL, SOFTSTEP_F64, &loaded));
+  BAD("resident_bytes", softstep_dataset_load_within(path, SOFTSTEP_F64, 1000, &loaded));
   REQUIRE(loaded == NULL);
 
   const softstep_batch batch = batch_of(data);

@@ -119,6 +119,11 @@ SOFTSTEP_EXPORT softstep_status softstep_dataset_generate(const softstep_generat
  */
 SOFTSTEP_EXPORT softstep_status softstep_dataset_load(const char* path, softstep_type type,
                                                       softstep_dataset** dataset);
+/* The same; of files above 16 MiB at most so many bytes are resident at a time while attention models pass
+ * through them (softstep/large_data.h, ReadOptions). 0: as many as the system lets; else 4 MiB or more. */
+SOFTSTEP_EXPORT softstep_status softstep_dataset_load_within(const char* path, softstep_type type,
+                                                             size_t resident_bytes,
+                                                             softstep_dataset** dataset);
 SOFTSTEP_EXPORT softstep_status softstep_dataset_save(const char* path, const softstep_dataset* dataset);
 /* What the dataset holds, as a batch; valid while the dataset lives. batch->struct_size must be set. */
 SOFTSTEP_EXPORT softstep_status softstep_dataset_batch(const softstep_dataset* dataset,
