@@ -71,6 +71,7 @@ void JoinedParts::copy(const std::string& path, const unsigned char* from, unsig
   if (size == 0) return;
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::uintptr_t first = number(to) / page * page;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): where a page begins is arithmetic with addresses
   if (mprotect(reinterpret_cast<void*>(first), (number(to + size) - first + page - 1) / page * page,
                PROT_READ | PROT_WRITE) != 0)
     refuse_file(path, "mapped", errno);
