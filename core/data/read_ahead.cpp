@@ -37,6 +37,7 @@ void advise(const BoundedRange& range, const unsigned char* from, const unsigned
     if (begin >= to || end <= from) continue;
     const std::uintptr_t first = address(std::max(from, begin)) / page * page;
     const std::uintptr_t last = address(std::min(to, end));
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): where a page begins is arithmetic with addresses
     if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice);
   }
 }
