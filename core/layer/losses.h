@@ -164,7 +164,7 @@ class Losses {
   template <class TermsAt>
   void sum_loss(TermsAt terms_at, const PassRows& rows, Evaluation<T>& out) {
     std::array<double, 2> sums = {};
-    auto& [loss, n_right] = sums;
+    double &loss = sums[0], &n_right = sums[1];
     add_over_ranks(data_.ranks, sums, [&] {
       for (std::size_t k = 0; k < rows.n_samples(); ++k) {
         const double margin = terms_at(k, rows.samples()[k]).margin();

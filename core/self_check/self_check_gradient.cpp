@@ -80,8 +80,8 @@ void check_gradients(const simd::Isa& isa, std::vector<CheckRow>& rows) {
       for (const double x : direction) weights.push_back(static_cast<T>(x / length * norm));
       const GradientError error = gradient_error(model, weights, reference::Loss::logistic);
       char where[64];
-      std::snprintf(where, sizeof where, ", |W| = 1e%d, %s token", static_cast<int>(std::log10(norm) + 0.5),
-                    at_optimal ? "optimal" : "any");
+      std::snprintf(where, sizeof where, ", |W| = 1e%d, %s token",
+                    static_cast<int>(std::lround(std::log10(norm))), at_optimal ? "optimal" : "any");
       add_row<T>(rows, isa, std::string("gradient direction") + where, error.direction,
                  error.bound.direction);
       add_row<T>(rows, isa, std::string("gradient exponent") + where, error.exponent, error.bound.exponent);
