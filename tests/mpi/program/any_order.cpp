@@ -24,10 +24,19 @@ double plain(const BlockGradient<T>& gradient, std::size_t k) {
   return static_cast<double>(gradient.mantissa()[k]) * std::exp(gradient.exponent);
 }
 
+template <class T>
+void count(bool good, const char* wrong, const Case& a, const Ranks& ranks, Counts& out) {
+  ++out.n;
+  if (good) return;
+  ++out.n_wrong;
+  std::printf("rank %zu of %zu: %s, %s: sums in any order %s\n", ranks.rank(), ranks.size(), a.name.c_str(),
+              sizeof(T) == sizeof(float) ? "float" : "double", wrong);
+}
+
 // Two sums of the same terms in two orders differ by 2 (n - 1) u times the sum of their sizes. The terms of a
 // gradient are those of the samples, G = sum_i G_i / n; a block of double sums is rounded to T once more.
 template <class T>
-bool agrees(const Case& a, const BatchView<T>& whole, const BatchView<T>& part,
+void agrees(const Case& a, const BatchView<T>& whole, const BatchView<T>& part,
             const std::shared_ptr<Ranks>& ranks, Counts& out) {
   AttentionModel<T> alone = model_of<T>(a, whole, nullptr), together = model_of<T>(a, part, ranks);
   const TrainState<T> state = normal_state(alone, 0.05, 7);
@@ -54,13 +63,7 @@ bool agrees(const Case& a, const BatchView<T>& whole, const BatchView<T>& part,
   }
   const double u64 = std::numeric_limits<double>::epsilon() / 2.0, n = static_cast<double>(whole.n_samples);
   good = good && std::fabs(found.loss - expected.loss) <= 2.0 * n * u64 * expected.loss;
-  ++out.n;
-  if (!good) {
-    ++out.n_wrong;
-    std::printf("rank %zu of %zu: %s, %s: sums in any order are not those of one process\n", ranks->rank(),
-                ranks->size(), a.name.c_str(), sizeof(T) == sizeof(float) ? "float" : "double");
-  }
-  return good;
+  count<T>(good, "are not those of one process", a, *ranks, out);
 }
 
 // Whether all ranks have these bytes.
@@ -79,12 +82,7 @@ void run_alike(const Case& a, const BatchView<T>& whole, const BatchView<T>& par
   const Ended once = run<T>(a, part, ranks), again = run<T>(a, part, ranks);
   const bool of_one = mpi.size() > 1 || once.bytes == run<T>(a, whole, nullptr).bytes;
   const bool good = all_have(mpi, once.bytes) && has_run(once) && once.bytes == again.bytes && of_one;
-  ++out.n;
-  if (good) return;
-  ++out.n_wrong;
-  std::printf(
-      "rank %zu of %zu: %s, %s: sums in any order have other bits on another rank or in another run\n",
-      ranks->rank(), ranks->size(), a.name.c_str(), sizeof(T) == sizeof(float) ? "float" : "double");
+  count<T>(good, "have other bits on another rank or in another run", a, *ranks, out);
 }
 
 template <class T>
