@@ -52,6 +52,10 @@ else()
 endif()
 configure_file(cmake/softstep.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep.pc DESTINATION ${pc_dir} COMPONENT development)
+if(SOFTSTEP_MPI)
+  configure_file(cmake/softstep_mpi.pc.in ${CMAKE_CURRENT_BINARY_DIR}/softstep_mpi.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/softstep_mpi.pc DESTINATION ${pc_dir} COMPONENT development)
+endif()
 
 # The manual page and the completions of the program.
 if(SOFTSTEP_BUILD_TOOLS)

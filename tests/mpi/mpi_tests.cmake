@@ -49,3 +49,13 @@ if(TARGET softstep_program)
   softstep_mpi_test(mpi_program_broken ${check} --folder ${CMAKE_CURRENT_BINARY_DIR}/mpi_program_broken --broken)
   set_tests_properties(mpi_program_broken PROPERTIES WILL_FAIL ON)
 endif()
+# The library as others meet it. The wrappers are those of this build's MPI.
+find_program(PKG_CONFIG pkg-config)
+if(SOFTSTEP_INSTALL AND PKG_CONFIG AND NOT BUILD_SHARED_LIBS)
+  string(REGEX REPLACE "mpi(cxx|c\\+\\+|CC)" "mpicc" mpicc "${MPI_CXX_COMPILER}")
+  list(JOIN SOFTSTEP_MPI_LAUNCH_FLAGS " " flags)
+  softstep_mpi_test(mpi_package ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/../structure/check_mpi_package.py
+                    --source ${PROJECT_SOURCE_DIR} --build ${PROJECT_BINARY_DIR} --cmake ${CMAKE_COMMAND} --generator ${CMAKE_GENERATOR}
+                    --make-program ${CMAKE_MAKE_PROGRAM} --compiler ${CMAKE_CXX_COMPILER} --mpicc ${mpicc}
+                    --mpicxx ${MPI_CXX_COMPILER} --launch "${MPIEXEC_EXECUTABLE} ${flags}")
+endif()
