@@ -517,8 +517,10 @@ def train_many(models: list[Model], states: list[TrainState], options: list[Trai
 def generate(generator: str, *, n_samples: int, n_tokens: int, dim: int, seed: int, signal: float, noise: float, equal_scores: bool) -> dict[str, Any]:
     """A generated data set as a dict of arrays."""
 
-def load_dataset(path: str, dtype: str = '') -> dict[str, Any]:
-    """A safetensors file as a dict of arrays."""
+def load_dataset(path: str, dtype: str = '', memory: int = 0) -> dict[str, Any]:
+    """
+    A safetensors file as a dict of arrays; with `memory` its tokens stay in the file.
+    """
 
 def save_dataset(path: str, problem: Problem, stored: str = 'working') -> None:
     """

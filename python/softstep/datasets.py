@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._arguments import integer
 from .problem import Problem
 
 __all__ = ["Dataset", "generate", "generators", "load_dataset", "save_dataset"]
@@ -96,12 +97,17 @@ def generators() -> dict[str, str]:
     return dict(_core.generators())
 
 
-def load_dataset(path: str | PathLike[str], dtype: str | None = None) -> Dataset:
-    """Reads a safetensors file with tokens, labels and what else there is (docs/command-line.md).
+def load_dataset(path: str | PathLike[str], dtype: str | None = None, *, memory: int | None = None) -> Dataset:
+    """Reads a safetensors file, or the index of its shards, with tokens, labels and what else there is (docs/command-line.md).
 
-    dtype: "float32" or "float64"; None: float64 where tokens are stored so, else float32. Raises BadFile or IoError.
+    dtype: "float32" or "float64"; None: float64 where tokens are stored so, else float32. memory: bytes of the file that may be
+    resident in this process at a time, 4 MiB or more, for data larger than memory. The tokens are then a read-only array on the mapped
+    file, which must store them in `dtype`; attention models pass through it in order and give back what lies behind, with the same
+    numbers to the bit. What NumPy or another library reads of it is not bounded, nor is what a model allocates. None: the tokens are
+    copied into memory. Raises BadFile, IoError, or InvalidArgument naming the argument.
     """
-    return Dataset(**_core.load_dataset(fspath(path), dtype or ""))
+    bound = 0 if memory is None else min(integer(memory, "memory", 4 << 20), 1 << 62)
+    return Dataset(**_core.load_dataset(fspath(path), dtype or "", bound))
 
 
 def save_dataset(path: str | PathLike[str], data: Dataset | Problem, stored: str = "working") -> None:

@@ -67,6 +67,20 @@ template nb::object copy_of(std::span<const std::int8_t>, std::initializer_list<
 template nb::object copy_of(std::span<const std::int64_t>, std::initializer_list<std::size_t>);
 template nb::object copy_of(std::span<const std::size_t>, std::initializer_list<std::size_t>);
 
+template <class T>
+nb::object view_of(const T* numbers, std::initializer_list<std::size_t> shape,
+                   std::shared_ptr<const void> owner) {
+  using Owner = std::shared_ptr<const void>;
+  auto held = std::make_unique<Owner>(std::move(owner));
+  const nb::capsule keeper(held.get(), [](void* p) noexcept { delete static_cast<Owner*>(p); });
+  held.release();
+  return nb::cast(
+      nb::ndarray<nb::numpy, const T, nb::c_contig>(numbers, shape.size(), shape.begin(), keeper));
+}
+
+template nb::object view_of(const float*, std::initializer_list<std::size_t>, std::shared_ptr<const void>);
+template nb::object view_of(const double*, std::initializer_list<std::size_t>, std::shared_ptr<const void>);
+
 nb::object like(nb::handle model, nb::object array, Number number) {
   const nb::handle type = model.type();
   const bool bits = number == Number::bf16;

@@ -6,6 +6,7 @@
 #include <nanobind/nanobind.h>
 
 #include <initializer_list>
+#include <memory>
 #include <span>
 
 #include "array.h"
@@ -23,6 +24,11 @@ inline nb::object new_array(Number number, std::initializer_list<std::size_t> sh
 /// A copy of these numbers as a NumPy array of that shape (one dimension where none is given).
 template <class T>
 nb::object copy_of(std::span<const T> numbers, std::initializer_list<std::size_t> shape = {});
+
+/// A read-only NumPy array on these numbers where they lie, which keeps `owner` alive.
+template <class T>
+nb::object view_of(const T* numbers, std::initializer_list<std::size_t> shape,
+                   std::shared_ptr<const void> owner);
 
 /// A NumPy array as the kind of array that `model` is (PyTorch, JAX; else NumPy), on the same memory. The
 /// bits of bfloat16 become that type.
