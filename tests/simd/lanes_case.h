@@ -40,7 +40,8 @@ struct Lanes {
         stats(n_lane_stats * n_lanes),
         shifted(n_lanes),
         attention(n_tokens * n_lanes) {
-    for (std::size_t k = 0; k < gaps.size(); ++k) gaps[k] = std::numeric_limits<T>::quiet_NaN();
+    for (Guarded<T>* array : {&tokens, &projected, &optimal}) array->fill(T(0));
+    gaps.fill(std::numeric_limits<T>::quiet_NaN());
     for (std::size_t i = 0; i < samples.size(); ++i) {
       const AttentionCase<T>& in = samples[i];
       optimal[i] = static_cast<T>(in.optimal);

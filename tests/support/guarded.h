@@ -1,7 +1,8 @@
 #pragma once
 
 // Memory that ends at a page nobody may touch: a kernel that reads or writes one element too far is killed on
-// the spot, on every instruction set and without a sanitizer.
+// the spot, on every instruction set and without a sanitizer. AddressSanitizer and valgrind also know that
+// what lies before the first element is nobody's, and valgrind that no element has been written yet.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <new>
+
+#include "support/memory_marks.h"
 
 namespace softstep::test {
 
@@ -24,6 +27,8 @@ class Guarded {
     char* first = static_cast<char*>(base_) + page;
     if (body != 0 && mprotect(first, body, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
     data_ = reinterpret_cast<T*>(first + body - size * sizeof(T));
+    forbid(first, body - size * sizeof(T));
+    leave_unwritten(data_, size * sizeof(T));
   }
   template <class Container>
   static Guarded copy_of(const Container& values) {
@@ -38,9 +43,12 @@ class Guarded {
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
   ~Guarded() {
-    if (base_ != nullptr) munmap(base_, bytes_);
+    if (base_ == nullptr) return;
+    allow(base_, bytes_);
+    munmap(base_, bytes_);
   }
 
+  void fill(T value) { std::fill(data_, data_ + size_, value); }
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return size_; }
