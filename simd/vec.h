@@ -32,8 +32,8 @@
 //   widened(p), store_narrowed(x, p)   as many floats as a Vec<double> has lanes, as doubles; and back, which returns what has been
 //                     stored
 //   transpose_square(in, stride, out, ld)   out[c][r] = in[r][c] for a square of transpose_size<T>
-//   tile_rows, tile_vectors, row_vectors, nt_columns   how much of the kernels' blocks it holds in registers
-//                     (product_tiles.h, token_passes.h, product_nt.h)
+//   tile_rows, tile_vectors, row_vectors, nt_columns, run_rows, run_columns   how much of the kernels' blocks it holds in registers
+//                     (product_tiles.h, token_passes.h, product_nt.h, run_product.h)
 
 #include SOFTSTEP_ISA_ROW
 

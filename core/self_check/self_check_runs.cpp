@@ -165,7 +165,7 @@ void check_steps(const simd::Isa& isa, std::vector<CheckRow>& rows) {
           }
         gram_worst.add(
             size_of(Number(squared[r]) - whole),
-            1.01 * (u * static_cast<double>(n + 4) + 0x1p-53 * static_cast<double>(dim)) * whole_size);
+            1.01 * (u * static_cast<double>(n + 5) + 0x1p-53 * static_cast<double>(dim)) * whole_size);
       }
       isa.kernels<T>().run_move(
           {dim * stride, step.data(), x.data(), image.data(), sum_after.data(), projected.data()});

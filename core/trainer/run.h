@@ -55,9 +55,9 @@ class Run {
   /// Whether there is another, once the step has reached the weights.
   bool after_step();
   /// How many steps can be taken before there is anything to do but that; for each of them quiet_step(length)
-  /// stands for advance() and after_step().
+  /// stands for advance() and, where it returns true, for after_step().
   std::int64_t n_quiet() const;
-  void quiet_step(double length);
+  bool quiet_step(double length);
   /// What the run did.
   TrainSummary end();
   /// Writes the weights reached to the state.
@@ -70,6 +70,7 @@ class Run {
   Progress progress_now();
   void checkpoint();
   void find_largest_threshold();
+  void note_step(double length);
   bool direction_at_most(double threshold);
   bool reached_target();
   bool report();
@@ -130,8 +131,7 @@ bool Run<C>::advance() {
     summary_.status = *taken.refused;
     return false;
   }
-  ++step_;
-  step_length_ = taken.length;
+  note_step(taken.length);
   if (taken.is_below_rounding) ++summary_.steps_below_rounding;
   return true;
 }
@@ -150,17 +150,24 @@ bool Run<C>::after_step() {
 }
 
 template <class C>
+void Run<C>::note_step(double length) {
+  ++step_;
+  step_length_ = length;
+  if (largest_threshold_ > 0.0) course_.moved(length);
+}
+
+template <class C>
 std::int64_t Run<C>::n_quiet() const {
-  if (largest_threshold_ > 0.0) return 0;
   return std::min({end_ - step_ - 1, schedule_.next() - step_ - 1, progress_.before_due(),
                    checkpoints_.before_due(step_)});
 }
 
 template <class C>
-void Run<C>::quiet_step(double length) {
-  ++step_;
-  step_length_ = length;
+bool Run<C>::quiet_step(double length) {
+  note_step(length);
+  if (largest_threshold_ > 0.0 && !course_.surely_above(largest_threshold_)) return false;
   progress_.due();
+  return true;
 }
 
 template <class C>
@@ -226,7 +233,6 @@ bool Run<C>::direction_at_most(double threshold) {
 // Notes thresholds crossed; true if the run is to stop here.
 template <class C>
 bool Run<C>::reached_target() {
-  course_.moved(step_length_);
   if (course_.surely_above(largest_threshold_)) return false;
   const auto crossed = [&](double threshold) {
     if (!direction_at_most(threshold)) return false;

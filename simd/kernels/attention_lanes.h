@@ -64,6 +64,11 @@ SOFTSTEP_INLINE Vec<T> lane_gradient(const LanesArgs<T>& in, const T* x, T* g, c
   return largest;
 }
 
+// Tokens whose exponentials are computed side by side.
+inline constexpr std::size_t lane_group = 4;
+template <std::size_t count>
+using Size = std::integral_constant<std::size_t, count>;
+
 // The scores of one vector of samples, later their weights: in registers where the number of tokens is known
 // to the compiler, else in the work space.
 template <class T, std::size_t count>
@@ -80,6 +85,13 @@ struct LaneWeights {
     SOFTSTEP_UNROLL
     for (std::size_t t = 0; t < count; ++t) body(t);
   }
+  template <class Body>
+  SOFTSTEP_INLINE void in_groups(Body body) const {
+    constexpr std::size_t n_groups = (count + lane_group) / lane_group, size = (count + n_groups) / n_groups;
+    SOFTSTEP_UNROLL
+    for (std::size_t t = 0; t + size <= count; t += size) body(t, Size<size>(), Size<0>());
+    body(count / size * size, Size<count % size>(), Size<1>());
+  }
 };
 template <class T>
 struct LaneWeights<T, 0> {
@@ -93,6 +105,13 @@ struct LaneWeights<T, 0> {
   template <class Body>
   SOFTSTEP_INLINE void each(Body body) const {
     for (std::size_t t = 0; t < n; ++t) body(t);
+  }
+  template <class Body>
+  SOFTSTEP_INLINE void in_groups(Body body) const {
+    std::size_t t = 0;
+    for (; t + lane_group <= n; t += lane_group) body(t, Size<lane_group>(), Size<0>());
+    for (; t < n; ++t) body(t, Size<1>(), Size<0>());
+    body(t, Size<0>(), Size<1>());
   }
 };
 
@@ -161,6 +180,23 @@ SOFTSTEP_INLINE Vec<T> lane_exponent(Vec<T> s_a, Vec<T> s_c, Vec<T> poison) {
                 select(equal(c, none), V::all(std::numeric_limits<T>::quiet_NaN()), c));
 }
 
+// e^x(t) of every token, for x(t) <= 0, in place of its score; returns e^c.
+template <class T, std::size_t n_tokens, class Argument>
+SOFTSTEP_INLINE Vec<T> lane_exponentials(LaneWeights<T, n_tokens>& weights, Vec<T> c, Argument x) {
+  Vec<T> e_c = c;
+  weights.in_groups([&](std::size_t t, auto count, auto with_c) SOFTSTEP_LAMBDA_INLINE {
+    Vec<T> e[count.value + with_c.value];
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < count.value; ++k) e[k] = x(t + k);
+    if constexpr (with_c.value == 1) e[count.value] = c;
+    exp_nonpositive(e);
+    SOFTSTEP_UNROLL
+    for (std::size_t k = 0; k < count.value; ++k) weights.set(t + k, e[k]);
+    if constexpr (with_c.value == 1) e_c = e[count.value];
+  });
+  return e_c;
+}
+
 // What a step of training needs, of lanes that have all tokens.
 template <std::size_t n_tokens, class T>
 SOFTSTEP_INLINE void one_vector_for_a_step(const LanesArgs<T>& in, std::size_t i) {
@@ -187,16 +223,17 @@ SOFTSTEP_INLINE void one_vector_for_a_step(const LanesArgs<T>& in, std::size_t i
 
   // Of A with the pivot's own term, which is 1.
   V of_a = zero, rest = zero, moment = zero;
+  const V e_c = lane_exponentials<T>(weights, c, [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    return weights.get(t) - select(equal(gap_at(t), gap_a), s_a, shift_b);
+  });
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
-    const V gap = gap_at(t);
+    const V gap = gap_at(t), e = weights.get(t);
     const auto in_a = equal(gap, gap_a);
-    const V e = exp_nonpositive(weights.get(t) - select(in_a, s_a, shift_b));
     of_a = of_a + select(in_a, e, zero);
     rest = rest + select(in_a, zero, e);
     moment = fma(e, gap_a - gap, moment);
-    weights.set(t, e);
   });
-  const V e_c = exp_nonpositive(c), p_a = one / fma(e_c, rest, of_a), mu = p_a * moment, e_c_mu = e_c * mu;
+  const V p_a = one / fma(e_c, rest, of_a), mu = p_a * moment, e_c_mu = e_c * mu;
   gap_a.store(in.pivot + i);
   c.store(in.exponent + i);
   mu.store(in.mean_gap + i);
@@ -245,19 +282,19 @@ SOFTSTEP_INLINE void one_vector_of_samples(const LanesArgs<T>& in, std::size_t i
 
   V rest = zero, ties = zero, moment = zero;
   index = zero;
+  const V e_c = lane_exponentials<T>(weights, c, [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
+    return weights.get(t) - select(equal(gap_at(t), gap_a), s_a, shift_b);
+  });
   weights.each([&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
-    const V gap = gap_at(t);
+    const V gap = gap_at(t), e = weights.get(t);
     const auto in_a = equal(gap, gap_a);
-    const V e = exp_nonpositive(weights.get(t) - select(in_a, s_a, shift_b));
     rest = rest + select(in_a, zero, e);
     // The pivot's own term is 1 and is added by hand.
     ties = ties + select(equal(index, a), zero, select(in_a, e, zero));
     moment = fma(e, select(equal(gap, gap), gap_a - gap, zero), moment);
-    weights.set(t, e);
     index = index + one;
   });
-  const V e_c = exp_nonpositive(c), p_a = one / (one + ties + e_c * rest), mu = p_a * moment,
-          e_c_mu = e_c * mu;
+  const V p_a = one / (one + ties + e_c * rest), mu = p_a * moment, e_c_mu = e_c * mu;
   a.store(in.pivot + i);
   c.store(in.exponent + i);
   p_a.store(in.pivot_attention + i);

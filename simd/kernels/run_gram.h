@@ -4,15 +4,16 @@
 // the norm of sum_i g_i z_i^T, which is sum_i <g_i, u_i>.
 //
 // Shapes: RunGramArgs (simd/dispatch.h). Every sum is in the run's own lane and over k in order, so that its
-// bits do not depend on its neighbours. Of `squared`, four dimensions j at a time, then two, then one, are
-// summed up in T, one chain each over i in order, and these sums in double in order.
+// bits do not depend on its neighbours. Of `squared`, the dimensions j of a block are summed up in T, one
+// chain each over i in order, and the sums of the blocks in double in order.
 //
 // Error: |u_ij - exact| <= n u sum_k |<z_i, z_k> g_kj|, without fused multiply-add (n + 1) u; `squared` errs
-// by ((n + 3) u + dim 2^-53) sum_ij |g_ij u_ij| of the u_ij as they are (tests/simd/test_runs.cpp).
+// by ((n + 4) u + dim 2^-53) sum_ij |g_ij u_ij| of the u_ij as they are (tests/simd/test_runs.cpp).
 // Infinity and NaN as in the plain formula.
 //
-// Traffic: reads (n^2 + n dim) w elements, writes n dim w; the Gram matrix is read once for four dimensions
-// and the rows once for three samples, so that twelve sums go on at a time in registers.
+// Traffic: reads (n^2 + n dim) w elements, writes n dim w; the Gram matrix is read once for a block of
+// dimensions and the rows once for a block of samples: 25 sums go on at a time where there are 32 registers,
+// 12 where there are 16.
 
 #include "simd/dispatch.h"
 #include "simd/kernels/run_factors.h"
@@ -72,7 +73,7 @@ SOFTSTEP_INLINE void run_gram_block(const RunGramArgs<T>& in, std::size_t i, std
 template <std::size_t n_j, class T>
 SOFTSTEP_INLINE void run_gram_dimensions(const RunGramArgs<T>& in, std::size_t j) {
   using V = Vec<T>;
-  constexpr std::size_t n_i = n_j == 4 ? 3 : 6;
+  constexpr std::size_t n_i = n_j >= 4 ? run_rows : 6;
   V squared[n_j];
   SOFTSTEP_UNROLL
   for (std::size_t b = 0; b < n_j; ++b) squared[b] = V::all(0);
@@ -94,7 +95,9 @@ void run_gram(const RunGramArgs<T>& args) {
   const RunGramArgs<T> in = args;
   for (std::size_t r = 0; r < Vec<T>::width; ++r) in.squared[r] = 0;
   std::size_t j = 0;
-  for (; j + 4 <= in.dim; j += 4) run_gram_dimensions<4>(in, j);
+  for (; j + run_columns <= in.dim; j += run_columns) run_gram_dimensions<run_columns>(in, j);
+  if constexpr (run_columns > 4)
+    if (j + 4 <= in.dim) run_gram_dimensions<4>(in, j), j += 4;
   if (j + 2 <= in.dim) run_gram_dimensions<2>(in, j), j += 2;
   if (j < in.dim) run_gram_dimensions<1>(in, j);
 }

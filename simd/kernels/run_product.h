@@ -8,12 +8,12 @@
 // block of rows are summed up in T in order of the rows, and these sums in double in order.
 //
 // Error: |out - exact| <= n_inner u sum |a b|, without fused multiply-add (n_inner + 1) u; `squared` errs by
-// ((b + 3) u + n_rows n_cols 2^-53) of itself, b = 3 the rows of a block (tests/simd/test_run_rules.cpp).
+// ((b + 3) u + n_rows n_cols 2^-53) of itself, b <= 5 the rows of a block (tests/simd/test_run_rules.cpp).
 // Where squares leave the number range of T it is 0 or infinite, as they are. Infinity and NaN as in the
 // plain formula. Outputs must not overlap inputs.
 //
-// Traffic: A is read once for four columns, B once for three rows, so that twelve sums go on at a time in
-// registers.
+// Traffic: A is read once for a block of columns, B once for a block of rows: 25 sums go on at a time where
+// there are 32 registers, 12 where there are 16.
 
 #include "simd/dispatch.h"
 #include "simd/kernels/run_factors.h"
@@ -61,8 +61,9 @@ SOFTSTEP_INLINE void run_product_block(const RunProductArgs<T>& in, std::size_t 
 template <std::size_t n_i, class T>
 SOFTSTEP_INLINE void run_product_rows(const RunProductArgs<T>& in, std::size_t i) {
   std::size_t j = 0;
-  for (; j + 4 <= in.n_cols; j += 4) run_product_block<n_i, 4>(in, i, j);
-  for (; j < in.n_cols; ++j) run_product_block<n_i, 1>(in, i, j);
+  for (; j + run_columns <= in.n_cols; j += run_columns) run_product_block<n_i, run_columns>(in, i, j);
+  for (; j + 2 <= in.n_cols; j += 2) run_product_block<n_i, 2>(in, i, j);
+  if (j < in.n_cols) run_product_block<n_i, 1>(in, i, j);
 }
 
 template <class T>
@@ -72,8 +73,9 @@ void run_product(const RunProductArgs<T>& args) {
   if (in.squared != nullptr)
     for (std::size_t r = 0; r < Vec<T>::width; ++r) in.squared[r] = 0;
   std::size_t i = 0;
-  for (; i + 3 <= in.n_rows; i += 3) run_product_rows<3>(in, i);
-  for (; i < in.n_rows; ++i) run_product_rows<1>(in, i);
+  for (; i + run_rows <= in.n_rows; i += run_rows) run_product_rows<run_rows>(in, i);
+  for (; i + 2 <= in.n_rows; i += 2) run_product_rows<2>(in, i);
+  if (i < in.n_rows) run_product_rows<1>(in, i);
 }
 
 }  // namespace softstep::simd::SOFTSTEP_ISA_NAME

@@ -7,7 +7,8 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-constexpr std::size_t tile_rows = 6, tile_vectors = 4, row_vectors = 16, nt_columns = 4;
+constexpr std::size_t tile_rows = 6, tile_vectors = 4, row_vectors = 16, nt_columns = 4, run_rows = 5,
+                      run_columns = 5;
 constexpr bool finds_lanes = true;
 
 // By the instruction: xsimd 8.1 multiplies and adds in two.

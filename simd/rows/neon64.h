@@ -8,7 +8,8 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-constexpr std::size_t tile_rows = 6, tile_vectors = 4, row_vectors = 16, nt_columns = 3;
+constexpr std::size_t tile_rows = 6, tile_vectors = 4, row_vectors = 16, nt_columns = 3, run_rows = 5,
+                      run_columns = 5;
 constexpr bool finds_lanes = false;
 
 SOFTSTEP_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {

@@ -7,7 +7,8 @@
 
 namespace softstep::simd::SOFTSTEP_ISA_NAME {
 
-constexpr std::size_t tile_rows = 6, tile_vectors = 2, row_vectors = 8, nt_columns = 3;
+constexpr std::size_t tile_rows = 6, tile_vectors = 2, row_vectors = 8, nt_columns = 3, run_rows = 3,
+                      run_columns = 4;
 constexpr bool finds_lanes = true;
 
 template <class T>

@@ -160,12 +160,15 @@ TEMPLATE_TEST_CASE("many runs go where each goes alone, with every rule along th
   using T = TestType;
   struct Shape {
     std::size_t n, n_tokens, dim;
+    Loss loss = Loss::logistic;
   };
   for_each_isa([&](const simd::Isa& isa) {
-    for (const Shape& shape : {Shape{6, 8, 10}, Shape{12, 5, 10}, Shape{4, 6, 60}, Shape{3, 11, 7}})
+    for (const Shape& shape : {Shape{6, 8, 10}, Shape{12, 5, 10, Loss::exponential}, Shape{4, 6, 60},
+                               Shape{3, 11, 7, Loss::exponential}})
       for (const char* rule : {"ngd:step-size=1", "gd:step-size=20", "polyak"}) {
         AttentionOptions how;
         how.isa = isa.name;
+        how.loss = shape.loss;
         Runs<T> runs;
         // With equal scores Polyak's steps stay of one length, and no run is chaotic.
         for (std::size_t seed = 0; seed < 5; ++seed)

@@ -201,6 +201,31 @@ TEMPLATE_TEST_CASE("lengths of steps whose squares leave the number range are ri
   CHECK(std::fabs(many.last.step_length / alone.last.step_length - 1.0) <= 1e-3);
 }
 
+TEMPLATE_TEST_CASE("Adam that goes on side by side knows the squares of gradients long gone", "[trainer]",
+                   float, double) {
+  using T = TestType;
+  // After the first step the gradient is as good as zero. Its mean falls by half a step, to less than e^-20
+  // of the squares that beta2 keeps: these alone hold the exponent where it is.
+  const std::string rule = "adam:step-size=1e4,beta1=0.5";
+  OneRun<T> whole(convert<T>(signal_noise(0, 6, 8, 10)), rule), parts(whole.data, rule);
+  whole.take(80);
+  parts.take(60);
+  parts.take(20);
+  const RuleState &memory = parts.state.rule_states[0], &expected = whole.state.rule_states[0];
+  const std::vector<double> mean = entries(memory, "adam.mean", 100),
+                            root = entries(memory, "adam.root_mean_square", 100);
+  const auto largest = [](const std::vector<double>& of) {
+    double out = 0.0;
+    for (const double x : of) out = std::max(out, std::fabs(x));
+    return out;
+  };
+  REQUIRE(largest(mean) < std::exp(-20.0) * largest(root));
+  CHECK(remembered(memory, "adam.exponent") == remembered(expected, "adam.exponent"));
+  CHECK(root == entries(expected, "adam.root_mean_square", 100));
+  CHECK(mean == entries(expected, "adam.mean", 100));
+  CHECK(parts.state.blocks[0] == whole.state.blocks[0]);
+}
+
 TEST_CASE("a step that no number holds ends the run side by side, as it was before", "[trainer]") {
   OneRun<float> run(convert<float>(signal_noise(0, 6, 8, 10)), "sign:step-size=1e37");
   const TrainSummary summary = run.take(50);

@@ -269,7 +269,9 @@ TEMPLATE_TEST_CASE("a joint run side by side is true far out", "[trainer]", floa
   CHECK(far.status == TrainStatus::max_iterations);
   CHECK(far.last.log10_gradient_norm < -400.0);
   check_step(run, 20.0, sizeof(T) == 4 ? 0.5 : 1e-8);
-  run.take(2000);
+  // What rounding can make of a direction grows with the weights: further out the bound of float32 allows
+  // all.
+  run.take(sizeof(T) == 4 ? 200 : 2000);
   check_step(run, 20.0, sizeof(T) == 4 ? 0.5 : 1e-8);
 }
 

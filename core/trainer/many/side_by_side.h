@@ -104,8 +104,7 @@ class SideBySideOf final : public SideBySide<T> {
       if (n_quiet > 0) {
         if (const std::optional<double> length = course.advance_quietly(step)) {
           --n_quiet;
-          is_quiet = true;
-          run.quiet_step(*length);
+          is_quiet = run.quiet_step(*length);
           return true;
         }
       }
