@@ -23,6 +23,17 @@ quietly() {
 
 cores=$(nproc 2>/dev/null || echo 2)
 
+# The instruction sets that must have been tested here, so that a missing one is red and not skipped.
+expected_isas() {
+  case $(uname -m) in
+    x86_64)
+      if grep -qw avx512f /proc/cpuinfo && grep -qw avx512dq /proc/cpuinfo && grep -qw avx512bw /proc/cpuinfo &&
+        grep -qw avx512vl /proc/cpuinfo; then echo "scalar;sse2;avx2;avx512"; else echo "scalar;sse2;avx2"; fi ;;
+    aarch64) echo "scalar;neon64" ;;
+    *) echo scalar ;;
+  esac
+}
+
 # build PRESET [configure options...] [-- build options...]: configures where that is new, then builds what changed.
 build() {
   local preset=$1 options=() log=build/logs/$1

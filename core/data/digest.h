@@ -25,7 +25,7 @@ class Digest {
       size -= 8;
     }
     std::uint64_t tail = 0;
-    std::memcpy(&tail, p, size);
+    if (size > 0) std::memcpy(&tail, p, size);  // of no bytes there may be no address
     mix(tail ^ (static_cast<std::uint64_t>(size) << 56));
   }
   template <class Number>
