@@ -85,6 +85,7 @@ struct LaneWeights {
     SOFTSTEP_UNROLL
     for (std::size_t t = 0; t < count; ++t) body(t);
   }
+  // body(t, n, k) for the n tokens from t on, and with the last of them for e^c: k is 1, else 0.
   template <class Body>
   SOFTSTEP_INLINE void in_groups(Body body) const {
     constexpr std::size_t n_groups = (count + lane_group) / lane_group, size = (count + n_groups) / n_groups;
