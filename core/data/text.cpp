@@ -23,6 +23,17 @@ std::size_t unprintable(std::string_view text, std::size_t at) {
 
 }  // namespace
 
+std::string one_line(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t k = 0; k < text.size();) {
+    const std::size_t hidden = unprintable(text, k);
+    out += hidden == 0 ? text[k] : '?';
+    k += hidden == 0 ? 1 : hidden;
+  }
+  return out;
+}
+
 std::string name_text(std::string_view name) {
   constexpr std::size_t longest = 80;
   std::size_t size = name.size();
@@ -30,14 +41,7 @@ std::string name_text(std::string_view name) {
     size = longest;
     while (size > 0 && continues(name[size])) --size;
   }
-  const std::string_view shown = name.substr(0, size);
-  std::string out = "`";
-  for (std::size_t k = 0; k < shown.size();) {
-    const std::size_t hidden = unprintable(shown, k);
-    out += hidden == 0 ? shown[k] : '?';
-    k += hidden == 0 ? 1 : hidden;
-  }
-  return out + (size < name.size() ? "...`" : "`");
+  return "`" + one_line(name.substr(0, size)) + (size < name.size() ? "...`" : "`");
 }
 
 std::string shape_text(const std::vector<std::size_t>& shape) {

@@ -38,6 +38,9 @@ bool read_number(std::string_view text, Number& value) {
 /// ?, and long text is cut, not within a character of UTF-8.
 std::string name_text(std::string_view name);
 
+/// All of a text in one line: control characters and the marks that turn the direction of writing become ?.
+std::string one_line(std::string_view text);
+
 /// "[2, 3]"; of many dimensions the first ones.
 std::string shape_text(const std::vector<std::size_t>& shape);
 

@@ -228,8 +228,7 @@ void require_whole_state(const std::string& path) {
 }
 
 template <NumberType T>
-void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
-                const TrainerOptions& options) {
+std::vector<NamedTensor> state_tensors(const Model<T>& model, const TrainState<T>& state) {
   std::vector<NamedTensor> tensors;
   const auto add = [&](const std::string& name, const std::vector<std::size_t>& shape, const auto& values,
                        StoredType type) {
@@ -249,6 +248,15 @@ void save_state(const std::string& path, const Model<T>& model, const TrainState
   }
   for (const auto& [name, values] : span_arrays(state.span))
     if (!values->empty()) add(span_prefix + name, {values->size()}, *values, working<T>);
+  return tensors;
+}
+template std::vector<NamedTensor> state_tensors(const Model<float>&, const TrainState<float>&);
+template std::vector<NamedTensor> state_tensors(const Model<double>&, const TrainState<double>&);
+
+template <NumberType T>
+void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
+                const TrainerOptions& options) {
+  const std::vector<NamedTensor> tensors = state_tensors(model, state);
   Metadata metadata = state_metadata(model, options);
   metadata.emplace_back("format", format);
   metadata.emplace_back("form", to_string(state.span.form));

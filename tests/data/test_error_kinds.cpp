@@ -45,6 +45,26 @@ static_assert(!std::is_base_of_v<BadFile, IoError> && !std::is_base_of_v<IoError
 
 }  // namespace
 
+TEST_CASE("a message is one line whatever stands in a path or a name", "[data]") {
+  const std::string path =
+      "/no-such-folder/a\nb\x1b[31m\xe2\x80\xae"
+      "file";
+  const auto check = [&](const auto& action) {
+    try {
+      action();
+      FAIL("nothing was thrown");
+    } catch (const Error& error) {
+      CHECK(error.argument() == path);
+      CHECK(std::string(error.what()).starts_with("/no-such-folder/a?b?[31m?file: "));
+    }
+  };
+  check([&] { load_dataset<double>(path); });
+  check([&] { load_tensors(path); });
+  check([&] { save_weights(path, {1.0}, 1); });
+  check([&] { write_file(path, "x"); });
+  check([&] { throw InvalidArgument(path, "of one's own"); });
+}
+
 TEST_CASE("errors of arguments, files, the system and the CPU are told apart", "[data]") {
   const std::string nowhere = "/no-such-folder/file";
   std::string argument;

@@ -145,6 +145,15 @@ struct Run {
   }
   void resume(const std::string& path) const {
     TrainState<T> state = load_state(path, model, options);
+    // All that stands in the file is in the state, and in the sizes that it has there.
+    std::vector<NamedTensor> read = load_tensors(path), kept = state_tensors(model, state);
+    for (std::vector<NamedTensor>* tensors : {&read, &kept})
+      std::sort(tensors->begin(), tensors->end(),
+                [](const NamedTensor& a, const NamedTensor& b) { return a.name < b.name; });
+    std::erase_if(read, [](const NamedTensor& tensor) { return tensor.values.empty(); });
+    require(std::equal(
+        read.begin(), read.end(), kept.begin(), kept.end(),
+        [](const NamedTensor& a, const NamedTensor& b) { return a.name == b.name && a.shape == b.shape; }));
     const TrainSummary summary = train(model, state, options);
     require(summary.status == TrainStatus::not_finite || std::isfinite(summary.last.loss));
     require(summary.steps <= 2);

@@ -17,16 +17,16 @@ namespace softstep {
 // all. A handler of one kind comes before that of InvalidArgument.
 
 /// Base of all of them. `what()` is one line that names the argument and the value ("n_samples: 0 (need at
-/// least 1)"). Nothing has been written or changed when it is thrown.
+/// least 1)"), whatever is in a name or a path: each character that a terminal would act on is a ?. Nothing
+/// has been written or changed when it is thrown.
 class SOFTSTEP_EXPORT Error : public std::runtime_error {
  public:
-  /// The name of the offending argument, field, option or file.
+  /// The name of the offending argument, field, option or file, as it was given.
   const std::string& argument() const noexcept { return argument_; }
 
  protected:
   /// what() is "argument: problem".
-  Error(const std::string& argument, const std::string& problem)
-      : std::runtime_error(argument + ": " + problem), argument_(argument) {}
+  Error(const std::string& argument, const std::string& problem);
 
  private:
   std::string argument_;
