@@ -50,12 +50,16 @@ double evaluated(const softstep_model* model) {
   size_t n = 0;
   GOOD(softstep_model_n_blocks(model, &n));
   REQUIRE(n <= 4);
-  for (size_t k = 0; k < 4; ++k) fill(blocks[k], 64, (uint32_t)k + 1);
+  for (size_t k = 0; k < 4; ++k) {
+    fill(blocks[k], 64, (uint32_t)k + 1);
+    for (size_t m = 0; m < 64; ++m) gradients[k][m] = NAN;
+  }
   softstep_workspace* space = NULL;
   softstep_evaluation found = {.struct_size = sizeof found};
   GOOD(softstep_workspace_create(model, &space));
   GOOD(softstep_evaluate(model, space, at, SOFTSTEP_WANT_ALL, NULL, 0, &found, out, exponents));
-  for (size_t k = 0; k < n; ++k) REQUIRE(gradients[k][0] != 0.0 && isfinite(exponents[k]));
+  for (size_t k = 0; k < n; ++k)
+    REQUIRE(isfinite(gradients[k][0]) && gradients[k][0] != 0.0 && isfinite(exponents[k]));
   softstep_workspace_destroy(space);
   return found.loss;
 }
