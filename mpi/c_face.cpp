@@ -75,6 +75,14 @@ softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, const char* sum
         to.sum(std::span<double>(static_cast<double*>(values), n));
     });
   };
+  own.begin_sum = [](void* user, softstep_type type, void* values, std::size_t n) {
+    return message_of(user, [&](softstep::MpiRanks& to) {
+      if (type == SOFTSTEP_F32)
+        to.begin_sum(std::span<float>(static_cast<float*>(values), n));
+      else
+        to.begin_sum(std::span<double>(static_cast<double*>(values), n));
+    });
+  };
   own.destroy = [](void* user) { delete static_cast<softstep::MpiRanks*>(user); };
   const softstep_status status = softstep_ranks_create(&own, ranks);
   if (status == SOFTSTEP_OK) static_cast<void>(mpi.release());  // theirs to destroy

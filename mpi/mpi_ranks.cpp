@@ -30,8 +30,20 @@ void in_pieces(std::size_t size, Body body) {
 
 }  // namespace
 
+// A sum that is on its way: of each number one rank has the sum, then all.
+struct SumBegun {
+  void* values;
+  MPI_Datatype type;
+  std::vector<int> counts, places;  // of the shares
+  std::vector<std::byte> share;     // this rank's
+  MPI_Request request = MPI_REQUEST_NULL;
+};
+
 struct MpiRanks::Pending {
   std::vector<MPI_Request> requests;
+  // Sums in the order in which they were begun; of those before `n_given` the shares are on their way to all.
+  std::vector<SumBegun> sums;
+  std::size_t n_sums = 0, n_given = 0;
 };
 
 MpiRanks::MpiRanks(MPI_Comm communicator, SumOrder order)
@@ -90,36 +102,65 @@ void MpiRanks::send(std::span<const std::byte> data) {
 
 // Each rank adds up a share of the numbers and gives it to all. So every number is the sum of one rank, and
 // has the same bits on all of them, which MPI_Allreduce need not see to.
+//
+// While the shares of one sum are added up, the caller computes the numbers of the next. They are given to
+// all before the next sum begins: all ranks make these calls in one order, whichever is done first.
 template <class T>
-void MpiRanks::sum_by_shares(std::span<T> values) {
+void MpiRanks::begin_sum_by_shares(std::span<T> values) {
   constexpr std::size_t few_bytes = 1 << 14;  // then fewer messages are worth more
   if (values.size_bytes() * size_ <= few_bytes) {
+    flush();
     Ranks::sum(values);
     return;
   }
-  const MPI_Datatype type = std::is_same_v<T, float> ? MPI_FLOAT : MPI_DOUBLE;
-  std::vector<int> counts(size_), places(size_);
-  std::vector<T> share;
   in_pieces(values.size_bytes(), [&](std::size_t begin, int n_bytes) {
+    give_shares();
+    if (pending_->n_sums == pending_->sums.size()) pending_->sums.emplace_back();
+    SumBegun& sum = pending_->sums[pending_->n_sums++];
     T* const piece = values.data() + begin / sizeof(T);
     const std::size_t n = static_cast<std::size_t>(n_bytes) / sizeof(T);
+    sum.values = piece;
+    sum.type = std::is_same_v<T, float> ? MPI_FLOAT : MPI_DOUBLE;
+    sum.counts.resize(size_);
+    sum.places.resize(size_);
     for (std::size_t r = 0; r < size_; ++r) {
-      places[r] = static_cast<int>(n * r / size_);
-      counts[r] = static_cast<int>(n * (r + 1) / size_) - places[r];
+      sum.places[r] = static_cast<int>(n * r / size_);
+      sum.counts[r] = static_cast<int>(n * (r + 1) / size_) - sum.places[r];
     }
-    share.resize(static_cast<std::size_t>(counts[rank_]));
-    require(MPI_Reduce_scatter(piece, share.data(), counts.data(), type, MPI_SUM, communicator_),
-            "MPI_Reduce_scatter");
-    require(MPI_Allgatherv(share.data(), counts[rank_], type, piece, counts.data(), places.data(), type,
-                           communicator_),
-            "MPI_Allgatherv");
+    sum.share.resize(static_cast<std::size_t>(sum.counts[rank_]) * sizeof(T));
+    require(MPI_Ireduce_scatter(piece, sum.share.data(), sum.counts.data(), sum.type, MPI_SUM, communicator_,
+                                &sum.request),
+            "MPI_Ireduce_scatter");
   });
 }
 
-void MpiRanks::sum(std::span<float> values) { sum_by_shares(values); }
-void MpiRanks::sum(std::span<double> values) { sum_by_shares(values); }
+// Of the sums whose shares are still being added up.
+void MpiRanks::give_shares() {
+  for (; pending_->n_given < pending_->n_sums; ++pending_->n_given) {
+    SumBegun& sum = pending_->sums[pending_->n_given];
+    require(MPI_Wait(&sum.request, MPI_STATUS_IGNORE), "MPI_Wait");
+    require(MPI_Iallgatherv(sum.share.data(), sum.counts[rank_], sum.type, sum.values, sum.counts.data(),
+                            sum.places.data(), sum.type, communicator_, &sum.request),
+            "MPI_Iallgatherv");
+  }
+}
+
+void MpiRanks::sum(std::span<float> values) {
+  begin_sum(values);
+  flush();
+}
+void MpiRanks::sum(std::span<double> values) {
+  begin_sum(values);
+  flush();
+}
+void MpiRanks::begin_sum(std::span<float> values) { begin_sum_by_shares(values); }
+void MpiRanks::begin_sum(std::span<double> values) { begin_sum_by_shares(values); }
 
 void MpiRanks::flush() {
+  give_shares();
+  for (std::size_t k = 0; k < pending_->n_sums; ++k)
+    require(MPI_Wait(&pending_->sums[k].request, MPI_STATUS_IGNORE), "MPI_Wait");
+  pending_->n_sums = pending_->n_given = 0;
   std::vector<MPI_Request>& requests = pending_->requests;
   require(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
           "MPI_Waitall");

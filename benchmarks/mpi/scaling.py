@@ -16,11 +16,13 @@ A step of W alone (gd, ngd) on n samples of T tokens in d dimensions, K ranks, n
               (K - 1) (message + products of a band) until the last rank has the first band, then C - 1 of the slower.
               With --sum-order any, in place of it: each rank sums up its own products, then its share of the sums of all (a
               scatter by halves, ceil(log2 K) messages that halve from w d^2 / 2 bytes), and gives that to all (the same
-              backwards). No broadcast.
+              backwards). G has up to 4 bands, and a band is on its way while the products of the next are computed. No
+              broadcast.
   broadcast   of w d^2 bytes: a tree of scatter and a ring of gather, ceil(log2 K) + K - 1 latencies, 2 w d^2 / bandwidth;
               or a binomial tree where that is less.
 Assumptions: samples are alike; nothing else uses network or processors; every pair of ranks has the same
-latency and bandwidth; no message is overlapped with the passes over the tokens.
+latency and bandwidth; no message is overlapped with the passes over the tokens, and all of one that is overlapped with
+products costs the processor nothing.
 """
 import argparse
 import json
@@ -46,10 +48,40 @@ def broadcast(k, size, latency, bandwidth):
     return min(hops * (latency + size / bandwidth), (hops + k - 1) * latency + 2 * size / bandwidth)
 
 
+def scattered(k, size, width, latency, bandwidth, flops):
+    """Halves to and fro: ceil(log2 K) messages of (K - 1) / K of all bytes, and an addition for each number."""
+    return math.ceil(math.log2(k)) * latency + (k - 1) / k * (size / bandwidth + size / width / flops)
+
+
+def gathered(k, size, latency, bandwidth):
+    """The same backwards, without additions."""
+    return math.ceil(math.log2(k)) * latency + (k - 1) / k * size / bandwidth
+
+
 def shared_sum(k, size, width, latency, bandwidth, flops):
-    """Halves to and fro: 2 ceil(log2 K) messages of (K - 1) / K of all bytes each way, and an addition for each number."""
-    hops = math.ceil(math.log2(k))
-    return 2 * (hops * latency + (k - 1) / k * size / bandwidth) + (k - 1) / k * size / width / flops
+    return scattered(k, size, width, latency, bandwidth, flops) + gathered(k, size, latency, bandwidth)
+
+
+def bands_of_sum(d, width):
+    """OrderedProduct::rows_of_sum, of one thread."""
+    return math.ceil(d / min(d, max((max(d // 4, (1 << 18) // (d * width)) + 3) // 4 * 4, 4)))
+
+
+def summed(k, d, width, own, latency, bandwidth, flops):
+    """Products of a rank and the sum of them over the ranks: when one band of G is computed, the one before it, whose shares have been
+    added up meanwhile, is given to all, and then its own shares are added up. The network does one thing after the other."""
+    count = bands_of_sum(d, width)
+    size = width * d * d / count
+    scatter, gather = scattered(k, size, width, latency, bandwidth, flops), gathered(k, size, latency, bandwidth)
+    now = network = added_up = 0.0
+    for band in range(count):
+        now += own / count
+        if band > 0:
+            now = max(now, added_up)
+            network = max(network, now) + gather
+        network = max(network, now) + scatter
+        added_up = network
+    return max(now, network) + gather
 
 
 def step(k, n, t, d, width, latency, bandwidth, flops, order="samples"):
@@ -60,7 +92,7 @@ def step(k, n, t, d, width, latency, bandwidth, flops, order="samples"):
     if k == 1:
         return local + own, 0.0
     if order == "any":
-        whole = (local + own + math.ceil(math.log2(k)) * latency + shared_sum(k, width * d * d, width, latency, bandwidth, flops))
+        whole = local + math.ceil(math.log2(k)) * latency + summed(k, d, width, own, latency, bandwidth, flops)
         return whole, whole - local - own
     message, part = latency + size / bandwidth, own / count
     chain = (k - 1) * (message + part) + part + (count - 1) * max(message, part)
@@ -214,6 +246,11 @@ def self_test(options):
     good = simulate(options)
     good = max(good, *(abs(simulated_shared_sum(k, 1e6, 4, 2e-6, 1e10, 1e12) / shared_sum(k, 1e6, 4, 2e-6, 1e10, 1e12) - 1)
                        for k in (2, 64, 1024)))
+    # Where the network takes no time a step has the products alone; where they take none, the messages of all bands.
+    alone, network = summed(64, 2048, 4, 1.0, 0.0, 1e30, 1e30), summed(64, 2048, 4, 0.0, 2e-6, 1e10, 1e12)
+    of_bands = 4 * shared_sum(64, 4 * 2048 * 512, 4, 2e-6, 1e10, 1e12)
+    if bands_of_sum(2048, 4) != 4 or abs(alone - 1.0) > 1e-9 or abs(network / of_bands - 1.0) > 1e-9:
+        good = math.inf
     # The pipeline is exact where a message never waits for a rank or never finds one idle; between, the formula
     # leaves out at most the shorter of the two once for each band.
     options.noise = 1.0

@@ -53,6 +53,14 @@ void CallerRanks::sum(std::span<double> values) {
   if (given_.sum == nullptr) return Ranks::sum(values);
   require_done(given_.sum(given_.user, SOFTSTEP_F64, values.data(), values.size()));
 }
+void CallerRanks::begin_sum(std::span<float> values) {
+  if (given_.begin_sum == nullptr) return sum(values);
+  require_done(given_.begin_sum(given_.user, SOFTSTEP_F32, values.data(), values.size()));
+}
+void CallerRanks::begin_sum(std::span<double> values) {
+  if (given_.begin_sum == nullptr) return sum(values);
+  require_done(given_.begin_sum(given_.user, SOFTSTEP_F64, values.data(), values.size()));
+}
 void CallerRanks::flush() { require_done(given_.flush(given_.user)); }
 
 void stop_together(const std::shared_ptr<CallerRanks>& ranks, TrainerOptions& options) {

@@ -26,6 +26,8 @@ class CallerRanks final : public Ranks {
   SumOrder sum_order() const override { return order_; }
   void sum(std::span<float> values) override;
   void sum(std::span<double> values) override;
+  void begin_sum(std::span<float> values) override;
+  void begin_sum(std::span<double> values) override;
   /// From now on the caller's destroy() is called in the end: not before the handle is the caller's.
   void take_over() { owns_ = true; }
 

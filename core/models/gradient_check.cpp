@@ -157,7 +157,10 @@ class Differences {
              in_units(loss_at(static_cast<T>(static_cast<double>(w) - by)));
     };
     double low = h, change = change_by(h);
-    while (std::fabs(change) > small && 0.5 * low >= least) change = change_by(low *= 0.5);
+    // A smooth loss needs some 16. Where the loss jumps no step is small enough, and 0 has a thousand
+    // halvings.
+    for (int tries = 0; tries < 64 && std::fabs(change) > small && 0.5 * low >= least; ++tries)
+      change = change_by(low *= 0.5);
     while (2.0 * low <= h) {
       const double of_twice = change_by(2.0 * low);
       if (!(std::fabs(of_twice - 2.0 * change) <= 0.1 * std::fabs(of_twice))) break;

@@ -5,7 +5,7 @@
 // (simd/kernels/product_tn.h). A chain may go on in another call (product_panels.h), and so it goes on in
 // another process: a rank takes a band of C from the rank before it, adds its rows and passes the band on,
 // while the next band is on its way. In the end the last rank has C and gives it to all. Where any order will
-// do, each rank makes its own product, and the products are added up.
+// do, each rank makes its own product, and the products are added up, a band of them while the next is made.
 
 #include <algorithm>
 #include <cstddef>
@@ -32,10 +32,7 @@ class OrderedProduct {
       return;
     }
     if (ranks->sum_order() == SumOrder::any) {
-      own_product(team, kernels, m, n, k, a, lda, b, ldb, c);
-      team.wait();
-      if (team.leads()) ranks->sum(std::span<T>(c, m * n));
-      team.wait();
+      sum_of_products(team, *ranks, kernels, m, n, k, a, lda, b, ldb, c);
       return;
     }
     const std::size_t last = ranks->size() - 1, rank = ranks->rank();
@@ -67,6 +64,33 @@ class OrderedProduct {
       kernels.product_tn({block.n_rows, block.n_cols, k, a + block.row, lda, b + block.col, ldb,
                           c + block.row * n + block.col, n});
     });
+  }
+
+  void sum_of_products(const Team& team, Ranks& ranks, const simd::Kernels<T>& kernels, std::size_t m,
+                       std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b, std::size_t ldb,
+                       T* c) {
+    const std::size_t rows = rows_of_sum(m, n, team.size);
+    if (rows < m) pack(team, kernels, n, k, b, ldb);
+    for (std::size_t row = 0; row < m; row += rows) {
+      const std::size_t count = std::min(rows, m - row);
+      if (rows < m) {
+        const auto [begin, end] = team.share(count, 4);
+        add_rows(kernels, end - begin, n, k, a + row + begin, lda, false, c + (row + begin) * n);
+      } else {
+        own_product(team, kernels, m, n, k, a, lda, b, ldb, c);
+      }
+      team.wait();
+      if (team.leads()) ranks.begin_sum(std::span<T>(c + row * n, count * n));
+    }
+    if (team.leads()) ranks.flush();
+    team.wait();
+  }
+  // What is left when all products are made is the sum of the last band. More bands are more messages, so
+  // that one of them is not less than takes longer than to reach the other ranks.
+  static std::size_t rows_of_sum(std::size_t m, std::size_t n, std::size_t n_threads) {
+    constexpr std::size_t most_bands = 4, least_bytes = 1 << 18, unit = 4;
+    const std::size_t wanted = std::max(m / most_bands, least_bytes / (n * sizeof(T)));
+    return std::min(m, std::max((wanted + unit - 1) / unit * unit, unit * n_threads));
   }
 
   // The last rank waits for its first band until all ranks before it have worked on one: many bands to a rank

@@ -34,6 +34,8 @@ void sum_of_gathered(Ranks& ranks, std::span<T> values) {
 
 void Ranks::sum(std::span<float> values) { sum_of_gathered(*this, values); }
 void Ranks::sum(std::span<double> values) { sum_of_gathered(*this, values); }
+void Ranks::begin_sum(std::span<float> values) { sum(values); }
+void Ranks::begin_sum(std::span<double> values) { sum(values); }
 
 const char* to_string(SumOrder order) { return order == SumOrder::any ? "any" : "samples"; }
 SumOrder parse_sum_order(const std::string& name) {

@@ -60,6 +60,7 @@ std::string sizes() {
   FIELD(softstep_own_ranks, destroy);
   FIELD(softstep_own_ranks, sum_order);
   FIELD(softstep_own_ranks, sum);
+  FIELD(softstep_own_ranks, begin_sum);
   SIZE(softstep_linear_options);
   FIELD(softstep_linear_options, isa);
   SIZE(softstep_next_token_data);

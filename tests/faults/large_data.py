@@ -2,9 +2,11 @@
 """Trains a data set that is larger than the memory it may have: generates it in shards, reads it once to know how fast the disk is,
 trains within --memory and without a bound, and requires the same bits and a peak within the bound.
 
-The peak is that of the resident set as the system counted it (ru_maxrss), pages of files included. Exit code 0: all holds."""
+The peak is that of the resident set as the system counted it (ru_maxrss), pages of files included. With --cgroup the generator and the
+bounded run also have no more memory than that from the system, its cache of their files included. Exit code 0: all holds."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import shutil
@@ -13,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from memory_cgroup import MemoryCgroup
+
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -20,10 +24,10 @@ def size_of(text):
     return int(float(text[:-1]) * UNITS[text[-1]]) if text[-1] in UNITS else int(text)
 
 
-def run(arguments):
-    """Seconds and peak in bytes of one command that must end well."""
+def run(arguments, group=None):
+    """Seconds and peak in bytes of one command that must end well, in a cgroup if one is given."""
     began = time.monotonic()
-    child = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.DEVNULL, preexec_fn=group.enter if group else None)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
@@ -60,6 +64,7 @@ def main():
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", help="where the data go for as long as this runs")
+    parser.add_argument("--cgroup", action="store_true", help="run in a memory cgroup of that limit (needs the right to make one)")
     parser.add_argument("--self-test", action="store_true", help="require that a run without --memory is found out")
     options = parser.parse_args()
     size, memory = size_of(options.size), size_of(options.memory)
@@ -67,12 +72,14 @@ def main():
     samples = max(size // (tokens * dim * 8), options.shards)
     if options.folder:
         os.makedirs(options.folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder))
+        group = stack.enter_context(MemoryCgroup(memory)) if options.cgroup else None
         if shutil.disk_usage(folder).free < size * 1.1:
             sys.exit(f"large_data: {folder} has no room for {options.size}")
         place = pathlib.Path(folder)
         took, generator_peak = run([options.program, "generate", "--samples", samples, "--tokens", tokens, "--dim", dim, "--shards",
-                                    options.shards, "--out", place / "data.safetensors"])
+                                    options.shards, "--out", place / "data.safetensors"], group)
         files = sorted(place.glob("data-*.safetensors"))
         size = sum(file.stat().st_size for file in files)
         print(f"generated {size / 1e9:.2f} GB in {len(files)} shards: {took:.1f} s, peak {generator_peak / 1e6:.0f} MB", flush=True)
@@ -81,17 +88,19 @@ def main():
                  "--form", "dense", "--threads", options.threads]
         bound = [] if options.self_test else ["--memory", options.memory]
 
-        def trained(steps, out, more):
+        def trained(steps, out, more, group):
             forget(files)
-            return run([*train, "--steps", steps, "--out", place / out, *more])
+            return run([*train, "--steps", steps, "--out", place / out, *more], group)
 
-        first, peak = trained(1, "W1", bound)
-        longer, longer_peak = trained(1 + options.steps, "W", bound)
+        first, peak = trained(1, "W1", bound, group)
+        longer, longer_peak = trained(1 + options.steps, "W", bound, group)
         peak = max(peak, longer_peak)
         step = (longer - first) / options.steps
         print(f"disk, one sequential read: {speed / 1e6:.0f} MB/s")
         print(f"train within {options.memory}: peak {peak / 1e6:.0f} MB, {step:.2f} s a step, {size / step / 1e6:.0f} MB/s", flush=True)
-        trained(1 + options.steps, "V", [])
+        if group:
+            print(f"the cgroup of {options.memory}: peak {group.peak() / 1e6:.0f} MB, files that the system keeps included")
+        trained(1 + options.steps, "V", [], None)
         same = (place / "W").read_bytes() == (place / "V").read_bytes()
     bad = [] if same else ["the bounded run has other bits"]
     if not peak <= memory:

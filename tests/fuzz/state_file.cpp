@@ -1,11 +1,14 @@
 // A state file with any bytes, as `--resume` and checkpoints read it: refused in one line, or a run goes on
 // from it to numbers. Nearly every change of a file breaks its checksum, so what can be read is also given
 // the checksum of what it holds and the names of the run that reads it. Then what is refused is refused for
-// what it says.
+// what it says. Half of the changes are made to what a file says and not to its bytes.
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -79,6 +82,55 @@ std::string sealed(std::vector<NamedTensor> tensors, Metadata metadata) {
   return file_of(tensors, metadata);
 }
 
+// One change of what a state says: a name, a size, a number, a word of the metadata, a tensor too few or
+// many.
+void change(std::vector<NamedTensor>& tensors, Metadata& metadata, std::minstd_rand& random) {
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() >> 8) % n; };
+  const auto respell = [&](std::string& text) {
+    const char letter = "\n\x01./_019-e"[below(11)];
+    const std::size_t at = below(text.size() + 1);
+    if (below(2) == 0 && at < text.size())
+      text[at] = letter;
+    else
+      text.insert(at, 1, letter);
+  };
+  if (tensors.empty() || below(4) == 0) {
+    if (!metadata.empty()) respell(metadata[below(metadata.size())].second);
+    return;
+  }
+  NamedTensor& tensor = tensors[below(tensors.size())];
+  switch (below(5)) {
+    case 0:
+      return respell(tensor.name);
+    case 1: {  // longer or shorter along one axis
+      if (tensor.shape.empty()) return;
+      std::size_t& n = tensor.shape[below(tensor.shape.size())];
+      if (below(2) == 0 && n > 0)
+        --n;
+      else
+        ++n;
+      std::size_t size = 1;
+      for (const std::size_t axis : tensor.shape) size *= axis;
+      tensor.values.resize(size, 1.0);
+      return;
+    }
+    case 2: {
+      constexpr double none = std::numeric_limits<double>::quiet_NaN(),
+                       infinite = std::numeric_limits<double>::infinity();
+      const double numbers[] = {none,    infinite, -infinite,         0.0, -1.0, 1e300,
+                                -1e-300, 0.5,      9007199254740994.0};
+      if (!tensor.values.empty()) tensor.values[below(tensor.values.size())] = numbers[below(9)];
+      return;
+    }
+    case 3:
+      tensors.erase(tensors.begin() + (&tensor - tensors.data()));
+      return;
+    default:
+      tensors.push_back(tensor);
+      respell(tensors.back().name);
+  }
+}
+
 template <class T>
 struct Run {
   AttentionModel<T> model;
@@ -135,6 +187,28 @@ const Runs& runs() {
 }
 
 }  // namespace
+
+// Of libFuzzer; other engines may not have it.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* bytes, std::size_t size,
+                                                              std::size_t most);
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* bytes, std::size_t size, std::size_t most,
+                                               unsigned seed) {
+  std::minstd_rand random(seed);
+  if (LLVMFuzzerMutate != nullptr && random() % 2 == 0) return LLVMFuzzerMutate(bytes, size, most);
+  std::string changed;
+  try {
+    const fuzz::MemoryFile file(bytes, size);
+    Metadata metadata;
+    std::vector<NamedTensor> tensors = load_tensors(file.path(), &metadata);
+    for (unsigned k = 0; k <= random() % 2; ++k) change(tensors, metadata, random);
+    changed = sealed(std::move(tensors), std::move(metadata));
+  } catch (const Error&) {
+    return LLVMFuzzerMutate != nullptr ? LLVMFuzzerMutate(bytes, size, most) : size;
+  }
+  if (changed.size() > most) return size;
+  std::copy(changed.begin(), changed.end(), bytes);
+  return changed.size();
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   if (size > 1 << 14) return 0;

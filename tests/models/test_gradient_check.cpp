@@ -238,6 +238,35 @@ TEST_CASE("the gradient check fails what is planted", "[models]") {
   REQUIRE_FALSE(check_gradient(good, broken).passed);
 }
 
+TEST_CASE("the gradient check ends where the loss jumps", "[models]") {
+  // At 0, which has a thousand halvings: no step is so small that the loss does not change by all of itself.
+  class Jump final : public Model<double> {
+   public:
+    const std::vector<BlockShape>& blocks() const override { return blocks_; }
+    std::size_t n_samples() const override { return 1; }
+    std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Workspace>(); }
+    mutable std::size_t n_evaluations = 0;
+
+   protected:
+    void evaluate_at(Point<double> at, Evaluation<double>& out, Workspace&, unsigned want,
+                     SampleSet) const override {
+      ++n_evaluations;
+      out.loss = at[0][0] > 0.0 ? 2.0 : 1.0;
+      if ((want & want_gradient) == 0) return;
+      out.gradients.resize(1);
+      out.gradients[0].values = {1.0};
+      out.gradients[0].norm = 1.0;
+    }
+
+   private:
+    std::vector<BlockShape> blocks_ = {{"w", 1, 1}};
+  };
+  const Jump jump;
+  const GradientCheck check = check_gradient(jump, {{0.0}});
+  REQUIRE_FALSE(check.passed);
+  REQUIRE(jump.n_evaluations <= 500);
+}
+
 TEST_CASE("the gradient check takes some entries, and refuses bad options", "[models]") {
   const TestBatch<double> batch({{4, 4, 4, 4}, 5, 0, true}, 7);
   const AttentionModel<double> model(batch.view);

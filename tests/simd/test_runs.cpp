@@ -202,6 +202,35 @@ TEMPLATE_TEST_CASE("run_gaps keeps its bound near and far from the optimum, in e
   });
 }
 
+// Below e^-30 log1p(x) is x - x^2/2: at first the second term counts 400 u, and the bound is 200 u. Above it is
+// the logarithm.
+TEMPLATE_TEST_CASE("run_gaps where the logarithm becomes its argument", "[simd]", float, double) {
+  using T = TestType;
+  for_each_isa([&](const Isa& isa) {
+    std::mt19937_64 random(49);
+    RunsCase<T> in(isa, 1, 1, true, random);
+    for (const double power : {-29.9, -30.0 + 0x1p-40, -30.0, -30.0 - 0x1p-40, -30.1, -30.5}) {
+      for (std::size_t r = 0; r < in.width; ++r) {
+        const double delta = 3.0 + static_cast<double>(r) / 64, gamma = delta - power;
+        in.optimal_score[r] = gamma;
+        in.pivot_gap[r] = delta;
+        in.mean_gap[r] = T(0);
+        in.exponent[r] = T(0);
+        in.slope[r] = 1.0 / (1.0 + std::exp(-gamma));
+        in.slope_exponent[r] = -gamma;
+      }
+      isa.kernels<T>().run_gaps(in.gaps_args());
+      for (std::size_t r = 0; r < in.width; ++r) {
+        INFO(isa.name << " power " << power << " run " << r);
+        const double gamma = in.optimal_score[r], delta = in.pivot_gap[r];
+        const Number exact = softstep::reference::run_gaps<Number>(true, gamma, Number(delta)),
+                     got = Number(in.gap_mantissa[r]) * std::exp(Number(in.gap_top[r]));
+        REQUIRE(abs_of(got / exact - 1) <= 0x1p-53 * (60 + 4 * (gamma + delta)));
+      }
+    }
+  });
+}
+
 TEMPLATE_TEST_CASE("run_gaps of samples without a gap, and of what is not a number", "[simd]", float,
                    double) {
   using T = TestType;

@@ -302,6 +302,26 @@ TEMPLATE_TEST_CASE("a run in parts side by side has the bits of a whole one, som
   }
 }
 
+TEST_CASE("float32 steps in the span are taken up side by side at the step at which they are alone",
+          "[trainer]") {
+  // Every 64 steps from the first one of the run, by the state: what is not taken up yet is of the steps
+  // since.
+  const auto has_recent_steps = [](const TrainState<float>& state) {
+    return std::any_of(state.span.recent.begin(), state.span.recent.end(), [](float x) { return x != 0.0f; });
+  };
+  for (const std::int64_t n_steps : {1, 62, 63, 64, 65, 127, 128, 130}) {
+    Prepared<float> run(convert<float>(signal_noise(2, 6, 8, 10)), "ngd:step-size=1", n_steps);
+    REQUIRE(goes_side_by_side(run.run()));
+    run_many<float>({&run});
+    INFO(n_steps << " steps");
+    CHECK(has_recent_steps(run.state) == (n_steps % 64 != 0));
+    run.reset();
+    run.options.form = Form::query_span;
+    train(*run.model, run.state, run.options);
+    CHECK(has_recent_steps(run.state) == (n_steps % 64 != 0));
+  }
+}
+
 TEMPLATE_TEST_CASE("each run side by side has its own checkpoints, from which it goes on with the same bits",
                    "[trainer]", float, double) {
   using T = TestType;

@@ -42,6 +42,11 @@ struct OneRun {
   }
 };
 
+double largest(const std::vector<double>& of) {
+  double out = 0.0;
+  for (const double x : of) out = std::max(out, std::fabs(x));
+  return out;
+}
 double remembered(const RuleState& memory, const char* name) {
   const auto found = memory.values.find(name);
   return found == memory.values.end() ? 0.0 : found->second[0];
@@ -214,16 +219,33 @@ TEMPLATE_TEST_CASE("Adam that goes on side by side knows the squares of gradient
   const RuleState &memory = parts.state.rule_states[0], &expected = whole.state.rule_states[0];
   const std::vector<double> mean = entries(memory, "adam.mean", 100),
                             root = entries(memory, "adam.root_mean_square", 100);
-  const auto largest = [](const std::vector<double>& of) {
-    double out = 0.0;
-    for (const double x : of) out = std::max(out, std::fabs(x));
-    return out;
-  };
   REQUIRE(largest(mean) < std::exp(-20.0) * largest(root));
   CHECK(remembered(memory, "adam.exponent") == remembered(expected, "adam.exponent"));
   CHECK(root == entries(expected, "adam.root_mean_square", 100));
   CHECK(mean == entries(expected, "adam.mean", 100));
   CHECK(parts.state.blocks[0] == whole.state.blocks[0]);
+}
+
+TEMPLATE_TEST_CASE("Adam side by side knows the mean of gradients long gone", "[trainer]", float, double) {
+  using T = TestType;
+  // The other way round: beta2 forgets the squares, to a tenth of the root at every step, and the mean alone
+  // holds the exponent. eps keeps the steps from growing.
+  OneRun<T> many(convert<T>(signal_noise(0, 6, 8, 10)), "adam:step-size=1e4,beta1=0.999,beta2=0.01,eps=1e-2");
+  TrainState<T> alone = many.state;
+  const ExactObjective<T> first(many.data.view(), alone.blocks[0], Loss::logistic);
+  many.take(60);
+  many.options.form = Form::dense;
+  train(*many.model, alone, many.options);
+  const RuleState &memory = many.state.rule_states[0], &expected = alone.rule_states[0];
+  const std::vector<double> mean = entries(memory, "adam.mean", 100),
+                            root = entries(memory, "adam.root_mean_square", 100),
+                            mean_alone = entries(expected, "adam.mean", 100);
+  REQUIRE(largest(root) < std::exp(-100.0) * largest(mean));
+  CHECK(remembered(memory, "adam.exponent") == remembered(expected, "adam.exponent"));
+  // It is the first gradient, at W = 0, of which each way has its own roundings, and 60 of the decay.
+  const double off = first.gradient_bound.direction + 1.01 * std::expm1(first.gradient_bound.exponent),
+               bound = (2.02 * off + 200 * 0x1p-53) * frobenius_norm({mean_alone.data(), mean_alone.size()});
+  for (std::size_t k = 0; k < 100; ++k) CHECK(std::fabs(mean[k] - mean_alone[k]) <= bound);
 }
 
 TEST_CASE("a step that no number holds ends the run side by side, as it was before", "[trainer]") {

@@ -177,4 +177,13 @@ TEST_CASE("prgd's radius grows by its factor, and with phases long enough it ove
   // 100 steps, then a rescaling every 101st: 29 of them by step 3000. The projected steps end on the sphere.
   const double first = run(data.view(), "prgd:step-size=5,phase=100", 100).summary.last.weight_norm;
   CHECK(ratio_error(prgd.summary.last.weight_norm, first * std::pow(1.2, 29)) <= 1e-12);
+  // A largest radius ends the growth, between two of its steps too. W that is beyond it is not pulled back:
+  // it keeps the norm that it has, to a rounding of W and of the norm a step.
+  const double norm_then = first * std::pow(1.2, 2.5);
+  const auto norm_after = [&](double largest, std::int64_t n_steps) {
+    const std::string rule = "prgd:step-size=5,phase=100,largest-radius=" + std::to_string(largest);
+    return run(data.view(), rule, n_steps).summary.last.weight_norm;
+  };
+  CHECK(ratio_error(norm_after(norm_then, 3000), norm_then) <= 1e-6);  // the digits of to_string()
+  CHECK(ratio_error(norm_after(first / 2, 3000), first) <= 2900 * 4 * 0x1p-53);
 }

@@ -15,7 +15,8 @@ namespace softstep {
 struct SOFTSTEP_EXPORT GradientCheckOptions {
   /// Largest relative error of a block that passes. 0: 1e-6 for double, 1e-3 for float.
   double tolerance = 0.0;
-  /// Entries of a block to look at, evenly spread; 0: all. An entry costs about 20 evaluations of the loss.
+  /// Entries of a block to look at, evenly spread; 0: all. An entry costs some 20 to 100 evaluations of the
+  /// loss, 500 at most.
   std::size_t max_entries = 0;
   SampleSet samples = {};  ///< of which the loss is the mean
   void validate() const;   ///< throws InvalidArgument naming the field

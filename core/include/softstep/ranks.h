@@ -48,7 +48,7 @@ class SOFTSTEP_EXPORT Ranks {
   /// Bytes for the rank after this one; not called by the last. May return before they are on their way: they
   /// stay unchanged until flush().
   virtual void send(std::span<const std::byte> data) = 0;
-  /// Until everything sent is on its way.
+  /// Until everything sent is on its way, and every sum that was begun is there.
   virtual void flush() = 0;
 
   /// How sums over the samples of all ranks are made; the same on all of them.
@@ -57,6 +57,11 @@ class SOFTSTEP_EXPORT Ranks {
   /// The default gathers the values of all and adds them up in the order of the ranks.
   virtual void sum(std::span<float> values);
   virtual void sum(std::span<double> values);  ///< as above
+  /// sum(), which may return before the sums are there: until flush() nobody touches the values. So they are
+  /// on their way while more are computed. Sums are begun in the same order on all ranks, and no other
+  /// function than this one and flush() is called before they are there. The default is sum().
+  virtual void begin_sum(std::span<float> values);
+  virtual void begin_sum(std::span<double> values);  ///< as above
 
   /// Whether this rank wants the run to stop. Every step tells all ranks of it, and they stop together.
   virtual bool wants_stop() const { return false; }

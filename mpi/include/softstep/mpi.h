@@ -39,6 +39,8 @@ class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
   SumOrder sum_order() const override { return order_; }
   void sum(std::span<float> values) override;
   void sum(std::span<double> values) override;
+  void begin_sum(std::span<float> values) override;
+  void begin_sum(std::span<double> values) override;
 
   /// For what follows; on all ranks alike.
   void set_sum_order(SumOrder order) { order_ = order; }
@@ -52,7 +54,8 @@ class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
  private:
   struct Pending;
   template <class T>
-  void sum_by_shares(std::span<T> values);
+  void begin_sum_by_shares(std::span<T> values);
+  void give_shares();
 
   MPI_Comm communicator_ = MPI_COMM_NULL;
   std::size_t rank_ = 0, size_ = 1;

@@ -51,6 +51,8 @@ class Planted final : public Ranks {
   SumOrder sum_order() const override { return ranks_->sum_order(); }
   void sum(std::span<float> values) override { sum_of(values); }
   void sum(std::span<double> values) override { sum_of(values); }
+  void begin_sum(std::span<float> values) override { begin_sum_of(values); }
+  void begin_sum(std::span<double> values) override { begin_sum_of(values); }
 
  private:
   bool is_planted(std::size_t size) const {
@@ -64,6 +66,13 @@ class Planted final : public Ranks {
     ranks_->sum(values);
     if (plant_ == "own-sum" && rank() == 1 && values.size() > 1000)
       values[7] = std::nextafter(values[7], T(1000));
+  }
+  template <class T>
+  void begin_sum_of(std::span<T> values) {
+    if (plant_ == "left-out" || plant_ == "own-sum")
+      sum_of(values);
+    else
+      ranks_->begin_sum(values);
   }
   template <class T>
   void add(std::byte* to, std::size_t size) const {

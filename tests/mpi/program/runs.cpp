@@ -39,7 +39,7 @@ std::vector<Case> cases() {
   all.push_back({.name = "L* of the tokens selected",
                  .rule = "gd:step-size=20",
                  .layer = {.optimal_loss = OptimalLoss::selected}});
-  all.push_back({.name = "ragged", .rule = "ngd:step-size=1", .ragged = true, .dim = 240});
+  all.push_back({.name = "ragged", .rule = "ngd:step-size=1", .ragged = true, .dim = 272});
   all.push_back({.name = "three threads", .rule = "ngd:step-size=1", .layer = {.n_threads = 3}, .dim = 240});
   all.push_back({.name = "to saturation", .rule = "ngd:step-size=500"});
   return all;

@@ -148,7 +148,7 @@ typedef struct softstep_own_ranks {
   const char* (*receive)(void* user, void* data, size_t n); /* from the rank before; not the first's */
   const char* (*send)(void* user, const void* data,
                       size_t n);    /* to the next, may return before; not the last's */
-  const char* (*flush)(void* user); /* until all sent is on its way */
+  const char* (*flush)(void* user); /* until all sent is on its way, and all sums begun are there */
   void (*destroy)(void* user);      /* when the last object that uses the ranks is destroyed; not where making
                                        them failed; may be null */
   const char* sum_order; /* of what ranks have of their samples, the same on all: "samples" (default), with
@@ -156,6 +156,9 @@ typedef struct softstep_own_ranks {
   /* n numbers (F32 or F64) <- their sums over the ranks, with the same bits on all, for "any"; may be null:
    * then by gather, in the order of the ranks. */
   const char* (*sum)(void* user, softstep_type type, void* values, size_t n);
+  /* sum, which may return before the sums are there: the values are left alone until flush. May be null: then
+   * by sum. */
+  const char* (*begin_sum)(void* user, softstep_type type, void* values, size_t n);
 } softstep_own_ranks;
 typedef struct softstep_ranks softstep_ranks;
 /* All ranks make theirs, and call what takes ranks or a model that has them, together and in one order; one
