@@ -145,6 +145,36 @@ TEST_CASE("sweeps run out", "[max_margin]") {
   CHECK(solve_max_margin(data.view(), options).status == MaxMarginStatus::optimal);
 }
 
+TEST_CASE("an answer is not given up for a worse one", "[max_margin]") {
+  // The Gram matrix gives W to rounding, which is not within this tolerance. The ascent that follows begins
+  // far away.
+  GeneratorOptions generator;
+  generator.n_samples = 6;
+  generator.n_tokens = 8;
+  generator.dim = 10;
+  const Dataset<double> data = generate(generator);
+  const Rows rows = constraint_matrix(data.view(), score_tokens(data.view()));
+  const OracleAnswer exact = solve_exactly(rows);
+  REQUIRE(exact.separable);
+  MaxMarginOptions options;
+  options.tolerance = 1e-300;
+  for (const std::size_t sweeps : {1, 2, 3, 5, 8}) {
+    CAPTURE(sweeps);
+    options.max_sweeps = sweeps;
+    const MaxMarginResult result = solve_max_margin(data.view(), options);
+    REQUIRE(result.status == MaxMarginStatus::max_sweeps);
+    CHECK(result.duality_gap <= 1e-12);
+    CHECK(result.kkt_residual <= 1e-12);
+    const std::vector<Real> w(result.weights.begin(), result.weights.end());
+    CHECK(direction_distance(w, exact.weights) <= 1e-6);  // at most the root of the gap
+    options.progress = [sweeps](std::size_t now, double, double) { return now < sweeps; };
+    const MaxMarginResult stopped = solve_max_margin(data.view(), options);
+    CHECK(stopped.status == MaxMarginStatus::interrupted);
+    CHECK(stopped.kkt_residual <= 1e-12);
+    options.progress = {};
+  }
+}
+
 TEST_CASE("the callback sees every sweep and can stop", "[max_margin]") {
   const Dataset<double> data = generated(20, 8, 40);
   MaxMarginOptions options;

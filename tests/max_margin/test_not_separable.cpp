@@ -1,5 +1,7 @@
 // Data that no W separates, and data that are merely hard.
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -182,6 +184,51 @@ TEST_CASE("a margin of the last bit is told from none", "[max_margin]") {
     CHECK(some.certificate <= 1e-13);
     CHECK(some.weights.empty());
   }
+}
+
+TEST_CASE("where nothing is decided the certificate is what the multipliers come to", "[max_margin]") {
+  // Rows s (e, v) with unit vectors v all around, of sizes s: no convex combination of them is shorter than e
+  // of the smallest s.
+  constexpr std::size_t n = 7, dim = 3;
+  int undecided = 0;
+  for (const double e : {5e-14, 2e-14, 1e-14, 5e-15})
+    for (const auto& [even, odd] : {std::array<double, 2>{1, 1}, {100, 100}, {3, 5}, {0.03, 7}}) {
+      CAPTURE(e, even, odd);
+      std::vector<double> points;
+      for (std::size_t k = 0; k < n; ++k) {
+        const double size = k % 2 == 0 ? even : odd, angle = 0.9 * static_cast<double>(k) + 0.05;
+        points.insert(points.end(), {size * e, size * std::cos(angle), size * std::sin(angle)});
+      }
+      const std::vector<std::int8_t> labels(n, 1);
+      const MaxMarginResult result = solve_linear_max_margin(points, labels, dim);
+      CHECK(result.status != MaxMarginStatus::not_separable);
+      if (result.status != MaxMarginStatus::undecided) continue;  // the exact method may find W
+      ++undecided;
+      CHECK(result.weights.empty());
+      REQUIRE(result.multipliers.size() == n);
+      std::vector<Real> combination(dim, 0);
+      Real sum = 0, longest = 0, total = 0;
+      for (std::size_t k = 0; k < n; ++k) {
+        const std::vector<Real> row(points.begin() + static_cast<std::ptrdiff_t>(dim * k),
+                                    points.begin() + static_cast<std::ptrdiff_t>(dim * (k + 1)));
+        const Real lambda = result.multipliers[k];
+        CHECK(lambda >= 0);
+        sum += lambda;
+        total += lambda * norm_of(row);
+        longest = std::max(longest, norm_of(row));
+        for (std::size_t j = 0; j < dim; ++j) combination[j] += lambda * row[j];
+      }
+      CHECK(std::fabs(sum - 1) <= 16 * 0x1p-53L);
+      // What was found is short, and the certificate says how short. Its sum has n terms, each rounded a few
+      // times.
+      CHECK(norm_of(combination) <= 2e-13L * total);
+      const Real rounding = static_cast<Real>(n + 8) * 0x1p-53L * total / longest;
+      CHECK(std::fabs(norm_of(combination) / (sum * longest) - static_cast<Real>(result.certificate)) <=
+            rounding);
+      CHECK(result.certificate >=
+            e * std::min(even, odd) / std::max(even, odd) - static_cast<double>(rounding));
+    }
+  CHECK(undecided >= 4);
 }
 
 TEST_CASE("combinations of small integers prove it, in a subspace too", "[max_margin]") {

@@ -29,6 +29,8 @@ class DualAscent {
   void set_targets(std::vector<double> targets);
 
   const DualState& state() const { return state_; }
+  /// The active-set phase has given up: from here on no multiplier is negative and no step loses.
+  bool safe() const { return !active_set_.alive(); }
   /// A direction mu >= 0 was met in which the dual grows without bound to rounding, sum_k mu_k a_k ~ 0;
   /// state() holds it in place of the multipliers.
   bool unbounded() const { return unbounded_; }

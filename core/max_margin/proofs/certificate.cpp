@@ -32,7 +32,8 @@ Certificate measure(const std::vector<double>& multipliers, const std::vector<do
   const double difference = (squared_norm - combination_squared) / squared_norm;
   const double gap = (1.0 - out.smallest) * (1.0 + out.smallest) + out.smallest * out.smallest * difference;
   out.duality_gap = out.smallest > 0.0 ? std::max(0.0, gap) : infinity;
-  nan = nan || std::isnan(gap);
+  // Infinite beside a margin: a W of no length has none, so the numbers contradict each other.
+  nan = nan || std::isnan(gap) || (out.smallest > 0.0 && std::isinf(gap));
   if (nan) out.smallest = out.duality_gap = out.kkt_residual = std::numeric_limits<double>::quiet_NaN();
   return out;
 }
