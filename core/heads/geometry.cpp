@@ -101,6 +101,11 @@ Geometry::Geometry(const HeadsShape& shape, const HeadsOptions& options)
   constexpr std::size_t most_empty_heads = std::size_t{1} << 24;
   if (total_queries() == 0 && batch > most_empty_heads / n_heads)
     throw InvalidArgument("batch", text(batch) + " (without queries at most 2^24 heads in all)");
+  // And with no row at all nothing bounds what a row of work would take.
+  constexpr std::size_t most_empty_dim = std::size_t{1} << 16;
+  if (total_queries() == 0 && most_keys_ == 0 && std::max(dim, value_dim) > most_empty_dim)
+    throw InvalidArgument(dim > most_empty_dim ? "dim" : "value_dim",
+                          text(std::max(dim, value_dim)) + " (without queries and keys at most 2^16)");
 }
 
 KeyRange Geometry::seen_by(std::size_t b, std::size_t i) const {

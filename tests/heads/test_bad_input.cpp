@@ -103,6 +103,15 @@ TEST_CASE("Shapes of heads that do not fit are refused", "[heads]") {
     f.inputs.shape.batch = std::size_t{1} << 40;
     f.inputs.shape.n_queries = f.inputs.shape.n_keys = 0;
   });
+  // No array is so long, but a row of work would be.
+  refuse_plain("dim", {"1125899906842624", "2^16"}, [](F& f) {
+    f.inputs.shape.dim = std::size_t{1} << 50;
+    f.inputs.shape.n_queries = f.inputs.shape.n_keys = 0;
+  });
+  refuse_plain("value_dim", {"65537", "2^16"}, [](F& f) {
+    f.inputs.shape.value_dim = 65537;
+    f.inputs.shape.n_queries = f.inputs.shape.n_keys = 0;
+  });
   refuse_plain("n_heads", {"0"}, [](F& f) { f.inputs.shape.n_heads = 0; });
   refuse_plain("dim", {"0"}, [](F& f) { f.inputs.shape.dim = 0; });
   refuse_plain("n_key_heads", {"3", "4"}, [](F& f) { f.inputs.shape.n_key_heads = 3; });
