@@ -33,6 +33,15 @@ std::span<const std::byte> bytes(const void* data, std::size_t n) {
   return {static_cast<const std::byte*>(data), n};
 }
 
+// body(numbers) of the type that they have, F32 or F64.
+template <class Body>
+void in_type(softstep_type type, void* values, std::size_t n, Body body) {
+  if (type == SOFTSTEP_F32)
+    body(std::span<float>(static_cast<float*>(values), n));
+  else
+    body(std::span<double>(static_cast<double*>(values), n));
+}
+
 }  // namespace
 
 extern "C" {
@@ -69,18 +78,12 @@ softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, const char* sum
   own.sum_order = sum_order;
   own.sum = [](void* user, softstep_type type, void* values, std::size_t n) {
     return message_of(user, [&](softstep::MpiRanks& to) {
-      if (type == SOFTSTEP_F32)
-        to.sum(std::span<float>(static_cast<float*>(values), n));
-      else
-        to.sum(std::span<double>(static_cast<double*>(values), n));
+      in_type(type, values, n, [&](auto numbers) { to.sum(numbers); });
     });
   };
   own.begin_sum = [](void* user, softstep_type type, void* values, std::size_t n) {
     return message_of(user, [&](softstep::MpiRanks& to) {
-      if (type == SOFTSTEP_F32)
-        to.begin_sum(std::span<float>(static_cast<float*>(values), n));
-      else
-        to.begin_sum(std::span<double>(static_cast<double*>(values), n));
+      in_type(type, values, n, [&](auto numbers) { to.begin_sum(numbers); });
     });
   };
   own.destroy = [](void* user) { delete static_cast<softstep::MpiRanks*>(user); };

@@ -209,7 +209,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* bytes, std::size_t 
     const fuzz::MemoryFile file(bytes, size);
     Metadata metadata;
     std::vector<NamedTensor> tensors = load_tensors(file.path(), &metadata);
-    for (unsigned k = 0; k <= random() % 2; ++k) change(tensors, metadata, random);
+    for (auto n = 1 + random() % 2; n > 0; --n) change(tensors, metadata, random);
     changed = sealed(std::move(tensors), std::move(metadata));
   } catch (const Error&) {
     return LLVMFuzzerMutate != nullptr ? LLVMFuzzerMutate(bytes, size, most) : size;
