@@ -244,12 +244,7 @@ TEST_CASE("an answer to a loose tolerance says how far off it is", "[max_margin]
   for (const double tolerance : {0.9, 0.5, 0.1, 1e-2, 1e-3, 1e-5})
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
       CAPTURE(tolerance, seed);
-      GeneratorOptions options;
-      options.n_samples = 12;
-      options.n_tokens = 6;
-      options.dim = 12;
-      options.seed = seed;
-      const Dataset<double> data = generate(options);
+      const Dataset<double> data = generate({.n_samples = 12, .n_tokens = 6, .dim = 12, .seed = seed});
       const MaxMarginResult result =
           solve_max_margin(data.view(), {.tolerance = tolerance, .max_gram_rows = 0});
       check_certificate(data.view(), result, tolerance);

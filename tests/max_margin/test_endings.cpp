@@ -148,11 +148,7 @@ TEST_CASE("sweeps run out", "[max_margin]") {
 TEST_CASE("an answer is not given up for a worse one", "[max_margin]") {
   // The Gram matrix gives W to rounding, which is not within this tolerance. The ascent that follows begins
   // far away.
-  GeneratorOptions generator;
-  generator.n_samples = 6;
-  generator.n_tokens = 8;
-  generator.dim = 10;
-  const Dataset<double> data = generate(generator);
+  const Dataset<double> data = generate({.n_samples = 6, .n_tokens = 8, .dim = 10});
   const Rows rows = constraint_matrix(data.view(), score_tokens(data.view()));
   const OracleAnswer exact = solve_exactly(rows);
   REQUIRE(exact.separable);
