@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/linalg/eigen_inside.h"
 #include "softstep/error.h"
@@ -40,11 +41,50 @@ InRange in_range(const double* a, std::size_t n_rows, std::size_t n_cols) {
   return out;
 }
 
+// Divide and conquer, unless that fails for matrices without full rank, as it does in Eigen 3.4 in two ways.
+// It forms a rounding unit of each block of the bidiagonal matrix, and reads before an array where that is
+// subnormal; a block is as large as its largest entry, so none is where every entry is 0 or not tiny. And
+// values can be NaN, and vectors far from orthonormal. Matrices of equal entries do both: what rounding
+// leaves of one has equal rows again, step after step.
+class DivideAndConquer {
+ public:
+  /// The largest entry is 1: Eigen would divide by it, and then decompose another matrix than the one looked
+  /// at.
+  DivideAndConquer(const Matrix& unit, unsigned options) {
+    if (has_no_tiny_block(unit)) svd_.emplace(unit, options);
+    if (svd_ && !is_right(unit)) svd_.reset();
+  }
+  const std::optional<Eigen::BDCSVD<Matrix>>& result() const { return svd_; }
+
+ private:
+  static bool has_no_tiny_block(const Matrix& unit) {
+    const Matrix tall = unit.cols() > unit.rows() ? Matrix(unit.transpose()) : unit;
+    const Eigen::internal::UpperBidiagonalization<Matrix> parts(tall);
+    const auto is_fine = [](double x) { return x == 0.0 || std::fabs(x) >= 0x1p-900; };
+    return parts.bidiagonal().toDenseMatrix().unaryExpr(is_fine).all();
+  }
+  // Within what a backward stable decomposition may be off by; NaN is not.
+  bool is_right(const Matrix& unit) const {
+    const double bound = 16.0 * static_cast<double>(unit.rows() + unit.cols()) * 0x1p-53, norm = unit.norm();
+    const auto is_small = [&](const Matrix& error, double size) {
+      return (error.array().abs() <= bound * size).all();
+    };
+    const auto& s = svd_->singularValues();
+    if (!(std::fabs(s.norm() - norm) <= bound * norm)) return false;
+    if (!svd_->computeU()) return true;
+    const Matrix &u = svd_->matrixU(), &v = svd_->matrixV(), one = Matrix::Identity(s.size(), s.size());
+    return is_small(u.transpose() * u - one, 1.0) && is_small(v.transpose() * v - one, 1.0) &&
+           is_small(u * s.asDiagonal() * v.transpose() - unit, s[0]);
+  }
+
+  std::optional<Eigen::BDCSVD<Matrix>> svd_;
+};
+
 template <class Decomposition>
-std::vector<double> values_of(const Decomposition& svd, int exponent) {
+std::vector<double> values_of(const Decomposition& svd, double scale, int exponent) {
   std::vector<double> s(static_cast<std::size_t>(svd.singularValues().size()));
   for (std::size_t k = 0; k < s.size(); ++k)
-    s[k] = std::ldexp(svd.singularValues()[static_cast<Eigen::Index>(k)], exponent);
+    s[k] = std::ldexp(svd.singularValues()[static_cast<Eigen::Index>(k)] * scale, exponent);
   return s;
 }
 
@@ -54,25 +94,33 @@ std::vector<double> row_major(const Matrix& matrix) {
   return out;
 }
 
+// `take` of the decomposition, whose singular values times scale 2^exponent are those of the matrix.
+template <class Result, class Take>
+Result decompose(const double* a, std::size_t n_rows, std::size_t n_cols, unsigned options, Take take) {
+  const InRange in = in_range(a, n_rows, n_cols);
+  if (std::min(n_rows, n_cols) > jacobi_up_to) {
+    const double largest = in.matrix.cwiseAbs().maxCoeff(), scale = largest == 0.0 ? 1.0 : largest;
+    const DivideAndConquer faster(in.matrix / scale, options);
+    if (faster.result()) return take(*faster.result(), scale, in.exponent);
+  }
+  return take(Eigen::JacobiSVD<Matrix>(in.matrix, options), 1.0, in.exponent);
+}
+
 }  // namespace
 
 Svd singular_values_and_vectors(const double* a, std::size_t n_rows, std::size_t n_cols) {
   if (n_rows == 0 || n_cols == 0) return {};
-  const InRange scaled = in_range(a, n_rows, n_cols);
-  const auto parts = [&](const auto& svd) -> Svd {
-    return {row_major(svd.matrixU()), values_of(svd, scaled.exponent), row_major(svd.matrixV())};
-  };
   constexpr unsigned thin = Eigen::ComputeThinU | Eigen::ComputeThinV;
-  if (std::min(n_rows, n_cols) <= jacobi_up_to) return parts(Eigen::JacobiSVD<Matrix>(scaled.matrix, thin));
-  return parts(Eigen::BDCSVD<Matrix>(scaled.matrix, thin));
+  return decompose<Svd>(a, n_rows, n_cols, thin, [](const auto& svd, double scale, int exponent) -> Svd {
+    return {row_major(svd.matrixU()), values_of(svd, scale, exponent), row_major(svd.matrixV())};
+  });
 }
 
 std::vector<double> singular_values_of(const double* a, std::size_t n_rows, std::size_t n_cols) {
   if (n_rows == 0 || n_cols == 0) return {};
-  const InRange scaled = in_range(a, n_rows, n_cols);
-  if (std::min(n_rows, n_cols) <= jacobi_up_to)
-    return values_of(Eigen::JacobiSVD<Matrix>(scaled.matrix), scaled.exponent);
-  return values_of(Eigen::BDCSVD<Matrix>(scaled.matrix), scaled.exponent);
+  return decompose<std::vector<double>>(
+      a, n_rows, n_cols, 0,
+      [](const auto& svd, double scale, int exponent) { return values_of(svd, scale, exponent); });
 }
 
 }  // namespace softstep

@@ -98,3 +98,22 @@ TEST_CASE("an entry that is not finite is refused, nothing is empty", "[linalg]"
     CHECK_THROWS_AS(singular_values_and_vectors(a.data(), 2, 2), InvalidArgument);
   }
 }
+
+// Divide and conquer in Eigen 3.4 reads before an array in the first two, and gives NaN in the third.
+TEST_CASE("one entry beside which all others are nearly nothing", "[linalg]") {
+  const std::size_t n = 60;
+  std::vector<double> a = random_matrix(n * n, 0x1p-5);
+  a[7 * n + 9] = 1e300;
+  check(a, n, n);
+  for (double& x : a) x = std::ldexp(x, -600);
+  check(a, n, n);
+}
+
+TEST_CASE("rounding errors of one size in all rows, step after step", "[linalg]") {
+  for (const std::size_t n : {40, 60, 100}) check(std::vector<double>(n * n, 1.0 / 3.0), n, n);
+}
+
+TEST_CASE("rank one of every shape from 33 on", "[linalg]") {
+  for (std::size_t n = 33; n <= 72; n += 3)
+    for (std::size_t m = 33; m <= 72; m += 4) check(std::vector<double>(n * m, 1.0 / 3.0), n, m);
+}
