@@ -242,7 +242,10 @@ HeadErrors head_errors(const Head<Number>& head, const std::vector<HeadRow<Numbe
       out.scores(i, key) = of_scores[j];
       // dX = dS times the slope of the soft cap
       const double grown = std::expm1(sizes.slope_error[j]), dx = (ds + of_scores[j]) * (1.0 + grown) * slope;
-      const double of_dx = of_scores[j] * (1.0 + grown) * slope + ds * grown * slope + smallest;
+      // 4 e^(-2 |x| / cap), of which the slope is made, counts as 0 where its exponential is below the
+      // smallest.
+      const double lost_slope = head.soft_cap != 0 ? 4.0 * smallest * (ds + of_scores[j]) : 0.0;
+      const double of_dx = of_scores[j] * (1.0 + grown) * slope + ds * grown * slope + lost_slope + smallest;
       for (std::size_t l = 0; l < dim; ++l) {
         out.queries(i, l) +=
             1.01 * scale * (of_dx + row_chain * u * dx) * size_of(head.keys(key, l)) + 2.0 * smallest;

@@ -157,4 +157,28 @@ TEST_CASE("Gradients keep their direction where the soft cap is saturated", "[he
   });
 }
 
+TEST_CASE("the slope of a soft cap that is barely a normal number may count as 0", "[heads]") {
+  // 4 e^-88 is a normal float, and e^-88, from which it is made, is not. dS is in the hundreds.
+  HeadsSetup setup;
+  setup.shape = {.n_queries = 1, .n_keys = 2, .dim = 1};
+  setup.soft_cap = 0.5;
+  setup.scale = 1.0;
+  HeadsCase<float> in(setup);
+  in.queries.set(0, 0, 0, 0, 22.0);
+  in.keys.set(0, 0, 0, 0, 1.0);
+  in.keys.set(0, 0, 1, 0, 0.1);
+  in.values.set(0, 0, 0, 0, 16.0);
+  in.values.set(0, 0, 1, 0, -16.0);
+  in.output_gradient.set(0, 0, 0, 0, 16.0);
+  const HeadsExact<float> exact(in);
+  const double slope = static_cast<double>(exact.query_heads[0].rows[0].cap_slope[0]);
+  REQUIRE(slope > static_cast<double>(std::numeric_limits<float>::min()));
+  REQUIRE(slope < 4.0 * static_cast<double>(std::numeric_limits<float>::min()));
+  for_each_isa([&](const simd::Isa& isa) {
+    const HeadsRatios ratios = exact.compare(run(in, isa.name));
+    INFO(isa.name << ' ' << ratios.text());
+    CHECK(ratios.ok());
+  });
+}
+
 }  // namespace softstep::test
