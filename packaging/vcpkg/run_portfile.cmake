@@ -48,7 +48,8 @@ function(vcpkg_cmake_configure)
   endif()
   set(objects)
   if(OBJECTS)
-    set(objects -DSOFTSTEP_OBJECTS=${OBJECTS})
+    # The program is compiled as the build of these objects compiles it, so that a compiler cache has it.
+    set(objects -DSOFTSTEP_OBJECTS=${OBJECTS} -DSOFTSTEP_WERROR=ON)
   endif()
   run(${CMAKE_COMMAND} -S ${arg_SOURCE_PATH} -B ${CURRENT_BUILDTREES_DIR} -G Ninja -DCMAKE_BUILD_TYPE=Release
       -DCMAKE_INSTALL_PREFIX=${CURRENT_PACKAGES_DIR} -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=OFF ${objects}
