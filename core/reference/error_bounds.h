@@ -191,8 +191,11 @@ GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<S
       for (std::size_t t = 0; t < sample.n_tokens; ++t) x[j] += row.weights[t] * std::fabs(token(t, j));
     }
     const double delta = errors[i].score, c = std::fabs(row.exponent);
+    // Where the factor e^c of the moment is 0 in double and the other infinite, the first term is beyond any
+    // bound.
+    const double moved = row.shifted_moment == 0.0 ? 0.0 : std::expm1(2.0 * delta) * row.shifted_moment;
     const double theta =
-        4.0 * delta + std::expm1(2.0 * delta) * row.shifted_moment + u * (c + largest_gap) +
+        4.0 * delta + moved + u * (c + largest_gap) +
         (8.0 * static_cast<double>(sample.n_tokens) + 16.0) * u * row.shifted_moment +
         4.0 * u_double * (c + std::fabs(static_cast<double>(sample.optimal_score)) + largest_gap) +
         3.0 * errors[i].token_score + errors[i].margin;
@@ -212,7 +215,8 @@ GradientBound gradient_bound(const Problem<Number>& problem, const std::vector<S
         const Number size = p_p * relative_slope * Number(use.size(i, x.data()));
         const Number difference = sample.gaps[t] - sample.gaps[k];
         pairs.push_back({std::fabs(static_cast<double>(Number(size * difference))), theta});
-        rest += 2.0 * errors[i].token_score * static_cast<double>(size) * std::exp(theta);
+        if (errors[i].token_score != 0.0)  // 0 times an infinite e^theta is NaN
+          rest += 2.0 * errors[i].token_score * static_cast<double>(size) * std::exp(theta);
       }
   }
   return bound_of_sum(pairs, rest, u);

@@ -42,6 +42,12 @@ TEST_CASE("tokens and decoders of any size that float holds have a gradient in f
     }
 }
 
+TEST_CASE("score gaps of millions leave the bound a number", "[layer]") {
+  const Layout layout{{1, 2, 6, 1, 6}, 7, 0, true, false, true};
+  const TestBatch<float> batch(layout, 6864687900065617228u, 1e4, 100.0);
+  check_direction(batch.view, weights_toward(batch.view, Toward::anywhere, 1e-5));
+}
+
 TEST_CASE("tokens and decoders of any size have a gradient in double", "[layer]") {
   for (const double token : {1e-90, 1.0, 1e90}) {
     const TestBatch<double> batch({{4, 4, 4}, 5}, 1, token, 1.0 / token);
