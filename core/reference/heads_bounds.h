@@ -249,6 +249,8 @@ HeadErrors head_errors(const Head<Number>& head, const std::vector<HeadRow<Numbe
       for (std::size_t l = 0; l < dim; ++l) {
         out.queries(i, l) +=
             1.01 * scale * (of_dx + row_chain * u * dx) * size_of(head.keys(key, l)) + 2.0 * smallest;
+        // A row that sees one key adds exactly 0; its exponent is 0, which e^apart may be infinite for.
+        if (row.keys.size() < 2) continue;
         out.keys(key, l) +=
             1.01 * scale *
                 (key_unit * (of_dx + (column_chain + std::fabs(apart)) * u * dx) + smallest * (1.0 + dx)) *

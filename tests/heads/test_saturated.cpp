@@ -181,4 +181,25 @@ TEST_CASE("the slope of a soft cap that is barely a normal number may count as 0
   });
 }
 
+TEST_CASE("a row that sees one key beside saturated ones leaves the bound of dK a number", "[heads]") {
+  HeadsSetup setup;
+  setup.shape = {.n_queries = 2, .n_keys = 2, .dim = 2};
+  setup.causal = true;
+  setup.scale = 1.0;
+  HeadsCase<double> in(setup);
+  in.queries.set(0, 0, 0, 0, 0.0);
+  in.queries.set(0, 0, 1, 0, 1.0);
+  in.queries.set(0, 0, 1, 1, 0.0);
+  in.keys.set(0, 0, 0, 0, 0.0);
+  in.keys.set(0, 0, 1, 0, 973.0);
+  const HeadsExact<double> exact(in);
+  REQUIRE(exact.key_heads[0].exponent == -973.0);
+  for (const double error : exact.key_heads[0].key_errors.numbers) CHECK(std::isfinite(error));
+  for_each_isa([&](const simd::Isa& isa) {
+    const HeadsRatios ratios = exact.compare(run(in, isa.name));
+    INFO(isa.name << ' ' << ratios.text());
+    CHECK(ratios.ok());
+  });
+}
+
 }  // namespace softstep::test
