@@ -41,11 +41,11 @@ InRange in_range(const double* a, std::size_t n_rows, std::size_t n_cols) {
   return out;
 }
 
-// Divide and conquer, unless that fails for matrices without full rank, as it does in Eigen 3.4 in two ways.
-// It forms a rounding unit of each block of the bidiagonal matrix, and reads before an array where that is
-// subnormal; a block is as large as its largest entry, so none is where every entry is 0 or not tiny. And
-// values can be NaN, and vectors far from orthonormal. Matrices of equal entries do both: what rounding
-// leaves of one has equal rows again, step after step.
+// Divide and conquer, where it can be trusted. In Eigen 3.4 it fails for some matrices without full rank,
+// those of equal entries among them: what rounding leaves of one has equal rows again, step after step.
+// It then reads before an array, where a rounding unit of a block of the bidiagonal matrix is subnormal (a
+// block is as large as its largest entry, so none is where every entry is 0 or not tiny), or returns NaN, or
+// vectors that are far from orthonormal.
 class DivideAndConquer {
  public:
   /// The largest entry is 1: Eigen would divide by it, and then decompose another matrix than the one looked
