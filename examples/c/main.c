@@ -74,7 +74,8 @@ int main(int count, char** arguments) {
   need(softstep_weights_load(arguments[2], of.batch.dim, of.trained));
 
   descend(&of, "plain gradient", PLAIN, w, 20000);
-  for (size_t k = 0; k < of.n; ++k) w[k] = 3000.0 * of.limit[k]; /* margins above 1000: e^-1000 is no number */
+  for (size_t k = 0; k < of.n; ++k)
+    w[k] = 3000.0 * of.limit[k]; /* margins above 1000: e^-1000 is no number */
   w[0] += 1000.0;
   descend(&of, "plain gradient, far out", PLAIN, w, 20000);
   memset(w, 0, of.n * sizeof *w);

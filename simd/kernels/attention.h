@@ -78,8 +78,8 @@ SOFTSTEP_INLINE AttentionStats<T> pivot_softmax(const AttentionArgs<T>& in, T& e
   // below.
   const std::size_t pivot_vector = a / w * w;
   const V lanes = lane_numbers<T>();
-  // By way of int: for an unsigned 64-bit number clang makes a double with arithmetic on whole vectors, which the scalar row
-  // must not have.
+  // By way of int: for an unsigned 64-bit number clang makes a double with arithmetic on whole vectors, which
+  // the scalar row must not have.
   const int pivot_lane = static_cast<int>(a - pivot_vector);
   const auto is_pivot = [&](std::size_t t) SOFTSTEP_LAMBDA_INLINE {
     return equal(lanes, V::all(t == pivot_vector ? static_cast<T>(pivot_lane) : T(-1)));

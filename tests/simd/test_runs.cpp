@@ -202,8 +202,8 @@ TEMPLATE_TEST_CASE("run_gaps keeps its bound near and far from the optimum, in e
   });
 }
 
-// Below e^-30 log1p(x) is x - x^2/2: at first the second term counts 400 u, and the bound is 200 u. Above it is
-// the logarithm.
+// Below e^-30 log1p(x) is x - x^2/2: at first the second term counts 400 u, and the bound is 200 u. Above it
+// is the logarithm.
 TEMPLATE_TEST_CASE("run_gaps where the logarithm becomes its argument", "[simd]", float, double) {
   using T = TestType;
   for_each_isa([&](const Isa& isa) {
