@@ -86,6 +86,15 @@ Directions directions(const HeadsCase<T>& in, const HeadsExact<T, Exact>& exact,
   return found;
 }
 
+template <class T, class Number>
+void check_bounds(const HeadsCase<T>& in, const HeadsExact<T, Number>& exact) {
+  for_each_isa([&](const simd::Isa& isa) {
+    const HeadsRatios ratios = exact.compare(run(in, isa.name));
+    INFO(isa.name << ' ' << ratios.text());
+    CHECK(ratios.ok());
+  });
+}
+
 template <class T>
 void check_directions(double spread) {
   HeadsSetup setup = setup_of(spread);
@@ -147,14 +156,7 @@ TEST_CASE("Gradients keep their direction where the soft cap is saturated", "[he
   setup.soft_cap = 8.0;
   setup.scale = 0.25;
   const HeadsCase<float> in = without_rounding<float>(setup);
-  const HeadsExact<float, Exact> exact(in, true);
-  for_each_isa([&](const simd::Isa& isa) {
-    INFO(isa.name);
-    const HeadsRun<float> out = run(in, isa.name);
-    const HeadsRatios ratios = exact.compare(out);
-    INFO(ratios.text());
-    CHECK(ratios.ok());
-  });
+  check_bounds(in, HeadsExact<float, Exact>(in, true));
 }
 
 TEST_CASE("the slope of a soft cap that is barely a normal number may count as 0", "[heads]") {
@@ -174,11 +176,7 @@ TEST_CASE("the slope of a soft cap that is barely a normal number may count as 0
   const double slope = static_cast<double>(exact.query_heads[0].rows[0].cap_slope[0]);
   REQUIRE(slope > static_cast<double>(std::numeric_limits<float>::min()));
   REQUIRE(slope < 4.0 * static_cast<double>(std::numeric_limits<float>::min()));
-  for_each_isa([&](const simd::Isa& isa) {
-    const HeadsRatios ratios = exact.compare(run(in, isa.name));
-    INFO(isa.name << ' ' << ratios.text());
-    CHECK(ratios.ok());
-  });
+  check_bounds(in, exact);
 }
 
 TEST_CASE("a row that sees one key beside saturated ones leaves the bound of dK a number", "[heads]") {
@@ -195,11 +193,7 @@ TEST_CASE("a row that sees one key beside saturated ones leaves the bound of dK 
   const HeadsExact<double> exact(in);
   REQUIRE(exact.key_heads[0].exponent == -973.0);
   for (const double error : exact.key_heads[0].key_errors.numbers) CHECK(std::isfinite(error));
-  for_each_isa([&](const simd::Isa& isa) {
-    const HeadsRatios ratios = exact.compare(run(in, isa.name));
-    INFO(isa.name << ' ' << ratios.text());
-    CHECK(ratios.ok());
-  });
+  check_bounds(in, exact);
 }
 
 }  // namespace softstep::test
