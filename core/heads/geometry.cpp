@@ -161,9 +161,13 @@ StoredRows<T, Half> resolve(const Geometry& g, const Array& array, Axis axis, st
   const std::size_t entries = g.ragged ? 1 : g.batch;
   const HeadsStrides& s = array.strides;
   const auto whole = [](std::size_t x) { return static_cast<std::ptrdiff_t>(x); };
-  out.row = s.row.value_or(whole(g.ragged ? heads * columns : columns));
-  out.head = s.head.value_or(whole(g.ragged ? columns : rows * columns));
-  out.batch = g.ragged ? 0 : s.batch.value_or(whole(heads * rows * columns));
+  // A step that is never taken may be any number, as NumPy and PyTorch leave it where a size is 1.
+  const auto step = [&](std::optional<std::ptrdiff_t> given, std::size_t count, std::size_t packed) {
+    return rows != 0 && count > 1 ? given.value_or(whole(packed)) : whole(packed);
+  };
+  out.row = step(s.row, rows, g.ragged ? heads * columns : columns);
+  out.head = step(s.head, heads, g.ragged ? columns : rows * columns);
+  out.batch = g.ragged ? 0 : step(s.batch, entries, heads * rows * columns);
   const std::size_t size = halves ? array.halves.size() : array.numbers.size();
   if (rows != 0) {
     Reach reach{whole(s.origin), whole(s.origin)};
@@ -175,10 +179,11 @@ StoredRows<T, Half> resolve(const Geometry& g, const Array& array, Axis axis, st
       throw InvalidArgument(name, std::to_string(size) + " elements (its strides reach from " +
                                       std::to_string(reach.low) + " to " + std::to_string(reach.high) + ")");
   }
+  const std::size_t origin = rows != 0 ? s.origin : 0;
   if (halves)
-    out.halves = array.halves.data() + s.origin;
+    out.halves = array.halves.data() + origin;
   else
-    out.numbers = array.numbers.data() + s.origin;
+    out.numbers = array.numbers.data() + origin;
   return out;
 }
 
@@ -232,10 +237,14 @@ Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, 
   Extent out{name};
   if (n_rows == 0 || !rows.wanted()) return out;
   const auto bytes = static_cast<std::ptrdiff_t>(size);
-  out.batch = rows.batch * bytes;
-  out.head = rows.head * bytes;
-  out.row = rows.row * bytes;
+  const std::size_t entries = g.ragged ? 1 : g.batch;
   out.heads = of_queries ? g.n_heads : g.n_key_heads;
+  out.batch = entries > 1 ? rows.batch * bytes : 0;
+  out.head = out.heads > 1 ? rows.head * bytes : 0;
+  out.row = n_rows > 1 ? rows.row * bytes : 0;
+  // One row an entry: the entries are the rows.
+  const bool rows_are_entries = n_rows == 1;
+  if (rows_are_entries) std::swap(out.row, out.batch);
   out.columns = columns * size;
   const auto base = rows.in_halves() ? reinterpret_cast<std::uintptr_t>(rows.halves)
                                      : reinterpret_cast<std::uintptr_t>(rows.numbers);
@@ -244,9 +253,9 @@ Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, 
     const std::ptrdiff_t far = stride * static_cast<std::ptrdiff_t>(count - 1);
     (far < 0 ? low : high) += far;
   };
-  reach(out.row, n_rows);
+  reach(out.row, rows_are_entries ? entries : n_rows);
   reach(out.head, out.heads);
-  reach(out.batch, g.ragged ? 1 : g.batch);
+  reach(out.batch, rows_are_entries ? 1 : entries);
   out.begin = base + static_cast<std::uintptr_t>(low);
   out.end = base + static_cast<std::uintptr_t>(high);
   return out;
@@ -264,8 +273,9 @@ void require_apart(const Extent& output, const Extent& other) {
   };
   if (row > 0 && other.row == row && output.head >= 0 && other.head >= 0 && window(output) <= row &&
       window(other) <= row && output.batch % row == 0 && other.batch % row == 0) {
-    const auto unsigned_row = static_cast<std::uintptr_t>(row);
-    const auto ahead = static_cast<std::ptrdiff_t>((other.begin - output.begin) % unsigned_row);
+    // How far the other array's columns begin behind those of the output, in a row: never negative.
+    const std::ptrdiff_t difference = static_cast<std::ptrdiff_t>(other.begin - output.begin) % row,
+                         ahead = difference < 0 ? difference + row : difference;
     if (ahead >= window(output) && ahead + window(other) <= row) return;
   }
   throw InvalidArgument(output.name, std::string("it overlaps ") + other.name);

@@ -26,7 +26,7 @@ namespace softstep {
 /// Where the elements of an array [batch][heads][rows][columns] lie, in elements of its storage. The columns
 /// of a row are contiguous. A stride that is not given is that of a packed array:
 /// [batch][heads][rows][columns], or [rows][heads][columns] for ragged batches. A stride of 0 repeats what is
-/// read; strides may be negative. Outputs must not overlap themselves.
+/// read; strides may be negative. The stride of a size of 1 is not used. Outputs must not overlap themselves.
 struct HeadsStrides {
   std::size_t origin = 0;                    ///< place of element [0][0][0][0] in the span
   std::optional<std::ptrdiff_t> batch = {};  ///< from an entry of the batch to the next
