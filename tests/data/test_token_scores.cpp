@@ -1,7 +1,6 @@
 // Token scores against arithmetic with 1000 bits, in which every score below is exact.
 
 #include <algorithm>
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <cmath>
 #include <limits>
@@ -10,14 +9,14 @@
 
 #include "refused.h"
 #include "softstep/batch.h"
+#include "support/digits.h"
 
 using namespace softstep;
 using softstep::test::require_refused;
 
 namespace {
 
-namespace mp = boost::multiprecision;
-using Wide = mp::number<mp::cpp_bin_float<1000, mp::digit_base_2>, mp::et_off>;
+using Wide = test::Digits<301>;  // 1000 bits
 
 template <class T>
 struct Problem {

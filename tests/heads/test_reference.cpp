@@ -12,14 +12,13 @@
 namespace softstep::test {
 namespace {
 
-using Digits =
-    boost::multiprecision::number<boost::multiprecision::cpp_bin_float<150>, boost::multiprecision::et_off>;
-using Head = reference::Head<Digits>;
-using Matrix = reference::Matrix<Digits>;
+using Number = Digits<150>;
+using Head = reference::Head<Number>;
+using Matrix = reference::Matrix<Number>;
 
-Digits product(const Head& head, const Matrix& output_gradient) {
+Number product(const Head& head, const Matrix& output_gradient) {
   const Matrix outputs = reference::outputs(head, reference::head_rows(head));
-  Digits sum(0);
+  Number sum(0);
   for (std::size_t k = 0; k < outputs.numbers.size(); ++k)
     sum += outputs.numbers[k] * output_gradient.numbers[k];
   return sum;
@@ -27,16 +26,16 @@ Digits product(const Head& head, const Matrix& output_gradient) {
 
 // Central differences leave h^2 times third derivatives, far below 1e20 here.
 double difference_error(Head& head, const Matrix& output_gradient, Matrix& of, const Matrix& gradient) {
-  const Digits h("1e-35");
-  Digits largest(0);
+  const Number h("1e-35");
+  Number largest(0);
   for (std::size_t k = 0; k < of.numbers.size(); ++k) {
-    const Digits x = of.numbers[k];
+    const Number x = of.numbers[k];
     of.numbers[k] = x + h;
-    const Digits above = product(head, output_gradient);
+    const Number above = product(head, output_gradient);
     of.numbers[k] = x - h;
-    const Digits below = product(head, output_gradient);
+    const Number below = product(head, output_gradient);
     of.numbers[k] = x;
-    const Digits error = abs(Digits((above - below) / (2 * h) - gradient.numbers[k]));
+    const Number error = abs(Number((above - below) / (2 * h) - gradient.numbers[k]));
     if (!(error <= largest)) largest = error;
   }
   return static_cast<double>(largest);
@@ -75,15 +74,15 @@ TEST_CASE("The reference's gradients are the differences of its outputs", "[head
   for (const HeadsSetup& setup : small_cases()) {
     INFO(setup.text());
     const HeadsCase<double> in(setup);
-    Head head = head_of<Digits>(in, 0, 0);
+    Head head = head_of<Number>(in, 0, 0);
     Matrix output_gradient(head.queries.n_rows, head.values.n_cols);
     for (std::size_t i = 0; i < output_gradient.n_rows; ++i)
       for (std::size_t l = 0; l < output_gradient.n_cols; ++l)
-        output_gradient(i, l) = Digits(in.output_gradient.get(0, 0, i, l));
+        output_gradient(i, l) = Number(in.output_gradient.get(0, 0, i, l));
     const auto rows = reference::head_rows(head);
-    auto gradients = reference::gradients(head, rows, output_gradient, Digits(0));
+    auto gradients = reference::gradients(head, rows, output_gradient, Number(0));
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const Digits unit = exp(rows[i].exponent);
+      const Number unit = exp(rows[i].exponent);
       for (std::size_t l = 0; l < gradients.queries.n_cols; ++l) gradients.queries(i, l) *= unit;
       for (std::size_t j = 0; j < gradients.scores.n_cols; ++j) gradients.scores(i, j) *= unit;
     }
@@ -92,7 +91,7 @@ TEST_CASE("The reference's gradients are the differences of its outputs", "[head
     CHECK(difference_error(head, output_gradient, head.values, gradients.values) <= 1e-50);
     if (setup.bias) CHECK(difference_error(head, output_gradient, head.bias, gradients.scores) <= 1e-50);
     // A wrong gradient is seen.
-    gradients.keys(1, 1) += Digits("1e-49");
+    gradients.keys(1, 1) += Number("1e-49");
     CHECK_FALSE(difference_error(head, output_gradient, head.keys, gradients.keys) <= 1e-50);
   }
 }

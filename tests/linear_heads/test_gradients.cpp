@@ -1,15 +1,15 @@
 // The reference's gradients beside differences of its outputs, in many digits.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_test_macros.hpp>
 
 #include "linear_heads/linear_case.h"
+#include "support/digits.h"
 
 namespace softstep {
 namespace {
 
 using namespace test;
-using Exact = boost::multiprecision::cpp_bin_float_100;
+using Exact = Digits<100>;
 
 TEST_CASE("The reference's gradients are those of its outputs", "[linear_heads]") {
   struct Kind {

@@ -2,7 +2,6 @@
 // blocks so small that their products underflow to the optimum, against sampled prompts, runs put down and
 // taken up, and bad input.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

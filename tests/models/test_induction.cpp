@@ -2,7 +2,6 @@
 // the data; runs put down and taken up, and bad input.
 
 #include <algorithm>
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

@@ -1,7 +1,6 @@
 // Softmax cross entropy with several classes: loss and gradient against 520 digits, from W = 0 to gradients
 // of 1e-400 and with points on the wrong side, runs put down and taken up, the certificate, and bad data.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

@@ -2,7 +2,6 @@
 // digits, from ordinary sizes to gradients of 1e-400, against each other by sampling, runs put down and taken
 // up, losses without L*, kinks, and bad input.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

@@ -2,7 +2,6 @@
 // underflow to margins of 1e3; drawn weights have the expected loss; the limit of gradient descent; runs put
 // down and taken up, and bad input.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

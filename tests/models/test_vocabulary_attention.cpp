@@ -2,7 +2,6 @@
 // without a feed-forward layer, from small to saturated attention; runs to gradients of 1e-400, runs put down
 // and taken up, and bad input.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

@@ -3,7 +3,6 @@
 
 #include "core/reference/step_rules.h"
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -11,14 +10,14 @@
 #include <random>
 
 #include "softstep/step_rules.h"
+#include "support/digits.h"
 
 using namespace softstep;
 
 namespace {
 
 // The model value of MoMo cancels by e^450.
-using Exact =
-    boost::multiprecision::number<boost::multiprecision::cpp_bin_float<240>, boost::multiprecision::et_off>;
+using Exact = test::Digits<240>;
 
 constexpr std::size_t n_rows = 3, n_cols = 4, size = n_rows * n_cols;
 constexpr int n_steps = 50;

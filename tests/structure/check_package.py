@@ -40,7 +40,7 @@ WRONG_TYPES = {
     "state": "softstep::TrainState<int> x;",
 }
 # What a user of the library alone need not have.
-NOT_NEEDED = ["Catch2", "CLI11", "fmt", "Boost", "benchmark", "Python3"]
+NOT_NEEDED = ["Catch2", "CLI11", "fmt", "Boost", "PkgConfig", "benchmark", "Python3"]
 
 
 def run(*command, **options):

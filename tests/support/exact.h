@@ -1,16 +1,16 @@
 #pragma once
 
-// 520 decimal digits with an exponent of 30 bits: enough for the textbook formula to survive |W| = 1e3, where
+// 520 decimal digits with an exponent of 62 bits: enough for the textbook formula to survive |W| = 1e3, where
 // the gradient is about 1e-400, and for the pairwise reference at any |W|.
 
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <cmath>
 #include <vector>
 
+#include "support/digits.h"
+
 namespace softstep::test {
 
-using Exact =
-    boost::multiprecision::number<boost::multiprecision::cpp_bin_float<520>, boost::multiprecision::et_off>;
+using Exact = Digits<520>;
 
 inline Exact norm_of(const std::vector<Exact>& x) {
   Exact squared(0);
