@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/layer/mantissa.h"
+#include "core/layer/units.h"
 #include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "trainer/runs.h"
@@ -19,8 +21,14 @@ double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
   return std::sqrt(2.0 * compare_direction(a, b).one_minus_cos);
 }
 
-/// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, from the coefficients themselves. `lanes`: b with the sample
-/// index last.
+/// x[j] in units of the largest of the d entries, as the coefficients of span forms count it (train_state.h).
+template <class T>
+double in_its_unit(const T* x, std::size_t d, std::size_t j) {
+  return std::scalbn(static_cast<double>(x[j]), -coarse_power<T>(static_cast<double>(largest_of(x, d))));
+}
+
+/// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, with x and z in their units, from the coefficients themselves.
+/// `lanes`: b with the sample index last.
 template <class T>
 std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vector<T>& coefficients,
                            bool lanes) {
@@ -32,12 +40,12 @@ std::vector<double> expand(const BatchView<T>& batch, Form form, const std::vect
     for (std::size_t t = 0; form == Form::token_span && t < batch.tokens_of(i); ++t, ++k)
       for (std::size_t j = 0; j < d; ++j)
         row[j] += static_cast<double>(coefficients[k]) *
-                  static_cast<double>(batch.sample(i)[t * batch.row_stride() + j]);
+                  in_its_unit(batch.sample(i) + t * batch.row_stride(), d, j);
     for (std::size_t j = 0; form == Form::query_span && j < d; ++j)
       row[j] = static_cast<double>(lanes ? coefficients[j * (coefficients.size() / d) + i]
                                          : coefficients[i * (coefficients.size() / n) + j]);
     for (std::size_t r = 0; r < d; ++r)
-      for (std::size_t c = 0; c < d; ++c) w[r * d + c] += row[r] * static_cast<double>(batch.query(i)[c]);
+      for (std::size_t c = 0; c < d; ++c) w[r * d + c] += row[r] * in_its_unit(batch.query(i), d, c);
   }
   return w;
 }
