@@ -32,6 +32,7 @@ Place place_of(const Array& array) {
                                             " along the last axis (its elements must be contiguous)");
   Place out;
   for (std::size_t k = 0; k < n; ++k) {
+    if (array.extent(k) < 2) continue;  // a stride that is never taken, which may be anything
     const std::ptrdiff_t reach = (static_cast<std::ptrdiff_t>(array.extent(k)) - 1) * array.stride(k);
     (reach < 0 ? out.low : out.high) += reach;
   }
