@@ -145,6 +145,16 @@ def test_heads_agree_with_the_oracle():
         assert np.abs(softstep.attention(q, k, v, causal=causal) - oracle.heads(q, k, v, causal)).max() <= limit
 
 
+def test_heads_take_any_stride_of_a_size_of_one_or_none():
+    q, k, v = np.random.default_rng(0).normal(size=(3, 1, 1, 1, 4))
+    odd = [np.lib.stride_tricks.as_strided(x, x.shape, (2**62, -(2**63), 56, 8)) for x in (q, k, v)]
+    assert odd[0].strides == (2**62, -(2**63), 56, 8)
+    assert (softstep.attention(*odd) == softstep.attention(q, k, v)).all()
+    none = np.lib.stride_tricks.as_strided(q, (2, 3, 0, 4), (2**62, 2**62, -(2**63), 8))
+    keys = np.ones((2, 3, 5, 4))
+    assert softstep.attention(none, keys, keys).shape == (2, 3, 0, 4)
+
+
 @pytest.mark.parametrize(
     "name, call",
     {
