@@ -76,10 +76,12 @@ Stored element(const TensorEntry& tensor, std::size_t k) {
   return value;
 }
 
-// Calls visit(k, value) with each element in its stored type. False if the type is none of those listed.
-template <class Visit>
-bool for_each_integer(const TensorEntry& tensor, Visit visit) {
+// Makes room in `owned`, and calls visit(k, value) with each element in its stored type. False, before that,
+// if the type is none of those listed: of an unknown one the number of elements has no bytes behind it.
+template <class T, class Visit>
+bool for_each_integer(const TensorEntry& tensor, std::vector<T>& owned, Visit visit) {
   const auto all = [&](auto zero) {
+    owned.reserve(tensor.count);
     for (std::size_t k = 0; k < tensor.count; ++k) visit(k, element<decltype(zero)>(tensor, k));
     return true;
   };
@@ -98,12 +100,11 @@ bool is_integer(const TensorEntry& tensor) {
   return tensor.dtype.starts_with("I") || tensor.dtype.starts_with("U");
 }
 
+// Always copied, as they are small beside the tokens: an index that another program changes in a mapped file
+// after it was checked would lead out of it.
 const std::int64_t* indices(const std::string& path, const TensorEntry& tensor,
                             std::vector<std::int64_t>& owned) {
-  if (tensor.dtype == "I64" && aligned<std::int64_t>(tensor))
-    return reinterpret_cast<const std::int64_t*>(tensor.bytes);
-  owned.reserve(tensor.count);
-  const bool known = for_each_integer(tensor, [&](std::size_t k, auto value) {
+  const bool known = for_each_integer(tensor, owned, [&](std::size_t k, auto value) {
     if constexpr (std::is_same_v<decltype(value), std::uint64_t>)
       if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
         refuse(path, tensor, "entry " + std::to_string(k) + ": " + std::to_string(value) + " is too large");
@@ -138,7 +139,6 @@ std::vector<std::size_t> whole_numbers(const std::string& path, const TensorEntr
 
 const std::int8_t* labels(const std::string& path, const TensorEntry& tensor,
                           std::vector<std::int8_t>& owned) {
-  owned.reserve(tensor.count);
   const auto keep = [&](std::size_t k, bool positive, bool negative, const std::string& text) {
     if (!positive && !negative)
       refuse(path, tensor, "sample " + std::to_string(k) + ": " + text + " (need -1 or 1)");
@@ -150,7 +150,7 @@ const std::int8_t* labels(const std::string& path, const TensorEntry& tensor,
       keep(k, values[k] == 1.0, values[k] == -1.0, data::number_text(values[k]));
     return owned.data();
   }
-  const bool known = for_each_integer(tensor, [&](std::size_t k, auto value) {
+  const bool known = for_each_integer(tensor, owned, [&](std::size_t k, auto value) {
     const bool negative = std::is_signed_v<decltype(value)> && value == static_cast<decltype(value)>(-1);
     keep(k, value == 1, negative, std::to_string(value));
   });
