@@ -8,6 +8,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/files/dataset_tensors.h"
+#include "core/data/files/output_target.h"
 #include "core/data/generated_samples.h"
 #include "core/data/text.h"
 #include "softstep/files.h"
@@ -86,7 +87,7 @@ std::string numbered(const std::string& stem, std::size_t k, std::size_t n) {
   return stem + "-" + five(k) + "-of-" + five(n) + std::string(suffix);
 }
 
-// The shards, all open at once: they get their names when the last is whole.
+// The shards, all open at once, and the index: they get their names when the last is whole, the index last.
 class ShardWriter {
  public:
   ShardWriter(const std::string& path, StoredType type, std::size_t n_shards)
@@ -109,19 +110,27 @@ class ShardWriter {
   }
   std::vector<std::string> finish() {
     for (const TensorToWrite& tensor : rest_) tensor.write(*files_.back());
-    for (const auto& file : files_) file->commit();
     nlohmann::json index;
     index["metadata"]["total_size"] = total_;
     index["weight_map"] = weight_map_;
     const std::string text = index.dump(2) + "\n";
     names_.push_back(path_ + ".index.json");
-    write_file(names_.back(), text);
+    files_.push_back(std::make_unique<OutputFile>(names_.back()));
+    files_.back()->write(text.data(), text.size());
+    replace_older();
     return names_;
   }
   /// What comes behind the tokens in the last shard.
   void set_rest(std::vector<TensorToWrite> rest) { rest_ = std::move(rest); }
 
  private:
+  // An older index must not lead to new shards beside old ones, whenever this ends: it goes before the first
+  // shard gets its name, and not before everything has found room on the disk.
+  void replace_older() {
+    for (const auto& file : files_) file->write(nullptr, 0);
+    data::remove_output(names_.back());
+    for (const auto& file : files_) file->commit();
+  }
   void open_next() {
     const std::size_t k = files_.size() + 1;
     const std::string path = numbered(stem_, k, n_shards_);

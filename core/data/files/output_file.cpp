@@ -79,7 +79,8 @@ class OutputFile::Place {
   }
 
   void write(const char* bytes, std::size_t size) {
-    if (size > buffer_size - buffer_.size()) flush();
+    // Nothing at all asks for what is buffered to be written out.
+    if (size == 0 || size > buffer_size - buffer_.size()) flush();
     if (size >= buffer_size)
       write_out(bytes, size);
     else

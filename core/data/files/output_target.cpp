@@ -156,6 +156,15 @@ Descriptor open_stream(const std::string& path, const OutputTarget& target) {
   return out;
 }
 
+void remove_output(const std::string& path) {
+  const OutputTarget target = find_output(path);
+  if (target.is_stream || !target.exists) return;
+  const Descriptor directory(open((target.directory + "/").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.is_open()) refuse_output(path, errno);
+  if (unlinkat(directory.get(), target.name.c_str(), 0) != 0 && errno != ENOENT) refuse_output(path, errno);
+  if (const int error = sync(directory.get())) refuse_output(path, error);
+}
+
 int write_all(int fd, const char* bytes, std::size_t size, std::size_t& written) {
   const HeldSignals held;
   for (written = 0; written < size;) {

@@ -49,6 +49,10 @@ OutputTarget find_output(const std::string& path);
 /// The stream of a target, open for writing. Opening a pipe waits for its reader, as everywhere.
 Descriptor open_stream(const std::string& path, const OutputTarget& target);
 
+/// Removes the file that a name leads to, if there is one, and makes that safe on the disk. Links to it stay,
+/// and a stream is left alone. Throws IoError.
+void remove_output(const std::string& path);
+
 /// Writes all of it. Returns 0, or the error, with the bytes that went out in `written`. A file too large or
 /// a pipe without a reader is an error here, never the end of the process.
 int write_all(int fd, const char* bytes, std::size_t size, std::size_t& written);
