@@ -7,9 +7,12 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -320,6 +323,21 @@ void check_ranks(const TrainOptions& options) {
     throw InvalidArgument("--model", options.model.kind + " does not go with several ranks (attention does)");
 }
 
+// The file, and the shards that it names if it is an index. One that is damaged is refused when it is read.
+void add_data(Outputs& outputs, const std::string& file) {
+  outputs.add_input("--data", file);
+  std::error_code error;
+  if (!file.ends_with(".json") || !std::filesystem::is_regular_file(file, error)) return;
+  std::ifstream text(file, std::ios::binary);
+  const auto index = nlohmann::json::parse(text, nullptr, false);
+  if (!index.is_object() || !index.contains("weight_map")) return;
+  std::set<std::string> shards;
+  for (const auto& name : index["weight_map"])
+    if (name.is_string()) shards.insert(name.get<std::string>());
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  for (const std::string& shard : shards) outputs.add_input("--data", (folder / shard).string());
+}
+
 AttentionOptions check_options(const TrainOptions& options, bool several) {
   options.checkpoints.check();
   AttentionOptions layer =
@@ -345,17 +363,18 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
   if (!options.model.has_reference()) check_own_options(options);
 
   Outputs outputs;
-  outputs.add_input("--data", options.data.file);
+  add_data(outputs, options.data.file);
   outputs.add_input("--decoder", options.data.decoder);
   outputs.add_input("--init", init.file);
   if (options.reference != "solve" && options.reference != "none")
     outputs.add_input("--reference", options.reference);
+  // A state may be continued in place, and is no place for anything else.
+  outputs.add("--save-state", options.save_state);
+  outputs.add_input("--resume", options.resume);
   if (TraceRows::is_printed(options.trace) && options.json == "-")
     throw InvalidArgument("--trace", "- does not go with --json -: only one of the two can be printed");
   if (!TraceRows::is_printed(options.trace)) outputs.add("--trace", options.trace);
   outputs.add("--out", options.out);
-  // A state may be continued in place.
-  outputs.add("--save-state", options.save_state);
   if (options.json != "-") outputs.add("--json", options.json);
   if (options.model.any()) adapt_to_model(options, layer);
   return layer;
