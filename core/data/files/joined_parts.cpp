@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,11 +55,11 @@ void JoinedParts::place(const std::string& path, const Part& part, unsigned char
   const std::size_t whole = (part.size - head) / page * page;
   const auto offset = static_cast<off_t>(part.bytes - part.file->bytes()) + static_cast<off_t>(head);
   const void* file = part.file->listed();
-  if (mmap(at + head, whole, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor_of(file), offset) == MAP_FAILED)
+  if (mmap(at + head, whole, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor_of(file)->get(), offset) ==
+      MAP_FAILED)
     refuse_file(path, "mapped", errno);
-  const int fd = fcntl(descriptor_of(file), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) refuse_file(path, "mapped", errno);
-  listed_.push_back(list_map(mapped_file_at(part.file->bytes()), at + head, whole, fd, info_of(file)));
+  listed_.push_back(
+      list_map(mapped_file_at(part.file->bytes()), at + head, whole, descriptor_of(file), info_of(file)));
   mapped_.push_back({at + head, at + head + whole});
   copy(path, part.bytes, at, head);
   copy(path, part.bytes + head + whole, at + head + whole, part.size - head - whole);

@@ -3,12 +3,12 @@
 
 #include "core/data/files/map_list.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "softstep/mapped_files.h"
 
@@ -19,7 +19,7 @@ struct Entry {
   std::atomic<const unsigned char*> begin{nullptr};  // null: free
   std::atomic<std::size_t> size{0};
   std::string path;
-  int fd = -1;
+  SharedDescriptor file;
   struct stat info = {};
   Entry* next = nullptr;
 };
@@ -38,7 +38,7 @@ Writers& writers() {
 
 bool was_changed(const Entry& entry) {
   struct stat now = {};
-  return fstat(entry.fd, &now) == 0 && data::has_changed(entry.info, now);
+  return fstat(entry.file->get(), &now) == 0 && data::has_changed(entry.info, now);
 }
 
 void add_once(std::vector<std::string>& names, const std::string& name) {
@@ -52,7 +52,7 @@ bool has_changed(const struct stat& before, const struct stat& after) {
          before.st_mtim.tv_nsec != after.st_mtim.tv_nsec;
 }
 
-void* list_map(const std::string& path, const void* address, std::size_t size, int fd,
+void* list_map(const std::string& path, const void* address, std::size_t size, SharedDescriptor file,
                const struct stat& info) {
   const std::lock_guard lock(writers().mutex);
   Entry* entry = head.load();
@@ -60,7 +60,7 @@ void* list_map(const std::string& path, const void* address, std::size_t size, i
   const bool is_new = entry == nullptr;
   if (is_new) entry = new Entry;
   entry->path = path;
-  entry->fd = fd;
+  entry->file = std::move(file);
   entry->info = info;
   entry->size = size;
   entry->begin = static_cast<const unsigned char*>(address);  // last: only then is it looked at
@@ -71,7 +71,7 @@ void* list_map(const std::string& path, const void* address, std::size_t size, i
   return entry;
 }
 
-int descriptor_of(const void* listed) { return static_cast<const Entry*>(listed)->fd; }
+const SharedDescriptor& descriptor_of(const void* listed) { return static_cast<const Entry*>(listed)->file; }
 const struct stat& info_of(const void* listed) { return static_cast<const Entry*>(listed)->info; }
 
 void unlist_map(void* listed) {
@@ -80,7 +80,7 @@ void unlist_map(void* listed) {
   auto* const entry = static_cast<Entry*>(listed);
   if (was_changed(*entry)) add_once(all.changed, entry->path);
   entry->begin = nullptr;
-  close(entry->fd);
+  entry->file.reset();
 }
 
 }  // namespace softstep::data

@@ -102,7 +102,8 @@ std::shared_ptr<const MappedFile> MappedFile::open_at(const std::string& path, i
         new MappedFile(read_whole(path, file.get(), info), size, nullptr));
   void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) refuse_file(path, "mapped", errno);
-  void* const listed = list_map(path, address, size, file.release(), info);
+  void* const listed =
+      list_map(path, address, size, std::make_shared<const Descriptor>(std::move(file)), info);
   return std::shared_ptr<const MappedFile>(new MappedFile(address, size, listed));
 }
 
