@@ -3,6 +3,7 @@
 // Arrays of the caller's as the library's spans and vectors.
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,7 +28,10 @@ inline std::size_t product(std::size_t n_rows, std::size_t n_cols, const char* n
 /// A copy of size numbers that are there.
 template <class T>
 std::vector<T> copied(const T* a, std::size_t size, const char* name) {
-  return {required(a, name), a + size};
+  required(a, name);
+  if (size > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T))
+    throw InvalidArgument(name, std::to_string(size) + " entries are more than fit into memory");
+  return {a, a + size};
 }
 
 }  // namespace softstep::c

@@ -44,6 +44,8 @@ std::size_t reach_of(const BatchView<float>& batch) {
 
 AnyBatch batch_of(const softstep_batch* given) {
   const softstep_batch in = read(required(given, "batch"), "batch");
+  if (in.n_samples >= static_cast<std::size_t>(-1) / sizeof(std::int64_t))
+    throw InvalidArgument("batch.n_samples", std::to_string(in.n_samples) + " is too large");
   switch (in.type) {
     case SOFTSTEP_F64:
       return {view_of<double>(in)};

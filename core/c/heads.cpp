@@ -18,6 +18,8 @@ HeadsInputs<T> inputs_of(const softstep_heads_options& in, const softstep_heads_
   set_needed<T>(out.queries, queries, "queries");
   set_needed<T>(out.keys, keys, "keys");
   set_needed<T>(out.values, values, "values");
+  if (in.bias != nullptr && in.bias_size == 0 && in.n_queries != 0 && in.n_keys != 0)
+    throw InvalidArgument("options.bias_size", "0 (need the numbers that options.bias has)");
   if (in.bias != nullptr)
     out.bias = {
         {static_cast<const T*>(in.bias), in.bias_size}, in.bias_per_batch != 0, in.bias_per_head != 0};
@@ -38,7 +40,7 @@ HeadsOptions options_of(const softstep_heads_options& in) {
 std::size_t n_rows(const softstep_heads_options& in) {
   const std::size_t rows =
       in.query_offsets != nullptr
-          ? static_cast<std::size_t>(std::max<std::int64_t>(in.query_offsets[in.batch], 0))
+          ? static_cast<std::size_t>(std::max<std::int64_t>(in.query_offsets[entries(in.batch, 1) - 1], 0))
           : in.batch * in.n_queries;
   return rows * in.n_heads;
 }
@@ -115,6 +117,8 @@ softstep_status softstep_heads_backward(const softstep_heads_options* options,
     set_array<T>(out.queries, query_gradient, "query_gradient");
     set_array<T>(out.keys, key_gradient, "key_gradient");
     set_array<T>(out.values, value_gradient, "value_gradient");
+    if (bias_gradient != nullptr && in.bias == nullptr)
+      throw InvalidArgument("bias_gradient", "given (options.bias is null)");
     if (bias_gradient != nullptr) out.bias = {static_cast<T*>(bias_gradient), in.bias_size};
     set_exponents(in, query_exponents, key_exponents, out);
     HeadsView<T> slopes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 #include "core/c/ranks.h"
 
@@ -18,7 +19,7 @@ Options options_of(const softstep_max_margin_options* given, std::size_t n_sampl
   if (in.max_sweeps != 0) out.max_sweeps = in.max_sweeps;
   out.n_threads = threads(in.n_threads, "options.n_threads");
   if (in.selected != nullptr)
-    out.selected = {in.selected, in.selected + (in.n_selected != 0 ? in.n_selected : n_samples)};
+    out.selected = copied(in.selected, in.n_selected != 0 ? in.n_selected : n_samples, "options.selected");
   if (in.progress != nullptr)
     out.progress = [progress = in.progress, user = in.user](std::size_t sweeps, double gap, double residual) {
       return progress(user, sweeps, gap, residual) == 0;
@@ -100,6 +101,9 @@ std::vector<std::vector<std::size_t>> lists_of(const std::size_t* first, const s
   for (std::size_t i = 0; i < n; ++i) {
     if (first[i + 1] < first[i])
       throw InvalidArgument("first", "entry " + std::to_string(i + 1) + " is below the one before");
+    if (first[i + 1] > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(std::size_t))
+      throw InvalidArgument("first", "entry " + std::to_string(i + 1) + ": " + std::to_string(first[i + 1]) +
+                                         " (more entries than fit into memory)");
     out[i].assign(entries + first[i], entries + first[i + 1]);
   }
   return out;

@@ -1,5 +1,6 @@
 #include "softstep/next_token.h"
 
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 
 namespace softstep::c {
@@ -9,21 +10,16 @@ NextTokenData data_of(const softstep_next_token_data& in) {
   NextTokenData out;
   out.vocabulary = in.vocabulary;
   out.dim = in.dim;
-  required(in.contexts, "data.contexts");
-  required(in.probabilities, "data.probabilities");
-  required(in.first, "data.first");
-  required(in.tokens, "data.tokens");
-  required(in.labels, "data.labels");
-  out.first.assign(in.first, in.first + in.n_contexts + 1);
+  out.contexts = copied(in.contexts, product(in.n_contexts, in.dim, "data.n_contexts"), "data.contexts");
+  out.probabilities = copied(in.probabilities, in.n_contexts, "data.probabilities");
+  out.first = copied(in.first, in.n_contexts + 1, "data.first");
   // Checked before they are followed.
   for (std::size_t j = 0; j < in.n_contexts; ++j)
     if (in.first[j + 1] < in.first[j])
       throw InvalidArgument("data.first", "entry " + std::to_string(j + 1) + " is below the one before");
   const std::size_t n_entries = in.first[in.n_contexts];
-  out.contexts.assign(in.contexts, in.contexts + in.n_contexts * in.dim);
-  out.probabilities.assign(in.probabilities, in.probabilities + in.n_contexts);
-  out.tokens.assign(in.tokens, in.tokens + n_entries);
-  out.labels.assign(in.labels, in.labels + n_entries);
+  out.tokens = copied(in.tokens, n_entries, "data.tokens");
+  out.labels = copied(in.labels, n_entries, "data.labels");
   return out;
 }
 

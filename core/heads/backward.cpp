@@ -68,24 +68,25 @@ class BackwardLots {
   }
 
   void load_keys(const KeyBlock& keys, Space& space) const {
-    const std::size_t n = keys.n_keys, d = g_.dim, dv = g_.value_dim, first = g_.first_key(keys.b);
-    const PlainRows<T> plain_keys = plain_rows(
-        kernels_, call_.keys, call_.keys.place(keys.b, keys.key_head, first, keys.first), n, d, space.plain);
+    const std::size_t n = keys.n_keys, d = g_.dim, dv = g_.value_dim;
+    const auto plain = [&](const InputRows<T>& rows, std::size_t columns) {
+      return plain_key_rows(kernels_, g_, rows, keys.b, keys.key_head, keys.first, n, columns, space.plain);
+    };
+    const PlainRows<T> plain_keys = plain(call_.keys, d);
     pack_transposed(kernels_, plain_keys, n, d, space.keys_transposed);
     pack_panels(kernels_, plain_keys, n, d, space.key_panels);
-    pack_transposed(
-        kernels_,
-        plain_rows(kernels_, call_.values, call_.values.place(keys.b, keys.key_head, first, keys.first), n,
-                   dv, space.plain),
-        n, dv, space.values_transposed);
+    pack_transposed(kernels_, plain(call_.values, dv), n, dv, space.values_transposed);
   }
 
   void load_rows(const RowBlock& block, Space& space) const {
     const std::size_t d = g_.dim, dv = g_.value_dim,
                       place = g_.first_row(block.b, block.key_head) + block.first;
     const double largest = slopes_.largest_exponent[block.b * g_.n_key_heads + block.key_head];
+    ranges_of(g_, block, space.ranges.data());
     heads::load_rows(kernels_, g_, call_.queries, block, d, static_cast<T>(g_.scale), space.q);
+    clear_blind_rows(space.ranges.data(), block.n_rows, d, space.q);
     heads::load_rows(kernels_, g_, output_gradient_, block, dv, T(1), space.output_gradient);
+    clear_blind_rows(space.ranges.data(), block.n_rows, dv, space.output_gradient);
     // dK takes each row e^(c_i - C) times.
     std::copy_n(space.q, block.n_rows * d, space.shifted_q);
     for (std::size_t r = 0; r < block.n_rows; ++r)
@@ -93,7 +94,6 @@ class BackwardLots {
                          space.shifted_q + r * d);
     pack_panels(kernels_, {space.shifted_q, d}, block.n_rows, d, space.query_panels);
     pack_panels(kernels_, {space.output_gradient, dv}, block.n_rows, dv, space.output_panels);
-    ranges_of(g_, block, space.ranges.data());
   }
 
   void add_lot(const Lot& lot, Space& space) const {
@@ -182,7 +182,7 @@ void attention_backward(const HeadsInputs<T>& inputs, const HeadsState<T>& state
   const Geometry& g = call.geometry;
   require_state_of(call, state.impl());
   const InputRows<T> slopes_in = g.input(output_gradient, Axis::queries, g.value_dim, "output_gradient");
-  const Results<T> results(call, gradients,
+  const Results<T> results(call, gradients, gradient_names,
                            {extent_of(g, slopes_in, Axis::queries, g.value_dim, "output_gradient")});
   const RowSlopes<T> slopes(call, state.impl(), slopes_in);
   const BlockSize size = block_size<T>(std::max(g.dim, g.value_dim), call.kernels.tile_columns, true);

@@ -113,6 +113,22 @@ PlainRows<T> plain_rows(const simd::Kernels<T>& kernels, const InputRows<T>& row
   return {room, n_columns};
 }
 
+/// Rows first .. first + n_rows - 1 of a batch entry's keys or values. Those that no query sees are not
+/// looked at, and are zeros.
+template <class T>
+PlainRows<T> plain_key_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
+                            std::size_t b, std::size_t key_head, std::size_t first, std::size_t n_rows,
+                            std::size_t n_columns, T* room) {
+  const std::size_t n_unseen = std::min(n_rows, std::max(g.first_seen_key(b), first) - first);
+  const auto place = [&](std::size_t key) { return rows.place(b, key_head, g.first_key(b), key); };
+  if (n_unseen == 0) return plain_rows(kernels, rows, place(first), n_rows, n_columns, room);
+  std::fill_n(room, n_unseen * n_columns, T(0));
+  if (n_unseen < n_rows)
+    pack(kernels, rows, place(first + n_unseen), n_rows - n_unseen, n_columns, T(1),
+         room + n_unseen * n_columns, n_columns);
+  return {room, n_columns};
+}
+
 /// Columns begin .. end-1 of a block of keys that rows see.
 struct Seen {
   std::size_t* begin;
@@ -162,6 +178,13 @@ void load_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRo
                  pack(kernels, rows, rows.place(block.b, run.head, g.first_query(block.b), run.first_query),
                       run.n_rows, n_columns, scale, out + before * n_columns, n_columns);
                });
+}
+
+/// Zeros in the rows of a block that see no key: what is NaN there stays out of sums over rows.
+template <class T>
+void clear_blind_rows(const KeyRange* ranges, std::size_t n_rows, std::size_t n_columns, T* rows) {
+  for (std::size_t r = 0; r < n_rows; ++r)
+    if (ranges[r].begin == ranges[r].end) std::fill_n(rows + r * n_columns, n_columns, T(0));
 }
 
 /// First and last key that any of the rows sees.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/threads/team.h"
 
@@ -13,11 +14,15 @@ template <class T>
 void check_bias(const HeadsBias<T>& bias, const Geometry& g) {
   if (bias.numbers.empty()) return;
   if (g.ragged) throw InvalidArgument("bias", "given (not with ragged batches)");
-  const std::size_t wanted =
-      (bias.per_batch ? g.batch : 1) * (bias.per_head ? g.n_heads : 1) * g.most_queries() * g.most_keys();
-  if (bias.numbers.size() != wanted)
-    throw InvalidArgument(
-        "bias", std::to_string(bias.numbers.size()) + " numbers (need " + std::to_string(wanted) + ")");
+  std::size_t wanted = 1;
+  bool fits = true;
+  for (const std::size_t factor :
+       {bias.per_batch ? g.batch : std::size_t{1}, bias.per_head ? g.n_heads : std::size_t{1},
+        g.most_queries(), g.most_keys()})
+    fits = fits && data::multiply(wanted, factor, data::max_bytes / sizeof(T), wanted);
+  if (!fits || bias.numbers.size() != wanted)
+    throw InvalidArgument("bias", std::to_string(bias.numbers.size()) + " numbers (need " +
+                                      (fits ? std::to_string(wanted) : "more than fit into memory") + ")");
   constexpr T infinity = std::numeric_limits<T>::infinity();
   std::size_t n_good = 0;  // a loop without an end of its own is vectorised
   for (const T x : bias.numbers) n_good += x < infinity ? 1 : 0;

@@ -54,6 +54,7 @@ class Forward {
       for (std::size_t k = next_in_chunks++; k < in_chunks_.size(); k = next_in_chunks++)
         put_together(in_chunks_[k], space);
     });
+    if (state_) state_->impl().finished(g_.total_rows(), g_.value_dim);
   }
 
  private:

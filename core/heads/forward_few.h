@@ -74,8 +74,8 @@ void attend_few(const Call<T>& call, const RowBlock& block, std::size_t chunk, c
   load_queries(call, block, space);
   const KeyRange seen = seen_by_any(space.ranges.data(), block.n_rows);
   const std::size_t end = std::min(seen.end, (chunk + 1) * chunk_keys);
-  for (std::size_t first = std::max(seen.begin / few_keys * few_keys, chunk * chunk_keys); first < end;
-       first += few_keys) {
+  // The block has all rows of its key head, so that keys ahead of `seen` are seen by none.
+  for (std::size_t first = std::max(seen.begin, chunk * chunk_keys); first < end; first += few_keys) {
     const std::size_t n = std::min(few_keys, end - first);
     const auto place = [&](const InputRows<T>& stored, std::size_t key) {
       return stored.place(block.b, block.key_head, g.first_key(block.b), key);

@@ -143,9 +143,8 @@ KeyPanels<T> packed_keys(const Call<T>& call, const BlockSize& size, const RowBl
   const auto room = space.packed.block(block.b, block.key_head, first_key / size.keys);
   if (!room.is_packed) {
     const auto plain = [&](const InputRows<T>& rows, std::size_t columns) {
-      return plain_rows(call.kernels, rows,
-                        rows.place(block.b, block.key_head, g.first_key(block.b), first_key), n, columns,
-                        space.plain);
+      return plain_key_rows(call.kernels, g, rows, block.b, block.key_head, first_key, n, columns,
+                            space.plain);
     };
     pack_transposed(call.kernels, plain(call.keys, g.dim), n, g.dim, room.keys);
     pack_panels(call.kernels, plain(call.values, g.value_dim), n, g.value_dim, room.values);

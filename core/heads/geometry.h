@@ -54,6 +54,9 @@ class Geometry {
   bool ragged;
 
   std::size_t queries_of(std::size_t b) const { return rows_of(b, mask_.query_offsets, n_queries_); }
+  /// Keys before this one are seen by no query of the entry: those ahead of a window. The first query sees
+  /// furthest ahead, or none sees past the first key.
+  std::size_t first_seen_key(std::size_t b) const { return queries_of(b) == 0 ? 0 : seen_by(b, 0).begin; }
   /// Without the padding.
   std::size_t keys_of(std::size_t b) const {
     return mask_.key_lengths.empty() ? stored_keys_of(b) : static_cast<std::size_t>(mask_.key_lengths[b]);

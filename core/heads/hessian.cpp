@@ -86,8 +86,7 @@ class HessianLots {
   void load_keys(const KeyBlock& keys, Space& space) const {
     const std::size_t n = keys.n_keys, d = g_.dim, dv = g_.value_dim;
     const auto plain = [&](const InputRows<T>& rows, std::size_t columns) {
-      return plain_rows(kernels_, rows, rows.place(keys.b, keys.key_head, g_.first_key(keys.b), keys.first),
-                        n, columns, space.plain);
+      return plain_key_rows(kernels_, g_, rows, keys.b, keys.key_head, keys.first, n, columns, space.plain);
     };
     const auto load = [&](const InputRows<T>& rows, T* transposed, T* panels) {
       if (!rows.wanted()) return;
@@ -104,17 +103,17 @@ class HessianLots {
 
   void load_rows(const RowBlock& block, Space& space) const {
     const std::size_t dv = g_.value_dim;
-    const auto scale = static_cast<T>(g_.scale);
-    load_queries(call_.queries, block, scale, space.q, space.q_panels, space.shifted);
-    load_queries(direction_.queries, block, scale, space.q_t, space.q_panels_t, space.shifted);
+    ranges_of(g_, block, space.ranges.data());
+    load_queries(call_.queries, block, space, space.q, space.q_panels);
+    load_queries(direction_.queries, block, space, space.q_t, space.q_panels_t);
     const auto load = [&](const InputRows<T>& rows, T* numbers, T* panels) {
       if (!rows.wanted()) return;
       heads::load_rows(kernels_, g_, rows, block, dv, T(1), numbers);
+      clear_blind_rows(space.ranges.data(), block.n_rows, dv, numbers);
       pack_panels(kernels_, {numbers, dv}, block.n_rows, dv, panels);
     };
     load(output_gradient_, space.slope_rows, space.slope_panels);
     load(output_tangent_, space.slope_rows_t, space.slope_panels_t);
-    ranges_of(g_, block, space.ranges.data());
   }
 
   void add_lot(const Lot& lot, Space& space) const {
@@ -142,12 +141,14 @@ class HessianLots {
 
  private:
   // Queries times the scale; in panels times e^(c_i - C) too, for dK'.
-  void load_queries(const InputRows<T>& rows, const RowBlock& block, T scale, T* numbers, T* panels,
-                    T* shifted) const {
+  void load_queries(const InputRows<T>& rows, const RowBlock& block, Space& space, T* numbers,
+                    T* panels) const {
     if (!rows.wanted()) return;
     const std::size_t d = g_.dim, place = g_.first_row(block.b, block.key_head) + block.first;
     const double largest = slopes_.largest_exponent[block.b * g_.n_key_heads + block.key_head];
-    heads::load_rows(kernels_, g_, rows, block, d, scale, numbers);
+    T* shifted = space.shifted;
+    heads::load_rows(kernels_, g_, rows, block, d, static_cast<T>(g_.scale), numbers);
+    clear_blind_rows(space.ranges.data(), block.n_rows, d, numbers);
     std::copy_n(numbers, block.n_rows * d, shifted);
     for (std::size_t r = 0; r < block.n_rows; ++r)
       kernels_.scale_row(d, static_cast<T>(std::exp(slopes_.attention.exponent[place + r] - largest)), T(1),
@@ -213,8 +214,9 @@ class HessianLots {
 
   // With y = cap tanh(x / cap): y becomes y'' x' = -(2 y / cap^2) (y' x').
   void bend(T* capped, const T* tangents, std::size_t n) const {
-    const auto factor = static_cast<T>(-2.0 / (g_.soft_cap * g_.soft_cap));
-    for (std::size_t j = 0; j < n; ++j) capped[j] *= factor * tangents[j];
+    // y / cap is at most 1, and -2 / cap a number: cap^2 need not be one.
+    const T cap = static_cast<T>(g_.soft_cap), factor = static_cast<T>(-2.0 / g_.soft_cap);
+    for (std::size_t j = 0; j < n; ++j) capped[j] = capped[j] / cap * tangents[j] * factor;
   }
 
   const Call<T>& call_;
@@ -249,7 +251,7 @@ void attention_hessian_product(const HeadsInputs<T>& inputs, const HeadsState<T>
       direction.output_gradient.given()
           ? g.input(direction.output_gradient, Axis::queries, g.value_dim, "direction.output_gradient")
           : InputRows<T>{};
-  const Results<T> results(call, products,
+  const Results<T> results(call, products, product_names,
                            {extent_of(g, slopes_in, Axis::queries, g.value_dim, "output_gradient"),
                             extent_of(g, slopes_t, Axis::queries, g.value_dim, "direction.output_gradient"),
                             extent_of(g, along.queries, Axis::queries, g.dim, "direction.queries"),

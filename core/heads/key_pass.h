@@ -44,10 +44,17 @@ struct QueryTerm {
   const T *factors = nullptr, *panels = nullptr;
 };
 
+/// What messages call the results.
+struct ResultNames {
+  const char *queries, *keys, *values, *bias, *query_exponents, *key_exponents;
+};
+extern const ResultNames gradient_names, product_names;
+
 /// Where the results go, checked.
 template <class T>
 struct Results {
-  Results(const Call<T>& call, const HeadsGradients<T>& gradients, std::initializer_list<Extent> apart_from);
+  Results(const Call<T>& call, const HeadsGradients<T>& gradients, const ResultNames& names,
+          std::initializer_list<Extent> apart_from);
   OutputRows<T> queries, keys, values;
   std::span<T> bias;
   std::span<double> query_exponents, key_exponents;

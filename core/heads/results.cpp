@@ -2,8 +2,15 @@
 
 namespace softstep::heads {
 
+const ResultNames gradient_names = {"gradients.queries",         "gradients.keys",
+                                    "gradients.values",          "gradients.bias",
+                                    "gradients.query_exponents", "gradients.key_exponents"};
+const ResultNames product_names = {"products.queries",         "products.keys",
+                                   "products.values",          "products.bias",
+                                   "products.query_exponents", "products.key_exponents"};
+
 template <class T>
-Results<T>::Results(const Call<T>& call, const HeadsGradients<T>& gradients,
+Results<T>::Results(const Call<T>& call, const HeadsGradients<T>& gradients, const ResultNames& names,
                     std::initializer_list<Extent> apart_from)
     : bias(gradients.bias),
       query_exponents(gradients.query_exponents),
@@ -22,21 +29,21 @@ Results<T>::Results(const Call<T>& call, const HeadsGradients<T>& gradients,
     require_apart_from_all(extent_of(g, out, axis, columns, name));
     return out;
   };
-  queries = resolve(gradients.queries, Axis::queries, g.dim, "gradients.queries");
-  keys = resolve(gradients.keys, Axis::keys, g.dim, "gradients.keys");
-  values = resolve(gradients.values, Axis::keys, g.value_dim, "gradients.values");
+  queries = resolve(gradients.queries, Axis::queries, g.dim, names.queries);
+  keys = resolve(gradients.keys, Axis::keys, g.dim, names.keys);
+  values = resolve(gradients.values, Axis::keys, g.value_dim, names.values);
   const auto check_size = [](std::size_t size, std::size_t wanted, const char* name) {
     if (size != 0 && size != wanted)
       throw InvalidArgument(name, std::to_string(size) + " numbers (need " + std::to_string(wanted) + ")");
   };
-  check_size(query_exponents.size(), g.total_rows(), "gradients.query_exponents");
-  check_size(key_exponents.size(), g.batch * g.n_key_heads, "gradients.key_exponents");
+  check_size(query_exponents.size(), g.total_rows(), names.query_exponents);
+  check_size(key_exponents.size(), g.batch * g.n_key_heads, names.key_exponents);
   if (!bias.empty() && call.bias.numbers.empty())
-    throw InvalidArgument("gradients.bias", "given (the inputs have no bias)");
-  check_size(bias.size(), call.bias.numbers.size(), "gradients.bias");
-  require_apart_from_all(flat_extent(bias, "gradients.bias"));
-  require_apart_from_all(flat_extent(query_exponents, "gradients.query_exponents"));
-  require_apart_from_all(flat_extent(key_exponents, "gradients.key_exponents"));
+    throw InvalidArgument(names.bias, "given (the inputs have no bias)");
+  check_size(bias.size(), call.bias.numbers.size(), names.bias);
+  require_apart_from_all(flat_extent(bias, names.bias));
+  require_apart_from_all(flat_extent(query_exponents, names.query_exponents));
+  require_apart_from_all(flat_extent(key_exponents, names.key_exponents));
 }
 
 template <class T>
@@ -47,6 +54,21 @@ void require_state_of(const Call<T>& call, const typename HeadsState<T>::Impl& s
                                        std::to_string(state.value_dim) + " (the inputs have " +
                                        std::to_string(g.total_rows()) + " of " + std::to_string(g.value_dim) +
                                        "; run attention_forward on them first)");
+  // Of other lengths or another mask with as many rows: pivots would be read where no keys are.
+  for (std::size_t b = 0; b < g.batch; ++b)
+    for (std::size_t key_head = 0; key_head < g.n_key_heads; ++key_head) {
+      const std::size_t m = g.queries_of(b), first = g.first_row(b, key_head);
+      for (std::size_t r = 0; r < g.group * m; ++r) {
+        const std::size_t pivot = state.pivot[first + r];
+        if (pivot == simd::no_pivot) continue;
+        const KeyRange seen = g.seen_by(b, r % m);
+        if (pivot < seen.begin || pivot >= seen.end)
+          throw InvalidArgument("state", "of other inputs: a query has its largest score at key " +
+                                             std::to_string(pivot) + ", and sees keys " +
+                                             std::to_string(seen.begin) + " to " + std::to_string(seen.end) +
+                                             " (run attention_forward on these first)");
+      }
+    }
 }
 
 template struct Results<float>;

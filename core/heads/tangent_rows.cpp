@@ -111,7 +111,7 @@ void TangentRows<T>::one_block(const RowBlock& block, Space& space) {
   const Geometry& g = call_.geometry;
   const simd::Kernels<T>& kernels = call_.kernels;
   ForwardSpace<T>& own = space.forward;
-  const std::size_t d = g.dim, dv = g.value_dim, ld = size_.keys, first_key_row = g.first_key(block.b);
+  const std::size_t d = g.dim, dv = g.value_dim, ld = size_.keys;
   const std::size_t place = g.first_row(block.b, block.key_head) + block.first;
   load_queries(call_, block, own);
   if (direction_.queries.wanted())
@@ -121,8 +121,7 @@ void TangentRows<T>::one_block(const RowBlock& block, Space& space) {
   for (std::size_t first_key = seen.begin / ld * ld; first_key < seen.end; first_key += ld) {
     const std::size_t n = std::min(ld, seen.end - first_key);
     const auto plain = [&](const InputRows<T>& rows, std::size_t columns) {
-      return plain_rows(kernels, rows, rows.place(block.b, block.key_head, first_key_row, first_key), n,
-                        columns, own.plain);
+      return plain_key_rows(kernels, g, rows, block.b, block.key_head, first_key, n, columns, own.plain);
     };
     pack_transposed(kernels, plain(call_.keys, d), n, d, space.keys);
     if (direction_.keys.wanted())

@@ -3,22 +3,25 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "softstep/attention.h"
 #include "softstep/c/softstep.h"
 #include "softstep/train_state.h"
+#include "support/guarded.h"
 
 using namespace softstep;
 
 namespace {
 
-softstep_heads_array array_of(std::vector<float>& numbers) {
+template <class T>
+softstep_heads_array array_of(std::vector<T>& numbers) {
   softstep_heads_array out{};
   out.data = numbers.data();
   out.size = numbers.size();
-  out.type = SOFTSTEP_F32;
+  out.type = sizeof(T) == sizeof(float) ? SOFTSTEP_F32 : SOFTSTEP_F64;
   return out;
 }
 std::vector<float> numbers(std::size_t n, std::uint64_t seed) {
@@ -151,4 +154,64 @@ TEST_CASE("Attention over heads has the same bits in C and in C++", "[c]") {
         SOFTSTEP_BAD_ARGUMENT);
   CHECK(std::string(softstep_last_argument()) == "keys.type");
   softstep_heads_state_destroy(state);
+}
+
+TEST_CASE("Sizes and parts that do not go together are refused over heads in C", "[c]") {
+  std::vector<double> rows(6, 1.0), out(6), sums(3), bias(9, 1.0);
+  const softstep_heads_array in = array_of(rows), outputs = array_of(out);
+  softstep_heads_options options{};
+  options.struct_size = sizeof options;
+  options.type = SOFTSTEP_F64;
+  options.batch = options.n_heads = 1;
+  options.n_queries = options.n_keys = 3;
+  options.dim = 2;
+  const auto forward = [&](softstep_heads_state* state) {
+    return softstep_heads_forward(&options, &in, &in, &in, &outputs, sums.data(), state);
+  };
+  options.bias = bias.data();
+  CHECK(forward(nullptr) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "options.bias_size");
+  options.bias_size = bias.size();
+  softstep_heads_state* state = nullptr;
+  REQUIRE(softstep_heads_state_create(SOFTSTEP_F64, &state) == SOFTSTEP_OK);
+  CHECK(forward(state) == SOFTSTEP_OK);
+  options.bias = nullptr;
+  options.bias_size = 0;
+  CHECK(softstep_heads_backward(&options, &in, &in, &in, state, &in, &outputs, nullptr, nullptr, bias.data(),
+                                nullptr, nullptr) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "bias_gradient");
+  softstep_heads_state_destroy(state);
+  // No entry of the offsets is read before the size of the batch is known to be one.
+  const test::Guarded<std::int64_t> offsets(512);  // a page: none is ahead of it
+  options.query_offsets = options.key_offsets = offsets.data();
+  options.batch = SIZE_MAX;
+  CHECK(forward(nullptr) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "options.batch");
+}
+
+TEST_CASE("Sizes beyond memory are bad arguments in C", "[c]") {
+  const std::vector<std::uint16_t> halves(8);
+  const test::Guarded<std::int64_t> offsets(512);  // a page: none is ahead of it
+  softstep_batch batch{};
+  batch.struct_size = sizeof batch;
+  batch.type = SOFTSTEP_F16;
+  batch.tokens = halves.data();
+  batch.dim = 2;
+  batch.n_samples = SIZE_MAX;
+  batch.offsets = offsets.data();
+  softstep_model* model = nullptr;
+  CHECK(softstep_attention_model_create(&batch, nullptr, &model) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "batch.n_samples");
+  const double number = 1.0;
+  const std::size_t first[] = {0, 1, 1, 1, 1}, token = 0;
+  softstep_next_token_data data{};
+  data.struct_size = sizeof data;
+  data.vocabulary = 2;
+  data.dim = std::size_t{1} << 58;
+  data.n_contexts = 4;
+  data.contexts = data.probabilities = data.labels = &number;
+  data.first = first;
+  data.tokens = &token;
+  CHECK(softstep_next_token_model_create(&data, SOFTSTEP_F64, nullptr, &model) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "data.contexts");
 }

@@ -258,6 +258,38 @@ TEST_CASE("Storage, threads and instruction sets that are none are refused", "[h
   refuse_plain("isa", {"mmx"}, [](F& f) { f.options.isa = "mmx"; });
 }
 
+TEST_CASE("A bias whose size is beyond memory is refused", "[heads]") {
+  // 2^16 (2^48 + 1) numbers are 2^16 of them in 64 bits.
+  constexpr std::size_t m = std::size_t{1} << 16;
+  const std::vector<float> one{1.0f}, bias(m, 0.0f);
+  std::vector<float> outputs(m);
+  HeadsInputs<float> in;
+  in.shape = {.n_queries = m, .n_keys = (std::size_t{1} << 48) + 1, .dim = 1};
+  for (HeadsView<float>* array : {&in.queries, &in.keys, &in.values}) {
+    array->numbers = one;
+    array->strides.row = 0;
+  }
+  in.bias.numbers = bias;
+  HeadsOptions options;
+  options.mask.before = options.mask.after = 0;
+  require_refused("bias", {"65536", "memory"}, [&] {
+    attention_forward<float>(in, {{outputs}, {}, nullptr}, options);
+  });
+}
+
+TEST_CASE("Products along a direction are named as such", "[heads]") {
+  const HeadsCase<double> in(plain_setup());
+  HeadsRun<double> out = run(in, "");
+  const HeadsDirection<double> along{in.queries.view(), {}, {}, {}};
+  HeadsGradients<double> products = out.backward_face();
+  products.bias = {};
+  products.queries.numbers = products.queries.numbers.first(1);
+  require_refused("products.queries", {"1 elements"}, [&] {
+    attention_hessian_product(in.inputs(), out.state, in.output_gradient.view(), along, products,
+                              in.options("", 1));
+  });
+}
+
 TEST_CASE("Outputs of attention over heads that overlap are refused", "[heads]") {
   // Themselves
   refuse_plain(

@@ -230,6 +230,27 @@ TEMPLATE_TEST_CASE("Along a direction outputs and gradients move as the referenc
   }
 }
 
+TEMPLATE_TEST_CASE("A soft cap whose square is no number has a Hessian product", "[heads]", float, double) {
+  using T = TestType;
+  for (const double cap :
+       {sizeof(T) == sizeof(float) ? 1e-20 : 1e-155, sizeof(T) == sizeof(float) ? 1e-30 : 1e-250,
+        sizeof(T) == sizeof(float) ? 1e25 : 1e200})
+    for (const double of_cap : {0.1, 1.0, 10.0}) {
+      HeadsSetup setup;
+      setup.shape = {.n_heads = 2, .n_queries = 5, .n_keys = 37, .dim = 4};
+      setup.soft_cap = cap;
+      setup.spread = std::min(1.0, cap * of_cap);
+      const Moving<T> in(setup);
+      for_each_isa([&](const simd::Isa& isa) {
+        const Worst worst = worst_of(in, isa.name, 1);
+        INFO(isa.name << ": " << setup.text() << " cap " << cap);
+        INFO("errors over bounds: O' " << worst.tangent << " dQ' " << worst.queries << " dK' " << worst.keys
+                                       << " dV' " << worst.values);
+        CHECK(worst.ok());
+      });
+    }
+}
+
 TEST_CASE("What does not move along a direction may be left out", "[heads]") {
   HeadsSetup setup;
   setup.shape = {.n_heads = 2, .n_queries = 20, .n_keys = 30, .dim = 8};

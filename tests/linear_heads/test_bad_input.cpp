@@ -2,8 +2,10 @@
 
 #include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
 #include <functional>
 
+#include "data/refused.h"
 #include "linear_heads/linear_case.h"
 #include "softstep/error.h"
 
@@ -113,6 +115,30 @@ TEST_CASE("Linear attention refuses sizes, strides and storage that do not fit",
   require_refused("log_gates.storage", "f64", [](Call& c) { c.inputs.log_gates.storage = StoredType::f64; });
   require_refused("isa", "mmx", [](Call& c) { c.options.isa = "mmx"; });
   require_refused("threads", "-1", [](Call& c) { c.options.threads = -1; });
+}
+
+TEST_CASE("Linear attention refuses states that are beyond memory", "[linear_heads]") {
+  // 2^44 states of 2^20 numbers: their count is 0 in 64 bits.
+  const std::size_t d = 1024, n = ((std::size_t{1} << 44) - 1) * 64;
+  const std::vector<float> row(d, 1.0f);
+  std::vector<float> gradient(d);
+  const std::vector<std::int64_t> all{static_cast<std::int64_t>(n)}, few{200};
+  LinearAttentionInputs<float> in;
+  in.shape = {.n_queries = 1, .n_keys = n, .dim = d};
+  for (HeadsView<float>* array : {&in.queries, &in.keys, &in.values}) {
+    array->numbers = row;
+    array->strides.row = 0;
+  }
+  LinearAttentionOptions options;
+  options.mask.causal = true;
+  LinearAttentionGradients<float> gradients;
+  gradients.queries.numbers = gradient;
+  const auto backward = [&] { linear_attention_backward<float>(in, {row}, gradients, options); };
+  test::require_refused("shape", {"1024 by 1024", "memory"}, backward);
+  // Padding needs no states.
+  options.mask.key_lengths = few;
+  backward();
+  CHECK(std::isfinite(gradient[0]));
 }
 
 TEST_CASE("Linear attention refuses outputs that overlap", "[linear_heads]") {

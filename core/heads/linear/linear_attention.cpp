@@ -102,8 +102,7 @@ void backward(const LinearAttentionInputs<T>& inputs, const HeadsView<T>& slopes
         [&](const Task<T>& task, const Team& team, WholeStates<T>& states, WholeWork<T>& work) {
           whole_backward_task(p, task, output_gradient, gradients, team, states, work);
         });
-  const std::size_t n_chunks =
-      std::max<std::size_t>(1, (p.geometry.most_keys() + chunk_size - 1) / chunk_size);
+  const std::size_t n_chunks = p.most_chunks();
   struct Shared {
     States<T> states, later;
   };

@@ -1,9 +1,11 @@
 #include "core/heads/linear/problem.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "softstep/error.h"
@@ -78,9 +80,22 @@ Problem<T>::Problem(const LinearAttentionInputs<T>& inputs, const LinearAttentio
       values(geometry.input(inputs.values, heads::Axis::keys, geometry.value_dim, "values")) {
   if (!std::isfinite(scale))
     throw InvalidArgument("scale", data::number_text(options.scale) + " (overflows in float)");
+  std::size_t states = 0;
+  if (!data::multiply(geometry.dim, geometry.value_dim, data::max_bytes / sizeof(T), states) ||
+      (causal && !data::multiply(states, most_chunks() + 1, data::max_bytes / sizeof(T), states)))
+    throw InvalidArgument("shape", "the states of " + std::to_string(most_chunks()) + " chunks, " +
+                                       std::to_string(geometry.dim) + " by " +
+                                       std::to_string(geometry.value_dim) + ", would not fit into memory");
   if (gate_columns == 0) return;
   log_gates = geometry.input(inputs.log_gates, heads::Axis::keys, gate_columns, "log_gates");
   check_log_gates(*this);
+}
+
+template <class T>
+std::size_t Problem<T>::most_chunks() const {
+  std::size_t longest = 1;
+  for (std::size_t b = 0; b < geometry.batch; ++b) longest = std::max(longest, geometry.keys_of(b));
+  return (longest - 1) / chunk_size + 1;
 }
 
 template <class T>

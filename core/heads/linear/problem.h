@@ -34,6 +34,8 @@ struct Problem {
   void require_apart_from_inputs(const heads::Extent& output) const;
 
   std::size_t state_size() const { return geometry.dim * geometry.value_dim; }
+  /// Chunks of the longest entry without padding, at least one.
+  std::size_t most_chunks() const;
   /// Key heads of all batch entries.
   std::size_t n_tasks() const { return geometry.batch * geometry.n_key_heads; }
 };

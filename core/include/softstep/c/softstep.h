@@ -38,7 +38,8 @@ enum {
 };
 /* Of the last function that failed in this thread; "" before. Valid until the next one fails there. */
 SOFTSTEP_EXPORT const char* softstep_last_message(void);
-/* The name of the argument at fault; "" where there is none. */
+/* The name of the argument at fault; "" where there is none. Of what C++ checks it is the name there:
+ * "gradients.queries" for query_gradient, "products.queries" for query_product, "threads" for n_threads. */
 SOFTSTEP_EXPORT const char* softstep_last_argument(void);
 /* For libraries beside this one that fail in the same way: keeps message and argument ("" or null: none) for
  * the two functions above, and returns the status. */
