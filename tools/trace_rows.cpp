@@ -15,8 +15,11 @@ void TraceRows::go_on_from(std::int64_t step) {
   if (file_ == nullptr || is_stream(path_) || !std::filesystem::exists(path_)) return;
   std::ifstream file(path_, std::ios::binary);
   std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw IoError(path_, "cannot be read, and a trace that goes on begins with what it holds");
+  // An empty file puts nothing into the stream, which is no failure here; what fails within sets that of
+  // `text`.
+  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  if (file.bad() || !file.is_open() || !text)
+    throw IoError(path_, "cannot be read, and a trace that goes on begins with what it holds");
   std::istringstream rows(text.str());
   std::string row;
   std::getline(rows, row);
@@ -34,7 +37,15 @@ void TraceRows::go_on_from(std::int64_t step) {
   }
   if (kept_to_ < 0) return;
   columns_.clear();
+  if (kept.size() != text.str().size()) cut_ = kept;
   file_->begin_with(std::move(kept));
+}
+
+void TraceRows::finish() {
+  begin();
+  if (file_ != nullptr && !cut_.empty()) try_output([&] { write_file(path_, cut_); });
+  if (file_ != nullptr) try_output([&] { file_->close(); });
+  file_.reset();
 }
 
 }  // namespace softstep::program

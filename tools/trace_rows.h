@@ -34,11 +34,7 @@ class TraceRows {
   void sync() {
     if (file_ != nullptr) try_output([&] { file_->sync(); });
   }
-  void finish() {
-    begin();
-    if (file_ != nullptr) try_output([&] { file_->close(); });
-    file_.reset();
-  }
+  void finish();
 
  private:
   void begin() {
@@ -47,6 +43,7 @@ class TraceRows {
   void put(const std::string& row) {
     if (printed_) std::cout << row << '\n' << std::flush;
     if (file_ == nullptr) return;
+    cut_.clear();
     bool written = false;
     try_output([&] {
       file_->add(row);
@@ -59,6 +56,7 @@ class TraceRows {
   std::string path_;
   std::int64_t kept_to_ = -1;
   std::string columns_;
+  std::string cut_;  ///< what stays of an older file that had more, until a row is written behind it
   std::unique_ptr<RowFile> file_;
 };
 

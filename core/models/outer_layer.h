@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/checked_size.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/model.h"
@@ -27,6 +28,10 @@ inline void validate_outer(std::size_t n_neurons, const std::vector<double>& out
 
 inline std::vector<BlockShape> outer_blocks(std::size_t n_neurons, std::size_t dim,
                                             const std::vector<double>& outer) {
+  std::size_t size = 0;
+  if (!data::multiply(n_neurons, dim, data::max_bytes / sizeof(double), size))
+    throw InvalidArgument("n_neurons", std::to_string(n_neurons) + " (with dim " + std::to_string(dim) +
+                                           " their weights do not fit in memory)");
   std::vector<BlockShape> blocks = {{"weights", n_neurons, dim}};
   if (outer.empty()) blocks.push_back({"outer", n_neurons, 1});
   return blocks;

@@ -53,9 +53,12 @@ class TakenFolder {
     DIR* const entries = listed < 0 ? nullptr : fdopendir(listed);
     if (entries == nullptr) data::refuse_file(path_, "read", errno);
     std::vector<std::string> found;
-    while (const dirent* const entry = readdir(entries))
+    // A null pointer is the end only if errno says nothing else.
+    for (errno = 0; const dirent* const entry = readdir(entries); errno = 0)
       if (is_checkpoint(entry->d_name)) found.emplace_back(entry->d_name);
+    const int error = errno;
     closedir(entries);
+    if (error != 0) data::refuse_file(path_, "read", error);
     std::sort(found.begin(), found.end());
     return found;
   }

@@ -114,6 +114,12 @@ Run<C>::Run(C& course, const TrainerOptions& options, std::int64_t& step, double
 template <class C>
 bool Run<C>::begin() {
   go_on_ = report();
+  // Taken up where it had come to its end: a step more would be one that a run in one go does not take.
+  if (go_on_ && first_ > 0 && options_.stop_one_minus_cos > 0.0 &&
+      course_.direction_at_most(options_.stop_one_minus_cos)) {
+    summary_.status = TrainStatus::converged;
+    return false;
+  }
   return goes_on();
 }
 

@@ -1,12 +1,13 @@
 /* Makes one call of a program fail that writes files: a library for LD_PRELOAD.
  *
- * SOFTSTEP_FAIL_CALL is write, fsync, rename, create, chmod or truncate; SOFTSTEP_FAIL_AT the number of the
- * call that fails, from 1; SOFTSTEP_FAIL_WITH its errno, or for write also `half` (half of the bytes go out,
- * the next call finds the disk full), `zero` (0 is returned, for ever) or `bytes` (from that call on one byte
- * at a time), and for rename `tear` (from that call on a file is copied to its place in two halves, with a
- * while in between, as a program does that knows no rename). Standard output and error, and what is no file
- * or folder, are left alone. */
+ * SOFTSTEP_FAIL_CALL is write, fsync, rename, create, chmod, truncate, read (of a file) or list (an entry of
+ * a folder); SOFTSTEP_FAIL_AT the number of the call that fails, from 1; SOFTSTEP_FAIL_WITH its errno, or for
+ * write also `half` (half of the bytes go out, the next call finds the disk full), `zero` (0 is returned, for
+ * ever) or `bytes` (from that call on one byte at a time), and for rename `tear` (from that call on a file is
+ * copied to its place in two halves, with a while in between, as a program does that knows no rename).
+ * Standard output and error, and what is no file or folder, are left alone. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +63,13 @@ ssize_t write(int fd, const void* bytes, size_t size) {
     return -1;
   }
   return REAL(write)(fd, bytes, size);
+}
+
+ssize_t read(int fd, void* bytes, size_t size) {
+  return is_disk(fd) && fails("read") ? -1 : REAL(read)(fd, bytes, size);
+}
+struct dirent* readdir(DIR* folder) {
+  return fails("list") ? NULL : REAL(readdir)(folder);
 }
 
 int fsync(int fd) { return is_disk(fd) && fails("fsync") ? -1 : REAL(fsync)(fd); }

@@ -7,7 +7,7 @@ namespace softstep::test {
 
 /// What the library of failing_calls.c makes of one kind of call.
 struct Fault {
-  const char* call;  ///< write, fsync, rename, create, chmod or truncate
+  const char* call;  ///< write, fsync, rename, create, chmod, truncate, read or list
   const char* with;  ///< an errno in digits; half, zero or bytes
 };
 

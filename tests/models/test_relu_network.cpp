@@ -377,6 +377,7 @@ TEST_CASE("rules that need L* are refused where a loss has none, and bad network
     require_refused(argument, {word}, [&] { make_relu_model(points.view, bad); });
   };
   refuse("n_neurons", "0", [](ReluOptions& x) { x.n_neurons = 0; });
+  refuse("n_neurons", "memory", [](ReluOptions& x) { x.n_neurons = std::size_t{1} << 60; });
   refuse("outer", "3 entries (need n_neurons = 2", [](ReluOptions& x) { x.outer = {1.0, 1.0, 1.0}; });
   refuse("outer", "entry 1", [](ReluOptions& x) { x.outer = {1.0, NAN}; });
   refuse("optimal_loss", "selected", [](ReluOptions& x) { x.optimal_loss = OptimalLoss::selected; });
@@ -397,5 +398,7 @@ TEST_CASE("rules that need L* are refused where a loss has none, and bad network
   spoil("probabilities", "add up to 0.75", [](GaussianClusters& x) { x.probabilities[2] = 0.25; });
   spoil("sigma", "-1", [](GaussianClusters& x) { x.sigma = -1.0; });
   require_refused("n_neurons", {"0"}, [] { make_relu_population_model<double>(plane, 0); });
+  require_refused("n_neurons", {"memory"},
+                  [] { make_relu_population_model<double>(plane, std::size_t{1} << 60); });
   require_refused("outer", {"1 entries"}, [] { make_relu_population_model<double>(plane, 2, {1.0}); });
 }
