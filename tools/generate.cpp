@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "file_models.h"
 #include "generate_models.h"
+#include "interrupt.h"
 #include "options.h"
 #include "output.h"
 #include "softstep/dataset.h"
@@ -34,6 +35,11 @@ struct Options {
   std::vector<CLI::Option*> generator_options = {};
 };
 
+int say_interrupted() {
+  note("interrupted; nothing was written");
+  return interrupt_exit_code();
+}
+
 // A file of a model of its own, in place of a data set.
 int generate_model_data(const Options& options, StoredType type) {
   const std::vector<std::string> sizes = sizes_of_model_data(options.model_kind);
@@ -48,6 +54,7 @@ int generate_model_data(const Options& options, StoredType type) {
   const std::vector<NamedTensor> tensors =
       model_data(options.model_kind, {whole(flags.n_samples), whole(flags.n_tokens), whole(flags.dim)},
                  options.seed, type);
+  if (interrupted()) return say_interrupted();
   save_tensors(options.out, tensors);
   Json json;
   std::string text =
@@ -88,10 +95,12 @@ void check_outputs(const Options& options) {
 int run_generate(const Options& options) {
   const StoredType type = parse_stored_type(options.dtype);
   check_outputs(options);
+  catch_interrupts();
   if (!options.model_kind.empty()) return generate_model_data(options, type);
   const GeneratorOptions generator = options.generator.with_seed(options.seed);
-  const GeneratedFiles made =
-      generate_files(generator, options.out, type, static_cast<std::size_t>(options.shards));
+  const GeneratedFiles made = generate_files(
+      generator, options.out, type, static_cast<std::size_t>(options.shards), [] { return !interrupted(); });
+  if (made.files.empty()) return say_interrupted();
   std::error_code no_file;  // a pipe or a device has no size
   std::uintmax_t size = 0;
   for (const std::string& file : made.files)

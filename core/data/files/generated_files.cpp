@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -48,19 +49,34 @@ std::size_t bytes_of(const TensorToWrite& tensor) {
                          std::multiplies<>());
 }
 
+// What the caller's wish to stop throws, up to generate_files(): files that were begun are then removed.
+struct Stopped {};
+
+using Take = std::function<void(const double*)>;
+using GoesOn = std::function<bool()>;
+
+// Draws all samples, one after another, and asks before each is taken.
+DatasetParts<double> draw(const GeneratorOptions& options, const GoesOn& goes_on, const Take& take) {
+  data::PassedOn samples([&](const double* x) {
+    if (goes_on && !goes_on()) throw Stopped{};
+    take(x);
+  });
+  DatasetParts<double> parts = data::draw_samples(options, samples);
+  samples.finish();
+  return parts;
+}
+
 // Drawn once for all but the tokens and once more for these, as they may come later in the file.
-GeneratedFiles write_one(const GeneratorOptions& options, const std::string& path, StoredType type) {
-  data::PassedOn no_tokens([](const double*) {});
-  const DatasetParts<double> parts = data::draw_samples(options, no_tokens);
+GeneratedFiles write_one(const GeneratorOptions& options, const std::string& path, StoredType type,
+                         const GoesOn& goes_on) {
+  const DatasetParts<double> parts = draw(options, goes_on, [](const double*) {});
   const BatchView<double> view = view_of(parts);  // looked at until all is written
   std::vector<TensorToWrite> tensors = data::dataset_tensors(path, view, type);
   for (TensorToWrite& tensor : tensors)
     if (tensor.name == "tokens")
       tensor.write = [&](OutputFile& file) {
-        data::PassedOn samples(
-            [&](const double* x) { write_row(file, path, "tokens", x, parts.n_tokens * parts.dim, type); });
-        data::draw_samples(options, samples);
-        samples.finish();
+        draw(options, goes_on,
+             [&](const double* x) { write_row(file, path, "tokens", x, parts.n_tokens * parts.dim, type); });
       };
   data::write_tensor_file(path, std::move(tensors), {});
   return {parts.n_samples, parts.n_tokens, parts.dim, {path}};
@@ -171,28 +187,34 @@ std::vector<TensorToWrite> all_but_tokens(const std::string& path, const BatchVi
   return out;
 }
 
-}  // namespace
-
-GeneratedFiles generate_files(const GeneratorOptions& options, const std::string& path, StoredType wanted,
-                              std::size_t n_shards) {
-  const StoredType type = wanted == StoredType::working ? StoredType::f64 : wanted;
-  if (n_shards == 0) return write_one(options, path, type);
+GeneratedFiles write_shards(const GeneratorOptions& options, const std::string& path, StoredType type,
+                            std::size_t n_shards, const GoesOn& goes_on) {
   if (n_shards > most_shards)
     throw InvalidArgument("n_shards",
                           std::to_string(n_shards) + " (need at most " + std::to_string(most_shards) + ")");
   if (!path.ends_with(suffix) || std::filesystem::path(path).filename() == suffix)
     throw InvalidArgument("path", data::name_text(path) + " (of shards it must end in .safetensors)");
   // Once for what is known of the shapes before the tokens are written, and once for these.
-  data::PassedOn no_tokens([](const double*) {});
-  const DatasetParts<double> parts = data::draw_samples(options, no_tokens);
+  const DatasetParts<double> parts = draw(options, goes_on, [](const double*) {});
   const BatchView<double> view = view_of(parts);  // looked at until all is written
   ShardWriter shards(path, type, n_shards);
   shards.begin(parts);
   shards.set_rest(all_but_tokens(path, view, type));
-  data::PassedOn samples([&](const double* x) { shards.take(x); });
-  data::draw_samples(options, samples);
-  samples.finish();
+  draw(options, goes_on, [&](const double* x) { shards.take(x); });
   return {parts.n_samples, parts.n_tokens, parts.dim, shards.finish()};
+}
+
+}  // namespace
+
+GeneratedFiles generate_files(const GeneratorOptions& options, const std::string& path, StoredType wanted,
+                              std::size_t n_shards, const std::function<bool()>& goes_on) {
+  const StoredType type = wanted == StoredType::working ? StoredType::f64 : wanted;
+  try {
+    return n_shards == 0 ? write_one(options, path, type, goes_on)
+                         : write_shards(options, path, type, n_shards, goes_on);
+  } catch (const Stopped&) {
+    return {};
+  }
 }
 
 }  // namespace softstep

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ struct GeneratedFiles {
   std::size_t n_samples = 0;            ///< n
   std::size_t n_tokens = 0;             ///< T
   std::size_t dim = 0;                  ///< d
-  std::vector<std::string> files = {};  ///< their names, the index of shards last
+  std::vector<std::string> files = {};  ///< their names, the index of shards last; none if it was stopped
 };
 
 /// Makes a data set as generate() does and writes it sample by sample, so that it need not fit in memory: of
@@ -50,7 +51,11 @@ struct GeneratedFiles {
 ///
 /// Everything is drawn twice, as what stands before the tokens in a file is known after them. Throws
 /// InvalidArgument naming the field, or IoError.
+///
+/// `goes_on` is asked once for each sample; return false to stop. Then nothing is written, older files stay
+/// as they were, and `files` of the result is empty.
 SOFTSTEP_EXPORT GeneratedFiles generate_files(const GeneratorOptions& options, const std::string& path,
-                                              StoredType type = StoredType::f64, std::size_t n_shards = 0);
+                                              StoredType type = StoredType::f64, std::size_t n_shards = 0,
+                                              const std::function<bool()>& goes_on = {});
 
 }  // namespace softstep
