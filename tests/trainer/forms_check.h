@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/layer/mantissa.h"
-#include "core/layer/units.h"
 #include "layer/exact_objective.h"
 #include "support/batches.h"
 #include "trainer/runs.h"
@@ -21,10 +19,15 @@ double direction_distance(const std::vector<A>& a, const std::vector<B>& b) {
   return std::sqrt(2.0 * compare_direction(a, b).one_minus_cos);
 }
 
-/// x[j] in units of the largest of the d entries, as the coefficients of span forms count it (train_state.h).
+/// x[j] over a power of two near the largest of the d entries, as the coefficients of span forms count tokens
+/// and queries (train_state.h): a multiple of 32 in float, of 256 in double.
 template <class T>
 double in_its_unit(const T* x, std::size_t d, std::size_t j) {
-  return std::scalbn(static_cast<double>(x[j]), -coarse_power<T>(static_cast<double>(largest_of(x, d))));
+  constexpr int leap = sizeof(T) == sizeof(float) ? 32 : 256;
+  double largest = 0.0;
+  for (std::size_t k = 0; k < d; ++k) largest = std::max(largest, std::fabs(static_cast<double>(x[k])));
+  const double leaps = largest == 0.0 ? 0.0 : static_cast<double>(std::ilogb(largest)) / leap;
+  return std::scalbn(static_cast<double>(x[j]), -leap * static_cast<int>(std::lround(leaps)));
 }
 
 /// sum_i b_i z_i^T, or sum_it a_it x_it z_i^T, with x and z in their units, from the coefficients themselves.
