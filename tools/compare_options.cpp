@@ -96,7 +96,7 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
   return run_compare(settings, [&] {
     directory.make();
     Outputs outputs;
-    outputs.add_input("--data", options.data.file);
+    outputs.add_data("--data", options.data.file);
     outputs.add_input("--decoder", options.data.decoder);
     outputs.add_input("--init", settings.init.file);
     for (const std::string& name : names) outputs.add("--out", directory.file(name));

@@ -183,8 +183,8 @@ int run_fit(Options& options) {
   const FitResult fit = run_fits(settings, [&] {
     directory.make();
     Outputs outputs;
-    outputs.add_input("--train", settings.train);
-    outputs.add_input("--test", settings.test);
+    outputs.add_data("--train", settings.train);
+    outputs.add_data("--test", settings.test);
     outputs.add("--out", directory.file("verdict.json"));
     if (options.json != "-") outputs.add("--json", options.json);
   });

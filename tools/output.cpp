@@ -5,9 +5,11 @@
 #include <cmath>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "job.h"
 #include "softstep/error.h"
@@ -87,6 +89,19 @@ void Outputs::add(const std::string& option, const std::string& path) {
 
 void Outputs::add_input(const std::string& option, const std::string& path) {
   if (!path.empty()) inputs_.emplace_back(option, path);
+}
+
+void Outputs::add_data(const std::string& option, const std::string& path) {
+  add_input(option, path);
+  std::error_code error;
+  if (!path.ends_with(".json") || !fs::is_regular_file(path, error)) return;
+  std::ifstream text(path, std::ios::binary);
+  const Json index = Json::parse(text, nullptr, false);
+  if (!index.is_object() || !index.contains("weight_map")) return;
+  std::set<std::string> shards;
+  for (const auto& name : index["weight_map"])
+    if (name.is_string()) shards.insert(name.get<std::string>());
+  for (const std::string& shard : shards) add_input(option, (fs::path(path).parent_path() / shard).string());
 }
 
 void try_output(const std::function<void()>& write) {

@@ -37,6 +37,9 @@ class Outputs {
   void add(const std::string& option, const std::string& path);
   /// Remembers an input, which no output may replace.
   void add_input(const std::string& option, const std::string& path);
+  /// The same for a data set, with the shards that it names if it is an index. One that is damaged is refused
+  /// when it is read.
+  void add_data(const std::string& option, const std::string& path);
 
  private:
   void check_distinct(const std::string& option, const std::string& path) const;

@@ -194,7 +194,7 @@ NormMaxMarginOptions check_options(const Options& options) {
   solver.n_threads = options.threads == 0 ? threads_of_rank() : static_cast<int>(options.threads);
   solver.validate();
   Outputs outputs;
-  outputs.add_input("--data", options.data.file);
+  outputs.add_data("--data", options.data.file);
   outputs.add_input("--decoder", options.data.decoder);
   outputs.add_input("--selected", options.selected);
   outputs.add("--out", options.out);

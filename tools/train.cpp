@@ -8,11 +8,8 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -323,21 +320,6 @@ void check_ranks(const TrainOptions& options) {
     throw InvalidArgument("--model", options.model.kind + " does not go with several ranks (attention does)");
 }
 
-// The file, and the shards that it names if it is an index. One that is damaged is refused when it is read.
-void add_data(Outputs& outputs, const std::string& file) {
-  outputs.add_input("--data", file);
-  std::error_code error;
-  if (!file.ends_with(".json") || !std::filesystem::is_regular_file(file, error)) return;
-  std::ifstream text(file, std::ios::binary);
-  const auto index = nlohmann::json::parse(text, nullptr, false);
-  if (!index.is_object() || !index.contains("weight_map")) return;
-  std::set<std::string> shards;
-  for (const auto& name : index["weight_map"])
-    if (name.is_string()) shards.insert(name.get<std::string>());
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  for (const std::string& shard : shards) outputs.add_input("--data", (folder / shard).string());
-}
-
 AttentionOptions check_options(const TrainOptions& options, bool several) {
   options.checkpoints.check();
   AttentionOptions layer =
@@ -363,7 +345,7 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
   if (!options.model.has_reference()) check_own_options(options);
 
   Outputs outputs;
-  add_data(outputs, options.data.file);
+  outputs.add_data("--data", options.data.file);
   outputs.add_input("--decoder", options.data.decoder);
   outputs.add_input("--init", init.file);
   if (options.reference != "solve" && options.reference != "none")

@@ -74,6 +74,14 @@ TEST_CASE("a shard that a run reads is not replaced by its outputs", "[tools]") 
             .run({"train", "--data", std::string("in/") + index_file, "--steps", "5", "--out",
                   "g-00003-of-00003.safetensors"})
             .code == 0);
+  const std::string index = std::string("in/") + index_file, shard = "in/g-00003-of-00003.safetensors";
+  const auto refuse = [&](const char* option, Arguments arguments) {
+    arguments.insert(arguments.end(), {"--data", index, option, shard});
+    place.require_bad_input(arguments, {option, "is what --data reads; choose another file"});
+  };
+  refuse("--out", {"solve"});
+  refuse("--json", {"compare", "--out", "all"});
+  refuse("--json", {"sweep", "--out", "all"});
   // An index that is none is refused as before.
   place.write("bad.json", "{\"weight_map\": {\"tokens\": 3}}");
   place.require_bad_input({"train", "--data", "bad.json", "--out", "W"}, {"bad.json"});
