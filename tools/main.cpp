@@ -1,6 +1,7 @@
 // The program `softstep`: reads the command line, runs one command, and turns every failure into one line on
 // the standard error and an exit code.
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/App.hpp>
@@ -38,6 +39,14 @@ void open_libgcc() {
   void* frame = nullptr;
   backtrace(&frame, 1);
 #endif
+}
+
+// As many open files as the system allows: a set of shards can have more than the 1024 of most shells.
+void allow_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // what it says does not matter: files that are too many are an error
 }
 
 // Some functions of other libraries allocate though no exception may leave them, and then the process ends
@@ -80,6 +89,7 @@ int run(int argc, char** argv) {
 int run_and_report(int argc, char** argv) {
   try {
     open_libgcc();
+    allow_open_files();
     catch_truncated_files();
     const int code = run(argc, argv);
     std::cout.flush();
