@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/c/handles.h"
+#include "core/c/ranks.h"
 #include "core/c/train_options.h"
 
 namespace softstep::c {
@@ -44,6 +45,7 @@ softstep_status run_all(const softstep_model* model, const softstep_state* start
       // An unknown option of a rule is found before the first run.
       for (const Rules& rules : runs)
         for (const RuleSettings& rule : rules) make_step_rule<T>(rule);
+      stop_together(live(model, "model")->ranks, shared);
       std::vector<softstep_train_summary> found;
       std::vector<std::unique_ptr<softstep_state>> ends;
       for (const Rules& rules : runs) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 #include "softstep/large_data.h"
 
@@ -151,7 +152,7 @@ softstep_status softstep_weights_load(const char* path, size_t dim, double* weig
 softstep_status softstep_weights_save(const char* path, size_t dim, const double* weights) {
   return guarded([&] {
     required(weights, "weights");
-    save_weights(required(path, "path"), {weights, weights + dim * dim}, dim);
+    save_weights(required(path, "path"), copied(weights, product(dim, dim, "dim"), "weights"), dim);
   });
 }
 

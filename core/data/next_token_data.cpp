@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/data/checked_size.h"
+#include "core/data/positive_weights.h"
 #include "core/data/random_stream.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
@@ -24,16 +25,6 @@ void require_size(const char* name, std::size_t size, std::size_t wanted) {
     throw InvalidArgument(name, std::to_string(size) + " entries (need " + std::to_string(wanted) + ")");
 }
 
-void require_weights(const char* name, const std::vector<double>& values) {
-  double sum = 0.0;
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    sum += values[k];
-    if (!(values[k] > 0.0) || !std::isfinite(sum))
-      throw InvalidArgument(name, "entry " + std::to_string(k) + " is " + data::number_text(values[k]) +
-                                      " (need positive numbers of a finite sum)");
-  }
-}
-
 void normalize(double* first, double* last) {
   const double sum = std::accumulate(first, last, 0.0);
   for (; first != last; ++first) *first /= sum;
@@ -46,7 +37,7 @@ void NextTokenData::validate() const {
   require_at_least("dim", dim, 1);
   const std::size_t n = n_contexts();
   require_at_least("probabilities", n, 1);
-  require_weights("probabilities", probabilities);
+  data::require_weights("probabilities", probabilities);
   std::size_t size = 0;
   const std::size_t limit = data::max_bytes / sizeof(double);
   if (!data::multiply(n, dim, limit, size) || contexts.size() != size)
@@ -70,7 +61,8 @@ void NextTokenData::validate() const {
       throw InvalidArgument("first", "context " + std::to_string(j) + " has no support");
   require_size("tokens", tokens.size(), first[n]);
   require_size("labels", labels.size(), first[n]);
-  require_weights("labels", labels);
+  data::require_weights("labels", labels);
+  data::require_parts("labels", labels, first);
   for (std::size_t j = 0; j < n; ++j) {
     std::vector<std::size_t> support(tokens.begin() + static_cast<std::ptrdiff_t>(first[j]),
                                      tokens.begin() + static_cast<std::ptrdiff_t>(first[j + 1]));

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string>
 
+#include "core/data/positive_weights.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
 #include "softstep/vocabulary_attention.h"
@@ -26,13 +27,6 @@ void require_offsets(const char* name, const std::vector<std::size_t>& first, st
                                       std::to_string(first[i + 1]) + " (need at least one entry)");
 }
 
-void require_positive(const char* name, const std::vector<double>& values) {
-  for (std::size_t k = 0; k < values.size(); ++k)
-    if (!(values[k] > 0.0) || !std::isfinite(values[k]))
-      throw InvalidArgument(name, "entry " + std::to_string(k) + ": " + data::number_text(values[k]) +
-                                      " (need a positive finite number)");
-}
-
 }  // namespace
 
 void SentenceData::validate() const {
@@ -40,7 +34,7 @@ void SentenceData::validate() const {
   if (dim < 1) throw InvalidArgument("dim", std::to_string(dim) + " (need at least 1)");
   const std::size_t n = n_sentences();
   if (n < 1) throw InvalidArgument("probabilities", "no entries (need at least 1)");
-  require_positive("probabilities", probabilities);
+  data::require_weights("probabilities", probabilities);
   if (tokens.size() % dim != 0)
     throw InvalidArgument("tokens", std::to_string(tokens.size()) +
                                         " entries (need a multiple of dim = " + std::to_string(dim) + ")");
@@ -52,7 +46,8 @@ void SentenceData::validate() const {
   if (labels.size() != next.size())
     throw InvalidArgument("labels", std::to_string(labels.size()) + " entries (need " +
                                         std::to_string(next.size()) + ", as `next`)");
-  require_positive("labels", labels);
+  data::require_weights("labels", labels);
+  data::require_parts("labels", labels, first_next);
   std::vector<std::size_t> seen(vocabulary, n);
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t k = first_next[i]; k < first_next[i + 1]; ++k) {

@@ -47,7 +47,7 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 // The larger, and NaN if one is.
-double larger(double a, double b) { return b <= a ? a : b; }
+double larger(double a, double b) { return b <= a || std::isnan(a) ? a : b; }
 
 template <class T>
 class VocabularyAttentionModel final : public Model<T> {

@@ -16,12 +16,20 @@ namespace softstep {
 template <class T>
 constexpr bool is_compensated = sizeof(T) < sizeof(double);
 
-/// What is kept beside `sum`: `saved` if that belongs to it, else zeros. A part that was rounded off does not
-/// change its sum; one that does belongs to weights that have been set to others since.
+/// Whether `part` can be what was rounded off of `sum`: at most half a unit in its last place. Their sum need
+/// not be `sum` again, as exactly half a unit is rounded to the even one of two.
+template <class T>
+bool is_rounded_off(T part, T sum) {
+  const T size = std::fabs(sum);
+  return std::fabs(part) <= (std::nextafter(size, std::numeric_limits<T>::infinity()) - size) / 2;
+}
+
+/// What is kept beside `sum`: `saved` if that belongs to it, else zeros. A part that is larger than what is
+/// rounded off belongs to weights that have been set to others since.
 template <class T>
 std::vector<T> remainder_of(const std::vector<T>& sum, const std::vector<T>& saved) {
   bool belongs = saved.size() == sum.size();
-  for (std::size_t k = 0; belongs && k < sum.size(); ++k) belongs = sum[k] + saved[k] == sum[k];
+  for (std::size_t k = 0; belongs && k < sum.size(); ++k) belongs = is_rounded_off(saved[k], sum[k]);
   return belongs ? saved : std::vector<T>(sum.size(), T(0));
 }
 

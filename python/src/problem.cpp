@@ -56,13 +56,18 @@ const BatchView<T>& ProblemOf<T>::batch() {
       for (std::size_t k = 0; k < view_.dim; ++k)
         into.writable<std::uint16_t>()[row * view_.dim + k] = half_->tokens[place + k];
     }
+    nb::object wide;
     if (half_->storage == StoredType::f16) {
-      wide_ = bits.attr("view")("float16").attr("astype")("float32");
+      wide = bits.attr("view")("float16").attr("astype")("float32");
     } else {
-      wide_ = bits.attr("astype")("uint32").attr("__lshift__")(16).attr("astype")("uint32").attr("view")(
+      wide = bits.attr("astype")("uint32").attr("__lshift__")(16).attr("astype")("uint32").attr("view")(
           "float32");
     }
-    wide_array_ = Array(wide_, "tokens");
+    Array widened(wide, "tokens");
+    // NumPy lets other threads run, and another may have been here: what it uses must stay.
+    if (wide_view_) return *wide_view_;
+    wide_ = std::move(wide);
+    wide_array_ = std::move(widened);
     BatchView<T> view = view_;
     view.tokens = wide_array_.as<T>();
     view.token_stride = view.sample_stride = 0;

@@ -145,6 +145,9 @@ nb::dict blocks(const AnyModel& model, State& state) {
     for (std::size_t k = 0; k < p.model().blocks().size(); ++k) {
       const BlockShape& shape = p.model().blocks()[k];
       const std::vector<double> values = at.values(k);
+      if (values.size() != shape.size())
+        throw InvalidArgument("state", "its block " + shape.name + " has " + std::to_string(values.size()) +
+                                           " entries (the model's has " + std::to_string(shape.size()) + ")");
       out[shape.name.c_str()] = copy_of(std::span<const double>(values), {shape.n_rows, shape.n_cols});
     }
     return out;

@@ -1,5 +1,7 @@
 """Loss, gradients and attention against the oracle; arrays of every kind; bad input."""
 
+import concurrent.futures
+
 import numpy as np
 import oracle
 import pytest
@@ -153,6 +155,28 @@ def test_heads_take_any_stride_of_a_size_of_one_or_none():
     none = np.lib.stride_tricks.as_strided(q, (2, 3, 0, 4), (2**62, 2**62, -(2**63), 8))
     keys = np.ones((2, 3, 5, 4))
     assert softstep.attention(none, keys, keys).shape == (2, 3, 0, 4)
+
+
+def test_threads_share_tokens_that_are_widened():
+    rng = np.random.default_rng(0)
+    tokens = rng.standard_normal((300, 40, 100)).astype(np.float16)
+    labels, decoder = np.ones(300, np.int8), np.ones(100, np.float32)
+
+    def solved(problem):
+        return softstep.solve_max_margin(problem, max_sweeps=1).weights
+
+    alone = solved(softstep.Problem(tokens, labels, decoder))
+    shared = softstep.Problem(tokens, labels, decoder)
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        for weights in threads.map(lambda _: solved(shared), range(4)):
+            assert (weights == alone).all()
+
+
+def test_blocks_of_a_state_of_another_model_are_refused():
+    small, large = (softstep.generate(seed=0, n_samples=2, n_tokens=3, dim=dim).problem() for dim in (2, 3))
+    for model, other in ((small, large), (large, small)):
+        with pytest.raises(softstep.InvalidArgument, match="state: its block weights has"):
+            softstep._core.state_blocks(model, softstep._core.initial_state(other))
 
 
 @pytest.mark.parametrize(

@@ -214,4 +214,6 @@ TEST_CASE("Sizes beyond memory are bad arguments in C", "[c]") {
   data.tokens = &token;
   CHECK(softstep_next_token_model_create(&data, SOFTSTEP_F64, nullptr, &model) == SOFTSTEP_BAD_ARGUMENT);
   CHECK(std::string(softstep_last_argument()) == "data.contexts");
+  CHECK(softstep_weights_save("W", (std::size_t{1} << 32) + 1, &number) == SOFTSTEP_BAD_ARGUMENT);
+  CHECK(std::string(softstep_last_argument()) == "dim");
 }

@@ -245,6 +245,7 @@ TEST_CASE("next-token examples are those of their seed; what does not fit is ref
   spoil("context 0 is zero", [](NextTokenData& x) { std::fill_n(x.contexts.begin(), 6, 0.0); });
   spoil("probabilities: entry 2", [](NextTokenData& x) { x.probabilities[2] = 0.0; });
   spoil("labels: entry 0", [](NextTokenData& x) { x.labels[0] = -0.1; });
+  spoil("no normal number", [](NextTokenData& x) { x.labels[0] = 1e-30, x.labels[1] = 1e300; });
   spoil("labels: 11", [](NextTokenData& x) { x.labels.pop_back(); });
   spoil("first: 4", [](NextTokenData& x) { x.first.pop_back(); });
   spoil("context 1 has no support", [](NextTokenData& x) { x.first[2] = x.first[1]; });

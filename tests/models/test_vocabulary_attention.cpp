@@ -273,7 +273,7 @@ TEST_CASE("bad sentences and heads are refused by name", "[models]") {
   refuse("vocabulary", "1", [](Data& data, Options&) { data.vocabulary = 1; });
   refuse("dim", "0", [](Data& data, Options&) { data.dim = 0; });
   refuse("probabilities", "no entries", [](Data& data, Options&) { data.probabilities.clear(); });
-  refuse("probabilities", "entry 1: -1", [](Data& data, Options&) { data.probabilities[1] = -1.0; });
+  refuse("probabilities", "entry 1 is -1", [](Data& data, Options&) { data.probabilities[1] = -1.0; });
   refuse("tokens", "multiple of dim", [](Data& data, Options&) { data.tokens.pop_back(); });
   refuse("tokens", "token 1 is not finite", [](Data& data, Options&) { data.tokens[4] = INFINITY; });
   refuse("first", "4 entries (need n + 1 = 5)", [](Data& data, Options&) { data.first.pop_back(); });
@@ -282,7 +282,12 @@ TEST_CASE("bad sentences and heads are refused by name", "[models]") {
   refuse("next", "token 5 (need 0 to 4)", [](Data& data, Options&) { data.next[0] = 5; });
   refuse("next", "twice", [](Data& data, Options&) { data.next[2] = data.next[1]; });
   refuse("labels", "5 entries", [](Data& data, Options&) { data.labels.pop_back(); });
-  refuse("labels", "entry 0: 0", [](Data& data, Options&) { data.labels[0] = 0.0; });
+  refuse("labels", "entry 0 is 0", [](Data& data, Options&) { data.labels[0] = 0.0; });
+  refuse("labels", "finite sum", [](Data& data, Options&) { data.labels[1] = data.labels[2] = 1e308; });
+  refuse("labels", "no normal number",
+         [](Data& data, Options&) { data.labels[1] = 1e-30, data.labels[2] = 1e300; });
+  refuse("probabilities", "finite sum",
+         [](Data& data, Options&) { data.probabilities[0] = data.probabilities[1] = 1e308; });
   refuse("directions", "multiple of dim * dim = 9",
          [](Data&, Options& options) { options.directions.assign(10, 1.0); });
   refuse("values", "need vocabulary * dim = 15",

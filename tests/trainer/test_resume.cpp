@@ -21,6 +21,33 @@ using softstep::test::same_bits;
 using softstep::test::signal_noise;
 using softstep::test::TemporaryFile;
 
+TEST_CASE("what was rounded off goes on with its weights where it is half a unit in the last place",
+          "[trainer]") {
+  const Dataset<float> data = convert<float>(signal_noise(5));
+  const AttentionModel<float> model(data.view());
+  const std::size_t size = model.blocks()[0].size();
+  // Of odd mantissas: with the half added they round to their even neighbours.
+  const float odd = 1.0f + 0x1p-23f, half = 0x1p-24f;
+  REQUIRE(odd + half != odd);
+  TrainState<float> state = initial_state(model, {std::vector<double>(size, odd)});
+  state.remainders = {std::vector<float>(size, half)};
+  TrainerOptions options;
+  options.form = Form::dense;
+  options.rules = {parse_rule("gd:step-size=1e-30")};
+  options.n_steps = 1;
+  train(model, state, options);
+  for (std::size_t k = 0; k < size; ++k)
+    REQUIRE(static_cast<double>(state.blocks[0][k]) + static_cast<double>(state.remainders[0][k]) ==
+            static_cast<double>(odd) + static_cast<double>(half));
+  // What is more than that was of other weights.
+  state.blocks[0].assign(size, odd);
+  state.remainders[0].assign(size, 1.01f * half);
+  train(model, state, options);
+  for (std::size_t k = 0; k < size; ++k)
+    REQUIRE(static_cast<double>(state.blocks[0][k]) + static_cast<double>(state.remainders[0][k]) ==
+            static_cast<double>(odd));
+}
+
 TEMPLATE_TEST_CASE("a resumed run has the bits of an uninterrupted one", "[trainer]", float, double) {
   const Dataset<TestType> data = convert<TestType>(signal_noise(5));
   const TemporaryFile file("softstep-state");

@@ -36,6 +36,11 @@ static int32_t stop_at_once(void* user, int64_t step, double seconds) {
   return 1;
 }
 
+static int32_t ask_all(void* ranks, int64_t step, double seconds) {
+  (void)step, (void)seconds;
+  return softstep_ranks_ask_to_stop((const softstep_ranks*)ranks) == SOFTSTEP_OK ? 0 : 1;
+}
+
 /* Jointly with the decoder, for which one process takes the sums that ranks take (docs/mpi.md). */
 static void train_for(const softstep_batch* batch, const softstep_ranks* ranks, double* weights) {
   softstep_attention_options options = {.struct_size = sizeof options};
@@ -102,6 +107,15 @@ void test_ranks(const char* path) {
   softstep_model* model = NULL;
   softstep_state* state = NULL;
   GOOD(softstep_attention_model_create(&batch, &options, &model));
+  softstep_train_options asking = {.struct_size = sizeof asking};
+  asking.n_steps = 100000000;
+  asking.form = "dense";
+  asking.progress = ask_all;
+  asking.user = ranks;
+  const char* const rules[] = {"gd"};
+  softstep_train_summary compared = {.struct_size = sizeof compared};
+  GOOD(softstep_compare(model, NULL, rules, 1, &asking, &compared, NULL));
+  REQUIRE(strcmp(compared.status, "interrupted") == 0);
   GOOD(softstep_ranks_ask_to_stop(ranks));
   softstep_ranks_destroy(ranks);
   REQUIRE(destroyed == 0);
