@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "commands.h"
 #include "file_models.h"
@@ -75,17 +74,8 @@ int generate_model_data(const Options& options, StoredType type) {
 // Looks at everything that is written before any work is done. Shards are many: each is held against --json
 // alone, as their names are all different.
 void check_outputs(const Options& options) {
-  std::vector<std::string> files;
-  const std::string_view suffix = ".safetensors";
-  if (options.shards > 0 && options.model_kind.empty() && options.out.ends_with(suffix)) {
-    const std::string stem = options.out.substr(0, options.out.size() - suffix.size());
-    for (std::int64_t k = 1; k <= options.shards; ++k)
-      files.push_back(fmt::format("{}-{:05}-of-{:05}{}", stem, k, options.shards, suffix));
-    files.push_back(options.out + ".index.json");
-  } else {
-    files.push_back(options.out);
-  }
-  for (const std::string& file : files) {
+  const std::int64_t shards = options.model_kind.empty() ? options.shards : 0;
+  for (const std::string& file : generated_file_names(options.out, static_cast<std::size_t>(shards))) {
     Outputs outputs;
     outputs.add("--out", file);
     if (options.json != "-") outputs.add("--json", options.json);

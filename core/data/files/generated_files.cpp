@@ -107,7 +107,7 @@ std::string numbered(const std::string& stem, std::size_t k, std::size_t n) {
 class ShardWriter {
  public:
   ShardWriter(const std::string& path, StoredType type, std::size_t n_shards)
-      : path_(path), stem_(path.substr(0, path.size() - suffix.size())), type_(type), n_shards_(n_shards) {}
+      : path_(path), names_(generated_file_names(path, n_shards)), type_(type), n_shards_(n_shards) {}
 
   void begin(const DatasetParts<double>& shape) {
     sample_size_ = shape.n_tokens * shape.dim;
@@ -130,7 +130,6 @@ class ShardWriter {
     index["metadata"]["total_size"] = total_;
     index["weight_map"] = weight_map_;
     const std::string text = index.dump(2) + "\n";
-    names_.push_back(path_ + ".index.json");
     files_.push_back(std::make_unique<OutputFile>(names_.back()));
     files_.back()->write(text.data(), text.size());
     replace_older();
@@ -149,7 +148,7 @@ class ShardWriter {
   }
   void open_next() {
     const std::size_t k = files_.size() + 1;
-    const std::string path = numbered(stem_, k, n_shards_);
+    const std::string& path = names_[k - 1];
     const std::string name = path.substr(path.rfind('/') + 1);
     std::vector<TensorToWrite> tensors(1);
     tensors[0] = {"tokens." + std::to_string(k), data::dtype_of(type_), shape_, {}};
@@ -161,16 +160,15 @@ class ShardWriter {
     }
     const std::string header = data::header_text(path, tensors, {}, begins_at_);
     files_.push_back(std::make_unique<OutputFile>(path));
-    names_.push_back(path);
     files_.back()->write_value(static_cast<std::uint64_t>(header.size()));
     files_.back()->write(header.data(), header.size());
   }
 
-  std::string path_, stem_;
+  std::string path_;
+  std::vector<std::string> names_;
   StoredType type_;
   std::size_t n_shards_, sample_size_ = 0, n_taken_ = 0, total_ = 0, begins_at_ = 8;
   std::vector<std::size_t> shape_, first_;
-  std::vector<std::string> names_;
   std::vector<TensorToWrite> rest_;
   std::vector<std::unique_ptr<OutputFile>> files_;
   nlohmann::json weight_map_;
@@ -189,15 +187,10 @@ std::vector<TensorToWrite> all_but_tokens(const std::string& path, const BatchVi
 
 GeneratedFiles write_shards(const GeneratorOptions& options, const std::string& path, StoredType type,
                             std::size_t n_shards, const GoesOn& goes_on) {
-  if (n_shards > most_shards)
-    throw InvalidArgument("n_shards",
-                          std::to_string(n_shards) + " (need at most " + std::to_string(most_shards) + ")");
-  if (!path.ends_with(suffix) || std::filesystem::path(path).filename() == suffix)
-    throw InvalidArgument("path", data::name_text(path) + " (of shards it must end in .safetensors)");
+  ShardWriter shards(path, type, n_shards);
   // Once for what is known of the shapes before the tokens are written, and once for these.
   const DatasetParts<double> parts = draw(options, goes_on, [](const double*) {});
   const BatchView<double> view = view_of(parts);  // looked at until all is written
-  ShardWriter shards(path, type, n_shards);
   shards.begin(parts);
   shards.set_rest(all_but_tokens(path, view, type));
   draw(options, goes_on, [&](const double* x) { shards.take(x); });
@@ -205,6 +198,20 @@ GeneratedFiles write_shards(const GeneratorOptions& options, const std::string& 
 }
 
 }  // namespace
+
+std::vector<std::string> generated_file_names(const std::string& path, std::size_t n_shards) {
+  if (n_shards == 0) return {path};
+  if (n_shards > most_shards)
+    throw InvalidArgument("n_shards",
+                          std::to_string(n_shards) + " (need at most " + std::to_string(most_shards) + ")");
+  if (!path.ends_with(suffix) || std::filesystem::path(path).filename() == suffix)
+    throw InvalidArgument("path", data::name_text(path) + " (of shards it must end in .safetensors)");
+  std::vector<std::string> names;
+  for (std::size_t k = 1; k <= n_shards; ++k)
+    names.push_back(numbered(path.substr(0, path.size() - suffix.size()), k, n_shards));
+  names.push_back(path + ".index.json");
+  return names;
+}
 
 GeneratedFiles generate_files(const GeneratorOptions& options, const std::string& path, StoredType wanted,
                               std::size_t n_shards, const std::function<bool()>& goes_on) {

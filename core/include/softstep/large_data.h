@@ -39,6 +39,10 @@ struct GeneratedFiles {
   std::vector<std::string> files = {};  ///< their names, the index of shards last; none if it was stopped
 };
 
+/// The names of the files that generate_files() writes, the index of shards last. Throws InvalidArgument
+/// where the path or the number of shards is none that it takes.
+SOFTSTEP_EXPORT std::vector<std::string> generated_file_names(const std::string& path, std::size_t n_shards);
+
 /// Makes a data set as generate() does and writes it sample by sample, so that it need not fit in memory: of
 /// its tokens one sample is held, of labels and queries all. A single file has the bytes that save_dataset()
 /// writes.
