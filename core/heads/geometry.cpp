@@ -161,13 +161,13 @@ StoredRows<T, Half> resolve(const Geometry& g, const Array& array, Axis axis, st
   const std::size_t entries = g.ragged ? 1 : g.batch;
   const HeadsStrides& s = array.strides;
   const auto whole = [](std::size_t x) { return static_cast<std::ptrdiff_t>(x); };
-  // A step that is never taken may be any number, as NumPy and PyTorch leave it where a size is 1.
-  const auto step = [&](std::optional<std::ptrdiff_t> given, std::size_t count, std::size_t packed) {
-    return rows != 0 && count > 1 ? given.value_or(whole(packed)) : whole(packed);
-  };
-  out.row = step(s.row, rows, g.ragged ? heads * columns : columns);
-  out.head = step(s.head, heads, g.ragged ? columns : rows * columns);
-  out.batch = g.ragged ? 0 : step(s.batch, entries, heads * rows * columns);
+  // A step that is never taken may be any number, as NumPy and PyTorch leave it where a size is 1: 0 stands
+  // for those of heads and entries. That of a row tells also that its numbers can be read where they lie.
+  const auto taken = [&](std::size_t count) { return rows != 0 && count > 1; };
+  const std::ptrdiff_t packed_row = whole(g.ragged ? heads * columns : columns);
+  out.row = taken(rows) ? s.row.value_or(packed_row) : packed_row;
+  if (taken(heads)) out.head = s.head.value_or(whole(g.ragged ? columns : rows * columns));
+  if (taken(entries)) out.batch = s.batch.value_or(whole(heads * rows * columns));
   const std::size_t size = halves ? array.halves.size() : array.numbers.size();
   if (rows != 0) {
     Reach reach{whole(s.origin), whole(s.origin)};
@@ -232,19 +232,20 @@ Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, 
                  const char* name) {
   const std::size_t size = rows.in_halves() ? sizeof(std::uint16_t) : sizeof(T);
   const bool of_queries = axis == Axis::queries;
-  const std::size_t n_rows = g.ragged ? (of_queries ? g.total_queries() : g.total_keys())
-                                      : (of_queries ? g.most_queries() : g.most_keys());
+  std::size_t n_rows = g.ragged ? (of_queries ? g.total_queries() : g.total_keys())
+                                : (of_queries ? g.most_queries() : g.most_keys());
   Extent out{name};
   if (n_rows == 0 || !rows.wanted()) return out;
   const auto bytes = static_cast<std::ptrdiff_t>(size);
-  const std::size_t entries = g.ragged ? 1 : g.batch;
+  std::size_t entries = g.ragged ? 1 : g.batch;
   out.heads = of_queries ? g.n_heads : g.n_key_heads;
-  out.batch = entries > 1 ? rows.batch * bytes : 0;
-  out.head = out.heads > 1 ? rows.head * bytes : 0;
-  out.row = n_rows > 1 ? rows.row * bytes : 0;
-  // One row an entry: the entries are the rows.
-  const bool rows_are_entries = n_rows == 1;
-  if (rows_are_entries) std::swap(out.row, out.batch);
+  out.batch = rows.batch * bytes;
+  out.head = rows.head * bytes;
+  out.row = rows.row * bytes;
+  if (n_rows == 1) {  // of each entry: the entries are the rows
+    out.row = std::exchange(out.batch, 0);
+    n_rows = std::exchange(entries, 1);
+  }
   out.columns = columns * size;
   const auto base = rows.in_halves() ? reinterpret_cast<std::uintptr_t>(rows.halves)
                                      : reinterpret_cast<std::uintptr_t>(rows.numbers);
@@ -253,9 +254,9 @@ Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, 
     const std::ptrdiff_t far = stride * static_cast<std::ptrdiff_t>(count - 1);
     (far < 0 ? low : high) += far;
   };
-  reach(out.row, rows_are_entries ? entries : n_rows);
+  reach(out.row, n_rows);
   reach(out.head, out.heads);
-  reach(out.batch, rows_are_entries ? 1 : entries);
+  reach(out.batch, entries);
   out.begin = base + static_cast<std::uintptr_t>(low);
   out.end = base + static_cast<std::uintptr_t>(high);
   return out;
