@@ -73,6 +73,7 @@ class Run {
   void note_step(double length);
   bool direction_at_most(double threshold);
   bool reached_target();
+  bool has_converged();
   bool report();
 
   C& course_;
@@ -115,12 +116,7 @@ template <class C>
 bool Run<C>::begin() {
   go_on_ = report();
   // Taken up where it had come to its end: a step more would be one that a run in one go does not take.
-  if (go_on_ && first_ > 0 && options_.stop_one_minus_cos > 0.0 &&
-      course_.direction_at_most(options_.stop_one_minus_cos)) {
-    summary_.status = TrainStatus::converged;
-    return false;
-  }
-  return goes_on();
+  return !(go_on_ && first_ > 0 && has_converged()) && goes_on();
 }
 
 template <class C>
@@ -246,6 +242,11 @@ bool Run<C>::reached_target() {
     return true;
   };
   if (std::erase_if(pending_, crossed) > 0) find_largest_threshold();
+  return has_converged();
+}
+
+template <class C>
+bool Run<C>::has_converged() {
   if (!(options_.stop_one_minus_cos > 0.0) || !direction_at_most(options_.stop_one_minus_cos)) return false;
   summary_.status = TrainStatus::converged;
   return true;
