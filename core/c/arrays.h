@@ -25,6 +25,13 @@ inline std::size_t product(std::size_t n_rows, std::size_t n_cols, const char* n
   return n_rows * n_cols;
 }
 
+/// The size of a span over entries [n + more] of the caller's. Throws InvalidArgument where none is so large.
+inline std::size_t entries(std::size_t n, std::size_t more, const char* name) {
+  if (n > static_cast<std::size_t>(-1) / sizeof(std::int64_t) - more)
+    throw InvalidArgument(name, std::to_string(n) + " is too large");
+  return n + more;
+}
+
 /// A copy of size numbers that are there.
 template <class T>
 std::vector<T> copied(const T* a, std::size_t size, const char* name) {

@@ -1,3 +1,4 @@
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 
 namespace softstep::c {
@@ -44,8 +45,7 @@ std::size_t reach_of(const BatchView<float>& batch) {
 
 AnyBatch batch_of(const softstep_batch* given) {
   const softstep_batch in = read(required(given, "batch"), "batch");
-  if (in.n_samples >= static_cast<std::size_t>(-1) / sizeof(std::int64_t))
-    throw InvalidArgument("batch.n_samples", std::to_string(in.n_samples) + " is too large");
+  entries(in.n_samples, 1, "batch.n_samples");  // before offsets are followed
   switch (in.type) {
     case SOFTSTEP_F64:
       return {view_of<double>(in)};

@@ -38,10 +38,10 @@ HeadsOptions options_of(const softstep_heads_options& in) {
 
 // Rows of queries of all heads and the batch, for the arrays whose size follows from the options.
 std::size_t n_rows(const softstep_heads_options& in) {
-  const std::size_t rows =
-      in.query_offsets != nullptr
-          ? static_cast<std::size_t>(std::max<std::int64_t>(in.query_offsets[entries(in.batch, 1) - 1], 0))
-          : in.batch * in.n_queries;
+  const std::size_t rows = in.query_offsets != nullptr
+                               ? static_cast<std::size_t>(std::max<std::int64_t>(
+                                     in.query_offsets[entries(in.batch, 1, "options.batch") - 1], 0))
+                               : in.batch * in.n_queries;
   return rows * in.n_heads;
 }
 

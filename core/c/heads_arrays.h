@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/c/arrays.h"
 #include "core/c/guarded.h"
 #include "softstep/attention.h"
 
@@ -55,21 +56,15 @@ void set_shape(HeadsShape& out, const Options& in) {
   out.value_dim = in.value_dim;
 }
 
-/// The size of a span over entries [batch + more] of the caller's.
-inline std::size_t entries(std::size_t batch, std::size_t more) {
-  if (batch > static_cast<std::size_t>(-1) / sizeof(std::int64_t) - more)
-    throw InvalidArgument("options.batch", std::to_string(batch) + " is too large");
-  return batch + more;
-}
-
 template <class Options>
 void set_mask(HeadsMask& out, const Options& in) {
   out.causal = in.causal != 0;
   if (in.has_before != 0) out.before = in.before;
   if (in.has_after != 0) out.after = in.after;
-  if (in.key_lengths != nullptr) out.key_lengths = {in.key_lengths, entries(in.batch, 0)};
-  if (in.query_offsets != nullptr) out.query_offsets = {in.query_offsets, entries(in.batch, 1)};
-  if (in.key_offsets != nullptr) out.key_offsets = {in.key_offsets, entries(in.batch, 1)};
+  if (in.key_lengths != nullptr) out.key_lengths = {in.key_lengths, entries(in.batch, 0, "options.batch")};
+  if (in.query_offsets != nullptr)
+    out.query_offsets = {in.query_offsets, entries(in.batch, 1, "options.batch")};
+  if (in.key_offsets != nullptr) out.key_offsets = {in.key_offsets, entries(in.batch, 1, "options.batch")};
 }
 
 /// body.operator()<T>(options) in the type that is computed with.
