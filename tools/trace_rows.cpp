@@ -4,23 +4,19 @@
 
 #include <charconv>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "softstep/error.h"
+#include "text_file.h"
 
 namespace softstep::program {
 
 void TraceRows::go_on_from(std::int64_t step) {
   if (file_ == nullptr || is_stream(path_) || !std::filesystem::exists(path_)) return;
-  std::ifstream file(path_, std::ios::binary);
-  std::ostringstream text;
-  // An empty file puts nothing into the stream, which is no failure here; what fails within sets that of
-  // `text`.
-  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  if (file.bad() || !file.is_open() || !text)
-    throw IoError(path_, "cannot be read, and a trace that goes on begins with what it holds");
-  std::istringstream rows(text.str());
+  const std::optional<std::string> text = text_of_file(path_);
+  if (!text) throw IoError(path_, "cannot be read, and a trace that goes on begins with what it holds");
+  std::istringstream rows(*text);
   std::string row;
   std::getline(rows, row);
   if (row != columns_)
@@ -37,7 +33,7 @@ void TraceRows::go_on_from(std::int64_t step) {
   }
   if (kept_to_ < 0) return;
   columns_.clear();
-  if (kept.size() != text.str().size()) cut_ = kept;
+  if (kept.size() != text->size()) cut_ = kept;
   file_->begin_with(std::move(kept));
 }
 

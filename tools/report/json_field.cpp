@@ -3,12 +3,12 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <optional>
 
 #include "softstep/error.h"
+#include "text_file.h"
 
 namespace softstep::program {
 
@@ -17,13 +17,8 @@ std::string read_file(const std::string& path) {
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw InvalidArgument(path, "is not there");
   if (!std::filesystem::is_regular_file(status)) throw InvalidArgument(path, "is not a plain file");
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  // An empty file puts nothing into the stream, which is no failure here.
-  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  if (file.bad() || !file.is_open() || !text)
-    throw InvalidArgument(path, std::string("cannot be read: ") + std::strerror(errno));
-  return text.str();
+  if (const std::optional<std::string> text = text_of_file(path)) return *text;
+  throw InvalidArgument(path, std::string("cannot be read: ") + std::strerror(errno));
 }
 
 Json read_json_file(const std::string& path) {
