@@ -4,8 +4,11 @@
 
 #include <charconv>
 #include <filesystem>
+#include <iostream>
 #include <optional>
 #include <sstream>
+#include <string>
+#include <utility>
 
 #include "softstep/error.h"
 #include "text_file.h"
@@ -37,10 +40,49 @@ void TraceRows::go_on_from(std::int64_t step) {
   file_->begin_with(std::move(kept));
 }
 
+void TraceRows::put(const std::string& row) {
+  if (printed_) std::cout << row << '\n' << std::flush;
+  if (file_ == nullptr) return;
+  waiting_.push_back(row);
+  if (is_stream(path_)) {  // what went out of a row cannot be taken back
+    try_output([&] { write_waiting(); });
+    if (!waiting_.empty()) file_.reset();
+    return;
+  }
+  write_or_wait();
+}
+
+void TraceRows::write_or_wait() {
+  try {
+    write_waiting();
+  } catch (const IoError& error) {
+    if (!std::exchange(told_, true)) note(std::string(error.what()) + "; its rows wait until they can be");
+  }
+}
+
+void TraceRows::write_waiting() {
+  while (!waiting_.empty()) {
+    file_->add(waiting_.front());
+    waiting_.pop_front();
+    cut_.clear();
+  }
+  told_ = false;
+}
+
+void TraceRows::sync() {
+  if (file_ == nullptr) return;
+  write_or_wait();
+  try_output([&] { file_->sync(); });
+}
+
 void TraceRows::finish() {
   begin();
-  if (file_ != nullptr && !cut_.empty()) try_output([&] { write_file(path_, cut_); });
-  if (file_ != nullptr) try_output([&] { file_->close(); });
+  if (file_ == nullptr) return;
+  try_output([&] {
+    write_waiting();
+    if (!cut_.empty()) write_file(path_, cut_);
+  });
+  try_output([&] { file_->close(); });
   file_.reset();
 }
 

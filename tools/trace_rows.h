@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <iostream>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,7 +13,8 @@ namespace softstep::program {
 
 /// The trace of `train`: every row goes to the file of --trace, or with --trace - to the standard output, as
 /// the run goes, so that a run that is killed leaves its trace. An older file is replaced when the first row
-/// comes. A trace that cannot be written on ends with a line on the standard error, and the run goes on.
+/// comes. Rows that cannot be written, be it for a full disk, wait until they can, with a note; the run goes
+/// on.
 class TraceRows {
  public:
   TraceRows(const std::string& path, std::string columns)
@@ -31,32 +32,26 @@ class TraceRows {
     begin();
     put(row);
   }
-  void sync() {
-    if (file_ != nullptr) try_output([&] { file_->sync(); });
-  }
+  /// Makes the rows so far safe on the disk.
+  void sync();
+  /// Rows that still cannot be written are an error of the output.
   void finish();
 
  private:
   void begin() {
     if (!columns_.empty()) put(std::exchange(columns_, {}));
   }
-  void put(const std::string& row) {
-    if (printed_) std::cout << row << '\n' << std::flush;
-    if (file_ == nullptr) return;
-    cut_.clear();
-    bool written = false;
-    try_output([&] {
-      file_->add(row);
-      written = true;
-    });
-    if (!written) file_.reset();
-  }
+  void put(const std::string& row);
+  void write_or_wait();
+  void write_waiting();
 
   bool printed_;
   std::string path_;
   std::int64_t kept_to_ = -1;
   std::string columns_;
   std::string cut_;  ///< what stays of an older file that had more, until a row is written behind it
+  std::deque<std::string> waiting_;  ///< rows that are not in the file yet
+  bool told_ = false;
   std::unique_ptr<RowFile> file_;
 };
 

@@ -1,6 +1,8 @@
 // Sentences and what follows them: what is refused, and their entropy.
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <numeric>
 #include <string>
 
@@ -48,17 +50,21 @@ void SentenceData::validate() const {
                                         std::to_string(next.size()) + ", as `next`)");
   data::require_weights("labels", labels);
   data::require_parts("labels", labels, first_next);
-  std::vector<std::size_t> seen(vocabulary, n);
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t k = first_next[i]; k < first_next[i + 1]; ++k) {
-      if (next[k] >= vocabulary)
-        throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " + std::to_string(next[k]) +
-                                          " (need 0 to " + std::to_string(vocabulary - 1) + ")");
-      if (seen[next[k]] == i)
-        throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " + std::to_string(next[k]) +
-                                          " twice (need distinct ones)");
-      seen[next[k]] = i;
-    }
+  // Sorted, and not marked in a list of the vocabulary, which may be far larger than the data.
+  std::vector<std::size_t> sorted;
+  for (std::size_t i = 0; i < n; ++i) {
+    sorted.assign(next.begin() + static_cast<std::ptrdiff_t>(first_next[i]),
+                  next.begin() + static_cast<std::ptrdiff_t>(first_next[i + 1]));
+    std::sort(sorted.begin(), sorted.end());
+    if (sorted.back() >= vocabulary)
+      throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " +
+                                        std::to_string(sorted.back()) + " (need 0 to " +
+                                        std::to_string(vocabulary - 1) + ")");
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end())
+      throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " + std::to_string(*twice) +
+                                        " twice (need distinct ones)");
+  }
 }
 
 double SentenceData::entropy() const {

@@ -5,6 +5,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -271,6 +272,7 @@ TEST_CASE("bad sentences and heads are refused by name", "[models]") {
   using Data = SentenceData;
   using Options = VocabularyAttentionOptions;
   refuse("vocabulary", "1", [](Data& data, Options&) { data.vocabulary = 1; });
+  refuse("vocabulary", "do not fit", [](Data& data, Options&) { data.vocabulary = SIZE_MAX; });
   refuse("dim", "0", [](Data& data, Options&) { data.dim = 0; });
   refuse("probabilities", "no entries", [](Data& data, Options&) { data.probabilities.clear(); });
   refuse("probabilities", "entry 1 is -1", [](Data& data, Options&) { data.probabilities[1] = -1.0; });

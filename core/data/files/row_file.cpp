@@ -21,14 +21,15 @@ class RowFile::Place {
     line_.assign(row);
     line_ += '\n';
     if (!file_.is_open() && begin()) return;
+    take_back();
     std::size_t written = 0;
     const int error = data::write_all(file_.get(), line_.data(), line_.size(), written);
     if (error == 0) {
       size_ += static_cast<off_t>(line_.size());
       return;
     }
-    if (!target_.is_stream && written != 0 && ftruncate(file_.get(), size_) != 0)
-      data::refuse_output(path_, errno);
+    is_torn_ = !target_.is_stream && written != 0;
+    take_back();
     data::refuse_output(path_, error);
   }
 
@@ -46,6 +47,13 @@ class RowFile::Place {
   }
 
  private:
+  // Of a row that did not fit. A part that cannot be taken back is tried again before the next row, which
+  // must not be written behind it.
+  void take_back() {
+    if (is_torn_ && ftruncate(file_.get(), size_) != 0) data::refuse_output(path_, errno);
+    is_torn_ = false;
+  }
+
   // Whether the first row is written with that. It replaces an older file as a whole file does: a full disk
   // must not cost what was there.
   bool begin() {
@@ -66,6 +74,7 @@ class RowFile::Place {
   data::OutputTarget target_;
   data::Descriptor file_;
   off_t size_ = 0;
+  bool is_torn_ = false;
 };
 
 RowFile::RowFile(const std::string& path) : place_(std::make_unique<Place>(path)) {}

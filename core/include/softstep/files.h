@@ -61,7 +61,8 @@ class SOFTSTEP_EXPORT RowFile {
   /// The rows that the file begins with, each with its line break, before the first row is added. They are
   /// written together with that.
   void begin_with(std::string rows);
-  /// Writes the row and a line break. What of it does not fit on the disk is taken back.
+  /// Writes the row and a line break. What of it does not fit on the disk is taken back, so that the row may
+  /// be added again later.
   void add(std::string_view row);
   /// Makes the rows safe on the disk.
   void sync();
