@@ -31,13 +31,15 @@ class OrderedProduct {
       own_product(team, kernels, m, n, k, a, lda, b, ldb, c);
       return;
     }
+    if (team.leads() && most_threads_ == 0) agree(*ranks, team.size);
+    team.wait();
     if (ranks->sum_order() == SumOrder::any) {
       sum_of_products(team, *ranks, kernels, m, n, k, a, lda, b, ldb, c);
       return;
     }
     const std::size_t last = ranks->size() - 1, rank = ranks->rank();
     pack(team, kernels, n, k, b, ldb);
-    const std::size_t rows = rows_of_band(m, n, ranks->size(), team.size);
+    const std::size_t rows = rows_of_band(m, n, ranks->size(), most_threads_);
     for (std::size_t row = 0; row < m; row += rows) {
       const std::size_t count = std::min(rows, m - row);
       const std::span<T> band(c + row * n, count * n);
@@ -66,10 +68,17 @@ class OrderedProduct {
     });
   }
 
+  // Bands are messages, and those of one rank must be as large as those of another. Their teams need not be:
+  // a rank may have fewer processors, or too little work to start threads for.
+  void agree(Ranks& ranks, std::size_t n_threads) {
+    for (const std::size_t of_rank : gathered(&ranks, n_threads))
+      most_threads_ = std::max(most_threads_, of_rank);
+  }
+
   void sum_of_products(const Team& team, Ranks& ranks, const simd::Kernels<T>& kernels, std::size_t m,
                        std::size_t n, std::size_t k, const T* a, std::size_t lda, const T* b, std::size_t ldb,
                        T* c) {
-    const std::size_t rows = rows_of_sum(m, n, team.size);
+    const std::size_t rows = rows_of_sum(m, n, most_threads_);
     if (rows < m) pack(team, kernels, n, k, b, ldb);
     for (std::size_t row = 0; row < m; row += rows) {
       const std::size_t count = std::min(rows, m - row);
@@ -127,7 +136,8 @@ class OrderedProduct {
     }
   }
 
-  std::vector<T> panels_;  // of B, in blocks of `depth` rows
+  std::vector<T> panels_;         // of B, in blocks of `depth` rows
+  std::size_t most_threads_ = 0;  // of a rank's team; 0: not agreed on yet
 };
 
 }  // namespace softstep

@@ -41,6 +41,11 @@ std::vector<Case> cases() {
                  .layer = {.optimal_loss = OptimalLoss::selected}});
   all.push_back({.name = "ragged", .rule = "ngd:step-size=1", .ragged = true, .dim = 272});
   all.push_back({.name = "three threads", .rule = "ngd:step-size=1", .layer = {.n_threads = 3}, .dim = 240});
+  // Bands of 5 threads are larger than those of one.
+  all.push_back({.name = "threads on the last rank alone",
+                 .rule = "ngd:step-size=1",
+                 .dim = 240,
+                 .last_rank_threads = 5});
   all.push_back({.name = "to saturation", .rule = "ngd:step-size=500"});
   return all;
 }

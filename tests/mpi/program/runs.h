@@ -18,6 +18,7 @@ struct Case {
   std::string queries = {};  // several, all
   bool ragged = false;
   std::size_t dim = 104;
+  int last_rank_threads = 0;  // 0: as many as the others
 };
 
 template <class T>
@@ -59,6 +60,8 @@ struct Ended {
 template <class T>
 Ended run(const Case& a, const BatchView<T>& batch, std::shared_ptr<Ranks> ranks) {
   AttentionOptions layer = a.layer;
+  if (a.last_rank_threads != 0 && ranks != nullptr && ranks->rank() + 1 == ranks->size())
+    layer.n_threads = a.last_rank_threads;
   layer.ranks = std::move(ranks);
   const AttentionModel<T> model(batch, layer);
   TrainState<T> state = normal_state(model, 0.05, 7);
