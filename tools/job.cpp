@@ -31,12 +31,23 @@ void add_sum_order(CLI::App& app, std::string& word) {
 namespace {
 
 std::shared_ptr<MpiRanks> job;
+int n_ranks_of_machine = 1;
 
 // What the launchers of Open MPI, MPICH and Slurm leave in the environment.
 bool was_launched() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"})
     if (std::getenv(name) != nullptr) return true;
   return false;
+}
+
+// All ranks ask together: whether one of them needs to know may depend on where it runs.
+int count_ranks_of_machine() {
+  MPI_Comm machine = MPI_COMM_NULL;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+  int n_ranks = 1;
+  MPI_Comm_size(machine, &n_ranks);
+  MPI_Comm_free(&machine);
+  return n_ranks;
 }
 
 void print(const std::string& message) { std::cerr << "softstep: " + one_line(message) + "\n" << std::flush; }
@@ -63,6 +74,7 @@ void begin_job() {
   int provided = 0;
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   job = std::make_shared<MpiRanks>(MPI_COMM_WORLD);
+  n_ranks_of_machine = count_ranks_of_machine();
 }
 
 int end_job(int code, const std::string& message) {
@@ -105,12 +117,7 @@ std::stop_token job_stops() { return job == nullptr ? std::stop_token() : job->s
 int threads_of_rank() {
   const int mine = available_threads();
   if (job == nullptr || mine < static_cast<int>(std::thread::hardware_concurrency())) return mine;
-  MPI_Comm machine = MPI_COMM_NULL;
-  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
-  int n_ranks = 1;
-  MPI_Comm_size(machine, &n_ranks);
-  MPI_Comm_free(&machine);
-  return std::max(1, mine / n_ranks);
+  return std::max(1, mine / n_ranks_of_machine);
 }
 
 #else

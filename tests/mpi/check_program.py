@@ -130,6 +130,24 @@ def solves_for_any_number(program, broken):
                       f"{name}, {key}: the reference of the program alone")
 
 
+def threads_where_one_is_bound(program):
+    """--threads 0 where one rank is bound to a processor and the other is not: each has its threads, and none waits."""
+    train = program.command(None, ["train", "--data", "data.safetensors", "--steps", "5", "--reference", "none",
+                                   "--threads", "0"])
+    bound = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    command = program.launch + ["-n", "1"] + bound + train + [":", "-n", "1"] + train
+    # Open MPI would bind both.
+    environment = dict(os.environ, OMPI_MCA_hwloc_base_binding_policy="none")
+    with subprocess.Popen(command, cwd=program.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as job:
+        try:
+            _, error = job.communicate(timeout=60)
+            check(job.returncode == 0, f"--threads 0, one rank bound: ends well {error.strip()[:200]}")
+        except subprocess.TimeoutExpired:
+            job.terminate()  # a launcher that is killed leaves the ranks
+            check(False, "--threads 0, one rank bound: the job ends")
+
+
 def goes_on_with_others(program):
     train = ["train", "--data", "data.safetensors", "--rule", "adam", "--precision", "f32", "--reference", "none"]
     program.run(3, train + ["--steps", "90", "--out", "whole"])
@@ -335,6 +353,7 @@ def main():
     same_for_any_number(program, options.broken)
     solves_for_any_number(program, options.broken)
     if not options.broken:
+        threads_where_one_is_bound(program)
         goes_on_with_others(program)
         sums_in_any_order(program)
         bad_input(program)
