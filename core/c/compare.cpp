@@ -45,12 +45,14 @@ softstep_status run_all(const softstep_model* model, const softstep_state* start
       // An unknown option of a rule is found before the first run.
       for (const Rules& rules : runs)
         for (const RuleSettings& rule : rules) make_step_rule<T>(rule);
-      stop_together(live(model, "model")->ranks, shared);
+      const std::shared_ptr<CallerRanks> ranks = live(model, "model")->ranks;
+      stop_together(ranks, shared);
       std::vector<softstep_train_summary> found;
       std::vector<std::unique_ptr<softstep_state>> ends;
       for (const Rules& rules : runs) {
         auto end = std::make_unique<softstep_state>(softstep_state{from});
         shared.rules = rules;
+        if (ranks != nullptr) shared.stop = ranks->begin_run();
         found.push_back(summary_of(train<T>(of, std::get<TrainState<T>>(end->of), shared)));
         if (states != nullptr) ends.push_back(std::move(end));
       }

@@ -65,11 +65,11 @@ void CallerRanks::flush() { require_done(given_.flush(given_.user)); }
 
 void stop_together(const std::shared_ptr<CallerRanks>& ranks, TrainerOptions& options) {
   if (ranks == nullptr) return;
-  options.stop = ranks->stop_token();
+  options.stop = ranks->begin_run();
   const auto wrap = [&](auto& callback) {
     if (!callback) return;
     callback = [ranks, asked = std::move(callback)](const auto& now) {
-      if (!asked(now)) ranks->ask_to_stop();
+      if (!asked(now)) ranks->ask_run_to_stop();
       return true;
     };
   };

@@ -32,14 +32,22 @@ class CallerRanks final : public Ranks {
   void take_over() { owns_ = true; }
 
   void ask_to_stop() { asked_.request_stop(); }
-  std::stop_token stop_token() const { return agreed_.get_token(); }
-  bool wants_stop() const override { return asked_.stop_requested(); }
+  /// What says on all ranks that the run which begins now is to stop. Earlier ones that were stopped by their
+  /// callbacks are no reason.
+  std::stop_token begin_run() {
+    run_is_asked_ = false;
+    agreed_ = std::stop_source();
+    return agreed_.get_token();
+  }
+  /// The run that began last, on the thread that it is on.
+  void ask_run_to_stop() { run_is_asked_ = true; }
+  bool wants_stop() const override { return run_is_asked_ || asked_.stop_requested(); }
   void stop() override { agreed_.request_stop(); }
 
  private:
   softstep_own_ranks given_;
   SumOrder order_ = SumOrder::samples;
-  bool owns_ = false;
+  bool owns_ = false, run_is_asked_ = false;
   std::stop_source asked_, agreed_;
 };
 
@@ -48,7 +56,8 @@ inline std::shared_ptr<CallerRanks> ranks_of(const softstep_ranks* ranks, const 
   return ranks == nullptr ? nullptr : live(ranks, name)->of;
 }
 
-/// A callback that asks to stop asks all ranks, which stop in the next step together.
+/// A callback that asks to stop asks all ranks, which stop in the next step together. For one run; of several
+/// with these options each begins with begin_run().
 void stop_together(const std::shared_ptr<CallerRanks>& ranks, TrainerOptions& options);
 
 }  // namespace softstep::c

@@ -36,6 +36,11 @@ static int32_t stop_at_once(void* user, int64_t step, double seconds) {
   return 1;
 }
 
+static int32_t stop_once(void* n_asked, const softstep_trace_row* row) {
+  (void)row;
+  return ++*(int*)n_asked == 1;
+}
+
 static int32_t ask_all(void* ranks, int64_t step, double seconds) {
   (void)step, (void)seconds;
   return softstep_ranks_ask_to_stop((const softstep_ranks*)ranks) == SOFTSTEP_OK ? 0 : 1;
@@ -107,6 +112,27 @@ void test_ranks(const char* path) {
   softstep_model* model = NULL;
   softstep_state* state = NULL;
   GOOD(softstep_attention_model_create(&batch, &options, &model));
+  /* A callback stops its run, and no later one with the same ranks. */
+  int n_asked = 0;
+  softstep_train_options once = {.struct_size = sizeof once};
+  once.n_steps = 20;
+  once.form = "dense";
+  once.trace = stop_once;
+  once.user = &n_asked;
+  softstep_train_summary summary = {.struct_size = sizeof summary};
+  for (int run = 0; run < 2; ++run) {
+    GOOD(softstep_state_create(model, NULL, &state));
+    GOOD(softstep_train(model, state, &once, &summary));
+    REQUIRE(strcmp(summary.status, run == 0 ? "interrupted" : "max_iterations") == 0);
+    softstep_state_destroy(state);
+  }
+  const char* const two_rules[] = {"gd", "ngd"};
+  softstep_train_summary of_both[2] = {summary, summary};
+  n_asked = 0;
+  GOOD(softstep_compare(model, NULL, two_rules, 2, &once, of_both, NULL));
+  REQUIRE(strcmp(of_both[0].status, "interrupted") == 0);
+  REQUIRE(strcmp(of_both[1].status, "max_iterations") == 0);
+
   softstep_train_options asking = {.struct_size = sizeof asking};
   asking.n_steps = 100000000;
   asking.form = "dense";
@@ -124,7 +150,6 @@ void test_ranks(const char* path) {
   training.n_steps = 1000;
   training.form = "dense";
   training.progress = stop_at_once;
-  softstep_train_summary summary = {.struct_size = sizeof summary};
   GOOD(softstep_train(model, state, &training, &summary));
   REQUIRE(strcmp(summary.status, "interrupted") == 0 && summary.steps < 1000);
   softstep_state_destroy(state);
