@@ -44,17 +44,18 @@ struct Counts {
   std::size_t n_samples, n_rows, single;
 };
 
+// As one process that has the samples of all: where one of them has several queries, rows are no samples.
 template <class T>
 QueryRows rows_among_all(Ranks* ranks, const BatchView<T>& batch) {
-  QueryRows rows(batch);
   std::size_t n_samples = 0, n_rows = 0;
-  const Counts mine{batch.n_samples, rows.size(), rows.are_samples() ? 1u : 0u};
+  bool single = true;
+  const Counts mine{batch.n_samples, batch.total_queries(), batch.has_single_queries() ? 1u : 0u};
   for (const Counts& counts : gathered(ranks, mine)) {
     n_samples += counts.n_samples;
     n_rows += counts.n_rows;
-    if (counts.single != mine.single)
-      throw InvalidArgument("ranks", "some have one query a sample, of weight 1, and some have not");
+    single = single && counts.single != 0;
   }
+  QueryRows rows(batch, single);
   rows.set_all(n_samples, n_rows);
   return rows;
 }

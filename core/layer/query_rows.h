@@ -18,11 +18,15 @@ namespace softstep {
 class QueryRows {
  public:
   template <class T>
-  explicit QueryRows(const BatchView<T>& batch)
+  explicit QueryRows(const BatchView<T>& batch) : QueryRows(batch, batch.has_single_queries()) {}
+  /// `are_samples`: rows are samples, as each has one query of weight 1. Where all have, they still need not
+  /// be taken for that: other ranks may have samples with several.
+  template <class T>
+  QueryRows(const BatchView<T>& batch, bool are_samples)
       : size_(batch.total_queries()),
         n_samples_of_all_(batch.n_samples),
         n_rows_of_all_(size_),
-        single_(batch.has_single_queries()) {
+        single_(are_samples) {
     if (single_) return;
     const bool mean = batch.query_weights.empty();
     for (std::size_t i = 0; i < batch.n_samples; ++i) {

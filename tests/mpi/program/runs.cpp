@@ -29,7 +29,7 @@ std::vector<Case> cases() {
                    .rule = "polyak",
                    .layer = {.key_query = KeyQuery::prompt},
                    .trainer = {.batch_size = batch}});
-    for (const char* queries : {"several", "all"})
+    for (const char* queries : {"several", "late", "all"})
       all.push_back({.name = std::string("queries: ") + queries,
                      .rule = "polyak",
                      .trainer = {.batch_size = batch},

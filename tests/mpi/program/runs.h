@@ -15,7 +15,7 @@ struct Case {
   std::string name, rule;
   AttentionOptions layer = {};
   TrainerOptions trainer = {};
-  std::string queries = {};  // several, all
+  std::string queries = {};  // several, late: several from the middle on, all
   bool ragged = false;
   std::size_t dim = 104;
   int last_rank_threads = 0;  // 0: as many as the others
@@ -36,9 +36,9 @@ Dataset<T> data_of(const Case& a) {
     for (std::size_t k = 0; k < n_of * a.dim; ++k) parts.tokens.push_back(static_cast<T>(view.sample(i)[k]));
     if (a.ragged) parts.offsets.push_back(parts.offsets.back() + static_cast<std::int64_t>(n_of));
     parts.labels.push_back(view.labels[i]);
-    if (a.queries != "several") continue;
+    if (a.queries != "several" && a.queries != "late") continue;
     if (i == 0) parts.query_offsets.push_back(0);
-    const std::size_t m = 1 + i % 3;
+    const std::size_t m = a.queries == "late" && i <= n / 2 ? 1 : 1 + i % 3;
     for (std::size_t q = 0; q < m; ++q) {
       parts.query_index.push_back(static_cast<std::int64_t>(q));
       parts.query_weights.push_back(T(1) + static_cast<T>(q));
