@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "core/data/digest.h"
 #include "core/data/token_rows.h"
+#include "core/isa/active_isa.h"
 #include "core/layer/slope_sum.h"
 #include "core/models/attention/attention_hessian.h"
 #include "core/models/attention/attention_parts.h"
@@ -50,6 +52,47 @@ void check(const BatchView<T>& batch, const AttentionOptions& options) {
     throw InvalidArgument("optimal_loss",
                           std::string(to_string(options.optimal_loss)) +
                               " is that of a fixed decoder; with a trained one zero fits, or a value");
+}
+
+// Throws on all ranks where they do not compute in one way: they would come to other weights, which nobody
+// would see, or wait for each other for ever.
+void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa) {
+  if (!are_several(ranks)) return;
+  struct Settings {
+    std::size_t dim, bytes_of_number;
+    SumOrder sum_order;
+    char isa[32];
+  };
+  Settings mine{dim, bytes_of_number, ranks->sum_order(), {}};
+  std::strncpy(mine.isa, isa, sizeof mine.isa - 1);
+  const std::vector<Settings> all = gathered(ranks, mine);
+  const Settings& first = all.front();
+  const auto compare = [](const char* field, const std::string& of_first, std::size_t r,
+                          const std::string& other) {
+    if (other != of_first)
+      throw InvalidArgument(field, of_first + " on rank 0, and " + other + " on rank " + std::to_string(r) +
+                                       " (need the same on all ranks)");
+  };
+  for (std::size_t r = 1; r < all.size(); ++r) {
+    compare("dim", std::to_string(first.dim), r, std::to_string(all[r].dim));
+    compare("bytes of a token's number", std::to_string(first.bytes_of_number), r,
+            std::to_string(all[r].bytes_of_number));
+    compare("sum_order", to_string(first.sum_order), r, to_string(all[r].sum_order));
+    compare("instruction set", first.isa, r, all[r].isa);
+  }
+}
+
+// The same where their models are others: what a text says of the samples is of all ranks, and the rest of
+// this one.
+void require_same_model(Ranks* ranks, const std::string& identity) {
+  data::Digest digest;
+  digest.add(identity);
+  const std::vector<std::uint64_t> all = gathered(ranks, digest.state());
+  for (std::size_t r = 1; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw InvalidArgument("ranks", "rank " + std::to_string(r) +
+                                         " has another decoder, loss or form of the model than rank 0 (need "
+                                         "the same on all ranks)");
 }
 
 template <class T>
@@ -112,10 +155,13 @@ void add_samples(const AttentionData<T>& attention, data::Digest& digest) {
 
 template <NumberType T>
 AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOptions& options) {
+  const simd::Isa* isa = nullptr;
   all_or_none(options.ranks.get(), [&] {
     batch.validate();
     check(batch, options);
+    isa = &resolve_isa(options.isa);
   });
+  require_alike(options.ranks.get(), batch.dim, sizeof(T), isa->name);
   build(batch, options, nullptr);
 }
 template <NumberType T>
@@ -147,7 +193,9 @@ void AttentionModel<T>::build(const BatchView<T>& batch, const AttentionOptions&
   const double n = static_cast<double>(parts_->data.n_rows());
   parts_->n_threads = parts_->data.threads_for(parts_->data.attention_work +
                                                2.0 * n * make_map<T>(options, batch.dim)->work());
-  if (are_several(parts_->data.ranks)) parts_->identity = identity();
+  if (!are_several(parts_->data.ranks)) return;
+  parts_->identity = identity();
+  require_same_model(parts_->data.ranks, parts_->identity);
 }
 template <NumberType T>
 AttentionModel<T>::~AttentionModel() = default;

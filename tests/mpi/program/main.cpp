@@ -40,6 +40,29 @@ bool is_same(const Case& a, const std::shared_ptr<MpiRanks>& mpi, const std::str
   return same;
 }
 
+// The last rank has another instruction set, or another decoder.
+bool refuses_other(const std::shared_ptr<MpiRanks>& mpi, bool isa) {
+  if (mpi->size() == 1 || (isa && active_isa() == "scalar")) return true;
+  const Dataset<double> data = data_of<double>(Case{});
+  std::vector<std::int64_t> query_offsets;
+  BatchView<double> part =
+      part_of(data.view(), share_of_rank(data.view().n_samples, mpi->rank(), mpi->size()), query_offsets);
+  AttentionOptions layer;
+  layer.ranks = mpi;
+  const std::vector<double> decoder(part.dim, 1.0);
+  const bool is_last = mpi->rank() + 1 == mpi->size();
+  if (is_last && isa) layer.isa = "scalar";
+  if (is_last && !isa) part.decoder = decoder.data();
+  try {
+    const AttentionModel<double> model(part, layer);
+  } catch (const InvalidArgument& error) {
+    return error.argument() == (isa ? "instruction set" : "ranks");
+  }
+  std::printf("rank %zu of %zu: a model with another %s on the last rank\n", mpi->rank(), mpi->size(),
+              isa ? "instruction set" : "decoder");
+  return false;
+}
+
 int run_all(const std::string& plant) {
   int rank = 0, size = 1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -53,6 +76,10 @@ int run_all(const std::string& plant) {
     n += 2;
     if (!is_same<float>(a, mpi, plant)) ++n_wrong;
     if (!is_same<double>(a, mpi, plant)) ++n_wrong;
+  }
+  for (const bool isa : {false, true}) {
+    ++n;
+    if (!refuses_other(mpi, isa)) ++n_wrong;
   }
   const Counts solved = solve_all(mpi, plant);
   const Counts summed = sum_in_any_order(mpi, plant);
