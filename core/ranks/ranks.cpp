@@ -49,6 +49,9 @@ RankFailed::RankFailed(const std::string& message, const std::string& argument)
                       message.starts_with(argument + ": ") ? message.substr(argument.size() + 2) : message) {}
 
 SampleRange share_of_rank(std::size_t n, std::size_t rank, std::size_t size) {
+  if (rank >= size)
+    throw InvalidArgument("rank",
+                          std::to_string(rank) + " (there are " + std::to_string(size) + ", from 0 on)");
   if (n < size)
     throw InvalidArgument(
         "ranks", std::to_string(size) + " (there are " + std::to_string(n) + " samples; need one for each)");

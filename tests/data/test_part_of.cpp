@@ -2,6 +2,7 @@
 // accessors of both.
 
 #include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 #include <vector>
 
@@ -84,4 +85,20 @@ TEMPLATE_TEST_CASE("a part of a batch has the samples of the whole", "[data]", f
       for (const SampleRange wrong : {SampleRange{2, 2}, SampleRange{3, 2}, SampleRange{4, 6}})
         require_refused("range", {"the batch has 5 samples"}, [&] { part_of(all, wrong, query_offsets); });
     }
+}
+
+TEST_CASE("shares of ranks follow each other", "[data]") {
+  for (const std::size_t size : {1u, 2u, 3u, 7u}) {
+    std::size_t end = 0;
+    for (std::size_t rank = 0; rank < size; ++rank) {
+      const SampleRange share = share_of_rank(7, rank, size);
+      REQUIRE(share.begin == end);
+      REQUIRE(share.end > share.begin);
+      end = share.end;
+    }
+    REQUIRE(end == 7);
+  }
+  require_refused("ranks", {"8", "7 samples"}, [] { share_of_rank(7, 0, 8); });
+  require_refused("rank", {"2", "there are 2"}, [] { share_of_rank(7, 2, 2); });
+  require_refused("rank", {"0", "there are 0"}, [] { share_of_rank(7, 0, 0); });
 }

@@ -76,8 +76,8 @@ struct SampleRange {
   std::size_t end = 0;    ///< one after the last
 };
 
-/// An even share: begin = n rank / size, rounded down. Throws InvalidArgument where there are fewer samples
-/// than ranks.
+/// An even share: begin = n rank / size, rounded down. Throws InvalidArgument where there is no such rank, or
+/// fewer samples than ranks.
 SOFTSTEP_EXPORT SampleRange share_of_rank(std::size_t n, std::size_t rank, std::size_t size);
 
 /// The samples begin to end - 1 of a batch, where they lie. Throws InvalidArgument for a range that is empty
