@@ -5,6 +5,7 @@
 namespace softstep {
 
 Error::Error(const std::string& argument, const std::string& problem)
-    : std::runtime_error(data::one_line(argument + ": " + problem)), argument_(argument) {}
+    : std::runtime_error(data::one_line(argument.empty() ? problem : argument + ": " + problem)),
+      argument_(argument) {}
 
 }  // namespace softstep

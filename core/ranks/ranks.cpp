@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -89,6 +90,9 @@ void all_or_none(Ranks* ranks, const std::function<void()>& work) {
   } catch (const Error& error) {
     thrown = std::current_exception();
     mine.set(error.what(), error.argument());
+  } catch (const std::bad_alloc&) {
+    thrown = std::current_exception();
+    mine.set("out of memory", "");  // what() is the name of the class
   } catch (const std::exception& error) {
     thrown = std::current_exception();
     mine.set(error.what(), "");

@@ -25,7 +25,7 @@ class SOFTSTEP_EXPORT Error : public std::runtime_error {
   const std::string& argument() const noexcept { return argument_; }
 
  protected:
-  /// what() is "argument: problem".
+  /// what() is "argument: problem", or the problem alone where no argument is to blame.
   Error(const std::string& argument, const std::string& problem);
 
  private:

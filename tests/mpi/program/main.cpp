@@ -9,6 +9,8 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,25 @@
 
 namespace softstep::test {
 namespace {
+
+// What the last rank fails with, all say.
+bool says(MpiRanks& mpi, const std::string& expected, const std::function<void()>& fail) {
+  const bool is_last = mpi.rank() + 1 == mpi.size();
+  std::string said;
+  try {
+    all_or_none(&mpi, [&] {
+      if (is_last) fail();
+    });
+  } catch (const std::bad_alloc&) {
+    said = is_last ? "out of memory" : "another rank's memory";
+  } catch (const std::exception& error) {
+    said = error.what();
+  }
+  if (said == expected) return true;
+  std::printf("rank %zu of %zu: failed with '%s', not '%s'\n", mpi.rank(), mpi.size(), said.c_str(),
+              expected.c_str());
+  return false;
+}
 
 template <class T>
 bool is_same(const Case& a, const std::shared_ptr<MpiRanks>& mpi, const std::string& plant) {
@@ -83,6 +104,10 @@ int run_all(const std::string& plant) {
   }
   const Counts solved = solve_all(mpi, plant);
   const Counts summed = sum_in_any_order(mpi, plant);
+  n += 3;
+  if (!says(*mpi, "out of memory", [] { throw std::bad_alloc(); })) ++n_wrong;
+  if (!says(*mpi, "gone", [] { throw std::runtime_error("gone"); })) ++n_wrong;
+  if (!says(*mpi, "rank: 9", [] { throw InvalidArgument("rank", "9"); })) ++n_wrong;
   n += solved.n + summed.n;
   n_wrong += solved.n_wrong + summed.n_wrong;
   int n_wrong_of_all = 0;
