@@ -53,6 +53,13 @@ MpiRanks::MpiRanks(MPI_Comm communicator, SumOrder order)
   MPI_Finalized(&is_finalized);
   if (is_initialized == 0 || is_finalized != 0)
     throw std::runtime_error(is_initialized == 0 ? "MPI has not been initialised" : "MPI has been finalised");
+  // What a rank has that MPI_Comm_split left out. The error handler would end the job.
+  if (communicator == MPI_COMM_NULL)
+    throw std::runtime_error("MPI_COMM_NULL (need a communicator that this process is in)");
+  int is_inter = 0;
+  require(MPI_Comm_test_inter(communicator, &is_inter), "MPI_Comm_test_inter");
+  if (is_inter != 0)
+    throw std::runtime_error("an intercommunicator, of two groups of processes (need one of one group)");
   require(MPI_Comm_dup(communicator, &communicator_), "MPI_Comm_dup");
   int rank = 0, size = 1;
   require(MPI_Comm_rank(communicator_, &rank), "MPI_Comm_rank");

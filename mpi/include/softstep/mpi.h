@@ -25,7 +25,7 @@ namespace softstep {
 class SOFTSTEP_EXPORT MpiRanks final : public Ranks {
  public:
   /// The caller keeps the communicator, and may free it at once. Throws std::runtime_error where MPI has not
-  /// been initialised, or is finalised.
+  /// been initialised, or is finalised, and where this is MPI_COMM_NULL or an intercommunicator.
   explicit MpiRanks(MPI_Comm communicator, SumOrder order = SumOrder::samples);
   ~MpiRanks() override;
 

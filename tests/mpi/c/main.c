@@ -135,6 +135,26 @@ static void stop_one(const softstep_batch* part, MPI_Comm communicator) {
   softstep_ranks_destroy(ranks);
 }
 
+static void refused(MPI_Comm communicator, const char* word) {
+  softstep_ranks* ranks = NULL;
+  expect(softstep_ranks_create_mpi(communicator, NULL, &ranks) == SOFTSTEP_FAILED && ranks == NULL &&
+             strstr(softstep_last_message(), word) != NULL &&
+             strcmp(softstep_last_argument(), "communicator") == 0,
+         word);
+}
+
+/* What is no communicator of one group of processes. */
+static void wrong_communicators(int rank, int size) {
+  refused(MPI_COMM_NULL, "MPI_COMM_NULL");
+  if (size == 1) return;
+  MPI_Comm half = MPI_COMM_NULL, between = MPI_COMM_NULL;
+  MPI_Comm_split(MPI_COMM_WORLD, rank != 0, rank, &half);
+  MPI_Intercomm_create(half, 0, MPI_COMM_WORLD, rank == 0, 1, &between);
+  refused(between, "intercommunicator");
+  MPI_Comm_free(&between);
+  MPI_Comm_free(&half);
+}
+
 int main(int argc, char** argv) {
   softstep_ranks* ranks = NULL;
   expect(softstep_ranks_create_mpi(MPI_COMM_WORLD, NULL, &ranks) == SOFTSTEP_FAILED &&
@@ -148,6 +168,7 @@ int main(int argc, char** argv) {
   int world = 0, n_world = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &world);
   MPI_Comm_size(MPI_COMM_WORLD, &n_world);
+  wrong_communicators(world, n_world);
   MPI_Comm turned = MPI_COMM_NULL;
   MPI_Comm_split(MPI_COMM_WORLD, 0, n_world - world, &turned);
   expect(softstep_ranks_create_mpi(turned, NULL, NULL) == SOFTSTEP_BAD_ARGUMENT, "nowhere to put the ranks");

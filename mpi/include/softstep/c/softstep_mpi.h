@@ -18,7 +18,8 @@ extern "C" {
  * once. MPI must have been initialised, with MPI_THREAD_FUNNELED or more where a rank has several threads, by
  * the thread that makes and uses them. Destroy them, and the models that have them, before MPI_Finalize.
  * sum_order: softstep_own_ranks.sum_order; null is "samples".
- * SOFTSTEP_FAILED where MPI has not been initialised, is finalised, or fails. */
+ * SOFTSTEP_FAILED where MPI has not been initialised, is finalised, or fails, and where this is MPI_COMM_NULL
+ * or an intercommunicator. */
 SOFTSTEP_EXPORT softstep_status softstep_ranks_create_mpi(MPI_Comm communicator, const char* sum_order,
                                                           softstep_ranks** ranks);
 
