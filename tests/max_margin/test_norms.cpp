@@ -66,6 +66,30 @@ TEST_CASE("powers near 1 and far above 2 reach 1e-7", "[max_margin]") {
     }
 }
 
+TEST_CASE("a bound that is no number closes no gap", "[max_margin]") {
+  // Two tokens that agree to 1e-14 make W so long that multipliers near the solution overflow.
+  const double u = 45 * 0x1p-52;
+  const std::vector<double> tokens = {-1 - u, 1 - 2 * u, 1, -1 + 3 * u, -1, 1, 1, -1, 0, -1, -1, 1};
+  const std::vector<std::int8_t> labels = {1};
+  BatchView<double> batch;
+  batch.tokens = tokens.data();
+  batch.n_samples = 1;
+  batch.n_tokens = 3;
+  batch.dim = 4;
+  batch.labels = labels.data();
+  for (const double p : {20.0, 100.0, 1000.0, 1e4}) {
+    CAPTURE(p);
+    NormMaxMarginOptions options = asked(MatrixNorm::l_p, p);
+    options.selected = {0};
+    const MaxMarginResult result = solve_max_margin_in_norm(batch, options);
+    double sum = 0.0;
+    for (const double l : result.multipliers) sum += l;
+    // By the scale of the multipliers, for the rounding of a sum of 3 and of a norm of 16 entries.
+    CHECK(std::fabs(sum / result.norm - (1.0 - result.duality_gap)) <= 1e-13);
+    CHECK((result.duality_gap <= options.tolerance) == (result.status == MaxMarginStatus::optimal));
+  }
+}
+
 TEST_CASE("samples from 1e-4 to 1e4 in other norms", "[max_margin]") {
   for (const double p : {0.0, 1.5, 3.0})
     for (std::uint64_t seed = 0; seed < 3; ++seed) {

@@ -95,6 +95,46 @@ TEST_CASE("the other solvers keep to the powers of two", "[max_margin]") {
   }
 }
 
+TEST_CASE("other norms keep their certificate at the ends of the range", "[max_margin]") {
+  const OwnedBatch<double> data = plain_batch(3);
+  struct Powers {
+    int tokens, queries;
+    bool in_turn;  // each sample the other way round than the one before it
+  };
+  for (const MatrixNorm norm : {MatrixNorm::frobenius, MatrixNorm::nuclear, MatrixNorm::l_p}) {
+    NormMaxMarginOptions options;
+    options.norm = norm;
+    options.p = 1.5;
+    const MaxMarginResult one = solve_max_margin_in_norm(data.view(), options);
+    REQUIRE(one.status == MaxMarginStatus::optimal);
+    for (const Powers powers : {Powers{485, 10, false},
+                                {-485, -10, false},
+                                {10, 485, false},
+                                {500, -500, true},
+                                {990, -990, true}}) {
+      CAPTURE(to_string(norm), powers.tokens, powers.queries);
+      OwnedBatch<double> other = data;
+      for (std::size_t i = 0; i < 5; ++i) {
+        const int sign = powers.in_turn && i % 2 == 1 ? -1 : 1;
+        for (std::size_t j = 0; j < 4 * 7; ++j)
+          other.token(i, 0)[j] = std::ldexp(other.token(i, 0)[j], sign * powers.tokens);
+        for (std::size_t j = 0; j < 7; ++j)
+          other.query(i)[j] = std::ldexp(other.query(i)[j], sign * powers.queries);
+      }
+      if (!powers.in_turn) multiply(other.decoder, -powers.tokens);
+      const MaxMarginResult result = solve_max_margin_in_norm(other.view(), options);
+      REQUIRE(result.status == MaxMarginStatus::optimal);
+      // The optimum is between (1 - gap) norm and norm, of either problem. The multipliers' sum is the lower
+      // bound, for the rounding of the sum of 15 and of a norm.
+      const int power = -(powers.tokens + powers.queries);
+      CHECK(std::fabs(std::ldexp(result.norm, -power) / one.norm - 1.0) <= 2e-8);
+      double sum = 0.0;
+      for (const double l : result.multipliers) sum += l;
+      CHECK(std::fabs(sum / result.norm - (1.0 - result.duality_gap)) <= 1e-12);
+    }
+  }
+}
+
 TEST_CASE("subnormal differences are no copies", "[max_margin]") {
   // Integers times 2^-1070: exact, with 4 bits.
   const double tiny = std::ldexp(1.0, -1070), large = std::ldexp(1.0, 600);

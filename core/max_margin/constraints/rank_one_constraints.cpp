@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <span>
+#include <utility>
 
 #include "core/max_margin/constraints/range.h"
 #include "core/metrics/token_products.h"
@@ -44,39 +47,84 @@ std::vector<double> RankOneConstraints::combination(const std::vector<double>& m
   return out;
 }
 
+namespace {
+
+// best - other times 2^(what is returned), which is 0 but near the ends of the range of double.
+template <class T>
+int scaled_difference(const T* best, const T* other, std::span<double> out) {
+  double largest = 0.0;  // infinite where the difference overflows
+  for (std::size_t j = 0; j < out.size(); ++j) {
+    out[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+    largest = std::max(largest, std::fabs(out[j]));
+  }
+  const int exponent = exponent_towards_one(largest);
+  for (std::size_t j = 0; j < out.size() && exponent != 0; ++j)
+    out[j] = exponent > 0 ? std::ldexp(out[j], exponent)
+                          : std::ldexp(static_cast<double>(best[j]), exponent) -
+                                std::ldexp(static_cast<double>(other[j]), exponent);
+  return exponent;
+}
+
+// Where a factor had to be scaled, one power of two for all rows may put the others out of range. So queries
+// are brought near 1, each by a power of its own, which its differences make up for. The longest and the
+// shortest row then lie as far above 1 as below.
+void bring_into_range(RankOneConstraints& rows, const std::vector<int>& of_difference,
+                      std::vector<int> of_query) {
+  for (std::size_t i = 0; i < rows.n_samples; ++i) {
+    const std::span<double> z(rows.queries.data() + i * rows.dim, rows.dim);
+    const double norm = frobenius_norm(z);
+    if (!(norm > 0.0)) continue;
+    const int power = std::ilogb(norm);
+    for (double& x : z) x = std::ldexp(x, -power);
+    of_query[i] -= power;
+  }
+  int shortest = std::numeric_limits<int>::max(), longest = std::numeric_limits<int>::min();
+  const auto difference = [&](std::size_t k) {
+    return std::span<double>(rows.differences.data() + k * rows.dim, rows.dim);
+  };
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    const double norm = frobenius_norm(difference(k));
+    if (!(norm > 0.0)) continue;
+    const int length = std::ilogb(norm) - of_difference[k] - of_query[rows.owner[k]];
+    shortest = std::min(shortest, length);
+    longest = std::max(longest, length);
+  }
+  if (shortest > longest) return;
+  rows.exponent = -(shortest + (longest - shortest) / 2);
+  for (std::size_t k = 0; k < rows.size(); ++k)
+    for (double& x : difference(k))
+      x = std::ldexp(x, rows.exponent - of_difference[k] - of_query[rows.owner[k]]);
+}
+
+}  // namespace
+
 template <class T>
 RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenScores& chosen) {
   const data::BatchRows<T> rows(batch);
   RankOneConstraints out;
   out.dim = batch.dim;
   out.n_samples = rows.size();
-  double largest = 0.0;  // token: a difference of two may overflow
-  for (std::size_t i = 0; i < batch.n_samples; ++i)
-    for (std::size_t t = 0; t < batch.tokens_of(i); ++t)
-      for (std::size_t j = 0; j < batch.dim; ++j)
-        largest =
-            std::max(largest, std::fabs(static_cast<double>(batch.sample(i)[t * batch.row_stride() + j])));
-  const int before = std::min(0, exponent_towards_one(largest));
-  const auto number = [&](T x) {
-    const auto value = static_cast<double>(x);
-    return before == 0 ? value : std::ldexp(value, before);
-  };
-  for (std::size_t row = 0; row < rows.size(); ++row) {
+  std::vector<int> of_difference, of_query;  // rows and queries are those given times 2 to these
+  std::vector<double> row(batch.dim);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
     out.first.push_back(out.size());
-    out.queries.insert(out.queries.end(), rows.query(row), rows.query(row) + batch.dim);
-    const T* best = rows.token(row, chosen.optimal[row]);
-    for (std::size_t t = 0; t < rows.tokens_of(row); ++t, ++out.n_slots) {
-      if (t == chosen.optimal[row]) continue;
-      const T* other = rows.token(row, t);
-      for (std::size_t j = 0; j < batch.dim; ++j)
-        out.differences.push_back(number(best[j]) - number(other[j]));
-      out.owner.push_back(row);
+    row.assign(rows.query(i), rows.query(i) + batch.dim);
+    of_query.push_back(scale_towards_one(row.data(), row.size()));
+    out.queries.insert(out.queries.end(), row.begin(), row.end());
+    const T* best = rows.token(i, chosen.optimal[i]);
+    for (std::size_t t = 0; t < rows.tokens_of(i); ++t, ++out.n_slots) {
+      if (t == chosen.optimal[i]) continue;
+      of_difference.push_back(scaled_difference<T>(best, rows.token(i, t), row));
+      out.differences.insert(out.differences.end(), row.begin(), row.end());
+      out.owner.push_back(i);
       out.slot.push_back(out.n_slots);
     }
   }
   out.first.push_back(out.size());
-  out.exponent = before + scale_towards_one(out.differences.data(), out.differences.size()) +
-                 scale_towards_one(out.queries.data(), out.queries.size());
+  const auto is_scaled = [](int exponent) { return exponent != 0; };
+  if (std::any_of(of_difference.begin(), of_difference.end(), is_scaled) ||
+      std::any_of(of_query.begin(), of_query.end(), is_scaled))
+    bring_into_range(out, of_difference, std::move(of_query));
   return out;
 }
 

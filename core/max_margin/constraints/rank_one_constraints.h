@@ -11,8 +11,9 @@ namespace softstep {
 /// the other; "sample" is one query of one here.
 struct RankOneConstraints {
   std::size_t dim = 0, n_samples = 0, n_slots = 0;
-  int exponent =
-      0;  ///< what is written here is A_k 2^exponent; 0 unless entries are near the ends of the range
+  /// What is written here is A_k 2^exponent. Unless entries are near the ends of the range it is 0, and D and
+  /// z are those given; else each z_i is near 1.
+  int exponent = 0;
   std::vector<double> differences;  ///< D_k, N x dim
   std::vector<double> queries;      ///< z_i, n_samples x dim
   std::vector<std::size_t> first;   ///< [n_samples + 1] first constraint of each sample

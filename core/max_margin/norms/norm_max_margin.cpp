@@ -43,7 +43,12 @@ struct Norm {
 struct Bounds {
   std::vector<double> values;  // <A_k, W>
   double smallest, norm, length, primal, dual;
-  double gap() const { return smallest > 0.0 ? std::max(0.0, (primal - dual) / primal) : infinity; }
+  /// Infinite where the numbers bound nothing: a margin that is not positive, a combination or a norm that has
+  /// left the range of double, or NaN.
+  double gap() const {
+    if (!std::isnormal(primal) || !std::isfinite(dual)) return infinity;
+    return std::max(0.0, (primal - dual) / primal);
+  }
 };
 
 Bounds bounds_of(const RankOneConstraints& constraints, const Barrier::Pair& pair,
@@ -253,10 +258,13 @@ MaxMarginResult solve_max_margin_in_norm(const BatchView<T>& batch, const NormMa
   if (start.status == MaxMarginStatus::not_separable || start.status == MaxMarginStatus::undecided ||
       start.status == MaxMarginStatus::no_constraints)
     return start;
-  // W_mm and the answer in the units of the constraints as written.
+  // W_mm and the answer in the units of the constraints as written. Of the multipliers only the ratios count:
+  // the largest is brought near 1, where they cannot take their combination out of range.
   const RankOneConstraints written = written_constraints(batch, tokens);
   scale_by_power(start.weights, -written.exponent);
   start.norm = std::ldexp(start.norm, -written.exponent);
+  const double largest = *std::max_element(start.multipliers.begin(), start.multipliers.end());
+  if (largest > 0.0) scale_by_power(start.multipliers, -std::ilogb(largest));
   MaxMarginResult result = NormSolver(written, options).run(start);
   scale_by_power(result.weights, written.exponent);
   scale_by_power(result.multipliers, written.exponent);
