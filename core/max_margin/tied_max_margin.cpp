@@ -32,22 +32,41 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 // told from rounding.
 constexpr double consistent_from = 1e-13;
 
+// Whether numbers that were multiplied by 2^exponent are what they were, or at least as near to it as doubles
+// are.
+bool has_all_bits(const std::vector<double>& x, int exponent) {
+  return exponent >= 0 || std::isnormal(frobenius_norm(x));
+}
+
+bool is_zero(const std::vector<double>& x) {
+  return std::all_of(x.begin(), x.end(), [](double value) { return value == 0.0; });
+}
+
 /// Constraints written out; slots are tokens in order, of which each row or equality belongs to one.
 struct Written {
   std::size_t size = 0, n_slots = 0;
-  int exponent = 0;  // rows and equalities are those given times 2^exponent
+  int of_difference = 0, of_query = 0;  // differences and queries are those given times 2 to these
+  int exponent() const { return of_difference + of_query; }  // of rows and equalities
   std::vector<double> rows, equalities;
   std::vector<std::size_t> row_slots, equality_slots;
   ExactRows exact;  // of a slot
 
+  /// `is_zero`: of what was given, a factor is zero. A row that is zero for want of range is no proof that
+  /// nothing satisfies it, and an equality that is, no equality that asks for nothing; where bits are missing,
+  /// the certificate would be that of another problem.
   void add(bool equality, std::size_t slot, const std::vector<double>& difference,
-           const std::vector<double>& query) {
+           const std::vector<double>& query, bool is_zero) {
     std::vector<double>& to = equality ? equalities : rows;
     for (const double d : difference)
       for (const double z : query) to.push_back(d * z);
-    if (!std::isfinite(frobenius_norm({to.data() + to.size() - size, size})))
+    const double length = frobenius_norm({to.data() + to.size() - size, size});
+    if (!std::isfinite(length))
       throw InvalidArgument("tokens",
                             "the size of a constraint overflows (token " + std::to_string(slot) + ")");
+    if (!is_zero && !(std::isnormal(length) && has_all_bits(difference, of_difference) &&
+                      has_all_bits(query, of_query)))
+      throw InvalidArgument("tokens", "the size of a constraint underflows beside the others (token " +
+                                          std::to_string(slot) + ")");
     (equality ? equality_slots : row_slots).push_back(slot);
   }
 };
@@ -295,28 +314,25 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   Written given;
   given.size = d * d;
   std::vector<double> difference(d), query(d);
-  // Powers of two for all tokens, for all differences and for all queries.
-  double largest_token = 0.0, largest_difference = 0.0, largest_query = 0.0;
+  // Powers of two for all differences, of which the largest may be infinite after an overflow, and for all
+  // queries.
+  double largest_difference = 0.0, largest_query = 0.0;
   for (std::size_t row = 0; row < rows.size(); ++row)
     largest_query = std::max(largest_query, largest_of(rows.query(row), d));
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t t = 0; t < n_tokens[i]; ++t)
-      largest_token = std::max(largest_token, largest_of(batch.sample(i) + t * batch.row_stride(), d));
-  const int before = std::min(0, exponent_towards_one(largest_token));
-  const auto number = [&](T x) { return std::ldexp(static_cast<double>(x), before); };
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t t = 0; t < n_tokens[i]; ++t)
       for (std::size_t j = 0; j < d; ++j)
-        largest_difference = std::max(largest_difference,
-                                      std::fabs(number(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
-                                                number(batch.sample(i)[t * batch.row_stride() + j])));
-  const int after = exponent_towards_one(largest_difference);
-  const int of_query = exponent_towards_one(largest_query);
-  given.exponent = before + after + of_query;
+        largest_difference = std::max(
+            largest_difference,
+            std::fabs(static_cast<double>(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
+                      static_cast<double>(batch.sample(i)[t * batch.row_stride() + j])));
+  given.of_difference = exponent_towards_one(largest_difference);
+  given.of_query = exponent_towards_one(largest_query);
   std::vector<std::size_t> row_of, token_of;  // of a slot
   for (std::size_t row = 0; row < rows.size(); ++row) {
     query.assign(rows.query(row), rows.query(row) + d);
-    scale_by_power(query, of_query);
+    const bool no_query = is_zero(query);
+    scale_by_power(query, given.of_query);
     const std::vector<std::size_t>& equals = tied[rows.sample_of(row)];
     const T* best = rows.token(row, equals[0]);
     for (std::size_t t = 0; t < rows.tokens_of(row); ++t, ++given.n_slots) {
@@ -324,10 +340,14 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
       token_of.push_back(t);
       if (t == equals[0]) continue;
       const T* other = rows.token(row, t);
-      for (std::size_t j = 0; j < d; ++j)
-        difference[j] = std::ldexp(number(best[j]) - number(other[j]), after);
+      for (std::size_t j = 0; j < d; ++j) {
+        const auto one = static_cast<double>(best[j]), two = static_cast<double>(other[j]);
+        difference[j] = std::isfinite(one - two)
+                            ? std::ldexp(one - two, given.of_difference)
+                            : std::ldexp(one, given.of_difference) - std::ldexp(two, given.of_difference);
+      }
       const bool equal = std::find(equals.begin(), equals.end(), t) != equals.end();
-      given.add(equal, given.n_slots, difference, query);
+      given.add(equal, given.n_slots, difference, query, no_query || std::equal(best, best + d, other));
     }
   }
   given.exact = [&](std::size_t slot) {
@@ -339,7 +359,7 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
     return ExactRow{token(tied[rows.sample_of(row)][0]), token(token_of[slot]),
                     std::vector<double>(rows.query(row), rows.query(row) + d), row};
   };
-  return in_given_units(TiedSolver(given, options).run(), given.exponent);
+  return in_given_units(TiedSolver(given, options).run(), given.exponent());
 }
 
 namespace {
@@ -364,7 +384,7 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
   require_writable(slots, n_vocabulary, dim);
   Written given;
   given.size = n_vocabulary * dim;
-  given.exponent = exponent_towards_one(largest_of(contexts.data(), n * dim));
+  given.of_query = exponent_towards_one(largest_of(contexts.data(), n * dim));
   std::vector<double> query(dim);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < dim; ++j) {
@@ -372,8 +392,9 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
       if (!std::isfinite(query[j]))
         throw InvalidArgument("contexts", "context " + std::to_string(i) + ", element " + std::to_string(j) +
                                               ": " + data::number_text(query[j]) + " (need finite numbers)");
-      query[j] = std::ldexp(query[j], given.exponent);
     }
+    const bool no_query = is_zero(query);
+    scale_by_power(query, given.of_query);
     const std::size_t best = supports[i][0];
     for (std::size_t v = 0; v < n_vocabulary; ++v, ++given.n_slots) {
       if (v == best) continue;
@@ -381,7 +402,7 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
       difference[best] = 1.0;
       difference[v] = -1.0;
       const bool equal = std::find(supports[i].begin(), supports[i].end(), v) != supports[i].end();
-      given.add(equal, given.n_slots, difference, query);
+      given.add(equal, given.n_slots, difference, query, no_query);
     }
   }
   given.exact = [&](std::size_t slot) {
@@ -392,7 +413,7 @@ TiedMaxMarginResult solve_next_token(std::span<const T> contexts, std::size_t di
     return ExactRow{std::move(best), std::move(other),
                     std::vector<double>(contexts.data() + i * dim, contexts.data() + (i + 1) * dim), i};
   };
-  return in_given_units(TiedSolver(given, options).run(), given.exponent);
+  return in_given_units(TiedSolver(given, options).run(), given.exponent());
 }
 
 }  // namespace

@@ -195,6 +195,43 @@ TEST_CASE("all tokens tied: W = 0; equalities that contradict a margin have a st
   CHECK(half.solution.weights.empty());
 }
 
+TEST_CASE("rows that underflow beside others are refused, and prove nothing", "[max_margin]") {
+  // Sample 1 is in units of its own, as is its query. Its rows are zero below 2^-537 and lose bits below
+  // 2^-511; in units of 1 the problem has a solution.
+  const std::vector<double> plain = {2, 1, -1, 1, 0, -1, 3, 1, 1, 2, -1, 0};
+  const std::vector<std::int8_t> labels = {1, 1};
+  struct Case {
+    int power;  // of two, of sample 1
+    std::vector<std::size_t> tied;
+  };
+  for (const auto& [power, tied] : {Case{0, {0}}, Case{-600, {0}}, Case{-530, {0}}, Case{-500, {0, 1, 2}},
+                                    Case{-530, {0, 1, 2}}, Case{-600, {0, 1, 2}}}) {
+    CAPTURE(power, tied.size());
+    std::vector<double> tokens = plain;
+    for (std::size_t j = 6; j < 12; ++j) tokens[j] = std::ldexp(tokens[j], power);
+    BatchView<double> batch;
+    batch.tokens = tokens.data();
+    batch.n_samples = 2;
+    batch.n_tokens = 3;
+    batch.dim = 2;
+    batch.labels = labels.data();
+    const auto solve = [&, &chosen = tied] { return solve_max_margin_with_ties(batch, {{0}, chosen}); };
+    if (power >= -500) {
+      const TiedMaxMarginResult result = solve();
+      CHECK(result.solution.status == MaxMarginStatus::optimal);
+      CHECK(result.equality_rank == tied.size() - 1);
+      continue;
+    }
+    require_refused("tokens", {"underflows", "token 4"}, solve);
+    // A copy of a token is no matter of range, nor is a query of zeros.
+    std::copy_n(tokens.begin() + 6, 2, tokens.begin() + 8);
+    std::copy_n(tokens.begin() + 6, 2, tokens.begin() + 10);
+    const TiedMaxMarginResult copies = solve();
+    CHECK(copies.solution.status ==
+          (tied.size() == 1 ? MaxMarginStatus::not_separable : MaxMarginStatus::optimal));
+  }
+}
+
 TEMPLATE_TEST_CASE("next-token prediction: tokens are the unit vectors", "[max_margin]", float, double) {
   // Padded to a square, it is the token problem with the vocabulary as tokens.
   const std::size_t n = 3, dim = 4, v = 6;
