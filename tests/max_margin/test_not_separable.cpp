@@ -90,6 +90,31 @@ TEMPLATE_TEST_CASE("a sample and its swapped copy contradict each other", "[max_
   }
 }
 
+TEST_CASE("tiny differences of huge tokens contradict each other as any do", "[max_margin]") {
+  // The entry that all tokens share has no part in the differences, whose entries are 2 and -1 times `small`.
+  for (const double shared : {1.0, 1e150, 1e300})
+    for (const double small : {1.0, 1e-143, 1e-150, 1e-300}) {
+      CAPTURE(shared, small);
+      const std::vector<double> tokens = {shared, 3 * small, 2 * small, shared, 1 * small, 3 * small,
+                                          shared, 1 * small, 3 * small, shared, 3 * small, 2 * small};
+      const std::vector<double> queries = {1, 2, 1, 1, 2, 1};
+      const std::vector<std::int8_t> labels = {1, 1};
+      BatchView<double> batch;
+      batch.tokens = tokens.data();
+      batch.n_samples = batch.n_tokens = 2;
+      batch.dim = 3;
+      batch.labels = labels.data();
+      batch.queries = queries.data();
+      MaxMarginOptions options;
+      options.selected = {0, 0};
+      const MaxMarginResult result = solve_both_ways(batch, options);
+      CHECK(result.status == MaxMarginStatus::not_separable);
+      // The units of the proof: both differences have one length.
+      CHECK(std::fabs(result.multipliers[1] - 0.5) <= 1e-13);
+      CHECK(std::fabs(result.multipliers[3] - 0.5) <= 1e-13);
+    }
+}
+
 TEST_CASE("more random constraints than the matrices can hold", "[max_margin]") {
   for (const std::size_t n : {30, 100, 300})
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {

@@ -33,14 +33,14 @@ constexpr double most_multiplications = 2e9;  // of the exact rank: some seconds
 
 // Factors of the unit row, each entry within 4 rounding units of a multiple of the exact one.
 VectorXd unit(std::vector<double> x, const std::vector<double>& minus) {
-  double largest = 0.0;
-  for (const std::vector<double>* side : {&std::as_const(x), &minus})
-    for (const double value : *side) largest = std::max(largest, std::fabs(value));
-  // An overflow of the difference is avoided; what underflows beside a number near the largest is below
-  // rounding.
-  const int before = std::min(0, exponent_towards_one(largest));
-  for (std::size_t j = 0; j < x.size(); ++j)
-    x[j] = std::ldexp(x[j], before) - (minus.empty() ? 0.0 : std::ldexp(minus[j], before));
+  if (!minus.empty()) {
+    // The difference of large tokens may be tiny, and is formed as they are. Only where it overflows they are
+    // scaled first: what underflows then is below rounding beside it.
+    double largest = 0.0;
+    for (std::size_t j = 0; j < x.size(); ++j) largest = std::max(largest, std::fabs(x[j] - minus[j]));
+    const int before = std::isinf(largest) ? exponent_towards_one(largest) : 0;
+    for (std::size_t j = 0; j < x.size(); ++j) x[j] = std::ldexp(x[j], before) - std::ldexp(minus[j], before);
+  }
   scale_towards_one(x.data(), x.size());
   const double norm = frobenius_norm(x);
   VectorXd out = Eigen::Map<const VectorXd>(x.data(), static_cast<Index>(x.size()));
