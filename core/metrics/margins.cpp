@@ -55,12 +55,21 @@ std::vector<double> margins_of(const BatchView<T>& batch, const std::vector<std:
   return out;
 }
 
+// Of weights whose norm is far from the ends of the range.
 template <class T, class W>
-double smallest_margin(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
-                       std::span<const W> weights, MatrixNorm norm, double p) {
+double smallest_margin_near(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                            std::span<const W> weights, MatrixNorm norm, double p) {
   double smallest = infinity;
   for (const double margin : margins_of(batch, chosen, weights)) smallest = smaller(smallest, margin);
   return smallest / matrix_norm(weights, batch.dim, batch.dim, norm, p);
+}
+
+template <class T, class W>
+double smallest_margin(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
+                       std::span<const W> weights, MatrixNorm norm, double p) {
+  const int power = power_towards_one(frobenius_norm(weights));
+  if (power == 0) return smallest_margin_near(batch, chosen, weights, norm, p);
+  return smallest_margin_near(batch, chosen, std::span<const double>(times_power(weights, power)), norm, p);
 }
 
 template <class T, class W>

@@ -9,6 +9,8 @@
 namespace softstep {
 namespace {
 
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
 template <class T>
 double norm_of(std::span<const T> a) {
   const std::size_t size = a.size();
@@ -28,11 +30,12 @@ double norm_of(std::span<const T> a) {
                     exponent);
 }
 
+// Of arrays whose norms are these, far from the ends of the range.
 template <class A, class B>
-Direction direction_of(std::span<const A> a, std::span<const B> b) {
+Direction direction_of_near(std::span<const A> a, double norm_a, std::span<const B> b, double norm_b) {
   const std::size_t size = a.size();
-  require_size("b", b.size(), size, "the size of a");
-  const double norm_a = norm_of(a), norm_b = norm_of(b);
+  // What is no number has no direction, beside zeros neither.
+  if (!std::isfinite(norm_a) || !std::isfinite(norm_b)) return {not_a_number, not_a_number};
   if (norm_a == 0.0 || norm_b == 0.0) return {1.0, std::acos(0.0)};
   double squared_difference = 0.0, squared_sum = 0.0;
   squared_difference = sum_over(size, [&](std::size_t k) {
@@ -49,9 +52,21 @@ Direction direction_of(std::span<const A> a, std::span<const B> b) {
           2.0 * std::atan2(std::sqrt(squared_difference), std::sqrt(squared_sum))};
 }
 
+template <class A, class B>
+Direction direction_of(std::span<const A> a, std::span<const B> b) {
+  require_size("b", b.size(), a.size(), "the size of a");
+  const double norm_a = norm_of(a), norm_b = norm_of(b);
+  // Near the ends of the range a norm has few digits, or is infinite and its numbers are not.
+  const int power_a = power_towards_one(norm_a), power_b = power_towards_one(norm_b);
+  if (power_a == 0 && power_b == 0) return direction_of_near(a, norm_a, b, norm_b);
+  const std::vector<double> near_a = times_power(a, power_a), near_b = times_power(b, power_b);
+  const std::span<const double> at_a(near_a), at_b(near_b);
+  return direction_of_near(at_a, norm_of(at_a), at_b, norm_of(at_b));
+}
+
+// Of weights whose norm is far from the ends of the range.
 template <class T, class W>
-double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights) {
-  require_weights(batch, weights);
+double margin_of_near(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights) {
   const data::BatchRows<T> rows(batch);
   const std::vector<std::size_t> optimal = choice_by_row(rows, scores.optimal);
   const double norm = norm_of(weights);
@@ -73,6 +88,14 @@ double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span
     }
   }
   return smallest / norm;
+}
+
+template <class T, class W>
+double margin_of(const BatchView<T>& batch, const TokenScores& scores, std::span<const W> weights) {
+  require_weights(batch, weights);
+  const int power = power_towards_one(norm_of(weights));
+  if (power == 0) return margin_of_near(batch, scores, weights);
+  return margin_of_near(batch, scores, std::span<const double>(times_power(weights, power)));
 }
 
 template <class T, class W>

@@ -43,6 +43,25 @@ void require_weights(const BatchView<T>& batch, std::span<const W> weights) {
   require_size("weights", weights.size(), batch.dim * batch.dim, "dim * dim");
 }
 
+/// The exponent of a power of two that brings numbers of this norm near 1, for what depends on their direction
+/// alone; 0 for all of ordinary size, whose products stay in range as they are. The norm may be infinite after
+/// an overflow.
+inline int power_towards_one(double norm) {
+  constexpr int ordinary = 100, after_overflow = -600;
+  if (!(norm > 0.0)) return 0;
+  if (std::isinf(norm)) return after_overflow;
+  const int power = std::ilogb(norm);
+  return power < -ordinary || power > ordinary ? -power : 0;
+}
+
+/// Numbers times 2^power, in double.
+template <class T>
+std::vector<double> times_power(std::span<const T> a, int power) {
+  std::vector<double> out(a.begin(), a.end());
+  for (double& x : out) x = std::ldexp(x, power);
+  return out;
+}
+
 /// One token for each row, from one for each sample or one for each query.
 template <class T>
 std::vector<std::size_t> choice_by_row(const data::BatchRows<T>& rows, const std::vector<std::size_t>& chosen,

@@ -73,6 +73,10 @@ TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[m
     const double size = matrix_norm(w, 4, 4, norm, 3.0);
     const double margin = margin_in_norm(data.view, chosen, w, norm, 3.0);
     CHECK(std::fabs(margin * size - static_cast<double>(smallest)) <= 2.0 * bound);
+    // Powers of two turn nothing. W has entries below 2 of either sign, not all tiny.
+    std::vector<double> large = w;
+    for (double& x : large) x = std::ldexp(x, 1022);
+    CHECK(margin_in_norm(data.view, chosen, large, norm, 3.0) == margin);
   }
   const TokenScores scores = score_tokens(data.view);
   CHECK(margin_in_norm(data.view, scores, w, MatrixNorm::frobenius) ==

@@ -105,8 +105,29 @@ TEST_CASE("directions that are opposite, perpendicular, zero or no numbers", "[m
     const double bad[] = {1.0, entry};
     CHECK(std::isnan(compare_direction(x, bad).one_minus_cos));
     CHECK(std::isnan(compare_direction(bad, x).angle));
+    CHECK(std::isnan(compare_direction(bad, zero).one_minus_cos));
+    CHECK(std::isnan(compare_direction(zero, bad).angle));
   }
   require_refused("b", {"3", "2"}, [&] { compare_direction(x, std::vector<float>(3, 1.0f)); });
+}
+
+TEST_CASE("directions at the ends of the range are those of ordinary numbers", "[metrics]") {
+  // Small integers times powers of two, exact down to subnormal numbers; the last power takes the norm beyond
+  // the largest double.
+  const std::vector<double> a = {3, -1, 2, 3}, b = {1, 3, -2, 2};
+  const auto times = [](std::vector<double> x, int power) {
+    for (double& value : x) value = std::ldexp(value, power);
+    return x;
+  };
+  const Direction near = compare_direction(a, b);
+  for (const int of_a : {-1074, -1000, 0, 1000, 1022})
+    for (const int of_b : {-1074, -1000, 0, 1000, 1022}) {
+      CAPTURE(of_a, of_b);
+      const Direction far = compare_direction(times(a, of_a), times(b, of_b));
+      CHECK(far.one_minus_cos == near.one_minus_cos);
+      CHECK(far.angle == near.angle);
+    }
+  CHECK(compare_direction(times(a, 1022), times(times(a, 1), -1074)).one_minus_cos == 0.0);
 }
 
 TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", "[metrics]", float, double) {
@@ -114,7 +135,7 @@ TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", 
   const TestBatch<T> batch({{1, 5, 2, 3}, 4, 2, false, true, true}, 4);
   const TokenScores scores = score_tokens(batch.view);
   const auto problem = reference::problem_of<Exact>(batch.view);
-  for (const double size : {1e-200, 1.0, 1e200})
+  for (const double size : {1e-300, 1e-200, 1.0, 1e200, 1e307})
     for (const Toward toward : {Toward::optimal, Toward::anywhere}) {
       std::vector<double> w;
       for (const T x : weights_toward(batch.view, toward, 1.0)) w.push_back(size * static_cast<double>(x));
@@ -149,7 +170,7 @@ TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", 
     w[k] = std::numeric_limits<T>::infinity();
     CHECK(!std::isfinite(normalized_margin(several.view, several_scores, w)));
   }
-  // The first sample's scores overflow to inf - inf, the second's do not.
+  // The first sample's scores would be inf - inf, were W taken as it is.
   TestBatch<T> two({{2, 2}, 2, 0, true}, 7);
   for (std::size_t j = 0; j < 2; ++j) {
     two.tokens[j] = two.decoder[j] = T(1);
@@ -159,7 +180,11 @@ TEMPLATE_TEST_CASE("the margin is the smallest score difference over the norm", 
   two.queries[0] = T(4);
   two.queries[2] = T(0.001);
   const double huge[] = {1e308, 0.0, -1e308, 0.0};
-  CHECK(std::isnan(normalized_margin(two.view, score_tokens(two.view), huge)));
+  const double plain[] = {1.0, 0.0, -1.0, 0.0};
+  const TokenScores two_scores = score_tokens(two.view);
+  // |x| |z| is at most 8
+  CHECK(std::fabs(normalized_margin(two.view, two_scores, huge) -
+                  normalized_margin(two.view, two_scores, plain)) <= 8.0 * norm_bound(4));
   const std::vector<T> zero(9, T(0));
   CHECK(std::isnan(normalized_margin(several.view, several_scores, zero)));
   const TestBatch<T> single({{1, 1}, 3}, 5);
