@@ -67,12 +67,25 @@ class Differences {
     views_ = views_of(blocks_);
     use_gap_ = is_positive(here.loss_gap);
     loss_ = loss_in(here);
+    plain_ = plain_loss(here);
   }
 
+  /// Of all entries so far.
   bool uses_gap() const { return use_gap_; }
 
   /// d loss / d block[k][entry]; first_step is where the search for a step begins.
   Derivative derivative(std::size_t k, std::size_t entry, double first_step) {
+    optimum_moves_ = false;
+    const Derivative out = difference(k, entry, first_step);
+    if (!use_gap_ || !optimum_moves_ || std::isfinite(out.value.mantissa)) return out;
+    // At a tie of two tokens' scores no step leaves the one that L* is measured at as it is.
+    use_gap_ = false;
+    loss_ = plain_;
+    return difference(k, entry, first_step);
+  }
+
+ private:
+  Derivative difference(std::size_t k, std::size_t entry, double first_step) {
     T& w = blocks_[k][entry];
     const T old = w;
     const auto loss_at = [&](T value) {
@@ -85,10 +98,9 @@ class Differences {
     return extrapolate(loss_at, old, before_it_levels_off(loss_at, old, h));
   }
 
- private:
-  Scaled loss_in(const Evaluation<T>& e) const {
-    if (use_gap_) return e.loss_gap;
-    // A model may leave loss_scaled alone where the plain number says it all.
+  Scaled loss_in(const Evaluation<T>& e) const { return use_gap_ ? e.loss_gap : plain_loss(e); }
+  // A model may leave loss_scaled alone where the plain number says it all.
+  static Scaled plain_loss(const Evaluation<T>& e) {
     return e.loss_scaled.mantissa == 0.0 ? Scaled{e.loss, 0.0} : e.loss_scaled;
   }
 
@@ -96,8 +108,10 @@ class Differences {
     model_.evaluate(Point<T>(views_), moved_, space_, use_gap_ ? want_loss_gap : want_loss, samples_);
     // The differences of a gap are those of the loss only if both are measured from one L*.
     if (use_gap_ && !(moved_.optimal_loss == optimal_loss_) &&
-        !(std::isnan(moved_.optimal_loss) && std::isnan(optimal_loss_)))
+        !(std::isnan(moved_.optimal_loss) && std::isnan(optimal_loss_))) {
+      optimum_moves_ = true;
       return {not_a_number, 0.0};
+    }
     return loss_in(moved_);
   }
 
@@ -125,9 +139,11 @@ class Differences {
     for (int tries = 0; tries < 80; ++tries) {
       const double now = in_units(loss_);
       double change = 0.0;
-      for (const double side : {h, -h})
-        change = std::fmax(change,
-                           std::fabs(in_units(loss_at(static_cast<T>(static_cast<double>(w) + side))) - now));
+      for (const double side : {h, -h}) {
+        const double to_side =
+            std::fabs(in_units(loss_at(static_cast<T>(static_cast<double>(w) + side))) - now);
+        if (std::isnan(to_side) || to_side > change) change = to_side;  // NaN stays
+      }
       const double scale = loss_.mantissa == 0.0 ? infinite : 1.0;
       if (!(change <= 0.5 * scale)) {
         smallest_too_large = std::fmin(smallest_too_large, h);
@@ -146,24 +162,31 @@ class Differences {
   }
 
   /// A loss may level off before it has changed so much, and go on by another slope, as where attention has
-  /// gone to one token of every sample. So the step is made small enough for a change of 1e-5 (more where
-  /// that is near the rounding), and doubled again as long as the slope stays about the same.
+  /// gone to one token of every sample. So the step is made small enough for a change of 1e-5 to either side
+  /// (more where that is near the rounding), and doubled again as long as the slope stays about the same. Where
+  /// it has levelled off to both sides alike, the two do not differ, however far it has come.
   template <class LossAt>
   double before_it_levels_off(const LossAt& loss_at, T w, double h) const {
-    const double least = least_step(w);
+    const double least = least_step(w), now = in_units(loss_);
     const double small = std::fmax(1e-5, 1e4 * std::numeric_limits<T>::epsilon());
-    const auto change_by = [&](double by) {
-      return in_units(loss_at(static_cast<T>(static_cast<double>(w) + by))) -
-             in_units(loss_at(static_cast<T>(static_cast<double>(w) - by)));
+    struct Change {
+      double up, down;
+      double across() const { return up - down; }
+      bool is_at_most(double size) const { return std::fabs(up) <= size && std::fabs(down) <= size; }
     };
-    double low = h, change = change_by(h);
+    const auto change_by = [&](double by) {
+      return Change{in_units(loss_at(static_cast<T>(static_cast<double>(w) + by))) - now,
+                    in_units(loss_at(static_cast<T>(static_cast<double>(w) - by))) - now};
+    };
+    double low = h;
+    Change change = change_by(h);
     // A smooth loss needs some 16. Where the loss jumps no step is small enough, and 0 has a thousand
     // halvings.
-    for (int tries = 0; tries < 64 && std::fabs(change) > small && 0.5 * low >= least; ++tries)
+    for (int tries = 0; tries < 64 && !change.is_at_most(small) && 0.5 * low >= least; ++tries)
       change = change_by(low *= 0.5);
     while (2.0 * low <= h) {
-      const double of_twice = change_by(2.0 * low);
-      if (!(std::fabs(of_twice - 2.0 * change) <= 0.1 * std::fabs(of_twice))) break;
+      const Change of_twice = change_by(2.0 * low);
+      if (!(std::fabs(of_twice.across() - 2.0 * change.across()) <= 0.1 * std::fabs(of_twice.across()))) break;
       low *= 2.0;
       change = of_twice;
     }
@@ -220,7 +243,8 @@ class Differences {
   std::vector<std::span<const T>> views_;
   Evaluation<T> moved_;
   bool use_gap_ = false;
-  Scaled loss_;
+  bool optimum_moves_ = false;  // L* was another at a point of this entry
+  Scaled loss_, plain_;
 };
 
 template <NumberType T>
@@ -244,12 +268,12 @@ class Checker {
   GradientCheck operator()() {
     if (here_.gradients.size() != model_.blocks().size()) return result_;
     Differences<T> differences(model_, at_, *space_, options_.samples, here_);
-    result_.compared_with = differences.uses_gap() ? "loss_gap" : "loss";
     result_.passed = !model_.blocks().empty();
     for (std::size_t k = 0; k < model_.blocks().size(); ++k) {
       result_.blocks.push_back(block(differences, k));
       result_.passed = result_.passed && result_.blocks.back().passed;
     }
+    result_.compared_with = differences.uses_gap() ? "loss_gap" : "loss";
     return result_;
   }
 

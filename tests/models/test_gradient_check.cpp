@@ -157,6 +157,58 @@ TEST_CASE("the gradient check passes where an entry of W moves the loss by littl
   for (const double std : {0.0, 1e-6, 0.1, 1.0}) check_passes(model, std, 4);
 }
 
+TEST_CASE("the gradient check passes where steps change the tokens that L* is measured at", "[models]") {
+  AttentionOptions options;
+  options.optimal_loss = OptimalLoss::selected;
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    CAPTURE(seed);
+    const TestBatch<double> batch({{4, 3, 5}, 4, 0, true, false, true}, seed);
+    const AttentionModel<double> model(batch.view, options);
+    // At W = 0 all scores are tied, and no step leaves the first token the best of all.
+    for (const double std : {0.0, 1e-3, 0.1, 1.0}) {
+      CAPTURE(std);
+      check_passes(model, std, seed);
+      const Spoiled twice(model, [](Evaluation<double>& e) {
+        e.gradients[0].exponent += std::log(2.0);
+      });
+      REQUIRE_FALSE(check_gradient(twice, random_blocks(model, std, seed)).passed);
+    }
+  }
+}
+
+TEST_CASE("the gradient check passes where the loss levels off to both sides alike", "[models]") {
+  // Two opposite queries: with W far along either way each is at another of the first two tokens, whose mean
+  // is the same. The scores hardly move the loss, so that steps become as long as there are any.
+  const std::vector<double> tokens = {1, 0, -1, 1, 0.25, 3}, queries = {1, 0, -1, 0}, decoder = {0, 0.05};
+  const std::vector<std::int8_t> labels = {1};
+  BatchView<double> batch;
+  batch.tokens = tokens.data();
+  batch.n_samples = 1;
+  batch.n_tokens = 3;
+  batch.dim = 2;
+  batch.labels = labels.data();
+  batch.decoder = decoder.data();
+  batch.queries = queries.data();
+  batch.n_queries = 2;
+  AttentionOptions options;
+  options.optimal_loss = OptimalLoss::zero;
+  const AttentionModel<double> model(batch, options);
+  for (const double w : {0.0, 0.1, 1.0, 2.0}) {
+    CAPTURE(w);
+    const std::vector<std::vector<double>> at = {{w, 0, 0.1, 0}};
+    const GradientCheck check = check_gradient(model, at);
+    INFO(check.report());
+    REQUIRE(check.passed);
+    REQUIRE(check.blocks[0].difference_error <= check.tolerance);
+    // What the differences came to before the step was made smaller.
+    const Spoiled zero(model, [](Evaluation<double>& e) {
+      e.gradients[0].values.assign(4, 0.0);
+      e.gradients[0].norm = 0.0;
+    });
+    REQUIRE_FALSE(check_gradient(zero, at).passed);
+  }
+}
+
 TEST_CASE("the gradient check is independent of the scale of the data", "[models]") {
   for (const double scale : {1e-40, 1e-3, 1e3, 1e40}) {
     const TestBatch<double> batch({{3, 3, 3}, 4, 0, true}, 9, scale);
