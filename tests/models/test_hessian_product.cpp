@@ -11,6 +11,7 @@
 #include "models/lattice_model.h"
 #include "softstep/error.h"
 #include "softstep/linear_model.h"
+#include "softstep/metrics.h"
 
 using namespace softstep;
 using namespace softstep::test;
@@ -172,6 +173,40 @@ TEMPLATE_TEST_CASE("Hessian-vector products scale with the direction, and zero i
     REQUIRE(block.exponent == -std::numeric_limits<double>::infinity());
     REQUIRE(block.norm == 0.0);
     for (const T x : block.mantissa()) REQUIRE(x == T(0));
+  }
+}
+
+TEMPLATE_TEST_CASE("Hessian-vector products know the blocks of a direction whatever their sizes", "[models]",
+                   float, double) {
+  using T = TestType;
+  const LatticeBatch<T> batch(41);
+  // Large keys and small queries, or the other way round: W = K Q^T, its change and the loss stay as they
+  // are. Beside the larger block of the direction the smaller would be zero.
+  for (const bool joint : {false, true}) {
+    const auto model = make_attention_model(batch.view, options_of(KeyQuery::factored, joint, loss_cases()[0]));
+    const auto at = blocks_of(*model, 0.25, 5), direction = blocks_of(*model, 0.25, 50);
+    const auto one = product_of<T>(*model, at, direction);
+    const int most = std::numeric_limits<T>::max_exponent * 3 / 4;
+    for (const int power : {most, -most, 20, -20}) {
+      CAPTURE(joint, power);
+      auto moved = at, along = direction;
+      for (const std::size_t k : {0, 1})
+        for (std::size_t e = 0; e < at[k].size(); ++e) {
+          moved[k][e] = std::ldexp(moved[k][e], k == 0 ? power : -power);
+          along[k][e] = std::ldexp(along[k][e], k == 0 ? power : -power);
+        }
+      const auto other = product_of<T>(*model, moved, along);
+      for (std::size_t k = 0; k < one.size(); ++k) {
+        INFO(model->blocks()[k].name);
+        const int of_block = k == 0 ? -power : k == 1 ? power : 0;
+        // Sums of exponents of some hundreds, rounded a few times; then entries are rounded to T.
+        const double rounding = 1e-12 + 8.0 * std::numeric_limits<T>::epsilon();
+        REQUIRE(std::fabs((other[k].norm_scaled() / one[k].norm_scaled()).log() - of_block * std::log(2.0)) <=
+                rounding);
+        REQUIRE(compare_direction(other[k].mantissa(), one[k].mantissa()).angle <=
+                rounding * static_cast<double>(one[k].values.size()));
+      }
+    }
   }
 }
 

@@ -34,26 +34,48 @@ void AttentionHessian<T>::Rows::normalise(std::size_t i) {
 }
 
 template <class T>
+void AttentionHessian<T>::Rows::add(std::size_t i, Rows& others) {
+  double &mine = exponent[i], other = others.exponent[i];
+  if (std::isnan(mine) || std::isnan(other)) {
+    mine = std::numeric_limits<double>::quiet_NaN();
+    return;
+  }
+  const double top = std::max(mine, other);
+  if (top == -infinity) return;
+  // Multiples of log 2; a row of zeros has any.
+  const auto power = [top](double of) {
+    return of == -infinity ? 0 : static_cast<int>(std::round((of - top) / log_two));
+  };
+  for (std::size_t j = 0; j < width; ++j)
+    row(i)[j] = std::scalbn(row(i)[j], power(mine)) + std::scalbn(others.row(i)[j], power(other));
+  mine = top;
+  normalise(i);
+}
+
+template <class T>
 AttentionHessian<T>::AttentionHessian(const AttentionData<T>& data)
     : data_(data), d_(data.batch.dim), r_(data.options.rank) {}
 
-// One unit for all blocks: their largest entry near 1. What underflows beside it is negligible.
+// The largest entry of each block near 1, in units of its own: a small block counts where it meets large
+// weights. The unit of the largest is common to all.
 template <class T>
 void AttentionHessian<T>::scale_direction(Point<T> direction) {
-  T largest = T(0);
-  for (const std::span<const T> block : direction) {
-    const T of_block = largest_of(block.data(), block.size());
-    largest = std::isnan(of_block) || of_block > largest ? of_block : largest;
-    if (std::isnan(largest)) break;
-  }
-  const int power = power_of(static_cast<double>(largest));
-  log_unit_ = std::isfinite(largest) ? power * log_two : std::numeric_limits<double>::quiet_NaN();
   direction_.resize(direction.size());
+  powers_.assign(direction.size(), 0);
+  double poison = 0.0;
+  int common = std::numeric_limits<int>::min();
   for (std::size_t k = 0; k < direction.size(); ++k) {
+    const auto largest = static_cast<double>(largest_of(direction[k].data(), direction[k].size()));
+    const int power = powers_[k] = power_of(largest);
+    if (largest > 0.0) common = std::max(common, power);
+    poison += largest * 0.0;
     direction_[k].resize(direction[k].size());
     std::transform(direction[k].begin(), direction[k].end(), direction_[k].begin(),
                    [power](T x) { return std::scalbn(x, -power); });
   }
+  if (common == std::numeric_limits<int>::min()) common = 0;
+  for (int& power : powers_) power -= common;
+  log_unit_ = common * log_two + poison;
 }
 
 template <class T>
@@ -62,7 +84,7 @@ void AttentionHessian<T>::resize(std::size_t n) {
   for (Rows* rows : {&queries_, &projected_, &moved_, &change_}) rows->resize(n, d_);
   if (data_.options.train_decoder) decoder_.resize(n, d_);
   if (data_.options.key_query == KeyQuery::factored) {
-    gradient_.resize(n, d_);
+    for (Rows* rows : {&gradient_, &moved_by_queries_}) rows->resize(n, d_);
     for (Rows* rows : {&query_factor_, &query_change_, &key_change_, &key_gradient_}) rows->resize(n, r_);
   }
 }
@@ -93,7 +115,7 @@ void AttentionHessian<T>::project(std::size_t begin, std::size_t end, const Atte
       kernels.product_nn({m, r_, d_, z, d_, direction_[1].data(), r_, dp, r_});
       kernels.product_nt({m, d_, r_, p, r_, keys, r_, projected_.row(begin), d_});
       kernels.product_nt({m, d_, r_, p, r_, direction_[0].data(), r_, moved_.row(begin), d_});
-      kernels.product_nt({m, d_, r_, dp, r_, keys, r_, moved_.row(begin), d_, true, T(1)});
+      kernels.product_nt({m, d_, r_, dp, r_, keys, r_, moved_by_queries_.row(begin), d_});
       break;
     }
     case KeyQuery::prompt:
@@ -104,14 +126,14 @@ void AttentionHessian<T>::project(std::size_t begin, std::size_t end, const Atte
   }
   for (std::size_t row = begin; row < end; ++row) {
     const double unit = data_.options.key_query == KeyQuery::prompt ? 0.0 : queries_.exponent[row];
-    moved_.exponent[row] = unit;
-    projected_.exponent[row] = data_.options.key_query == KeyQuery::factored ? unit : 0.0;
-    if (data_.options.key_query == KeyQuery::factored) {
-      query_factor_.exponent[row] = query_change_.exponent[row] = unit;
-      query_factor_.normalise(row);
-      query_change_.normalise(row);
-    }
+    moved_.exponent[row] = unit + powers_[0] * log_two;
     moved_.normalise(row);
+    projected_.exponent[row] = data_.options.key_query == KeyQuery::factored ? unit : 0.0;
+    if (data_.options.key_query != KeyQuery::factored) continue;
+    query_factor_.exponent[row] = unit;
+    query_change_.exponent[row] = moved_by_queries_.exponent[row] = unit + powers_[1] * log_two;
+    for (Rows* rows : {&query_factor_, &query_change_, &moved_by_queries_}) rows->normalise(row);
+    moved_.add(row, moved_by_queries_);
   }
 }
 
@@ -151,6 +173,7 @@ void AttentionHessian<T>::score(std::size_t row, std::size_t sample, const Atten
   weights.sigma_power = moves && std::isfinite(moved_.exponent[row])
                             ? static_cast<int>(std::round(moved_.exponent[row] / log_two))
                             : 0;
+  weights.tau_power = powers_.back();
   for (std::size_t t = 0; t < data_.batch.tokens_of(sample); ++t) {
     const T* x = tokens.first + t * tokens.stride;
     weights.scores[t] =
@@ -235,7 +258,7 @@ void AttentionHessian<T>::through_factors(std::size_t begin, std::size_t end, Po
       {m, r_, d_, gradient_.row(begin), d_, direction_[0].data(), r_, key_gradient_.row(begin), r_});
   for (std::size_t row = begin; row < end; ++row) {
     key_change_.exponent[row] = change_.exponent[row];
-    key_gradient_.exponent[row] = gradient_.exponent[row];
+    key_gradient_.exponent[row] = gradient_.exponent[row] + powers_[0] * log_two;
     key_change_.normalise(row);
     key_gradient_.normalise(row);
   }

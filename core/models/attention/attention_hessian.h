@@ -39,6 +39,8 @@ class AttentionHessian {
     }
     T* row(std::size_t i) { return values.data() + i * width; }
     void normalise(std::size_t i);
+    /// Adds a row of others; both have been normalised.
+    void add(std::size_t i, Rows& others);
   };
   /// sum_i left_i right_i^T; without `right`, sum_i left_i.
   struct Product {
@@ -70,10 +72,12 @@ class AttentionHessian {
   const AttentionData<T>& data_;
   const std::size_t d_, r_;
   std::size_t n_ = 0, n_samples_ = 0;      // rows, and what they are divided by
-  std::vector<std::vector<T>> direction_;  // in units of e^log_unit_
+  std::vector<std::vector<T>> direction_;  // block k in units of e^log_unit_ 2^powers_[k]
+  std::vector<int> powers_;
   double log_unit_ = 0.0;
   Rows queries_;                      // z
   Rows projected_, moved_;            // V and its derivative
+  Rows moved_by_queries_;             // factored: the part of dQ in it
   Rows change_, gradient_, decoder_;  // X^T dr, X^T r, d(l' y X^T p)
   // Factored: Q^T z and dQ^T z; K^T X^T dr and dK^T X^T r.
   Rows query_factor_, query_change_, key_change_, key_gradient_;

@@ -180,8 +180,8 @@ HessianWeights::Margin HessianWeights::open(const Sample& sample) {
   std::size_t n_terms = 2;
   if (sample.train_decoder) {
     const Moved& token = token_change_;
-    move(tau, 0, token_change_);
-    terms[n_terms++] = {tau[pivot_], 0.0};
+    move(tau, tau_power, token_change_);
+    terms[n_terms++] = times({tau[pivot_], 0.0}, tau_power, 0.0);
     terms[n_terms++] = times({token.alpha, 0.0}, token.power_a, b_);
     terms[n_terms++] = times({token.nu_b, 0.0}, token.power_b, c_);
     terms[n_terms++] = times({token.nu_a, 0.0}, token.power_a, b_ + c_);

@@ -51,8 +51,8 @@ class HessianWeights {
 
   // In, [n_tokens]: s_t, sigma_t, gamma_opt - gamma_t, and tau_t = y du^T x_t.
   std::vector<double> scores, sigma, gaps, tau;
-  /// sigma is in units of 2 to this power.
-  int sigma_power = 0;
+  /// sigma and tau are in units of 2 to these powers.
+  int sigma_power = 0, tau_power = 0;
 
   // Out, in the query's own terms, without 1/n.
   TokenWeights gradient;  ///< r_t
