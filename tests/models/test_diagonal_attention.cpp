@@ -5,6 +5,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -179,6 +180,47 @@ TEMPLATE_TEST_CASE("a run of diagonal K and Q put down and taken up has the same
     check_put_down_and_taken_up(*model, *another, normal_state(*model, 0.5, 7),
                                 {"gd", "ngd", "polyak", "adam"});
   }
+}
+
+TEMPLATE_TEST_CASE("small tokens keep their gradient under diagonal K and Q, or are refused", "[models]", float,
+                   double) {
+  using T = TestType;
+  // Tokens and w times powers of two that leave the scores as they are, and the decoder such that it leaves
+  // the tokens' scores as they are: the gradient is multiplied by a power of two.
+  const int exponents = std::numeric_limits<T>::max_exponent;
+  const TestBatch<T> plain({{4, 4, 4}, 5}, 5);
+  DiagonalAttentionOptions options;
+  options.form = DiagonalForm::combined;
+  const auto evaluate = [&](int power) {
+    std::vector<T> tokens = plain.tokens, decoder = plain.decoder;
+    Blocks<T> at = {{T(0.5), T(-1), T(2), T(1), T(-0.25)}};
+    for (T& x : tokens) x = std::ldexp(x, power);
+    for (T& x : decoder) x = std::ldexp(x, -power);
+    for (T& x : at[0]) x = std::ldexp(x, -2 * power);
+    BatchView<T> batch = plain.view;
+    batch.tokens = tokens.data();
+    batch.decoder = decoder.data();
+    const auto model = make_diagonal_attention_model<T>(batch, options);
+    Evaluation<T> out;
+    model->evaluate(at, out);
+    return out.gradients[0].norm_scaled();
+  };
+  const Scaled one = evaluate(0);
+  // Exponents of some hundreds, rounded a few times.
+  for (const int power : {exponents * 3 / 8, -exponents * 3 / 8})
+    CHECK(std::fabs((evaluate(power) / one).log() - 2 * power * std::log(2.0)) <= 1e-12);
+  for (const int power : {-exponents * 9 / 16, -exponents * 3 / 4})
+    require_refused("tokens", {"products of tokens and queries underflow"}, [&] { evaluate(power); });
+}
+
+TEST_CASE("a large decoder and small queries fit into one model of diagonal K and Q", "[models]") {
+  Layout layout;
+  layout.separate_queries = true;
+  TestBatch<float> data(layout, 6);
+  for (float& x : data.tokens) x = std::ldexp(x, -40);
+  for (float& x : data.queries) x = std::ldexp(x, -60);
+  for (float& x : data.decoder) x = std::ldexp(x, 72);
+  REQUIRE_NOTHROW(make_diagonal_attention_model<float>(data.view));
 }
 
 TEST_CASE("what diagonal K and Q cannot be made of is refused by name", "[models]") {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/models/double_gradient.h"
 #include "core/models/loss_check.h"
@@ -41,7 +42,8 @@ struct Features {
       throw InvalidArgument("batch", "several queries a sample, or weights of queries (need one query each)");
     if (batch.decoder == nullptr) throw InvalidArgument("decoder", "missing (need one)");
     const std::size_t d = batch.dim;
-    double product = 0.0, token = 0.0;
+    double product = 0.0, token = 0.0, of_decoder = 0.0;
+    bool lost = false;  // a product that is no normal number, of factors that are not zero
     for (std::size_t i = 0; i < batch.n_samples; ++i) {
       const T* z = batch.query(i);
       for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
@@ -51,6 +53,7 @@ struct Features {
           if (!std::isfinite(tokens.back()))
             throw InvalidArgument("tokens", "sample " + std::to_string(i) +
                                                 ": the product of a token and its query is not finite");
+          lost = lost || (x[j] != T(0) && z[j] != T(0) && !std::isnormal(tokens.back()));
           product = std::fmax(product, std::fabs(static_cast<double>(tokens.back())));
           token = std::fmax(token, std::fabs(static_cast<double>(x[j])));
         }
@@ -62,7 +65,17 @@ struct Features {
       else
         labels.push_back(batch.labels[i]);
     }
-    const int power = std::clamp(product == 0.0 ? 0 : power_of(token) - power_of(product), -60, 60);
+    // Beside ordinary products what is lost is below rounding. Alone it would be a gradient of zero.
+    constexpr T least = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    if (lost && product < static_cast<double>(least))
+      throw InvalidArgument("tokens", "the products of tokens and queries underflow (the largest is " +
+                                          data::number_text(product) + ")");
+    for (std::size_t j = 0; j < d; ++j)
+      of_decoder = std::fmax(of_decoder, std::fabs(static_cast<double>(batch.decoder[j])));
+    // As far as the decoder can make up for it.
+    const int room = std::numeric_limits<T>::max_exponent - 1 - power_of(of_decoder);
+    const int power =
+        std::clamp(product == 0.0 ? 0 : power_of(token) - power_of(product), -60, std::min(60, room));
     for (std::size_t k = d; k < tokens.size(); k += 2 * d)
       for (std::size_t j = 0; j < d; ++j) tokens[k + j] = std::ldexp(tokens[k + j], -power);
     decoder.assign(2 * d, T(0));
