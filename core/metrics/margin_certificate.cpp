@@ -68,10 +68,30 @@ std::vector<double> log_multipliers(const data::BatchRows<T>& rows, const TokenS
   return out;
 }
 
+// Scores of another batch have no entry for a sample, or one beyond its tokens.
+template <class T>
+void require_scores_of(const BatchView<T>& batch, const TokenScores& scores) {
+  const std::size_t n = batch.n_samples;
+  require_size("scores.optimal", scores.optimal.size(), n, "n_samples");
+  require_size("scores.optimal_score", scores.optimal_score.size(), n, "n_samples");
+  require_size("scores.first", scores.first.size(), n + 1, "n_samples + 1");
+  require_size("scores.gaps", scores.gaps.size(), batch.total_tokens(), "the batch's tokens");
+  if (!scores.gap_power.empty()) require_size("scores.gap_power", scores.gap_power.size(), n, "n_samples");
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < n; first += batch.tokens_of(i++))
+    if (scores.first[i] != first || scores.optimal[i] >= batch.tokens_of(i))
+      throw InvalidArgument("scores", "sample " + std::to_string(i) + " begins at entry " +
+                                          std::to_string(scores.first[i]) + ", optimal token " +
+                                          std::to_string(scores.optimal[i]) + " (need " +
+                                          std::to_string(first) + ", and 0 to " +
+                                          std::to_string(batch.tokens_of(i) - 1) + ")");
+}
+
 template <class T, class W>
 bool add_gradient(MarginCertificate& certificate, const BatchView<T>& batch, const TokenScores& scores,
                   std::span<const W> weights, Loss loss) {
   require_weights(batch, weights);
+  require_scores_of(batch, scores);
   const data::BatchRows<T> rows(batch);
   const TokenScores by_row = data::scores_by_row(rows, scores);
   const std::vector<double> logs = log_multipliers(rows, by_row, weights, *make_loss(loss));

@@ -21,6 +21,7 @@ double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
 template <class T, class W>
 std::vector<double> values_of(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,
                               std::span<const W> weights) {
+  batch.validate();
   const data::BatchRows<T> rows(batch);
   const std::vector<std::size_t> best_of = choice_by_row(rows, chosen);
   require_weights(batch, weights);

@@ -253,4 +253,22 @@ TEST_CASE("a certificate without anything bounds nothing; what does not fit is r
   require_refused("weights", {"not finite"}, [&] {
     add_attention_gradient(certificate, data.view(), scores, std::span<const double>(bad));
   });
+  // Scores of another batch, or spoilt ones, are not read beyond their ends.
+  const auto refuse_scores = [&](const char* argument, auto spoil) {
+    TokenScores other = scores;
+    spoil(other);
+    require_refused(argument, {"need"}, [&] {
+      add_attention_gradient(certificate, data.view(), other, std::span<const double>(one));
+    });
+  };
+  BatchView<double> smaller = data.view();
+  smaller.n_samples = 1;
+  refuse_scores("scores.optimal", [&](TokenScores& s) { s = score_tokens(smaller); });
+  refuse_scores("scores.optimal_score", [](TokenScores& s) { s.optimal_score.pop_back(); });
+  refuse_scores("scores.first", [](TokenScores& s) { s.first.pop_back(); });
+  refuse_scores("scores.gaps", [](TokenScores& s) { s.gaps.pop_back(); });
+  refuse_scores("scores.gap_power", [](TokenScores& s) { s.gap_power = {0}; });
+  refuse_scores("scores", [](TokenScores& s) { s.optimal[1] = 3; });
+  refuse_scores("scores", [](TokenScores& s) { s.first[1] = 2; });
+  CHECK(certificate.size() == 0);
 }

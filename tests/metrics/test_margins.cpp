@@ -101,6 +101,15 @@ TEMPLATE_TEST_CASE("margins of chosen tokens, by sample and over each norm", "[m
   refuses_small([&] { normalized_margin(data.view, scores, small); });
   refuses_small([&] { mean_attention_entropy(data.view, small); });
   refuses_small([&] { attention_sparsity(data.view, small); });
+  // A batch whose queries are not in it is not read.
+  const std::vector<std::int64_t> far(4, 1 << 28);
+  BatchView<TestType> bad_batch = data.view;
+  bad_batch.queries = nullptr;
+  bad_batch.query_index = far.data();
+  const auto refuses_batch = [&](const auto& call) { require_refused("query_index", {"sample 0"}, call); };
+  refuses_batch([&] { sample_margins(bad_batch, chosen, w); });
+  refuses_batch([&] { constraint_values(bad_batch, chosen, w); });
+  refuses_batch([&] { margin_in_norm(bad_batch, chosen, w, MatrixNorm::max); });
   TokenScores beyond = scores;
   beyond.optimal[1] = 99;
   require_refused("chosen", {"sample 1", "99"}, [&] { normalized_margin(data.view, beyond, w); });
