@@ -95,6 +95,12 @@ CompareResult run_into(const CompareOptions& options, const CompareSettings& set
   catch_interrupts();
   return run_compare(settings, [&] {
     directory.make();
+    // The page and the plots would be of those: both look for these files first.
+    for (const char* name : {"verdict.json", "figures.json"})
+      if (std::error_code error; fs::exists(directory.file(name), error))
+        throw InvalidArgument(
+            "--out", fmt::format("{} holds what fit or reproduce wrote ({}); choose another directory",
+                                 options.out, name));
     Outputs outputs;
     outputs.add_data("--data", options.data.file);
     outputs.add_input("--decoder", options.data.decoder);

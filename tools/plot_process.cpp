@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "interrupt.h"
+#include "softstep/error.h"
 
 extern char** environ;
 
@@ -49,6 +50,16 @@ int run(const std::vector<std::string>& arguments) {
 }
 
 }  // namespace
+
+void remove_pictures(const std::string& directory, const std::vector<std::string>& names) {
+  for (const std::string& name : names)
+    for (const char* ending : {".svg", ".png"}) {
+      const std::string path = (fs::path(directory) / (name + ending)).string();
+      std::error_code error;
+      fs::remove(path, error);
+      if (error) throw IoError(path, "cannot be removed, and shows an older run: " + error.message());
+    }
+}
 
 std::string draw_plots(const std::string& directory) {
   const std::string script = find_script();

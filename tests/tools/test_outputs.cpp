@@ -148,6 +148,47 @@ TEST_CASE("interrupted compare, sweep and fit keep what was finished", "[tools]"
   }
 }
 
+TEST_CASE("pictures of an older run do not stand beside newer results", "[tools]") {
+  const Workplace place;
+  make_data(place);
+  const Arguments compare = {"compare", "--data",     "data.safetensors", "--rules", "ngd", "--steps",
+                             "20",      "--no-plots", "--out",            "c"};
+  const Arguments fit = {"fit",     "--train",    "data.safetensors", "--test", "data.safetensors", "--rules",
+                         "sngd",    "--epochs",   "1",                "--seeds", "1", "--batch-size", "2",
+                         "--init",  "normal:0.1", "--no-plots",       "--out",  "f"};
+  const Arguments entry = {"reproduce", "ntp", "--no-plots", "--out", "r"};
+  for (const auto& [command, picture] : {std::pair(compare, "c/loss_gap"), std::pair(fit, "f/train_loss"),
+                                         std::pair(entry, "r/ntp/gap")}) {
+    REQUIRE(place.run(command).code == 0);
+    for (const char* ending : {".svg", ".png"})
+      place.write(std::string(picture) + ending, "<svg>older</svg>");
+    place.write("c/other.svg", "of somebody else");
+    const Ran again = place.run(command);
+    INFO(again.err);
+    CHECK(again.code == 0);
+    for (const char* ending : {".svg", ".png"})
+      CHECK_FALSE(fs::exists(place.path(std::string(picture) + ending)));
+    CHECK(fs::exists(place.path("c/other.svg")));
+  }
+  // One that cannot be removed is told, and the results are there all the same.
+  fs::create_directories(place.path("c/loss_gap.svg/full"));
+  const Ran kept = place.run(compare);
+  CHECK(kept.code == 2);
+  CHECK(kept.err.find("c/loss_gap.svg: cannot be removed") != std::string::npos);
+}
+
+TEST_CASE("compare and sweep leave a directory with a verdict to fit and reproduce", "[tools]") {
+  const Workplace place;
+  fs::create_directory(place.path("out"));
+  for (const char* name : {"verdict.json", "figures.json"}) {
+    place.write(std::string("out/") + name, "[]");
+    for (const char* command : {"compare", "sweep"})
+      place.require_bad_input({command, "--steps", "10", "--seeds", "1", "--out", "out"},
+                              {"--out", "out holds what fit or reproduce wrote", name});
+    fs::remove(place.path(std::string("out/") + name));
+  }
+}
+
 TEST_CASE("data from a pipe are refused, and the message says what to do", "[tools]") {
   const Workplace place;
   REQUIRE(mkfifo(place.path("pipe").c_str(), 0600) == 0);

@@ -98,6 +98,9 @@ Json verdict_json(const Entry& entry, const Result& result, double seconds, int 
 std::string write_result(const std::string& directory, const Entry& entry, const Result& result,
                          const Json& verdict, bool plots) {
   const std::string inside = directory + "/";
+  std::vector<std::string> pictures;
+  for (const Figure& figure : result.figures) pictures.push_back(figure.file);
+  try_output([&] { remove_pictures(directory, pictures); });
   for (const DataFile& file : result.data) try_output(inside + file.file, csv(file));
   if (!result.figures.empty()) {
     Json figures = Json::array();
