@@ -22,6 +22,9 @@ endif()
 softstep_structure_test(instruction_counts_self_test ${python}
                         ${PROJECT_SOURCE_DIR}/benchmarks/instruction_counts/check.py --self-test)
 
+# The comparison with peers keeps what it measured, and takes no NaN for an answer.
+softstep_structure_test(check_peers ${python} ${here}/check_peers.py ${PROJECT_SOURCE_DIR})
+
 # The table of coverage by room counts what it says.
 softstep_structure_test(coverage_rooms_self_test ${python} ${PROJECT_SOURCE_DIR}/tools/coverage_rooms.py --self-test)
 

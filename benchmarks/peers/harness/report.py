@@ -19,6 +19,11 @@ def us(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def apart(value: float | None) -> str:
+    """Distances may be NaN, which is null in the results."""
+    return "NaN" if value is None or math.isnan(value) else f"{value:.0e}"
+
+
 def times(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.0f}x" if value >= 100 else f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
 
@@ -161,13 +166,13 @@ if its margin is within 1e-8 of softstep's (to 1e-8); the shortfall is relative.
                 rows.append([e["method"], "", "", e["refused"], "no"])
             else:
                 rows.append([e["method"], f"{1e3 * e['seconds']:.3g}", times(e["seconds"] / ours["seconds"]),
-                             f"{e['shortfall']:.0e}", "yes" if e["solved"] else "no"])
+                             apart(e["shortfall"]), "yes" if e["solved"] else "no"])
         text += f"\nn,T,d = {part['shape']}:\n\n" + table(["method", "ms", "ratio", "shortfall of the margin", "solved"], rows)
     return text
 
 
 def research_text(r: dict) -> str:
-    agreement = f"losses {r['losses_apart']:.0e} and norms {r['norms_apart']:.0e} (relative) apart"
+    agreement = f"losses {apart(r['losses_apart'])} and norms {apart(r['norms_apart'])} (relative) apart"
     ours, theirs = r["softstep_seconds"], r["script_seconds"]
     if not r["agrees"]:
         return f"\n## The published research set-up\n\nNo figure: {agreement}.\n"

@@ -22,7 +22,10 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--spoil", default="", metavar="PEER",
                         help="make this peer's steps 1 %% too long, to see the check refuse them")
     parser.add_argument("--report", action="store_true", help="write this part of benchmarks/RESULTS.md")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.spoil and options.report:
+        parser.error("--report does not go with --spoil: its figures are of a peer that was made wrong")
+    return options
 
 
 def say(text: str) -> None:
