@@ -8,6 +8,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "commands.h"
 #include "interrupt.h"
 #include "job.h"
+#include "kept_runs.h"
 #include "options.h"
 #include "output.h"
 #include "run_report.h"
@@ -93,11 +95,49 @@ void require_master(const TrainOptions& options, const TrainState<T>& state, con
                                                   options.run.master, path, saved));
 }
 
+// Where W begins, in words that two commands can be compared by.
+std::string start_text(const TrainOptions& options) {
+  // A file has been read by now, as weights of W.
+  const Init init = parse_init(options.run.init);
+  if (init.kind == Init::Kind::zero) return "zero";
+  if (init.kind == Init::Kind::normal)
+    return fmt::format("normal:{} of seed {}", shortest(init.std), options.run.seed);
+  std::string bytes;
+  for (const NamedTensor& tensor : load_tensors(init.file))
+    if (tensor.name == "weights")
+      bytes.assign(reinterpret_cast<const char*>(tensor.values.data()),
+                   tensor.values.size() * sizeof(double));
+  return "weights with checksum " + checksum(bytes);
+}
+
+constexpr const char* start_note = "init";
+
+// The start of the run that the file is of; empty where it does not say. A start that was asked for must be
+// that one, and another instruction set is told.
 template <class T>
-TrainState<T> resumed_state(const TrainOptions& options, const Model<T>& model,
-                            const TrainerOptions& trainer) {
+std::string start_of(const TrainOptions& options, const Model<T>& model, const std::string& path) {
+  const std::map<std::string, std::string> metadata = load_metadata(path);
+  const auto said = [&](const std::string& key) {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? "" : found->second;
+  };
+  const std::string start = said(std::string("note.") + start_note), isa = said("isa");
+  if (options.init->count() != 0 && !start.empty())
+    if (const std::string asked = start_text(options); asked != start)
+      throw InvalidArgument("--init", fmt::format("{}, but the run in {} began with {}", asked, path, start));
+  if (!isa.empty() && isa != model.isa())
+    note(fmt::format("{} was computed on {} and goes on on {}: the bits need not be those of a run that was "
+                     "never stopped",
+                     path, isa, model.isa()));
+  return start;
+}
+
+template <class T>
+TrainState<T> resumed_state(const TrainOptions& options, const Model<T>& model, const TrainerOptions& trainer,
+                            std::string& start) {
   TrainState<T> state = load_state<T>(options.resume, model, trainer);
   require_master(options, state, options.resume);
+  start = start_of(options, model, options.resume);
   return state;
 }
 
@@ -122,7 +162,7 @@ TrainState<T> first_state(const TrainOptions& options, const Model<T>& model, st
 // stopped is given again as it was.
 template <class T>
 TrainState<T> state_to_go_on_from(const TrainOptions& options, const Model<T>& model, TrainerOptions& trainer,
-                                  const Checkpoints* own, std::string& file) {
+                                  const Checkpoints* own, std::string& file, std::string& start) {
   const bool is_own = own != nullptr && is_same_folder(options.checkpoints.folder, options.resume);
   const std::unique_ptr<Checkpoints> others =
       is_own ? nullptr : std::make_unique<Checkpoints>(options.resume);
@@ -130,10 +170,13 @@ TrainState<T> state_to_go_on_from(const TrainOptions& options, const Model<T>& m
   if (found) file = found->path;
   if (!found) {
     if (!is_own) throw InvalidArgument("--resume", options.resume + " has no checkpoints");
-    return first_state<T>(options, model, model.blocks()[0].n_cols);
+    TrainState<T> first = first_state<T>(options, model, model.blocks()[0].n_cols);
+    start = start_text(options);
+    return first;
   }
   for (const std::string& damaged : found->damaged) note(damaged + "; passed over");
   require_master(options, found->state, found->path);
+  start = start_of(options, model, found->path);
   if (is_own) own->remove_older(found->state.step);
   trainer.n_steps = std::max<std::int64_t>(0, options.run.n_steps - found->state.step);
   return std::move(found->state);
@@ -206,15 +249,16 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   std::unique_ptr<Checkpoints> checkpoints;
   std::unique_ptr<TraceRows> trace;
   TrainState<T> state;
-  std::string file;
+  std::string file, start;
   const bool goes_on = names_checkpoints(options.checkpoints, options.resume);
   all_or_none(ranks, [&] {
     trainer = trainer_options(options, rule, model->blocks().size(), model->n_samples());
     if (is_first_rank()) checkpoints = take_folder(options.checkpoints, options.resume);
     if (goes_on && !is_first_rank()) return;
-    state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get(), file)
+    state = goes_on ? state_to_go_on_from<T>(options, *model, trainer, checkpoints.get(), file, start)
             : options.resume.empty() ? first_state<T>(options, *model, model->blocks()[0].n_cols)
-                                     : resumed_state<T>(options, *model, trainer);
+                                     : resumed_state<T>(options, *model, trainer, start);
+    if (options.resume.empty()) start = start_text(options);
   });
   if (ranks != nullptr && goes_on) read_same_start(ranks, options, *model, file, trainer, state);
   // The state's own way of keeping weights, which a resumed run takes over.
@@ -228,6 +272,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   trainer.references = references.directions;
   const bool has_direction = !trainer.references.empty() && !trainer.references[0].empty();
   trainer.stop_one_minus_cos = has_direction ? options.stop_one_minus_cos : 0.0;
+  const StateNotes notes = start.empty() ? StateNotes() : StateNotes{{start_note, start}};
 
   TrainProgress progress(state.step, trainer.n_steps);
   all_or_none(ranks, [&] {
@@ -239,7 +284,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
     options.checkpoints.set_schedule(trainer);
     trainer.checkpoint = [&](const Progress&) {
       trace->sync();  // first: a checkpoint stands for the rows before it
-      try_output([&] { checkpoints->write(*model, state, trainer); });
+      try_output([&] { checkpoints->write(*model, state, trainer, notes); });
     };
   }
   trainer.trace = [&](const TraceRecord& record) {
@@ -254,7 +299,7 @@ int train_as(const TrainOptions& options, const RuleSettings& rule, const Attent
   trace->finish();
   if (is_first_rank() && !options.out.empty()) try_output([&] { save_observables(options, *model, state); });
   if (is_first_rank() && !options.save_state.empty())
-    try_output([&] { save_state(options.save_state, *model, state, trainer); });
+    try_output([&] { save_state(options.save_state, *model, state, trainer, notes); });
   report_run<T>({options, layer, data.batch(), data.points(), data.own.loss, *model, state, trainer, summary,
                  references});
   if (summary.status == TrainStatus::interrupted) return interrupt_exit_code();

@@ -101,11 +101,11 @@ std::vector<std::string> Checkpoints::files() const {
 }
 
 template <NumberType T>
-void Checkpoints::write(const Model<T>& model, const TrainState<T>& state,
-                        const TrainerOptions& options) const {
+void Checkpoints::write(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options,
+                        const StateNotes& notes) const {
   const TakenFolder& folder = folder_->folder;
   const std::string name = name_of(state.step);
-  save_state(folder.file(name), model, state, options);
+  save_state(folder.file(name), model, state, options, notes);
   for (const std::string& other : folder.names())
     if (other > name) folder.remove(other);
   remove_older(state.step);
@@ -142,9 +142,10 @@ std::optional<Checkpoints::Found<T>> Checkpoints::newest(const Model<T>& model,
                                    " checkpoints of its folder: " + found.damaged.front());
 }
 
-template void Checkpoints::write(const Model<float>&, const TrainState<float>&, const TrainerOptions&) const;
-template void Checkpoints::write(const Model<double>&, const TrainState<double>&,
-                                 const TrainerOptions&) const;
+template void Checkpoints::write(const Model<float>&, const TrainState<float>&, const TrainerOptions&,
+                                 const StateNotes&) const;
+template void Checkpoints::write(const Model<double>&, const TrainState<double>&, const TrainerOptions&,
+                                 const StateNotes&) const;
 template std::optional<Checkpoints::Found<float>> Checkpoints::newest(const Model<float>&,
                                                                       const TrainerOptions&) const;
 template std::optional<Checkpoints::Found<double>> Checkpoints::newest(const Model<double>&,

@@ -2,7 +2,8 @@
 // double beside, `remainder.<block>` where in twice the digits, `rule_state.<block>.<name>` for what its rule
 // remembers, `span.base`, `span.coefficients`, `span.projected`, `span.remainder` and `span.recent` after a
 // form that keeps them. Metadata: `format`, `model` (Model::identity), `rules`, `normalization`, `batches`,
-// `form`, `step`, `seconds`, and `checksum`, a digest of all the rest.
+// `form`, `step`, `seconds`, `isa` and `note.<name>`, which are told and not asked for, and `checksum`, a
+// digest of all the rest.
 
 #include <algorithm>
 #include <cmath>
@@ -255,13 +256,15 @@ template std::vector<NamedTensor> state_tensors(const Model<double>&, const Trai
 
 template <NumberType T>
 void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
-                const TrainerOptions& options) {
+                const TrainerOptions& options, const StateNotes& notes) {
   const std::vector<NamedTensor> tensors = state_tensors(model, state);
   Metadata metadata = state_metadata(model, options);
   metadata.emplace_back("format", format);
   metadata.emplace_back("form", to_string(state.span.form));
   metadata.emplace_back("step", std::to_string(state.step));
   metadata.emplace_back("seconds", data::exact_text(state.seconds));
+  metadata.emplace_back("isa", model.isa());
+  for (const auto& [name, text] : notes) metadata.emplace_back("note." + name, text);
   metadata.emplace_back("checksum", state_checksum(tensors, metadata));
   save_tensors(path, tensors, metadata);
 }
@@ -310,9 +313,9 @@ TrainState<T> load_state(const std::string& path, const Model<T>& model, const T
 }
 
 template void save_state(const std::string&, const Model<float>&, const TrainState<float>&,
-                         const TrainerOptions&);
+                         const TrainerOptions&, const StateNotes&);
 template void save_state(const std::string&, const Model<double>&, const TrainState<double>&,
-                         const TrainerOptions&);
+                         const TrainerOptions&, const StateNotes&);
 template TrainState<float> load_state(const std::string&, const Model<float>&, const TrainerOptions&);
 template TrainState<double> load_state(const std::string&, const Model<double>&, const TrainerOptions&);
 

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "faults/failing_calls.h"
+#include "softstep/isa.h"
 #include "tools/run_program.h"
 
 using namespace softstep::test;
@@ -251,6 +252,56 @@ TEST_CASE("folders of checkpoints that are not this run's are refused", "[faults
   place.write("rows", "other,columns\n");
   place.require_bad_input(plus(plain, {"--checkpoint", "saved", "--resume", "saved", "--trace", "rows"}),
                           {"--trace", "rows is no trace of this run"});
+}
+
+TEST_CASE("a run goes on from the start that it began with", "[faults]") {
+  const Workplace place;
+  make_data(place);
+  const Arguments folder = {"--checkpoint", "saved", "--resume", "saved"};
+  const auto begun = [&](const char* steps, const Arguments& start) {
+    return plus(run_of({"--rule", "ngd"}, steps), plus(start, folder));
+  };
+  REQUIRE(place.run(begun("100", {"--init", "normal:0.1", "--seed", "3"})).code == 0);
+  const std::string began = "began with normal:0.1 of seed 3";
+  place.require_bad_input(begun("200", {"--init", "zero"}), {"--init", "zero, but the run in saved/", began});
+  for (const Arguments& other :
+       {Arguments{"--init", "normal:0.2", "--seed", "3"}, Arguments{"--init", "normal:0.1", "--seed", "4"}})
+    place.require_bad_input(begun("200", other), {"--init", other[1], "of seed " + other[3], began});
+  // The same again, written in another way; or nothing said of it.
+  CHECK(place.run(begun("200", {"--init", "normal:1e-1", "--seed", "3"})).code == 0);
+  CHECK(place.run(plus(begun("300", {}), {"--out", "W"})).code == 0);
+  place.require_bad_input(begun("400", {"--init", "W"}), {"--init", "weights with checksum", began});
+  // It stays with the run where a state of it goes on in a folder of its own.
+  const Arguments further = run_of({"--rule", "ngd"}, "10");
+  REQUIRE(place.run(plus(further, {"--resume", "saved", "--save-state", "S"})).code == 0);
+  REQUIRE(place.run(plus(further, {"--resume", "S", "--checkpoint", "other"})).code == 0);
+  place.require_bad_input(plus(run_of({"--rule", "ngd"}, "900"), {"--init", "zero", "--resume", "other"}),
+                          {"--init", began});
+}
+
+TEST_CASE("a run that goes on on another instruction set says so", "[faults]") {
+  std::vector<std::string> runnable;
+  for (const softstep::IsaInfo& isa : softstep::isas())
+    if (isa.runnable) runnable.push_back(isa.name);
+  if (runnable.size() < 2) SKIP("one instruction set can run here");
+  const Workplace place;
+  make_data(place);
+  const std::string ours = "SOFTSTEP_ISA=" + runnable.front(), other = "SOFTSTEP_ISA=" + runnable.back();
+  const auto steps = [](const char* n) {
+    return plus(run_of({"--rule", "ngd"}, n),
+                {"--save-state", "S", "--checkpoint", "saved", "--resume", "saved"});
+  };
+  REQUIRE(place.run(steps("10"), {ours}).err.empty());
+  CHECK(place.run(steps("20"), {ours}).err.empty());
+  const Arguments file = plus(run_of({"--rule", "ngd"}, "10"), {"--resume", "S"});
+  CHECK(place.run(file, {ours}).err.empty());
+  for (const Arguments& going_on : {file, steps("30")}) {
+    const Ran ran = place.run(going_on, {other});
+    CHECK(ran.code == 0);
+    CHECK(ran.err.find("was computed on " + runnable.front() + " and goes on on " + runnable.back()) !=
+          std::string::npos);
+    CHECK(lines(ran.err).size() == 1);
+  }
 }
 
 TEST_CASE("whichever call of a checkpoint fails, the run goes on and the others are whole", "[faults]") {

@@ -45,6 +45,11 @@ std::vector<NamedTensor> load_tensors(const std::string& path,
   return out;
 }
 
+std::map<std::string, std::string> load_metadata(const std::string& path) {
+  const data::TensorFile file = data::open_tensor_file(path);
+  return {file.metadata.begin(), file.metadata.end()};
+}
+
 std::vector<double> load_weights(const std::string& path, std::size_t dim) {
   const data::TensorFile file = data::open_tensor_file(path);
   const data::TensorEntry* weights = file.find("weights");

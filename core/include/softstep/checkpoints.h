@@ -34,7 +34,8 @@ class SOFTSTEP_EXPORT Checkpoints {
   /// Writes the state, then removes what is older than the last `keep`. What is there of later steps is of a
   /// run that is not this one, or damaged, and is removed too. Throws IoError; the older ones are there then.
   template <NumberType T>
-  void write(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options) const;
+  void write(const Model<T>& model, const TrainState<T>& state, const TrainerOptions& options,
+             const StateNotes& notes = {}) const;
 
   /// Of the checkpoints up to this step, leaves the last `keep`. write() does so; for a run that goes on, and
   /// may have been killed before it had.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -138,6 +139,8 @@ SOFTSTEP_EXPORT void save_tensors(const std::string& path, const std::vector<Nam
 /// Reads every floating-point tensor of a file. Throws BadFile or IoError.
 SOFTSTEP_EXPORT std::vector<NamedTensor> load_tensors(
     const std::string& path, std::vector<std::pair<std::string, std::string>>* metadata = nullptr);
+/// Reads the string metadata alone, by name. Throws BadFile or IoError.
+SOFTSTEP_EXPORT std::map<std::string, std::string> load_metadata(const std::string& path);
 
 /// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws BadFile on another shape or
 /// non-finite entries.

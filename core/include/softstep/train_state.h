@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "softstep/export.h"
@@ -86,11 +87,15 @@ SOFTSTEP_EXPORT std::vector<double> normal_values(std::size_t size, double std, 
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> observe(const Model<T>& model, const TrainState<T>& state, std::size_t k);
 
-/// Writes a state to a safetensors file, which carries a checksum and says what it belongs to. Throws
-/// IoError.
+/// What the caller says of a run beside its state, by name.
+using StateNotes = std::vector<std::pair<std::string, std::string>>;
+
+/// Writes a state to a safetensors file, which carries a checksum and says what it belongs to, and on which
+/// instruction set it was computed (`isa`). The notes are kept under `note.<name>`; load_metadata reads both
+/// again. Throws IoError.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_state(const std::string& path, const Model<T>& model, const TrainState<T>& state,
-                                const TrainerOptions& options);
+                                const TrainerOptions& options, const StateNotes& notes = {});
 /// Reads such a file. Refuses a damaged file, other blocks, rules, batches, precision, and another
 /// Model::identity: data, loss, options. Throws BadFile for a file that is damaged or no state,
 /// InvalidArgument for one of another run, IoError.
