@@ -302,6 +302,17 @@ FileModel<T> in_context(const FileTensors& file, const std::string& variant, con
   return {make_in_context_model<T>(data, options), "expected squared"};
 }
 
+// The option, of those that were given, that a size of the model comes from: what does not fit in memory is
+// then no fault of the file's.
+const CLI::Option* option_of(const std::string& field, const FileModelFlags& flags) {
+  const auto given = [](const CLI::Option* option) { return option->count() != 0 ? option : nullptr; };
+  if (field == "n_neurons") return given(flags.neurons_option);
+  if (field == "rank") return given(flags.rank_option);
+  if (field != "n_heads") return nullptr;
+  // As large as heads times rank: the larger of the two, each 0 where it was not given.
+  return given(flags.rank > flags.heads ? flags.rank_option : flags.heads_option);
+}
+
 }  // namespace
 
 void add_file_model_flags(CLI::App& app, FileModelFlags& flags, const std::string& group) {
@@ -381,6 +392,10 @@ FileModel<T> make_file_model(const std::string& kind, const FileModelFlags& flag
   } catch (const InvalidArgument& error) {
     // What the model refuses is in the file, but for options of the command.
     if (error.argument().starts_with("--") || error.argument() == "isa") throw;
+    const std::string what = error.what();
+    if (const CLI::Option* option = option_of(error.argument(), flags))
+      throw InvalidArgument(option->get_name(),
+                            option->as<std::string>() + what.substr(std::min(what.find(" ("), what.size())));
     throw BadFile(path, error.what());
   }
 }

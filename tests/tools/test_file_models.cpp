@@ -312,6 +312,21 @@ TEST_CASE("train refuses data and options that a kind does not have in one line"
   place.require_bad_input(train(kinds[4], {"--heads", "3"}), {"--heads", "gated"});
   place.require_bad_input(train(kinds[4], {"--variant", "separate"}), {"--variant", "separate", "free"});
   place.require_bad_input({"train", "--data", "data", "--rank", "3"}, {"--rank", "attention"});
+  // Sizes that do not fit are told of their options, and not of the file.
+  save(place, {tensor("spectrum", {3}, {1, 1, 1}), tensor("examples", {1}, {5})});
+  const Kind in_context = {"in_context", {}, {}};
+  const std::string no_room = "do not fit in memory";
+  place.require_bad_input(train(in_context, {"--rank", "1e18"}), {"softstep: --rank: 1e18 (", no_room});
+  place.require_bad_input(train(in_context, {"--heads", "1e18"}), {"softstep: --heads: 1e18 (", no_room});
+  place.require_bad_input(train(in_context, {"--heads", "4", "--rank", "1e18"}),
+                          {"softstep: --rank: 1e18 (", no_room});
+  place.require_bad_input(train(in_context, {"--variant", "merged", "--heads", "1e18"}),
+                          {"softstep: --heads: 1e18 (", no_room});
+  save(place, {features, tensor("labels", {2}, {1, -1})});
+  place.require_bad_input(train({"relu", {}, {}}, {"--neurons", "1e18"}),
+                          {"softstep: --neurons: 1e18 (", no_room});
+  place.require_bad_input(train({"variational", {}, {}}, {"--rank", "1e18"}),
+                          {"softstep: --rank: 1e18 (the factor does not fit"});
 }
 
 TEST_CASE("rules that need L* are refused where the loss is unbounded below", "[tools]") {
