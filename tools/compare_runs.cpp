@@ -162,8 +162,12 @@ class Runs {
             CompareSeed& seed = result_.seeds[k];
             CompareRun read = compare_run_of(run.at("run"));
             const bool unique = run.at("reference").at("unique_optimal_tokens").get<bool>();
-            if (r == 0) seed.reference = run.at("reference");
-            if (r == 0) seed.unique_optimal_tokens = unique;
+            // The first that is there, be it the first rule's or not: where that is interrupted the others are
+            // told.
+            if (seed.reference.is_null()) {
+              seed.reference = run.at("reference");
+              seed.unique_optimal_tokens = unique;
+            }
             seed.runs[r] = std::move(read);
           });
     });

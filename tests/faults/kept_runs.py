@@ -8,6 +8,7 @@ the bit; those of other data or options, and damaged ones, are not taken.
 --self-test changes a number in each kept run, with a checksum that fits, and requires that the results are seen to differ.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -166,6 +167,30 @@ def stops_in_order(bench):
     bench.clear()
 
 
+def tells_kept_runs_when_stopped(bench):
+    """Runs of the first rule are stopped, most before they began, and those of the second are there already: all of these are told."""
+    n_seeds = 64
+    at = LONG.index("300000")
+    command = [*LONG[:at], "100000", *LONG[at + 1:], "--seeds", str(n_seeds)]
+    bench.run(command)
+    for path in bench.kept():
+        if '"rule":"gd"' in path.read_text():
+            path.unlink()
+    require(len(bench.kept()) == n_seeds, f"{len(bench.kept())} runs of ngd and not {n_seeds}")
+    shutil.rmtree(bench.folder / "out")
+    child = subprocess.Popen([bench.program, *command], cwd=bench.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    child.stderr.readline()  # so many runs are taken from the folder
+    child.send_signal(signal.SIGTERM)
+    said = child.communicate()[1]
+    require(child.returncode == 128 + signal.SIGTERM, f"exit code {child.returncode}: {said}")
+    summary = json.loads((bench.folder / "out" / "summary.json").read_text())
+    n_of_gd, n_of_ngd = (len(rule["runs"]) for rule in summary["rules"])
+    require(f"{n_of_gd + n_seeds} of {2 * n_seeds} runs were finished and are in out" in said, f"said {said}")
+    require(n_of_ngd == n_seeds, f"{n_of_ngd} of {n_seeds} runs that are there are in summary.json")
+    require([r["seed"] for r in summary["references"]] == list(range(n_seeds)), "a seed has no reference")
+    bench.clear()
+
+
 def self_test(bench):
     """Kept runs with another number must be seen."""
     wrong = 0
@@ -202,7 +227,8 @@ def main():
         tests = [(check, what, lambda check=check, row=row: check(bench, *row)) for what, row in COMMANDS.items()
                  for check in (takes_runs_over, passes_damage_over, refuses_what_is_no_folder)]
         for check, what, call in [*tests, (tells_data_apart, "reproduce", lambda: tells_data_apart(bench)),
-                                  (stops_in_order, "compare", lambda: stops_in_order(bench))]:
+                                  (stops_in_order, "compare", lambda: stops_in_order(bench)),
+                                  (tells_kept_runs_when_stopped, "compare", lambda: tells_kept_runs_when_stopped(bench))]:
             try:
                 call()
                 print(f"good   {what} {check.__name__}", flush=True)
