@@ -121,7 +121,7 @@ TEST_CASE("numbers out of range are told option, value and range", "[tools]") {
   make_data(place);
   const std::string most = "from 1 to 9223372036854775807", seeds = "from 0 to 18446744073709551615";
   for (const char* steps : {"1e30", "0", "-1", "9223372036854775808", "1.5", "1e-3", "1e", "e5", "0x10", " 5",
-                            "nan", "1e9999999999999999999"})
+                            "nan", "1e9999999999999999999", "+-5", "20e+-1"})
     place.require_bad_input({"train", "--data", "data", "--steps", steps}, {"--steps: ", steps, most});
   for (const char* seed : {"18446744073709551616", "-1", "1e20", "0.5", "1e-1"})
     place.require_bad_input({"generate", "--seed", seed, "--out", "new"}, {"--seed: ", seed, seeds});
@@ -136,6 +136,8 @@ TEST_CASE("numbers out of range are told option, value and range", "[tools]") {
                             {"--stop-one-minus-cos: ", level, "from 0 to 2"});
   for (const char* value : {"1e400", "x", ""})
     place.require_bad_input({"solve", "--data", "data", "--tolerance", value}, {"--tolerance: ", value});
+  place.require_bad_input({"train", "--data", "data", "--lstar", "value", "--lstar-value", "+-1"},
+                          {"--lstar-value: +-1", "need a number"});
 
   // Every way to write a whole number.
   for (const char* steps : {"20", "+20", "2e1", "2E+1", "0.2e2", "200e-1", "20.0", "00020"}) {
