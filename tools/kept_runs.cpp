@@ -2,18 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
+#include <optional>
 
 #include "options.h"
 #include "plain_options.h"
 #include "softstep/error.h"
 #include "softstep/files.h"
+#include "text_file.h"
 
 namespace softstep::program {
 
@@ -80,12 +82,14 @@ bool KeptRuns::find(const Json& of, const std::function<void(const Json&)>& read
   const std::string path = path_of(of);
   std::error_code error;
   if (!fs::exists(path, error)) return false;
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
+  errno = 0;
+  const std::optional<std::string> text = text_of_file(path);
+  const std::string problem =
+      text ? "is damaged"
+           : fmt::format("cannot be read ({})", errno == 0 ? "no more is known" : std::strerror(errno));
   bool good = false;
   try {
-    const Json kept = Json::parse(text.str());
+    const Json kept = Json::parse(text.value_or(""));
     const Json& run = kept.at("run");
     if (kept.at("softstep_kept_run") == file_version && text_of(kept.at("of")) == text_of(of) &&
         kept.at("checksum") == checksum(text_of(run))) {
@@ -97,7 +101,7 @@ bool KeptRuns::find(const Json& of, const std::function<void(const Json&)>& read
   }
   const std::lock_guard lock(mutex_);
   ++(good ? n_found_ : n_damaged_);
-  if (!good) note(path + ": is damaged; its run is made again");
+  if (!good) note(path + ": " + problem + "; its run is made again");
   return good;
 }
 

@@ -62,8 +62,8 @@ class KeptRuns {
   explicit KeptRuns(const std::string& folder);
 
   bool is_on() const { return !folder_.empty(); }
-  /// Whether the run is there; read() is then given what was kept of it. A file that is damaged, or of which
-  /// read() throws, is a note, and the run is made again.
+  /// Whether the run is there; read() is then given what was kept of it. A file that is damaged or cannot be
+  /// read, or of which read() throws, is a note, and the run is made again.
   bool find(const Json& of, const std::function<void(const Json&)>& read);
   /// Keeps a run. Where it cannot be written, a line on the standard error says so, the program ends with
   /// exit_bad_input, and the runs after it are not kept.

@@ -127,6 +127,12 @@ def passes_damage_over(bench, command, _):
     # The file of another run under this one's name.
     first.write_bytes(second.read_bytes())
     require(bench.results(keep, ["is damaged", "1 of 2"]) == expected, "a run is taken for another")
+    # What cannot be read is not called damaged. Nor can it be replaced here.
+    first.unlink()
+    first.mkdir()
+    lines = bench.run(keep, code=2)
+    first.rmdir()
+    require(lines[0].endswith("cannot be read (Is a directory); its run is made again"), f"said {lines}")
     bench.clear()
 
 
