@@ -9,6 +9,7 @@
 
 #include "parallel.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -63,7 +64,7 @@ double missed_by_gates(const MultitaskRegression& data, double optimal_loss) {
   for (int a = 0; a <= n_grid; ++a)
     for (int b = 0; b <= n_grid; ++b) {
       const double first = std::exp(-6.0 * a / n_grid), second = std::exp(-6.0 * b / n_grid);
-      least = std::fmin(least, multitask_loss(data, {first * second, second, 1.0}));
+      least = smaller(least, multitask_loss(data, {first * second, second, 1.0}));
     }
   return least - optimal_loss;
 }
@@ -123,11 +124,11 @@ Result run(const Context& context) {
   for (const double entry : first.map) largest_entry = std::fmax(largest_entry, std::fabs(entry));
   const std::size_t size = spectrum.size() * spectrum.size();
   for (std::size_t k = 0; k < n_starts; ++k) {
-    largest_gap = std::fmax(largest_gap, outcomes[k].gap);
+    largest_gap = larger(largest_gap, outcomes[k].gap);
     const std::size_t last = (first.map.size() / size - 1) * size;
     for (std::size_t i = 0; i < first.map.size(); ++i) {
       const double law = outcomes[0].map[last + i % size] * best[i / size / n_examples[0]];
-      largest_off = std::fmax(largest_off, std::fabs(outcomes[k].map[i] - law) / largest_entry);
+      largest_off = larger(largest_off, std::fabs(outcomes[k].map[i] - law) / largest_entry);
     }
   }
   result.checks.push_back({"free weights, 20 starts: largest loss above L*", "0", largest_gap, 0.0, 1e-10});

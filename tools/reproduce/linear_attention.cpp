@@ -14,6 +14,7 @@
 #include "reproduce/fit.h"
 #include "reproduce/flow.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -120,7 +121,7 @@ double deviation_from_closed_form(bool broken) {
     const double sigma = e / (most * (e - 1.0) + std::sqrt(dim) / (w * w));
     const std::vector<double> product = model->observe(views_of(at), 0);
     for (std::size_t k = 0; k < product.size(); ++k)
-      largest = std::fmax(largest, std::fabs(product[k] - (k % (dim + 1) == 0 ? sigma : 0.0)) * most);
+      largest = larger(largest, std::fabs(product[k] - (k % (dim + 1) == 0 ? sigma : 0.0)) * most);
     return true;
   });
   return largest;
@@ -210,14 +211,14 @@ std::pair<double, double> limits_of_heads(const Course& course) {
     laws.push_back(std::cbrt(gain(head) / (spectrum[head] * spectrum[head])));
     for (std::size_t block = 1; block < 3; ++block) {
       const auto row = course.blocks[block].begin() + static_cast<std::ptrdiff_t>(head * dim);
-      balance = std::fmax(balance, std::fabs(norm_of({row, row + dim}) / v - 1.0));
+      balance = larger(balance, std::fabs(norm_of({row, row + dim}) / v - 1.0));
     }
   }
   std::sort(values.begin(), values.end());
   std::sort(laws.begin(), laws.end());
   double off = 0.0;
   for (std::size_t head = 0; head < dim; ++head)
-    off = std::fmax(off, std::fabs(values[head] / laws[head] - 1.0));
+    off = larger(off, std::fabs(values[head] / laws[head] - 1.0));
   return {off, balance};
 }
 
@@ -278,8 +279,7 @@ Result run(const Context& context) {
     result.checks.push_back(
         {fmt::format("separate, aligned: {} time of a drop times w lambda^2", least ? "least" : "largest"),
          "1 for small w",
-         least ? *std::min_element(aligned[0].begin(), aligned[0].end())
-               : *std::max_element(aligned[0].begin(), aligned[0].end()),
+         least ? smallest_of(aligned[0]) : largest_of(aligned[0]),
          1.0 - 3.0 * w, 1.0});
   result.checks.push_back({"separate, aligned: last drop, time over that from twice the start",
                            "2 for small w", 2.0 * aligned[0].back() / aligned[1].back(),
@@ -303,14 +303,14 @@ Result run(const Context& context) {
   result.tables.push_back(table);
   constexpr double open = std::numeric_limits<double>::infinity();
   result.checks.push_back({"rank 1: least time on the plateaus 1, 2, 3", "of the order of 1",
-                           std::min({dwells[0][1], dwells[0][2], dwells[0][3]}), 0.2, open});
+                           smallest_of(std::span(dwells[0]).subspan(1)), 0.2, open});
   result.checks.push_back({"rank 2: time on the plateau 2 over that near 1 and 3",
-                           "plateaus at multiples of 2", dwells[1][2] / std::max(dwells[1][1], dwells[1][3]),
+                           "plateaus at multiples of 2", dwells[1][2] / larger(dwells[1][1], dwells[1][3]),
                            2.0, open});
   result.checks.push_back({"rank 2: largest time near 1 and 3", "0 in the limit",
-                           std::max(dwells[1][1], dwells[1][3]), 0.0, 0.1});
+                           larger(dwells[1][1], dwells[1][3]), 0.0, 0.1});
   result.checks.push_back({"rank 4: largest time near 1, 2, 3", "0 in the limit",
-                           std::max({dwells[2][1], dwells[2][2], dwells[2][3]}), 0.0, 0.1});
+                           largest_of(std::span(dwells[2]).subspan(1)), 0.0, 0.1});
 
   Table drops{
       "Rank 1, first seed: the drops", {"m", "loss after it", "measured at the flattest", "time"}, {}};

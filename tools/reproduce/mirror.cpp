@@ -10,6 +10,7 @@
 #include "reproduce/bregman.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -122,7 +123,7 @@ Result run(const Context& context) {
     const double own_left = left(trained, trained);
     double least_left = inf;
     for (std::size_t limit = 0; limit < n_p; ++limit)
-      if (limit != trained) least_left = std::min(least_left, left(trained, limit));
+      if (limit != trained) least_left = smaller(least_left, left(trained, limit));
     const std::string law = fmt::format("trained with {}: distance at 1e5 steps over that at 1e3, ",
                                         name_of_power(powers[trained]));
     result.checks.push_back({law + "own limit", "falls tenfold at least", own_left, 0.0, 0.1});

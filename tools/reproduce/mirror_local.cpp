@@ -11,6 +11,7 @@
 #include "reproduce/bregman.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -169,7 +170,7 @@ Result run(const Context& context) {
     double other = std::numeric_limits<double>::infinity();
     Series series{fmt::format("trained with {}", name_of_power(powers[b])), {}, {}};
     for (std::size_t a = 0; a < n_p; ++a) {
-      if (a != b) other = std::fmin(other, mean[a][b]);
+      if (a != b) other = smaller(other, mean[a][b]);
       series.x.push_back(powers[a]);
       series.y.push_back(mean[a][b]);
     }

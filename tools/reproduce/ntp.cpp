@@ -9,6 +9,7 @@
 #include "parallel.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -40,7 +41,7 @@ double worst_odds(const NextTokenData& data, const std::vector<double>& w) {
     for (std::size_t k = data.first[j] + 1; k < data.first[j + 1]; ++k) {
       const std::size_t first = data.first[j];
       const double odds = std::log(data.labels[k] / data.labels[first]);
-      worst = std::max(worst, std::fabs(logit(j, data.tokens[k]) - logit(j, data.tokens[first]) - odds));
+      worst = larger(worst, std::fabs(logit(j, data.tokens[k]) - logit(j, data.tokens[first]) - odds));
     }
   return worst;
 }
@@ -74,7 +75,7 @@ Result run(const Context& context) {
     return median(values);
   };
   result.checks.push_back({"finite part: largest deviation from the log-odds of a support", "0 to rounding",
-                           *std::max_element(odds.begin(), odds.end()), 0.0, 1e-12});
+                           largest_of(odds), 0.0, 1e-12});
   result.checks.push_back({"norm of the diverging part / (eta t)", "1",
                            median_of([](const Trace& trace) { return trace.last().weight_norm / n_steps; }),
                            0.99, 1.01});

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -115,8 +116,8 @@ Result run(const Context& context) {
         compare_direction(std::span<const double>(w), std::span<const double>(reference)).one_minus_cos);
     to_descent.push_back(
         compare_direction(std::span<const double>(w), std::span<const double>(descent[k])).one_minus_cos);
-    worst_residual = std::fmax(worst_residual, place.residual);
-    least_quotient = std::fmin(least_quotient, std::exp((row.log10_gap - log10_gap) * std::log(10.0)));
+    worst_residual = larger(worst_residual, place.residual);
+    least_quotient = smaller(least_quotient, std::exp((row.log10_gap - log10_gap) * std::log(10.0)));
     table.rows.push_back({rounded(row.weight_norm, 4), rounded(log10_gap, 5), rounded(row.log10_gap, 5),
                           rounded(to_reference.back(), 3), rounded(to_descent.back(), 3)});
     file.rows.push_back({shortest(row.weight_norm), shortest(log10_gap), shortest(row.log10_gap),

@@ -11,6 +11,7 @@
 #include "parallel.h"
 #include "reproduce/fit.h"
 #include "reproduce/runs.h"
+#include "reproduce/worst.h"
 
 namespace softstep::program::reproduce {
 
@@ -174,7 +175,7 @@ Result run(const Context& context) {
   for (std::size_t k = 0; k < first_free; ++k) {
     // Broken: matrices set free in place of the parametrisation.
     const Outcome& outcome = outcomes[context.broken ? first_free + k : k];
-    farthest = std::fmax(farthest, std::fabs(outcome.log_unseen.back() - outcome.log_gap.back()));
+    farthest = larger(farthest, std::fabs(outcome.log_unseen.back() - outcome.log_gap.back()));
   }
   // The same logits on other tokens, summed over 40 of them: some ulps, at a gap of e^-40 of the logits'
   // ulps.
@@ -183,8 +184,8 @@ Result run(const Context& context) {
   double most = 0.0, least = std::numeric_limits<double>::infinity();
   for (std::size_t k = first_free; k < noisy_free; ++k) {
     const Outcome& outcome = outcomes[context.broken ? 2 : k];
-    most = std::fmax(most, std::exp(outcome.log_gap.back()));
-    least = std::fmin(least, std::exp(outcome.log_unseen.back()));
+    most = larger(most, std::exp(outcome.log_gap.back()));
+    least = smaller(least, std::exp(outcome.log_unseen.back()));
   }
   add("free, no noise: largest L - Bayes of seen outputs", "0 in the limit", most, 0.0, 0.01);
   add("free, no noise: least L of unseen outputs over that of a guess, ln N", "above 1",
