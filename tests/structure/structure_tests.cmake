@@ -19,6 +19,10 @@ endforeach()
 if(TARGET softstep_benchmarks_selftest)
   softstep_structure_test(benchmarks_refuse_wrong_results softstep_benchmarks_selftest)
 endif()
+if(TARGET softstep_benchmarks)
+  softstep_structure_test(check_benchmark_groups ${python} ${here}/check_benchmark_groups.py ${PROJECT_SOURCE_DIR}
+                          --program $<TARGET_FILE:softstep_benchmarks>)
+endif()
 softstep_structure_test(instruction_counts_self_test ${python}
                         ${PROJECT_SOURCE_DIR}/benchmarks/instruction_counts/check.py --self-test)
 
