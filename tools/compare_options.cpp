@@ -36,6 +36,7 @@ CompareSettings CompareOptions::settings(std::vector<RuleSettings> chosen) const
     for (const CLI::Option* option : generator_options)
       if (option->count() != 0)
         throw InvalidArgument(option->get_name(), "does not go with --data, only with --generator");
+  if (!settings.from_file) check_generator_options(generator, generator_options);
   settings.rules = std::move(chosen);
   settings.run = run;
   settings.init = parse_init(run.init);

@@ -87,6 +87,7 @@ int run_generate(const Options& options) {
   check_outputs(options);
   catch_interrupts();
   if (!options.model_kind.empty()) return generate_model_data(options, type);
+  check_generator_options(options.generator, options.generator_options);
   const GeneratorOptions generator = options.generator.with_seed(options.seed);
   const GeneratedFiles made = generate_files(
       generator, options.out, type, static_cast<std::size_t>(options.shards), [] { return !interrupted(); });

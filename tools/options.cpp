@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -58,11 +59,33 @@ std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& f
           add_whole(app, "--tokens", flags.n_tokens, 1, most_whole, "Tokens per sample T"),
           add_whole(app, "--dim", flags.dim, 1, most_whole, "Token dimension d"),
           add_real(app, "--signal", flags.options.signal,
-                   "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal)"),
+                   "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal), distance of the "
+                   "points from the hyperplane (separable)"),
           add_real(app, "--noise", flags.options.noise,
-                   "Standard deviation of the noise tokens (signal_noise); 0 means 1/sqrt(d)"),
+                   "Standard deviation of the noise tokens (signal_noise) or of the points (separable); 0 means "
+                   "1/sqrt(d)"),
           app.add_flag("--equal-scores", flags.options.equal_scores,
                        "Project the noise orthogonal to the decoder (signal_noise)")};
+}
+
+void check_generator_options(const GeneratorFlags& flags, const std::vector<CLI::Option*>& options) {
+  // Sizes are of all generators, but for one that has its own.
+  const struct {
+    const char* option;
+    std::vector<std::string> generators;
+  } rows[] = {{"--signal", {"signal_noise", "orthogonal", "separable"}},
+              {"--noise", {"signal_noise", "separable"}},
+              {"--equal-scores", {"signal_noise"}}};
+  const std::string& name = flags.options.generator;
+  bool is_known = false;
+  for (const GeneratorInfo& generator : generators()) is_known = is_known || generator.name == name;
+  if (!is_known) return;  // which is told when it is to make something
+  for (const CLI::Option* option : options)
+    for (const auto& row : rows)
+      if (option->get_name() == row.option && option->count() != 0 &&
+          std::find(row.generators.begin(), row.generators.end(), name) == row.generators.end())
+        throw InvalidArgument(row.option, fmt::format("does not go with --generator {} (only with {})", name,
+                                                      join(row.generators)));
 }
 
 CLI::Option* add_data(CLI::App& app, DataOptions& data) {

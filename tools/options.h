@@ -41,6 +41,8 @@ struct GeneratorFlags {
 CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::string& help);
 /// The options of a generator but for its name and its seed; returns them.
 std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags);
+/// Throws InvalidArgument for one of these options that was given and that the generator does not look at.
+void check_generator_options(const GeneratorFlags& flags, const std::vector<CLI::Option*>& options);
 
 struct DataOptions {
   std::string file, decoder, queries = "data";

@@ -319,6 +319,15 @@ void check_class_options(const TrainOptions& options) {
     refuse("--stop-one-minus-cos", "unless there is a --reference solve");
 }
 
+// It looks at the first token of each sample.
+void check_logistic_options(const TrainOptions& options) {
+  const auto refuse = [](const char* option, const char* reason) {
+    throw InvalidArgument(option, fmt::format("does not go with --model logistic, {}", reason));
+  };
+  if (!options.data.decoder.empty()) refuse("--decoder", "which has no decoder");
+  if (options.run.token_storage != "working") refuse("--token-storage", "which has no tokens in 16 bits");
+}
+
 // Models without a max-margin direction; most have data, a loss and L* of their own.
 void check_own_options(const TrainOptions& options) {
   const auto refuse = [&](const char* option, const char* reason) {
@@ -387,6 +396,7 @@ AttentionOptions check_options(const TrainOptions& options, bool several) {
         fmt::format("does not go with --model {}, which has no {}", options.model.kind,
                     options.model.kind == "diagonal" ? "several queries a sample" : "attention"));
   if (options.model.has_classes()) check_class_options(options);
+  if (options.model.kind == "logistic") check_logistic_options(options);
   if (!options.model.has_reference()) check_own_options(options);
 
   Outputs outputs;

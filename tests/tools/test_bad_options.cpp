@@ -131,6 +131,27 @@ TEST_CASE("numbers out of range are refused", "[tools]") {
     for (const char* value : {"nan", "inf", "x"}) place.require_bad_input(generate({option, value}), {});
 }
 
+TEST_CASE("options that a generator does not look at are refused", "[tools]") {
+  const Workplace place;
+  const auto refused = [&](const char* generator, const char* option) {
+    for (const Arguments& command : {Arguments{"generate", "--out", "new"},
+                                     {"compare", "--steps", "5", "--out", "new"},
+                                     {"sweep", "--steps", "5", "--out", "new"}}) {
+      Arguments arguments = command;
+      arguments.insert(arguments.end(), {"--generator", generator, option});
+      if (std::string(option) != "--equal-scores") arguments.push_back("2");
+      place.require_bad_input(arguments, {option, "does not go with --generator", generator});
+    }
+  };
+  for (const char* generator : {"random_unit", "planar"}) refused(generator, "--signal");
+  for (const char* generator : {"random_unit", "planar", "orthogonal"}) refused(generator, "--noise");
+  for (const char* generator : {"random_unit", "planar", "orthogonal", "separable"})
+    refused(generator, "--equal-scores");
+  CHECK(place.run(generate({"--generator", "separable", "--signal", "2", "--noise", "0.5"})).code == 0);
+  CHECK(place.run(generate({"--generator", "orthogonal", "--signal", "2", "--dim", "60"})).code == 0);
+  CHECK(place.run(generate({"--signal", "2", "--noise", "0.5", "--equal-scores"})).code == 0);
+}
+
 TEST_CASE("options that contradict each other are refused", "[tools]") {
   const Workplace place;
   make_data(place, "data.safetensors", "8");

@@ -78,6 +78,9 @@ TEST_CASE("train refuses models that do not fit in one line", "[tools]") {
   place.require_bad_input(train({"--batch-size", "0"}), {"--batch-size", "0"});
   place.require_bad_input(train({"--decoder-rule", "gd"}), {"--decoder-rule", "--joint"});
   place.require_bad_input(train({"--model", "logistic", "--joint"}), {"--joint"});
+  place.require_bad_input(train({"--model", "logistic", "--decoder", "data1"}), {"--decoder", "logistic"});
+  place.require_bad_input(train({"--model", "logistic", "--precision", "f32", "--token-storage", "f16"}),
+                          {"--token-storage", "logistic"});
   place.require_bad_input(train({"--joint", "--normalization", "joint"}, "200", "sign"),
                           {"normalization", "sign"});
 }
