@@ -168,8 +168,11 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             log_norm = top + 0.5 * math.log(sum(math.exp(2 * (x - top)) for x in logs))
             if self.rule == "ngd":
                 length = self.step_size / math.sqrt(t + 1)
-            else:
+            elif math.log(self.step_size) + gap_log - log_norm < math.log(float(np.finfo(problem.dtype).max)):
                 length = self.step_size * math.exp(gap_log - log_norm)
+            else:
+                # Where rows are saturated, a gap is left and hardly a gradient: no number can hold the step.
+                break
             for w, g in zip(at, gradients):
                 half = math.exp(0.5 * (g.exponent - log_norm))
                 w -= (length * half * half) * g.mantissa

@@ -55,6 +55,18 @@ def test_a_given_decoder_and_seeds():
     assert np.abs(made.predict_proba(x).sum(1) - 1).max() <= 4e-16
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_step_that_no_number_can_hold_ends_training(dtype):
+    # Labels that no weights fit: L* is not attained, and Polyak's steps run into saturated rows with a gap and no gradient.
+    rng = np.random.default_rng(0)
+    x, y, u = rng.normal(size=(40, 3, 4)).astype(dtype), rng.integers(0, 2, 40), rng.normal(size=4)
+    made = AttentionClassifier(rule="polyak", decoder=u, fit_intercept=False).fit(x, y)
+    margins = np.where(y == 1, 1, -1) * (x.mean(1) @ u)  # at W = 0, where it began
+    # The loss is a mean of 40 numbers, each right to some roundings.
+    assert made.loss_ <= np.log1p(np.exp(-margins)).mean() * (1 + 64 * np.finfo(dtype).eps)
+    assert np.isfinite(made.weights_).all() and made.n_iter_ < made.steps
+
+
 @pytest.mark.parametrize(
     "options, name", [({"n_tokens": 5}, "n_tokens"), ({"rule": "x"}, "rule"), ({"steps": 0}, "steps"), ({"step_size": 0}, "step_size")]
 )
