@@ -168,7 +168,11 @@ def _gradients_backward(options: _Options, kept: Any, along: Any) -> Any:
     else:
         found = _call(partial(_second_host, options), shapes, *kept, *along[:3])
     hq, hk, hv, moved = found
-    # The library has no second derivative by the bias: NaN says so where it is used.
+    # The library has no second derivative by the bias: NaN says so where it is used, also where the gradient by the bias is
+    # what is differentiated, by whatever.
+    if bias is not None:
+        lost = jnp.any(along[3] != 0)
+        hq, hk, hv, moved = (jnp.where(lost, jnp.nan, x) for x in (hq, hk, hv, moved))
     return hq, hk, hv, None if bias is None else jnp.full_like(bias, jnp.nan), _nothing(masks), moved
 
 

@@ -57,6 +57,20 @@ def test_bias_lengths_and_vmap():
         assert float(jnp.abs(a - b).max()) <= 1e-12
 
 
+def test_a_second_derivative_by_the_bias_is_nan_and_no_number():
+    (q, k, v), bias = heads(), numbers(1, 4, 5, 6)
+    loss = lambda q, b: jnp.sum(jnp.square(sj.attention(q, k, v, b)))  # noqa: E731
+    by_bias = lambda q, b: jnp.sum(jnp.square(jax.grad(loss, 1)(q, b)))  # noqa: E731
+    by_queries = lambda q, b: jnp.sum(jnp.square(jax.grad(loss, 0)(q, b)))  # noqa: E731
+    for make in (lambda f: f, jax.jit):
+        assert jnp.isnan(make(jax.grad(by_bias, 0))(q, bias)).all()
+        assert jnp.isnan(make(jax.grad(by_queries, 1))(q, bias)).all()
+        # The other second derivatives stay what they are where a bias is given.
+        theirs = lambda q: jnp.sum(jnp.square(jax.grad(lambda q: jnp.sum(jnp.square(plain(q, k, v, bias))))(q)))  # noqa: E731
+        ours, wanted = make(jax.grad(by_queries, 0))(q, bias), jax.grad(theirs)(q)
+        assert float(jnp.abs(ours - wanted).max()) <= 1e-12 * max(1.0, float(jnp.abs(wanted).max()))
+
+
 def test_layer():
     inputs = numbers(4, 3, 5, seed=1), numbers(5, 5, seed=2), numbers(5, seed=3), numbers(4, 5, seed=4)
 
