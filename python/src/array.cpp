@@ -98,6 +98,14 @@ Number number_of_dlpack(nb::dlpack::dtype type) {
 
 std::string text(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }
 
+// Whether PyTorch hands what is done to the tensor to a class of Python's: then it may have shapes alone, or wrap others.
+bool is_dispatched(nb::handle object) {
+  if (!nb::hasattr(object.type(), "__torch_dispatch__")) return false;
+  static const nb::handle plain =
+      nb::object(nb::module_::import_("torch").attr("Tensor").attr("__torch_dispatch__")).release();
+  return !nb::object(object.type().attr("__torch_dispatch__")).is(plain);
+}
+
 // bfloat16 of ml_dtypes, which the buffer protocol has no letter for.
 bool is_numpy_bfloat16(nb::handle object) {
   return nb::hasattr(object, "dtype") && nb::hasattr(object, "view") &&
@@ -258,12 +266,23 @@ void Array::require_cpu(nb::handle object) const {
          " (need memory of the CPU)");
 }
 
+// PyTorch gives the elements of a tensor without memory an address too: that of none, and from there on.
+void Array::require_memory(nb::handle object) const {
+  if (!is_dispatched(object)) return;
+  try {
+    if (nb::cast<std::uintptr_t>(object.attr("untyped_storage")().attr("data_ptr")()) != 0) return;
+  } catch (nb::python_error&) {
+  }
+  if (size() > 0) refuse(kind_of(object) + " has no memory of its own (need a tensor with numbers)");
+}
+
 // Of types that have the table of DLPack; these (PyTorch's) have no read-only arrays.
 bool Array::read_described(nb::handle object) {
   nb::dlpack::dltensor tensor;
   if (!describe_tensor(object, tensor)) return false;
   if (tensor.device.device_type != dlpack_cpu) require_cpu(object);
   take(tensor, object);
+  require_memory(object);
   kept_ = nb::borrow(object);
   return true;
 }
@@ -284,6 +303,7 @@ void Array::take(const nb::dlpack::dltensor& tensor, nb::handle object) {
     strides_[k] = tensor.strides == nullptr ? packed : tensor.strides[k];
     packed *= shape_[k];
   }
+  if (data_ == nullptr && size() > 0) refuse(kind_of(object) + " has no memory (need a tensor with numbers)");
 }
 
 void Array::read_dlpack(nb::handle object, Access access) {
@@ -315,6 +335,7 @@ void Array::read_dlpack(nb::handle object, Access access) {
   seen.shape = const_cast<std::int64_t*>(tensor_.shape_ptr());
   seen.strides = const_cast<std::int64_t*>(tensor_.stride_ptr());
   take(seen, object);
+  require_memory(object);
 }
 
 std::vector<std::size_t> Array::extents() const {

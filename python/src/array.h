@@ -92,6 +92,7 @@ class Array {
   void read_dlpack(nb::handle object, Access access);
   void take(const nb::dlpack::dltensor& tensor, nb::handle object);
   void require_cpu(nb::handle object) const;
+  void require_memory(nb::handle object) const;
   [[noreturn]] void refuse(const std::string& problem) const;
   std::array<const std::byte*, 2> ends() const;
   void release() noexcept;

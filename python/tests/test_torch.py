@@ -296,6 +296,38 @@ def test_wrong_arguments_are_named(argument, change):
     assert caught.value.argument == argument and argument in str(caught.value)
 
 
+def freed(*shape):
+    made = torch.ones(*shape)
+    made.untyped_storage().resize_(0)
+    return made
+
+
+def of_shape_alone(*shape):
+    with torch._subclasses.fake_tensor.FakeTensorMode():
+        return torch.ones(*shape)
+
+
+def view_of_shape_alone(*shape):
+    with torch._subclasses.fake_tensor.FakeTensorMode():
+        return torch.ones(*shape[:-1], shape[-1] + 4)[..., 4:]
+
+
+# A tensor with a shape and no numbers lies at no address, or at its offset from there: reading it ended the process.
+@pytest.mark.parametrize("make", [freed, of_shape_alone, view_of_shape_alone])
+def test_a_tensor_without_memory_is_refused(make):
+    tensor, tokens, there = make(1, 1, 3, 4), make(2, 3, 4), torch.ones(1, 1, 3, 4)
+    for argument, call in (
+        ("queries", lambda: softstep.attention(tensor, there, there)),
+        ("out", lambda: softstep.attention(there, there, there, out=tensor)),
+        ("tokens", lambda: softstep.Problem(tokens, [1, -1], torch.ones(4))),
+    ):
+        with pytest.raises(softstep.InvalidArgument, match="no memory") as caught:
+            call()
+        assert caught.value.argument == argument
+    # Where there are no numbers, none are needed.
+    assert softstep.attention(there[:, :, :0], there, there).shape == (1, 1, 0, 4)
+
+
 # ---- the layer
 
 
