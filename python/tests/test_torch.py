@@ -437,6 +437,42 @@ def test_polyak_is_the_formula():
         st.Polyak([w]).step()
 
 
+def test_a_gap_that_is_no_number_moves_nothing():
+    w = numbers(3, 4)
+    start = w.detach().clone()
+    w.grad = torch.ones(3, 4, dtype=torch.float64)
+    for gap in (math.nan, 0.0, -1.0, softstep.Scaled(math.nan, 0.0)):
+        st.Polyak([w]).step(lambda: gap)
+        assert torch.equal(w, start)
+
+
+@pytest.mark.parametrize("dtype, exponent", [(torch.float64, -800.0), (torch.float32, -100.0)])
+def test_a_step_that_no_number_can_hold_is_refused(dtype, exponent):
+    # As of saturated rows at a wrong token: a gap near 1, a gradient of e^exponent.
+    w = torch.nn.Parameter(torch.zeros(2, dtype=dtype))
+    optimizer = st.Polyak([w])
+
+    def closure():
+        w.grad = torch.tensor([1.0, 0.0], dtype=dtype)
+        w.grad_exponent, w.grad_exponent_of = exponent, w.grad
+        return softstep.Scaled(0.5, 0.0)
+
+    with pytest.raises(softstep.InvalidArgument, match="gap of e") as caught:
+        optimizer.step(closure)
+    assert caught.value.argument == "closure" and not w.any() and not optimizer.state
+    # Where the type holds it, it is taken: 0.5 / (2 e^-20) e^20 = e^20 / 4 * e^0.
+    exponent = -20.0
+    optimizer.step(closure)
+    assert abs(float(w[0].detach()) / (-0.25 * math.exp(20.0)) - 1) <= 64 * torch.finfo(dtype).eps and not w[1]
+
+
+def test_the_norm_of_complex_gradients():
+    w = torch.nn.Parameter(torch.zeros(2, dtype=torch.complex128))
+    w.grad = torch.tensor([3.0 + 4.0j, 12.0], dtype=torch.complex128)
+    st.NGD([w]).step()
+    assert (w + w.grad / 13.0).abs().max() <= 1e-15
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("rule", [st.NGD, st.Polyak])
 def test_they_go_on_where_plain_gradients_are_zero(dtype, rule):

@@ -29,7 +29,8 @@ def _log_norm(gradient: Tensor) -> float:
     largest = float(gradient.abs().max())
     if largest == 0 or not math.isfinite(largest):
         return -math.inf if largest == 0 else math.nan
-    return math.log(largest) + math.log(float(torch.linalg.vector_norm(gradient.double() / largest)))
+    wide = torch.promote_types(gradient.dtype, torch.float64)
+    return math.log(largest) + math.log(float(torch.linalg.vector_norm(gradient.to(wide) / largest)))
 
 
 class _Normalised(torch.optim.Optimizer):
@@ -106,8 +107,8 @@ class Polyak(_Normalised):
         L*, subtracted from what the closure returns where that is a plain number.
 
     The closure returns the loss, or L - L* as a `Scaled`, as `softstep.torch.scaled_backward` does; with that it goes on
-    however small loss gap and gradient are. A gap that is not positive moves nothing. Raises InvalidArgument. Sources: Polyak
-    1987; arXiv 2402.05738.
+    however small loss gap and gradient are. A gap that is not positive moves nothing. Raises InvalidArgument, also where a gap is
+    left and hardly a gradient, so that no number can hold the step: nothing is moved then. Sources: Polyak 1987; arXiv 2402.05738.
     """
 
     def __init__(self, params: Iterable[Any], factor: float = 2.0, optimal_loss: float = 0.0) -> None:
@@ -126,9 +127,15 @@ class Polyak(_Normalised):
             value = closure()
         optimal = float(self.param_groups[0]["optimal_loss"]) if self.param_groups else 0.0
         gap = value if isinstance(value, Scaled) else Scaled(float(value) - optimal, 0.0)
-        if gap.mantissa <= 0:
+        if not gap.mantissa > 0:  # nor where it is no number
             return value
         log_norm = self._log_norm()
         log_gap = math.log(gap.mantissa) + gap.exponent
+        for group, p in self._parameters():
+            if log_norm > -math.inf and log_gap - log_norm - math.log(group["factor"]) > math.log(torch.finfo(p.dtype).max):
+                raise InvalidArgument(
+                    f"closure: a gap of e^{log_gap:.6g} beside a gradient of e^{log_norm:.6g} (no {p.dtype} can hold their step)",
+                    "closure",
+                )
         self._move(log_norm, lambda group, t: math.exp(log_gap - log_norm) / float(group["factor"]))
         return value
