@@ -4,10 +4,17 @@
 
 #include <nanobind/nanobind.h>
 
+#include <string_view>
+
 namespace softstep::python {
 
-/// Whether a callback wants the run to go on: it returned something other than False itself.
-inline bool goes_on(const nanobind::object& answer) { return !answer.is(Py_False); }
+/// Whether a callback wants the run to go on: it returned something other than False itself, or that of NumPy,
+/// which its comparisons give.
+inline bool goes_on(const nanobind::object& answer) {
+  if (answer.is(Py_False)) return false;
+  const std::string_view kind = Py_TYPE(answer.ptr())->tp_name;
+  return (kind != "numpy.bool" && kind != "numpy.bool_") || PyObject_IsTrue(answer.ptr()) != 0;
+}
 
 /// Runs Python's signal handlers (in its main thread; elsewhere nothing). True if one raised
 /// KeyboardInterrupt, which is then cleared; whatever else one raises is thrown. Holds the GIL.

@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "interruption.h"
 #include "parts.h"
 #include "problem.h"
 #include "results.h"
@@ -65,7 +66,7 @@ class Interruption {
     if (raised_) return false;
     try {
       if (PyErr_CheckSignals() != 0) nb::raise_python_error();
-      return progress_.is_none() || !progress_(sweeps, duality_gap, kkt_residual).is(Py_False);
+      return progress_.is_none() || goes_on(progress_(sweeps, duality_gap, kkt_residual));
     } catch (nb::python_error& error) {
       raised_ = std::make_unique<nb::python_error>(error);
       return false;

@@ -74,6 +74,19 @@ def test_a_callback_stops_by_false(problem):
     assert result.status == "interrupted" and result.trace["step"][-1] == 5
 
 
+def test_the_false_of_numpy_stops_too(problem):
+    # What comparisons of NumPy's numbers give, and math with them.
+    stopped = softstep.train(problem, steps=1000, callback=lambda row: np.float64(row["step"]) < 5)
+    assert stopped.status == "interrupted" and stopped.trace["step"][-1] == 5
+    assert softstep.train(problem, steps=10**9, max_seconds=20.0, progress=lambda *_: np.bool_(False)).status == "interrupted"
+    runs = softstep.train_many(problem, steps=[1000] * 2, callback=lambda k, row: np.float64(row["step"]) < 5)
+    assert (runs.status == "interrupted").all() and (runs.last["step"] == 5).all()
+    assert softstep.solve_max_margin(problem, progress=lambda *_: np.bool_(False)).status == "interrupted"
+    # Nothing else does: no answer, and what is merely empty.
+    for answer in (None, 0, np.bool_(True), np.zeros(1)):
+        assert softstep.train(problem, steps=10, callback=lambda row: answer).status == "max_iterations"
+
+
 def test_ctrl_c_stops_soon_and_keeps_the_trace(problem):
     result, seconds = after_ctrl_c(lambda: softstep.train(problem, steps=10**9), after=0.3)
     assert seconds < SOON
