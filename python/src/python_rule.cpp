@@ -17,6 +17,11 @@ namespace nb = nanobind;
 namespace softstep::python {
 namespace {
 
+// A number of NumPy's, such as float32, or of others: an array of no dimension.
+bool has_no_dimension(nb::handle object) {
+  return nb::hasattr(object, "shape") && nb::len(nb::object(object.attr("shape"))) == 0;
+}
+
 template <NumberType T>
 class PythonRule final : public StepRule<T> {
  public:
@@ -87,9 +92,18 @@ class PythonRule final : public StepRule<T> {
 
   Step<T> step_of(const nb::object& answer, const StepContext<T>& at, RuleState& next) const {
     if (answer.is_none()) return {.outcome = Step<T>::Outcome::stationary};
+    const auto times_gradient = [&](double coefficient) {
+      return Step<T>{Step<T>::Outcome::moved, coefficient, at.gradient,
+                     std::fabs(coefficient) * at.gradient_norm};
+    };
     if (PyFloat_Check(answer.ptr()) || PyLong_Check(answer.ptr())) {
-      const double coefficient = nb::cast<double>(answer);
-      return {Step<T>::Outcome::moved, coefficient, at.gradient, std::fabs(coefficient) * at.gradient_norm};
+      const double coefficient = PyFloat_AsDouble(answer.ptr());
+      if (coefficient == -1.0 && PyErr_Occurred() != nullptr) nb::raise_python_error();
+      return times_gradient(coefficient);
+    }
+    if (has_no_dimension(answer)) {
+      const nb::object number = real_numbers(answer, "rule");
+      return times_gradient(Array(number, "rule").span<double>()[0]);
     }
     if (PyUnicode_Check(answer.ptr()) && nb::cast<std::string>(answer) == "gap_not_positive")
       return {.outcome = Step<T>::Outcome::gap_not_positive};
@@ -101,7 +115,10 @@ class PythonRule final : public StepRule<T> {
                                         "' (need a number, an array, None or \"gap_not_positive\")");
     const nb::object numbers = real_numbers(answer, "rule");
     const Array direction(numbers, "rule");
-    if (direction.size() != at.n_rows * at.n_cols)
+    const bool as_vector = direction.n_dims() == 1 && direction.size() == at.n_rows * at.n_cols;
+    const bool as_matrix = direction.n_dims() == 2 && direction.extent(0) == at.n_rows &&
+                           direction.extent(1) == at.n_cols;  // its transpose would be another step
+    if (!as_vector && !as_matrix)
       throw InvalidArgument("rule", name_ + " returned a direction of shape " + direction.shape_text() +
                                         " (need (" + std::to_string(at.n_rows) + ", " +
                                         std::to_string(at.n_cols) + "))");

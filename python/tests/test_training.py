@@ -33,6 +33,30 @@ def test_a_callable_takes_the_steps_of_the_rule_it_writes(problem, limit):
     assert np.abs(own.weights - named.weights).max() <= 200 * 200 * 2**-53
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.array, lambda c: np.int64(1)], ids=["float32", "float64", "array", "int64"])
+def test_a_number_of_numpys_is_a_number(number):
+    # A block of one entry, where an array of one number would be a direction.
+    model = softstep.InductionHead(*softstep.induction_data(n_samples=20, length=6, seed=0), dtype="float32")
+    start = (np.full((1, 1), 0.5),) * 4
+    step = number(0.125)  # which float32 holds
+    ours = softstep.train(model, lambda c: step, steps=1, start=start).blocks
+    wanted = softstep.train(model, lambda c: float(step), steps=1, start=start).blocks
+    assert all((ours[name] == wanted[name]).all() for name in wanted)
+    # The same where the block has more entries.
+    problem = softstep.generate(seed=0).problem()
+    assert (softstep.train(problem, lambda c: step, steps=3).weights == softstep.train(problem, lambda c: float(step), steps=3).weights).all()
+
+
+def test_a_direction_lies_as_the_gradient_does():
+    model = softstep.ReluNetwork(np.ones((3, 2)), [1, 1, -1], n_neurons=4, outer=[1, 1, -1, -1])
+    step = lambda change: softstep.train(model, lambda c: change(c.gradient), steps=1, init_std=1.0).blocks["weights"]  # noqa: E731
+    assert (step(lambda g: g) == step(lambda g: g.ravel())).all()
+    with pytest.raises(softstep.InvalidArgument, match="direction of shape"):
+        step(lambda g: np.ascontiguousarray(g.T))
+    with pytest.raises(OverflowError):
+        step(lambda g: 10**400)
+
+
 class Momentum(softstep.StepRule):
     name = "momentum_of_mine"
     memory = {"mean": 0}
