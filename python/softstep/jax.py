@@ -9,6 +9,7 @@ needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -344,18 +345,29 @@ def _is_scaled(x: Any) -> bool:
     return isinstance(x, Scaled)
 
 
-def _logs(gradients: Any) -> tuple[list[tuple[Any, Any]], Any, Any]:
-    """Mantissas with exponents; how they lie in the tree; and the logarithm of the norm of all, -inf for zero."""
+def _logs(gradients: Any) -> tuple[list[tuple[Any, Any]], Any, Any, Any]:
+    """Mantissas with exponents over the largest of these; how they lie in the tree; the logarithm of the norm of all over the
+    same, -inf for zero; and that exponent.
+
+    Over the largest, as an exponent of -1e6 has hardly a digit behind the point in float32.
+    """
     leaves, tree = jax.tree.flatten(gradients, is_leaf=_is_scaled)
     pairs = [tuple(x) if _is_scaled(x) else (x, 0.0) for x in leaves]
+    exponents = [exponent for _, exponent in pairs]
+    # Numbers of Python are subtracted in float64.
+    known = all(isinstance(exponent, (int, float)) for exponent in exponents)
+    top = max(exponents) if known else jnp.max(jnp.stack([jnp.asarray(exponent) for exponent in exponents]))
+    top = (top if math.isfinite(top) else 0.0) if known else jnp.where(jnp.isfinite(top), top, 0.0)
+    pairs = [(mantissa, exponent - top) for mantissa, exponent in pairs]
     logs = []
     for mantissa, exponent in pairs:
         m = jnp.abs(jnp.asarray(mantissa))
+        m = m.astype(jnp.promote_types(m.dtype, jnp.float32))  # a sum of squares leaves 16 bits soon
         largest = jnp.max(m, initial=0)
         unit = jnp.where(largest > 0, largest, 1)
         size = jnp.log(unit) + 0.5 * jnp.log(jnp.sum(jnp.square(m / unit)))
         logs.append(jnp.where(largest == 0, -jnp.inf, size + exponent))
-    return pairs, tree, jax.nn.logsumexp(2.0 * jnp.stack(logs)) / 2.0
+    return pairs, tree, jax.nn.logsumexp(2.0 * jnp.stack(logs)) / 2.0, top
 
 
 def _unit(pairs: list[tuple[Any, Any]], tree: Any, log_norm: Any, length: Any) -> Any:
@@ -383,7 +395,8 @@ def ngd(learning_rate: float = 1.0, decay: float = 0.0) -> GradientTransformatio
 
     def update(gradients: Any, state: _Count, params: Any = None, **more: Any) -> tuple[Any, _Count]:
         length = learning_rate * (state.count + 1.0) ** -decay
-        return _unit(*_logs(gradients), length), _Count(state.count + 1)
+        pairs, tree, log_norm, _ = _logs(gradients)
+        return _unit(pairs, tree, log_norm, length), _Count(state.count + 1)
 
     return GradientTransformation(init, update)
 
@@ -406,9 +419,9 @@ def polyak(factor: float = 2.0, optimal_loss: float = 0.0) -> GradientTransforma
         if value is None:
             raise InvalidArgument("value: None (Polyak's step needs the loss)", "value")
         gap, exponent = value if _is_scaled(value) else (value - optimal_loss, 0.0)
-        pairs, tree, log_norm = _logs(gradients)
+        pairs, tree, log_norm, top = _logs(gradients)
         gap = jnp.asarray(gap)
-        log_length = jnp.log(jnp.where(gap > 0, gap, 1)) + exponent - log_norm
+        log_length = jnp.log(jnp.where(gap > 0, gap, 1)) + (exponent - top) - log_norm
         length = jnp.where((gap > 0) & (log_norm > -jnp.inf), jnp.exp(log_length) / factor, 0.0)
         return _unit(pairs, tree, log_norm, length), _Count(state.count + 1)
 

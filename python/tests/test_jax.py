@@ -133,6 +133,35 @@ def test_rules_go_on_where_plain_gradients_are_zero(name):
     assert not nothing.any()
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_the_norm_of_narrow_gradients_is_not_summed_in_their_type(dtype):
+    # 300^2 equal squares leave float16, in which one entry of the step is 1/300 to a unit in the last place.
+    gradient = jnp.ones((300, 300), dtype)
+    rule = sj.ngd()
+    step = rule.update(gradient, rule.init(gradient))[0]
+    assert step.dtype == dtype
+    assert float(jnp.abs(step.astype(jnp.float64) + 1 / 300).max()) <= float(jnp.finfo(dtype).eps) / 300
+
+
+@pytest.mark.parametrize("exponent", [-1e5, -1e7])
+def test_the_length_of_a_step_is_right_at_any_exponent_in_float32(exponent):
+    mantissas = jnp.ones((3, 3), jnp.float32), jnp.ones(4, jnp.float32)
+    gradients = tuple(softstep.Scaled(m, exponent - k) for k, m in enumerate(mantissas))
+    norm = np.sqrt(9 + 4 * np.exp(-2.0))  # over e^exponent
+    jax.config.update("jax_enable_x64", False)
+    try:
+        for rule, more, length in (
+            (sj.ngd(), {}, 1.0),
+            (sj.polyak(), {"value": softstep.Scaled(3.0, exponent)}, 3.0 / (2 * norm)),
+        ):
+            steps = rule.update(gradients, rule.init(gradients), **more)[0]
+            found = np.sqrt(sum(float((np.asarray(x, dtype=np.float64) ** 2).sum()) for x in steps))
+            # Logarithms of numbers of a moderate size, and their exponentials.
+            assert abs(found - length) <= 32 * np.finfo(np.float32).eps * length
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
 def test_rules_chain_with_optax():
     optax = pytest.importorskip("optax")
     rule = optax.chain(sj.ngd(0.5), optax.scale(2.0))
