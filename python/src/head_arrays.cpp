@@ -16,6 +16,8 @@ std::span<const std::int64_t> indices_of(const Array& array) {
   array.require(Number::i64);
   array.require_dims(1, "one dimension");
   array.require_contiguous();
+  // To the library an empty one would be none at all, and hide nothing.
+  if (array.size() == 0) throw InvalidArgument(array.name(), "empty (need one number or more)");
   return array.span<std::int64_t>();
 }
 

@@ -241,6 +241,19 @@ def test_a_mask_that_has_changed_is_noticed():
         out.sum().backward()
 
 
+@pytest.mark.parametrize("argument", ["key_lengths", "query_offsets", "key_offsets"])
+def test_an_empty_mask_is_not_taken_for_none(argument):
+    # It would hide no key.
+    empty = torch.empty(0, dtype=torch.int64)
+    with pytest.raises(softstep.InvalidArgument, match="empty") as caught:
+        st.attention(*heads(), **{argument: empty})
+    assert caught.value.argument == argument
+    inputs = [x.detach().numpy() for x in heads()]
+    for attention in (softstep.attention, softstep.linear_attention):
+        with pytest.raises(softstep.InvalidArgument, match="empty"):
+            attention(*inputs, **{argument: empty.numpy()})
+
+
 def test_vmap():
     q, k, v = (x.detach() for x in heads())
     many = torch.stack([q, 2 * q, -q])
