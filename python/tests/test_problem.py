@@ -59,6 +59,28 @@ def test_scaled_gradient_is_true_where_the_plain_one_underflows():
     assert problem.loss_gap(weights).log10() < -1e5
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_plain_is_infinity_where_the_type_cannot_hold_it(dtype):
+    array = np.array([1.0, -2.0, 0.0], dtype=dtype)
+    for exponent in (750.0, 1500.0, 1e6, np.inf):
+        assert softstep.Scaled(2.0, exponent).plain() == np.inf and softstep.Scaled(0.0, exponent).plain() == 0
+        found = softstep.Scaled(array, exponent).plain()
+        assert found.dtype == dtype and (found == np.array([np.inf, -np.inf, 0.0])).all()
+    for exponent in (-1500.0, -1e6, -np.inf):
+        assert softstep.Scaled(2.0, exponent).plain() == 0 and not softstep.Scaled(array, exponent).plain().any()
+
+
+def test_plain_and_log_of_mantissas_far_from_1():
+    for size, exponent in ((1e300, -1300.0), (1e-300, 1300.0), (1e300, -750.0)):
+        wanted = np.log(size) + exponent
+        # The rounding of an exponent is the relative error of what it stands for.
+        close = 8 * 2.0**-53 * (abs(exponent) + abs(np.log(size)))
+        for mantissa in (size, np.full(2, size)):
+            made = softstep.Scaled(mantissa, exponent)
+            assert np.abs(np.log(made.plain()) - wanted).max() <= close
+            assert abs(made.log() - wanted - 0.5 * np.log(np.size(mantissa))) <= close
+
+
 def test_out_is_written_in_place_and_returned():
     tokens, labels, decoder = batch()
     problem = softstep.Problem(tokens, labels, decoder)
