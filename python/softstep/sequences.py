@@ -155,6 +155,15 @@ class SentenceData:
         return self.vocabulary, tokens, first, probabilities, first_next, following, labels
 
 
+def _shaped(value: Any, name: str, n_dims: int, shape: tuple[int, ...]) -> Any:
+    """A copy as float64, whose last axes have these sizes: as many numbers in another order would be other weights."""
+    made = _copied_numbers(value, name, "float64")
+    if made is not None and (made.ndim != n_dims or made.shape[-len(shape) :] != shape):
+        wanted = ", ".join(["K"] * (n_dims - len(shape)) + [str(n) for n in shape])
+        raise InvalidArgument(f"{name}: shape {made.shape} (need ({wanted}))", name)
+    return made
+
+
 class VocabularyAttention(_core.VocabularyAttention):
     """Attention of the last token with a vocabulary head, by cross entropy: logits = W_ov h + F (z + h), h = sum_t a_t x_t.
 
@@ -205,13 +214,15 @@ class VocabularyAttention(_core.VocabularyAttention):
         dtype: Literal["float64", "float32"] = "float64",
         isa: str = "",
     ) -> None:
+        arrays = data._arrays()
+        dim = arrays[1].shape[-1]
         super().__init__(
-            *data._arrays(),
+            *arrays,
             mixing=mixing,
-            directions=_copied_numbers(directions, "directions", "float64"),
-            values=_copied_numbers(values, "values", "float64"),
+            directions=_shaped(directions, "directions", 3, (dim, dim)),
+            values=_shaped(values, "values", 2, (data.vocabulary, dim)),
             has_feed_forward=has_feed_forward,
-            feed_forward=_copied_numbers(feed_forward, "feed_forward", "float64"),
+            feed_forward=_shaped(feed_forward, "feed_forward", 2, (data.vocabulary, dim)),
             infimum=infimum.replace("_", " "),
             dtype=dtype,
             isa=isa,

@@ -156,3 +156,17 @@ def test_what_does_not_fit_is_named(argument, word, call):
     with pytest.raises(softstep.InvalidArgument, match=word) as caught:
         call()
     assert caught.value.argument.endswith(argument)
+
+
+@pytest.mark.parametrize("argument", ["values", "feed_forward", "directions"])
+def test_given_weights_of_another_shape_are_refused(argument):
+    # As many numbers, which were read in the wrong order.
+    data = softstep.SentenceData.of_sentences(3, [np.ones((2, 4))] * 3, [0, 1, 2])
+    right = {"values": np.ones((3, 4)), "feed_forward": np.ones((3, 4)), "directions": np.ones((2, 4, 4))}
+    make = lambda x: softstep.VocabularyAttention(data, has_feed_forward=True, **{argument: x})  # noqa: E731
+    make(right[argument])
+    wrong = [right[argument].T, right[argument].ravel(), right[argument][..., :2]]
+    for x in (*wrong, *([np.ones((4, 4)), np.ones((4, 4, 2))] if argument == "directions" else ())):
+        with pytest.raises(softstep.InvalidArgument, match=argument) as caught:
+            make(x)
+        assert caught.value.argument == argument
