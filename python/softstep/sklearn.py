@@ -38,7 +38,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     loss
         "logistic" or "exponential".
     tolerance
-        Training ends once L - L* is below it.
+        Training ends once L - L* is below it; 0: it goes on.
     random_state
         None or a seed. W and u begin at zero if None, else at normal numbers of size 1e-3.
     n_threads
@@ -129,6 +129,8 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InvalidArgument(f"step_size: {self.step_size} (need a number > 0)", "step_size")
         if self.steps < 1:
             raise InvalidArgument(f"steps: {self.steps} (need 1 or more)", "steps")
+        if not self.tolerance >= 0:
+            raise InvalidArgument(f"tolerance: {self.tolerance} (need 0 or more)", "tolerance")
         tokens = self._tokens(X, n_tokens)
         problem = Problem(
             tokens,
@@ -162,7 +164,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             gradients = [found.gradient] if len(at) == 1 else list(found.gradient)
             logs = [g.log() for g in gradients]
             top = max(logs)
-            ended = t == self.steps or gap_log < math.log(self.tolerance)
+            ended = t == self.steps or (self.tolerance > 0 and gap_log < math.log(self.tolerance))
             if ended or top == -math.inf or not math.isfinite(top + gap_log):
                 break
             log_norm = top + 0.5 * math.log(sum(math.exp(2 * (x - top)) for x in logs))

@@ -68,9 +68,22 @@ def test_a_step_that_no_number_can_hold_ends_training(dtype):
 
 
 @pytest.mark.parametrize(
-    "options, name", [({"n_tokens": 5}, "n_tokens"), ({"rule": "x"}, "rule"), ({"steps": 0}, "steps"), ({"step_size": 0}, "step_size")]
+    "options, name",
+    [
+        ({"n_tokens": 5}, "n_tokens"),
+        ({"rule": "x"}, "rule"),
+        ({"steps": 0}, "steps"),
+        ({"step_size": 0}, "step_size"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"tolerance": float("nan")}, "tolerance"),
+    ],
 )
 def test_wrong_parameters_are_named(options, name):
     x, y = data()
     with pytest.raises(ValueError, match=name):
         AttentionClassifier(**options).fit(x.reshape(len(x), -1), y)
+
+
+def test_no_tolerance_takes_all_steps():
+    x, y = data()
+    assert AttentionClassifier(steps=20, tolerance=0.0).fit(x, y).n_iter_ == 20
