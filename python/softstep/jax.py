@@ -217,7 +217,7 @@ def attention(
             raise InvalidArgument(f"{name}: dtype {x.dtype} beside queries of {queries.dtype}", name)
         if x.ndim != (3 if ragged else 4):
             raise InvalidArgument(f"{name}: shape {x.shape} (need {'3' if ragged else '4'} axes)", name)
-    # In a callback an error would lose its kind, so the sizes are looked at here.
+    # In a callback, or in XLA, an error would lose its kind, so the sizes are looked at here.
     batch, rows = queries.shape[0], keys.shape[-3 if ragged else -2]
     wanted_keys = (rows, keys.shape[1], queries.shape[-1]) if ragged else (batch, keys.shape[1], rows, queries.shape[-1])
     for name, x, wanted in (("keys", keys, wanted_keys), ("values", values, (*wanted_keys[:-1], values.shape[-1]))):
@@ -230,6 +230,21 @@ def attention(
         if not fits or bias.shape[0] not in (1, batch) or bias.shape[1] not in (1, queries.shape[1]):
             raise InvalidArgument(f"bias: shape {bias.shape} (need (batch or 1, heads or 1, queries, keys))", "bias")
     masks = tuple(None if x is None else jnp.asarray(x) for x in (key_lengths, query_offsets, key_offsets))
+    if ragged:
+        batch = max(masks[1].size - 1, 0)
+    for name, x, size in zip(("key_lengths", "query_offsets", "key_offsets"), masks, (batch, batch + 1, batch + 1)):
+        if x is not None and x.dtype not in (jnp.int32, jnp.int64):
+            raise InvalidArgument(f"{name}: dtype {x.dtype} (need int32 or int64)", name)
+        if x is not None and x.shape != (size,):
+            raise InvalidArgument(f"{name}: shape {x.shape} (need {(size,)})", name)
+    if batch == 0 or 0 in (queries.shape[1], queries.shape[-1]):
+        raise InvalidArgument(f"queries: shape {queries.shape}, batch {batch} (batch, heads and dim must be 1 or more)", "queries")
+    if values.shape[-1] == 0:
+        raise InvalidArgument(f"values: shape {values.shape} (dim must be 1 or more)", "values")
+    if scale is not None and not np.isfinite(scale):
+        raise InvalidArgument(f"scale: {scale} (need a finite number)", "scale")
+    if not (np.isfinite(soft_cap) and soft_cap >= 0):
+        raise InvalidArgument(f"soft_cap: {soft_cap} (need a finite number, 0 or more)", "soft_cap")
     options = _Options(scale, soft_cap, causal, before, after, n_threads)
     _plain(options)
     return _attention(options, queries, keys, values, bias, masks)

@@ -98,6 +98,44 @@ def test_wrong_arguments_are_named(argument, change):
             f(*change(*heads()))
 
 
+# XLA would tell of them by a RuntimeError, and later.
+@pytest.mark.parametrize(
+    "argument, options",
+    [
+        ("key_lengths", {"key_lengths": [1, 2, 3]}),
+        ("key_lengths", {"key_lengths": jnp.zeros((0,), int)}),
+        ("key_lengths", {"key_lengths": [[1], [2]]}),
+        ("key_lengths", {"key_lengths": [1.0, 2.0]}),
+        ("key_lengths", {"key_lengths": jnp.zeros(2, jnp.uint8)}),
+        ("scale", {"scale": float("nan")}),
+        ("soft_cap", {"soft_cap": -1.0}),
+    ],
+)
+def test_wrong_options_are_named(argument, options):
+    options = {name: jnp.asarray(x) if isinstance(x, list) else x for name, x in options.items()}
+    with pytest.raises(softstep.InvalidArgument, match=argument) as caught:
+        sj.attention(*heads(), **options)
+    assert caught.value.argument == argument
+
+
+def test_wrong_offsets_and_empty_sizes_are_named():
+    q, k, v = numbers(5, 4, 3), numbers(6, 2, 3), numbers(6, 2, 2)
+    first, second = jnp.array([0, 2, 5]), jnp.array([0, 3, 6])
+    # The ragged batch is its samples one by one.
+    whole = sj.attention(q, k, v, query_offsets=first, key_offsets=second)
+    for i, j, m, n in ((0, 2, 0, 3), (2, 5, 3, 6)):
+        one = plain(*(jnp.swapaxes(x, 0, 1)[None] for x in (q[i:j], k[m:n], v[m:n])))
+        assert float(jnp.abs(jnp.swapaxes(one[0], 0, 1) - whole[i:j]).max()) <= 1e-12
+    sj.attention(q, k, v, query_offsets=first, key_offsets=second, key_lengths=jnp.array([3, 1]))
+    for argument, a, b in (("key_offsets", first, second[:2]), ("query_offsets", first[None], second), ("queries", first[:1], second[:1])):
+        with pytest.raises(softstep.InvalidArgument, match=argument):
+            sj.attention(q, k, v, query_offsets=a, key_offsets=b)
+    q, k, v = heads()
+    for argument, wrong in (("queries", (q[..., :0], k[..., :0], v)), ("queries", (q[:0], k[:0], v[:0])), ("values", (q, k, v[..., :0]))):
+        with pytest.raises(softstep.InvalidArgument, match=argument):
+            sj.attention(*wrong)
+
+
 def problem(**options):
     tokens, decoder = np.asarray(numbers(6, 4, 8, seed=5)), np.asarray(numbers(8, seed=6))
     return softstep.Problem(tokens, np.array([1, -1] * 3, dtype=np.int8), decoder, **options), tokens, decoder
