@@ -33,6 +33,12 @@ nb::object callable(nb::handle loss, const char* name) {
   return found;
 }
 
+bool truth_of(nb::handle object) {
+  const int truth = PyObject_IsTrue(object.ptr());
+  if (truth < 0) nb::raise_python_error();
+  return truth == 1;
+}
+
 nb::object required_callable(nb::handle loss, const char* name) {
   nb::object found = callable(loss, name);
   if (found.is_none())
@@ -50,7 +56,7 @@ PythonLoss::PythonLoss(nb::handle loss)
       second_(callable(loss, "second_derivative")),
       difference_(callable(loss, "difference")),
       name_(nb::cast<std::string>(nb::str(nb::getattr(loss, "name", nb::str("own"))))),
-      decreasing_(PyObject_IsTrue(nb::getattr(loss, "is_decreasing", nb::bool_(false)).ptr()) == 1) {
+      decreasing_(truth_of(nb::getattr(loss, "is_decreasing", nb::bool_(false)))) {
   if (name_.empty() || name_.find_first_of(" \t\n") != std::string::npos)
     throw InvalidArgument("loss", "name \"" + name_ + "\" (need one word)");
 }

@@ -121,6 +121,12 @@ def test_bad_losses_are_named(loss):
     assert caught.value.argument == "loss"
 
 
+def test_what_is_decreasing_raises_is_raised():
+    loss = softstep.Loss(lambda m, y: m, lambda m, y: 1.0, is_decreasing=np.array([True, False]))  # no truth value
+    with pytest.raises(ValueError, match="truth value"):
+        softstep.generate(seed=0).problem(loss=loss, optimal_loss=0.0)
+
+
 def test_no_second_derivative_is_not_supported():
     problem = softstep.Problem(*data(), loss=softstep.Loss(lambda m, y: m, lambda m, y: 1.0))
     assert problem.loss(W) == problem.loss(W)
