@@ -405,6 +405,14 @@ def test_loss_of_several_blocks():
         st.loss(ours, blocks[0])
 
 
+def test_loss_where_the_sign_of_weights_is_turned():
+    ours, *_ = problem()
+    w = numbers(8, 8, grad=False)
+    turned = torch.complex(w, w).conj().imag
+    assert turned.is_neg()
+    assert torch.equal(st.loss(ours, turned), st.loss(ours, -w)) and torch.equal(st.log_gap(ours, turned), st.log_gap(ours, -w))
+
+
 def test_ngd_is_the_formula():
     w, v = numbers(3, 4), numbers(5, seed=1)
     start = w.detach().clone(), v.detach().clone()

@@ -32,6 +32,11 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) and not isinstance(value, Scaled) else (value,)
 
 
+def _scalar(value: float, like: Tensor) -> Tensor:
+    # Not new_tensor, which a tensor that is read with its sign turned does not have.
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.problem, *tensors = inputs
     ctx.save_for_backward(*tensors)
@@ -99,7 +104,7 @@ class _Gradient(torch.autograd.Function):
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(problem: Model, *weights: Tensor) -> Tensor:
-        return weights[0].new_tensor(problem.loss(_points(problem, weights)))
+        return _scalar(problem.loss(_points(problem, weights)), weights[0])
 
     setup_context = staticmethod(_keep)
 
@@ -149,7 +154,7 @@ class _LogGap(torch.autograd.Function):
     @staticmethod
     def forward(problem: Model, *weights: Tensor) -> Any:
         value, gradient = problem.log_gap(_points(problem, weights))
-        return (weights[0].new_tensor(value), *_tuple(gradient))
+        return (_scalar(value, weights[0]), *_tuple(gradient))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
