@@ -71,6 +71,9 @@ if(TARGET softstep_program)
   endforeach()
 endif()
 
+# A lane without a test is red, and a release is whole.
+softstep_structure_test(check_scripts ${python} ${here}/check_scripts.py ${PROJECT_SOURCE_DIR})
+
 # The library as others meet it: installed, shared and embedded.
 if(SOFTSTEP_INSTALL)
   foreach(way IN ITEMS installed shared embedded)
