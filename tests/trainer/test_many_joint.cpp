@@ -308,6 +308,29 @@ TEST_CASE("a joint run whose scores leave the number range ends side by side as 
   CHECK(frobenius_norm(run.state.blocks[1]) > 0.0);
 }
 
+TEMPLATE_TEST_CASE("a joint run of tiny tokens side by side goes as far as it does alone", "[trainer]", float,
+                   double) {
+  using T = TestType;
+  // The decoder's gradient is as small as the tokens, and Polyak's coefficient the inverse of its square: no
+  // number of T, while the step is one.
+  const int power = -std::numeric_limits<T>::max_exponent * 9 / 16;
+  JointRun<T> run(layout_of(true), 5, "gd:step-size=0.5;polyak", 3, joint_model());
+  for (T& x : run.batch.tokens) x = std::ldexp(x, power);
+  const AttentionModel<T> model(run.batch.view, joint_model());
+  TrainState<T> state = run.state, other = run.state;
+  const TrainSummary alone = train(model, state, run.options);
+  REQUIRE(alone.status == TrainStatus::max_iterations);
+  const std::vector<ManyRun<T>> runs = {{&model, &other, &run.options}};
+  REQUIRE(goes_side_by_side(runs[0]));
+  const TrainSummary many = train_many<T>(runs)[0];
+  CHECK(many.status == alone.status);
+  CHECK(many.steps == 3);
+  const double bound = 3 * 4.0 * (4 + 6 + 2) * softstep::test::unit_roundoff<T>;
+  for (std::size_t k = 0; k < n_blocks; ++k)
+    CHECK(std::sqrt(2.0 * compare_direction(other.blocks[k], state.blocks[k]).one_minus_cos) <= bound);
+  CHECK(std::fabs(many.last.others[0].norm / alone.last.others[0].norm - 1.0) <= bound);
+}
+
 TEST_CASE("a joint run of float32 side by side keeps what its blocks cannot hold", "[trainer]") {
   // Steps of a sixtieth of the rounding of entries near 0.3, each along nearly the same direction.
   JointRun<float> run(layout_of(false), 3, "ngd:step-size=1e-9", 0, joint_model());

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -27,6 +28,7 @@ class JointGroup {
       for (auto* array : {&block.weights, &block.gradient}) array->assign(sizes[k] * width(), T(0));
       if (is_compensated<T>) block.remainder.assign(sizes[k] * width(), T(0));
       for (auto* by_run : {&block.squared, &block.step}) by_run->assign(width(), 0.0);
+      block.unit.assign(width(), 1.0);
       block.is_moving.assign(width(), false);
     }
     is_taken_.assign(width(), false);
@@ -78,9 +80,10 @@ class JointGroup {
   /// Steps along gradients need no more than what evaluate() has found.
   void propose() {}
 
-  /// Block k of a run is to go `step` times its mantissa against the gradient.
-  void set_step(std::size_t lane, std::size_t k, double step) {
+  /// Block k of a run is to go `step` times its mantissa, times 2^power, against the gradient.
+  void set_step(std::size_t lane, std::size_t k, double step, int power) {
     blocks_[k].step[lane] = step;
+    blocks_[k].unit[lane] = std::ldexp(1.0, power);
     blocks_[k].is_moving[lane] = true;
   }
   /// Takes these steps, and no others.
@@ -92,7 +95,7 @@ class JointGroup {
   struct Block {
     std::size_t size = 0;
     LineArray<T> weights, remainder, gradient;  // entry k of every run at k width + lane
-    LineArray<double> squared, step;
+    LineArray<double> squared, step, unit;
     std::vector<bool> is_moving;
   };
 
@@ -115,11 +118,12 @@ class JointGroup {
                                     .next_weights = block.weights.data(),
                                     .next_remainder = block.remainder.data(),
                                     .step = block.step.data(),
-                                    .unit = one_.data(),
+                                    .unit = block.unit.data(),
                                     .unit_again = one_.data(),
                                     .squared = squared_step_.data()});
     for (const auto& [lane, run] : staying) put(lane, run, block);
     std::fill(block.step.begin(), block.step.end(), 0.0);
+    std::fill(block.unit.begin(), block.unit.end(), 1.0);
     block.is_moving.assign(width(), false);
   }
 

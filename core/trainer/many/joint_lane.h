@@ -2,7 +2,9 @@
 
 // A run in a lane of a JointGroup, as the loop of a run sees it.
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <span>
@@ -68,7 +70,7 @@ class JointLane final : public Trajectory<T> {
 
   /// Tells the group, which takes the steps of all runs at once; then settle().
   void move(std::size_t k, const Step<T>& step, std::int64_t) override {
-    group_.set_step(lane_, k, step.coefficient);
+    group_.set_step(lane_, k, step.coefficient, -powers_[k]);
     is_moving_ = true;
   }
   void settle() {
@@ -88,12 +90,19 @@ class JointLane final : public Trajectory<T> {
  private:
   static constexpr std::size_t n_blocks = JointGroup<T>::n_blocks;
 
-  void set_size(std::size_t k, BlockGradient<T>& out) const {
+  void set_size(std::size_t k, BlockGradient<T>& out) {
     if (!has_rows(out.exponent)) return fill_without_rows(out, std::span<T>());
     const double squared = group_.squared(lane_, k);
-    out.norm = squares_keep_digits<T>(squared)
-                   ? std::sqrt(squared)
-                   : norm_of_matrix(group_.samples().kernels(), group_.gradient(lane_, k));
+    powers_[k] = 0;
+    if (squares_keep_digits<T>(squared)) {
+      out.norm = std::sqrt(squared);
+    } else {
+      // As a run alone has it: near 1, so that a step's coefficient is a number where the step is one.
+      const double norm = norm_of_matrix(group_.samples().kernels(), group_.gradient(lane_, k));
+      powers_[k] = norm > 0.0 && std::isfinite(norm) ? std::clamp(std::ilogb(norm), -1000, 1000) : 0;
+      out.norm = std::ldexp(norm, -powers_[k]);
+      out.exponent += powers_[k] * std::log(2.0);
+    }
     if (out.norm == 0.0) out.exponent = -std::numeric_limits<double>::infinity();
   }
   // With a trained decoder L* is 0 or given.
@@ -113,6 +122,7 @@ class JointLane final : public Trajectory<T> {
   JointGroup<T>& group_;
   const std::size_t lane_;
   mutable std::array<std::vector<T>, n_blocks> blocks_;
+  std::array<int, n_blocks> powers_ = {};  // steps are made of the group's mantissas over 2 to these
   std::vector<Scaled> terms_;  // work space, by sample
   std::unique_ptr<Workspace> space_;
   mutable bool is_behind_ = false;  // the blocks
