@@ -30,8 +30,7 @@ int run_compare_command(const Options& options) {
   if (note_interrupted(options, result) && result.n_finished == 0) return interrupt_exit_code();
   const Json summary = compare_summary(settings, result);
   try_output([&] {
-    remove_pictures(directory.file(""),
-                    {"loss_gap", "weight_norm", "one_minus_cos", "one_minus_attention"});
+    remove_pictures(directory.file(""), {"loss_gap", "weight_norm", "one_minus_cos", "one_minus_attention"});
   });
   try_output(directory.file("trace.csv"), compare_trace(settings, result));
   write_summary(options, directory, compare_table(settings, result), summary);

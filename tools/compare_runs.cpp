@@ -162,8 +162,8 @@ class Runs {
             CompareSeed& seed = result_.seeds[k];
             CompareRun read = compare_run_of(run.at("run"));
             const bool unique = run.at("reference").at("unique_optimal_tokens").get<bool>();
-            // The first that is there, be it the first rule's or not: where that is interrupted the others are
-            // told.
+            // The first that is there, be it the first rule's or not: where that is interrupted the others
+            // are told.
             if (seed.reference.is_null()) {
               seed.reference = run.at("reference");
               seed.unique_optimal_tokens = unique;

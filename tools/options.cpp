@@ -55,17 +55,18 @@ CLI::Option* add_generator(CLI::App& app, GeneratorFlags& flags, const std::stri
 }
 
 std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& flags) {
-  return {add_whole(app, "--samples", flags.n_samples, 1, most_whole, "Number of samples n"),
-          add_whole(app, "--tokens", flags.n_tokens, 1, most_whole, "Tokens per sample T"),
-          add_whole(app, "--dim", flags.dim, 1, most_whole, "Token dimension d"),
-          add_real(app, "--signal", flags.options.signal,
-                   "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal), distance of the "
-                   "points from the hyperplane (separable)"),
-          add_real(app, "--noise", flags.options.noise,
-                   "Standard deviation of the noise tokens (signal_noise) or of the points (separable); 0 means "
-                   "1/sqrt(d)"),
-          app.add_flag("--equal-scores", flags.options.equal_scores,
-                       "Project the noise orthogonal to the decoder (signal_noise)")};
+  return {
+      add_whole(app, "--samples", flags.n_samples, 1, most_whole, "Number of samples n"),
+      add_whole(app, "--tokens", flags.n_tokens, 1, most_whole, "Tokens per sample T"),
+      add_whole(app, "--dim", flags.dim, 1, most_whole, "Token dimension d"),
+      add_real(app, "--signal", flags.options.signal,
+               "Norm of the signal tokens (signal_noise) or of all tokens (orthogonal), distance of the "
+               "points from the hyperplane (separable)"),
+      add_real(app, "--noise", flags.options.noise,
+               "Standard deviation of the noise tokens (signal_noise) or of the points (separable); 0 means "
+               "1/sqrt(d)"),
+      app.add_flag("--equal-scores", flags.options.equal_scores,
+                   "Project the noise orthogonal to the decoder (signal_noise)")};
 }
 
 void check_generator_options(const GeneratorFlags& flags, const std::vector<CLI::Option*>& options) {

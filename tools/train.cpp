@@ -126,9 +126,10 @@ std::string start_of(const TrainOptions& options, const Model<T>& model, const s
     if (const std::string asked = start_text(options); asked != start)
       throw InvalidArgument("--init", fmt::format("{}, but the run in {} began with {}", asked, path, start));
   if (!isa.empty() && isa != model.isa())
-    note(fmt::format("{} was computed on {} and goes on on {}: the bits need not be those of a run that was "
-                     "never stopped",
-                     path, isa, model.isa()));
+    note(
+        fmt::format("{} was computed on {} and goes on on {}: the bits need not be those of a run that was "
+                    "never stopped",
+                    path, isa, model.isa()));
   return start;
 }
 

@@ -52,8 +52,8 @@ struct Written {
   ExactRows exact;  // of a slot
 
   /// `is_zero`: of what was given, a factor is zero. A row that is zero for want of range is no proof that
-  /// nothing satisfies it, and an equality that is, no equality that asks for nothing; where bits are missing,
-  /// the certificate would be that of another problem.
+  /// nothing satisfies it, and an equality that is, no equality that asks for nothing; where bits are
+  /// missing, the certificate would be that of another problem.
   void add(bool equality, std::size_t slot, const std::vector<double>& difference,
            const std::vector<double>& query, bool is_zero) {
     std::vector<double>& to = equality ? equalities : rows;
@@ -63,8 +63,8 @@ struct Written {
     if (!std::isfinite(length))
       throw InvalidArgument("tokens",
                             "the size of a constraint overflows (token " + std::to_string(slot) + ")");
-    if (!is_zero && !(std::isnormal(length) && has_all_bits(difference, of_difference) &&
-                      has_all_bits(query, of_query)))
+    if (!is_zero &&
+        !(std::isnormal(length) && has_all_bits(difference, of_difference) && has_all_bits(query, of_query)))
       throw InvalidArgument("tokens", "the size of a constraint underflows beside the others (token " +
                                           std::to_string(slot) + ")");
     (equality ? equality_slots : row_slots).push_back(slot);
@@ -322,10 +322,10 @@ TiedMaxMarginResult solve_max_margin_with_ties(const BatchView<T>& batch,
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t t = 0; t < n_tokens[i]; ++t)
       for (std::size_t j = 0; j < d; ++j)
-        largest_difference = std::max(
-            largest_difference,
-            std::fabs(static_cast<double>(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
-                      static_cast<double>(batch.sample(i)[t * batch.row_stride() + j])));
+        largest_difference =
+            std::max(largest_difference,
+                     std::fabs(static_cast<double>(batch.sample(i)[tied[i][0] * batch.row_stride() + j]) -
+                               static_cast<double>(batch.sample(i)[t * batch.row_stride() + j])));
   given.of_difference = exponent_towards_one(largest_difference);
   given.of_query = exponent_towards_one(largest_query);
   std::vector<std::size_t> row_of, token_of;  // of a slot

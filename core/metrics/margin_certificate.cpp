@@ -80,11 +80,10 @@ void require_scores_of(const BatchView<T>& batch, const TokenScores& scores) {
   std::size_t first = 0;
   for (std::size_t i = 0; i < n; first += batch.tokens_of(i++))
     if (scores.first[i] != first || scores.optimal[i] >= batch.tokens_of(i))
-      throw InvalidArgument("scores", "sample " + std::to_string(i) + " begins at entry " +
-                                          std::to_string(scores.first[i]) + ", optimal token " +
-                                          std::to_string(scores.optimal[i]) + " (need " +
-                                          std::to_string(first) + ", and 0 to " +
-                                          std::to_string(batch.tokens_of(i) - 1) + ")");
+      throw InvalidArgument(
+          "scores", "sample " + std::to_string(i) + " begins at entry " + std::to_string(scores.first[i]) +
+                        ", optimal token " + std::to_string(scores.optimal[i]) + " (need " +
+                        std::to_string(first) + ", and 0 to " + std::to_string(batch.tokens_of(i) - 1) + ")");
 }
 
 template <class T, class W>

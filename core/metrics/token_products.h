@@ -43,9 +43,9 @@ void require_weights(const BatchView<T>& batch, std::span<const W> weights) {
   require_size("weights", weights.size(), batch.dim * batch.dim, "dim * dim");
 }
 
-/// The exponent of a power of two that brings numbers of this norm near 1, for what depends on their direction
-/// alone; 0 for all of ordinary size, whose products stay in range as they are. The norm may be infinite after
-/// an overflow.
+/// The exponent of a power of two that brings numbers of this norm near 1, for what depends on their
+/// direction alone; 0 for all of ordinary size, whose products stay in range as they are. The norm may be
+/// infinite after an overflow.
 inline int power_towards_one(double norm) {
   constexpr int ordinary = 100, after_overflow = -600;
   if (!(norm > 0.0)) return 0;

@@ -163,8 +163,8 @@ class Differences {
 
   /// A loss may level off before it has changed so much, and go on by another slope, as where attention has
   /// gone to one token of every sample. So the step is made small enough for a change of 1e-5 to either side
-  /// (more where that is near the rounding), and doubled again as long as the slope stays about the same. Where
-  /// it has levelled off to both sides alike, the two do not differ, however far it has come.
+  /// (more where that is near the rounding), and doubled again as long as the slope stays about the same.
+  /// Where it has levelled off to both sides alike, the two do not differ, however far it has come.
   template <class LossAt>
   double before_it_levels_off(const LossAt& loss_at, T w, double h) const {
     const double least = least_step(w), now = in_units(loss_);
@@ -186,7 +186,8 @@ class Differences {
       change = change_by(low *= 0.5);
     while (2.0 * low <= h) {
       const Change of_twice = change_by(2.0 * low);
-      if (!(std::fabs(of_twice.across() - 2.0 * change.across()) <= 0.1 * std::fabs(of_twice.across()))) break;
+      if (!(std::fabs(of_twice.across() - 2.0 * change.across()) <= 0.1 * std::fabs(of_twice.across())))
+        break;
       low *= 2.0;
       change = of_twice;
     }

@@ -98,7 +98,8 @@ Number number_of_dlpack(nb::dlpack::dtype type) {
 
 std::string text(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }
 
-// Whether PyTorch hands what is done to the tensor to a class of Python's: then it may have shapes alone, or wrap others.
+// Whether PyTorch hands what is done to the tensor to a class of Python's: then it may have shapes alone, or
+// wrap others.
 bool is_dispatched(nb::handle object) {
   if (!nb::hasattr(object.type(), "__torch_dispatch__")) return false;
   static const nb::handle plain =

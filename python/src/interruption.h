@@ -8,8 +8,8 @@
 
 namespace softstep::python {
 
-/// Whether a callback wants the run to go on: it returned something other than False itself, or that of NumPy,
-/// which its comparisons give.
+/// Whether a callback wants the run to go on: it returned something other than False itself, or that of
+/// NumPy, which its comparisons give.
 inline bool goes_on(const nanobind::object& answer) {
   if (answer.is(Py_False)) return false;
   const std::string_view kind = Py_TYPE(answer.ptr())->tp_name;

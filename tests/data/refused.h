@@ -9,7 +9,8 @@
 
 namespace softstep::test {
 
-/// Requires that body() throws InvalidArgument about `argument`, in one line that holds every word.
+/// Requires that body() throws InvalidArgument about `argument`, which may be empty, in one line that holds
+/// every word.
 template <class Body>
 void require_refused(const std::string& argument, const std::vector<std::string>& words, Body body) {
   INFO("expected to be refused: " << argument);
@@ -20,7 +21,8 @@ void require_refused(const std::string& argument, const std::vector<std::string>
     INFO("message: " << text);
     CHECK(error.argument() == argument);
     CHECK(text.find('\n') == std::string::npos);
-    CHECK(text.starts_with(argument + ": "));
+    CHECK(text.starts_with(argument.empty() ? "" : argument + ": "));
+    CHECK_FALSE(text.starts_with(":"));
     for (const std::string& word : words) {
       INFO("expected in it: " << word);
       CHECK(text.find(word) != std::string::npos);

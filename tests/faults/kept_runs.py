@@ -77,6 +77,7 @@ class Bench:
     def clear(self):
         for path in self.folder.glob("kept/*"):
             path.unlink()
+        shutil.rmtree(self.folder / "out", ignore_errors=True)  # one command's is no other's
 
 
 def checksum(text):

@@ -182,8 +182,8 @@ TEMPLATE_TEST_CASE("a run of diagonal K and Q put down and taken up has the same
   }
 }
 
-TEMPLATE_TEST_CASE("small tokens keep their gradient under diagonal K and Q, or are refused", "[models]", float,
-                   double) {
+TEMPLATE_TEST_CASE("small tokens keep their gradient under diagonal K and Q, or are refused", "[models]",
+                   float, double) {
   using T = TestType;
   // Tokens and w times powers of two that leave the scores as they are, and the decoder such that it leaves
   // the tokens' scores as they are: the gradient is multiplied by a power of two.

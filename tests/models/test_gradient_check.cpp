@@ -168,9 +168,7 @@ TEST_CASE("the gradient check passes where steps change the tokens that L* is me
     for (const double std : {0.0, 1e-3, 0.1, 1.0}) {
       CAPTURE(std);
       check_passes(model, std, seed);
-      const Spoiled twice(model, [](Evaluation<double>& e) {
-        e.gradients[0].exponent += std::log(2.0);
-      });
+      const Spoiled twice(model, [](Evaluation<double>& e) { e.gradients[0].exponent += std::log(2.0); });
       REQUIRE_FALSE(check_gradient(twice, random_blocks(model, std, seed)).passed);
     }
   }

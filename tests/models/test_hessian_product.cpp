@@ -183,7 +183,8 @@ TEMPLATE_TEST_CASE("Hessian-vector products know the blocks of a direction whate
   // Large keys and small queries, or the other way round: W = K Q^T, its change and the loss stay as they
   // are. Beside the larger block of the direction the smaller would be zero.
   for (const bool joint : {false, true}) {
-    const auto model = make_attention_model(batch.view, options_of(KeyQuery::factored, joint, loss_cases()[0]));
+    const auto model =
+        make_attention_model(batch.view, options_of(KeyQuery::factored, joint, loss_cases()[0]));
     const auto at = blocks_of(*model, 0.25, 5), direction = blocks_of(*model, 0.25, 50);
     const auto one = product_of<T>(*model, at, direction);
     const int most = std::numeric_limits<T>::max_exponent * 3 / 4;

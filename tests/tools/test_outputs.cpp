@@ -151,14 +151,29 @@ TEST_CASE("interrupted compare, sweep and fit keep what was finished", "[tools]"
 TEST_CASE("pictures of an older run do not stand beside newer results", "[tools]") {
   const Workplace place;
   make_data(place);
-  const Arguments compare = {"compare", "--data",     "data.safetensors", "--rules", "ngd", "--steps",
-                             "20",      "--no-plots", "--out",            "c"};
-  const Arguments fit = {"fit",     "--train",    "data.safetensors", "--test", "data.safetensors", "--rules",
-                         "sngd",    "--epochs",   "1",                "--seeds", "1", "--batch-size", "2",
-                         "--init",  "normal:0.1", "--no-plots",       "--out",  "f"};
+  const Arguments compare = {"compare", "--data", "data.safetensors", "--rules", "ngd",
+                             "--steps", "20",     "--no-plots",       "--out",   "c"};
+  const Arguments fit = {"fit",
+                         "--train",
+                         "data.safetensors",
+                         "--test",
+                         "data.safetensors",
+                         "--rules",
+                         "sngd",
+                         "--epochs",
+                         "1",
+                         "--seeds",
+                         "1",
+                         "--batch-size",
+                         "2",
+                         "--init",
+                         "normal:0.1",
+                         "--no-plots",
+                         "--out",
+                         "f"};
   const Arguments entry = {"reproduce", "ntp", "--no-plots", "--out", "r"};
-  for (const auto& [command, picture] : {std::pair(compare, "c/loss_gap"), std::pair(fit, "f/train_loss"),
-                                         std::pair(entry, "r/ntp/gap")}) {
+  for (const auto& [command, picture] :
+       {std::pair(compare, "c/loss_gap"), std::pair(fit, "f/train_loss"), std::pair(entry, "r/ntp/gap")}) {
     REQUIRE(place.run(command).code == 0);
     for (const char* ending : {".svg", ".png"})
       place.write(std::string(picture) + ending, "<svg>older</svg>");

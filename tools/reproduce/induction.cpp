@@ -214,8 +214,8 @@ Result run(const Context& context) {
     first = smaller(first, times[k].four_gram);
     last = larger(last, times[k].four_gram);
   }
-  result.checks.push_back({"time until the 4-gram is learned, largest over least of the starts", "1",
-                           last / first, 1.0, 1.05});
+  result.checks.push_back(
+      {"time until the 4-gram is learned, largest over least of the starts", "1", last / first, 1.0, 1.05});
   const std::vector<double>& t = course.t;
   result.checks.push_back({"exponent of the loss of the 4-gram, 200..2000", "-1",
                            fitted_exponent(t, course.four_gram, 200.0, 2000.0), -1.1, -0.9});

@@ -278,9 +278,7 @@ Result run(const Context& context) {
   for (const bool least : {true, false})
     result.checks.push_back(
         {fmt::format("separate, aligned: {} time of a drop times w lambda^2", least ? "least" : "largest"),
-         "1 for small w",
-         least ? smallest_of(aligned[0]) : largest_of(aligned[0]),
-         1.0 - 3.0 * w, 1.0});
+         "1 for small w", least ? smallest_of(aligned[0]) : largest_of(aligned[0]), 1.0 - 3.0 * w, 1.0});
   result.checks.push_back({"separate, aligned: last drop, time over that from twice the start",
                            "2 for small w", 2.0 * aligned[0].back() / aligned[1].back(),
                            2.0 * (1.0 - 3.0 * w), 2.0 * (1.0 + 6.0 * w)});
@@ -307,8 +305,8 @@ Result run(const Context& context) {
   result.checks.push_back({"rank 2: time on the plateau 2 over that near 1 and 3",
                            "plateaus at multiples of 2", dwells[1][2] / larger(dwells[1][1], dwells[1][3]),
                            2.0, open});
-  result.checks.push_back({"rank 2: largest time near 1 and 3", "0 in the limit",
-                           larger(dwells[1][1], dwells[1][3]), 0.0, 0.1});
+  result.checks.push_back(
+      {"rank 2: largest time near 1 and 3", "0 in the limit", larger(dwells[1][1], dwells[1][3]), 0.0, 0.1});
   result.checks.push_back({"rank 4: largest time near 1, 2, 3", "0 in the limit",
                            largest_of(std::span(dwells[2]).subspan(1)), 0.0, 0.1});
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The larger and the smaller of what was measured, for checks. std::fmax and std::max pass a NaN over, so that a
-// run that gave no number would be hidden by those that gave one. Here NaN stays, and passes no check.
+// The larger and the smaller of what was measured, for checks. std::fmax and std::max pass a NaN over, so
+// that a run that gave no number would be hidden by those that gave one. Here NaN stays, and passes no check.
 
 #include <cmath>
 #include <limits>

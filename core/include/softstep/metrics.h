@@ -99,7 +99,8 @@ SOFTSTEP_EXPORT double margin_in_norm(const BatchView<T>& batch, const TokenScor
                                       std::span<const double> weights, MatrixNorm norm, double p = 2.0);
 
 /// (x_i,chosen - x_it)^T W z_i for every token in batch order, of several queries for every token of each;
-/// +infinity at the chosen tokens, which are no constraints. Throws InvalidArgument for a bad batch or choice.
+/// +infinity at the chosen tokens, which are no constraints. Throws InvalidArgument for a bad batch or
+/// choice.
 template <NumberType T>
 SOFTSTEP_EXPORT std::vector<double> constraint_values(const BatchView<T>& batch,
                                                       const std::vector<std::size_t>& chosen,

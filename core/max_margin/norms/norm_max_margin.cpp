@@ -43,8 +43,8 @@ struct Norm {
 struct Bounds {
   std::vector<double> values;  // <A_k, W>
   double smallest, norm, length, primal, dual;
-  /// Infinite where the numbers bound nothing: a margin that is not positive, a combination or a norm that has
-  /// left the range of double, or NaN.
+  /// Infinite where the numbers bound nothing: a margin that is not positive, a combination or a norm that
+  /// has left the range of double, or NaN.
   double gap() const {
     if (!std::isnormal(primal) || !std::isfinite(dual)) return infinity;
     return std::max(0.0, (primal - dual) / primal);

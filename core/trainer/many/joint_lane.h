@@ -123,7 +123,7 @@ class JointLane final : public Trajectory<T> {
   const std::size_t lane_;
   mutable std::array<std::vector<T>, n_blocks> blocks_;
   std::array<int, n_blocks> powers_ = {};  // steps are made of the group's mantissas over 2 to these
-  std::vector<Scaled> terms_;  // work space, by sample
+  std::vector<Scaled> terms_;              // work space, by sample
   std::unique_ptr<Workspace> space_;
   mutable bool is_behind_ = false;  // the blocks
   bool is_moving_ = false;
