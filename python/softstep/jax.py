@@ -230,7 +230,7 @@ def attention(
         if not fits or bias.shape[0] not in (1, batch) or bias.shape[1] not in (1, queries.shape[1]):
             raise InvalidArgument(f"bias: shape {bias.shape} (need (batch or 1, heads or 1, queries, keys))", "bias")
     masks = tuple(None if x is None else jnp.asarray(x) for x in (key_lengths, query_offsets, key_offsets))
-    if ragged:
+    if masks[1] is not None:  # ragged
         batch = max(masks[1].size - 1, 0)
     for name, x, size in zip(("key_lengths", "query_offsets", "key_offsets"), masks, (batch, batch + 1, batch + 1)):
         if x is not None and x.dtype not in (jnp.int32, jnp.int64):
