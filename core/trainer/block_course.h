@@ -134,8 +134,8 @@ class BlockCourse final : public Course {
       for (std::size_t k = 0; k < memory_.size(); ++k) state_.rule_states[k] = laid_out(k, memory_[k]);
   }
 
-  // A direction made of one block turns by no more than the block moves; one made of several is measured
-  // afresh each time.
+  // A direction that is a block itself turns by no more than the block moves; any other is measured afresh
+  // each time.
   void moved(double length) override {
     constexpr auto unit = std::numeric_limits<T>::epsilon();
     direction_.moved(length, state_.masters[observables_[0].first_block].empty()
@@ -143,11 +143,14 @@ class BlockCourse final : public Course {
                                  : std::numeric_limits<double>::epsilon());
   }
   bool surely_above(double threshold) const override {
-    return observables_[0].n_blocks == 1 && direction_.surely_above(threshold);
+    return is_block_ && direction_.surely_above(threshold);
   }
   bool direction_at_most(double threshold) override {
     write_state();
-    return direction_.at_most(observe(model_, state_, 0), threshold);
+    const std::vector<double> observed = observe(model_, state_, 0);
+    // A model may make something else of its one block, which moves by more than that.
+    is_block_ = observables_[0].n_blocks == 1 && observed == state_.values(observables_[0].first_block);
+    return direction_.at_most(observed, threshold);
   }
 
  private:
@@ -309,6 +312,7 @@ class BlockCourse final : public Course {
   std::vector<double> bounds_, proposed_bounds_;  // of the blocks' norms
   std::vector<RoundingWatch> rounding_;
   DirectionWatch direction_;
+  bool is_block_ = false;  // what is watched, as it was measured last
   unsigned want_ = want_gradient;
   bool has_moved_ = false;  // since the state was written
   Evaluation<T> now_, measured_;

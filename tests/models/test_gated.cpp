@@ -308,3 +308,24 @@ TEST_CASE("bad tasks and gates are refused by name", "[models]") {
   REQUIRE(std::isnan(out.loss));
   REQUIRE(std::isnan(out.gradients[0].norm));
 }
+
+TEST_CASE("a gated run notes the step at which its map comes near another", "[models]") {
+  // A map of n constant weights moves by sqrt(n) times what P does.
+  const MultitaskRegression data = {{0.3, 1.0, 1.7}, {60, 40}, {0.4, 0.9}, 0.1};
+  const auto model = make_gated_model<double>(data, with(ExampleWeights::constant, {1.0}));
+  TrainState<double> end = normal_state(*model, 1e-3, 5);
+  train(*model, end, model_options("ngd:step-size=1e-4", 400));
+  TrainerOptions options = model_options("ngd:step-size=1e-4", 300);
+  options.references = {observe(*model, end, 0)};
+  options.thresholds = {0.2, 0.1, 0.05, 0.02};
+  options.trace_rows_per_decade = 1000;  // every step
+  TrainState<double> state = normal_state(*model, 1e-3, 5);
+  const TracedRun run = run_model(*model, state, options);
+  REQUIRE(run.trace.size() == 301);
+  REQUIRE(run.summary.time_to.size() == options.thresholds.size());
+  for (const TrainSummary::Crossing& crossing : run.summary.time_to) {
+    INFO(crossing.threshold << " at step " << crossing.step);
+    CHECK(run.at(crossing.step).one_minus_cos <= crossing.threshold);
+    CHECK(run.at(crossing.step - 1).one_minus_cos > crossing.threshold);
+  }
+}
