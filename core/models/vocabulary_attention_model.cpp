@@ -46,8 +46,9 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// The larger, and NaN if one is.
+// The larger or the smaller, and NaN if one is.
 double larger(double a, double b) { return b <= a || std::isnan(a) ? a : b; }
+double smaller(double a, double b) { return b >= a || std::isnan(a) ? a : b; }
 
 template <class T>
 class VocabularyAttentionModel final : public Model<T> {
@@ -130,9 +131,9 @@ class VocabularyAttentionModel final : public Model<T> {
       Scaled *within = &space.terms[2 * row], *beyond = within + 1;
       if (options_.infimum == SentenceInfimum::best_token) {
         *within = from_best(i, space, sentence);
-        const Scaled elsewhere = sentence.elsewhere;
-        most_elsewhere = larger(most_elsewhere, elsewhere.log10());
-        least_attention = std::fmin(least_attention, 1.0 - elsewhere.value());
+        most_elsewhere = larger(most_elsewhere, sentence.elsewhere.log10());
+        // By itself: where it is small, 1 less the rest has none of its digits.
+        least_attention = smaller(least_attention, std::exp(sentence.log_attention[best_[i]]));
       } else {
         *within = sentence.odds.support.divergence;
         *beyond = sentence.odds.outside.mantissa == 0.0 ? Scaled{} : log_one_plus(sentence.odds.outside);

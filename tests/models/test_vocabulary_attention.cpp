@@ -309,3 +309,31 @@ TEST_CASE("bad sentences and heads are refused by name", "[models]") {
   REQUIRE(std::isnan(out.loss));
   REQUIRE(std::isnan(out.gradients[0].norm));
 }
+
+TEST_CASE("attention of the best token has its digits where it is small, and is NaN where a score is",
+          "[models]") {
+  SentenceData data;
+  data.vocabulary = data.dim = 2;
+  data.tokens = {1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0};
+  data.first = {0, 2, 4};
+  data.probabilities = {1.0, 1.0};
+  data.first_next = {0, 1, 2};
+  data.next = {0, 0};
+  data.labels = {1.0, 1.0};
+  VocabularyAttentionOptions options;
+  options.values = {1.0, 0.0, 0.0, 1.0};
+  options.infimum = SentenceInfimum::best_token;
+  Evaluation<double> out;
+  const auto model = make_vocabulary_attention_model<double>(data, options);
+  // s = (-50, 0), and the first is the best: its attention is e^-50 / (1 + e^-50), each of exp, log and the
+  // sum rounded once, the argument by half a unit of 50.
+  model->evaluate(Blocks<double>{{0.0, -50.0, 0.0, 0.0}}, out);
+  const double exact = std::exp(-50.0);
+  CHECK(std::fabs(out.min_optimal_attention / exact - 1.0) <= (50.0 + 8.0) * 0x1p-53);
+  // Scores of the second sentence overflow to infinity less infinity.
+  data.tokens = {1.0, 0.0, 0.0, 1.0, 1e200, 0.0, 1e200, 1e200};
+  const auto far = make_vocabulary_attention_model<double>(data, options);
+  far->evaluate(Blocks<double>{{1e200, -1e200, 1e200, -1e200}}, out);
+  REQUIRE(std::isnan(out.log10_one_minus_optimal_attention));
+  CHECK(std::isnan(out.min_optimal_attention));
+}
