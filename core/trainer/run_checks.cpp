@@ -43,9 +43,23 @@ void check_options(const Model<T>& model, const TrainerOptions& options) {
   }
 }
 
+// What is remembered under a rule's names is as long as the rule has it: a run side by side with others puts
+// it into a lane without asking again.
+template <class T>
+void check_memory(const StepRule<T>& rule, const BlockShape& shape, const RuleState& state) {
+  for (const RuleMemory& field : rule.memory()) {
+    const auto found = state.values.find(field.name);
+    const std::size_t size = field.size == 0 ? shape.size() : field.size;
+    if (found != state.values.end() && found->second.size() != size)
+      throw InvalidArgument("state", field.name + " of the step rule has " +
+                                         std::to_string(found->second.size()) + " entries (need " +
+                                         std::to_string(size) + ")");
+  }
+}
+
 // Also brings what may be left out, memories and masters, to one for each block.
 template <class T>
-void check_state(const Model<T>& model, TrainState<T>& state) {
+void check_state(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options) {
   const std::vector<BlockShape>& shapes = model.blocks();
   const auto n_of = [&](std::size_t n, const char* what) {
     if (n != shapes.size())
@@ -73,6 +87,8 @@ void check_state(const Model<T>& model, TrainState<T>& state) {
     if (!state.remainders.empty() && !state.remainders[k].empty())
       check_block(state.remainders[k], "remainder of ");
   }
+  for (std::size_t k = 0; k < state.rule_states.size(); ++k)
+    check_memory(*make_step_rule<T>(options.rule(k)), shapes[k], state.rule_states[k]);
   state.masters.resize(shapes.size());
   state.rule_states.resize(shapes.size());
 }
@@ -82,7 +98,7 @@ void check_state(const Model<T>& model, TrainState<T>& state) {
 template <class T>
 void check_run(const Model<T>& model, TrainState<T>& state, const TrainerOptions& options) {
   check_options(model, options);
-  check_state(model, state);
+  check_state(model, state, options);
 }
 
 template void check_run(const Model<float>&, TrainState<float>&, const TrainerOptions&);

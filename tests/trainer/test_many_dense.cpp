@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/refused.h"
 #include "layer/exact_objective.h"
 #include "support/isas.h"
 #include "support/unit_roundoff.h"
@@ -259,4 +260,24 @@ TEST_CASE("a step that no number holds ends the run side by side, as it was befo
   CHECK(alone.steps == summary.steps);
   CHECK(state.blocks[0] == run.state.blocks[0]);
   for (const float w : run.state.blocks[0]) CHECK(std::isfinite(w));
+}
+
+TEMPLATE_TEST_CASE("a memory of another size is refused side by side as it is alone", "[trainer]", float,
+                   double) {
+  using T = TestType;
+  struct Memory {
+    const char *rule, *name;
+    std::size_t size;
+  };
+  for (const Memory& memory : {Memory{"adam", "adam.mean", 99}, {"adam", "adam.root_mean_square", 101},
+                               {"adam", "adam.exponent", 0}, {"momentum", "momentum.v", 4}}) {
+    INFO(memory.name);
+    OneRun<T> run(convert<T>(signal_noise(0, 6, 8, 10)), memory.rule);
+    run.take(2);
+    run.state.rule_states[0].values[memory.name].resize(memory.size);
+    const std::string size = std::to_string(memory.size) + " entries";
+    softstep::test::require_refused("state", {memory.name, size}, [&] { run.take(1); });
+    softstep::test::require_refused("state", {memory.name, size},
+                                    [&] { train(*run.model, run.state, run.options); });
+  }
 }
