@@ -15,23 +15,25 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   const std::size_t width = kernels.vector_width, size = n * width;
   const std::vector<T> exponent = uniform<T>(size, -20, 0, 1), mean_gap = uniform<T>(size, -1, 0, 2);
   const std::vector<double> score = uniform<double>(size, 0, 5, 3), zero(size, 0.0), one(size, 1.0);
+  std::vector<T> shifted_gap(size);
   std::vector<double> slope(size), slope_exponent(size), mantissa(width), top(width), work(2 * size);
   for (std::size_t k = 0; k < size; ++k) {
+    shifted_gap[k] = static_cast<T>(std::exp(static_cast<double>(exponent[k])) * mean_gap[k]);
     slope[k] = 1 / (1 + std::exp(-score[k]));
     slope_exponent[k] = -score[k];
   }
   const simd::RunGapsArgs<T> args{
-      n,          true,         exponent.data(),       mean_gap.data(), zero.data(),
-      one.data(), slope.data(), slope_exponent.data(), mantissa.data(), top.data(),
-      work.data()};
+      n,           true,       exponent.data(), mean_gap.data(),       shifted_gap.data(),
+      zero.data(), one.data(), slope.data(),    slope_exponent.data(), mantissa.data(),
+      top.data(),  work.data()};
   kernels.run_gaps(args);
   double worst = 0.0;
   for (std::size_t r = 0; r < width; ++r) {
     long double exact = 0;
     for (std::size_t k = r; k < size; k += width)
-      exact += reference::run_gaps<long double>(
-                   true, score[k], -std::exp(static_cast<long double>(exponent[k])) * mean_gap[k]) /
-               static_cast<long double>(n);
+      exact +=
+          reference::run_gaps<long double>(true, score[k], -static_cast<long double>(shifted_gap[k])) /
+          static_cast<long double>(n);
     const long double got = mantissa[r] * std::exp(static_cast<long double>(top[r]));
     worst = worse(worst, static_cast<double>(std::fabs(got / exact - 1)));
   }

@@ -30,10 +30,11 @@ struct RunFactorsArgs {
 /// each.
 template <class T>
 struct RunGapsArgs {
-  std::size_t n;      ///< samples of a run
-  bool logistic;      ///< the loss: logistic, else exponential
-  const T* exponent;  ///< c_i
-  const T* mean_gap;  ///< mu_i in units of gap_unit
+  std::size_t n;         ///< samples of a run
+  bool logistic;         ///< the loss: logistic, else exponential
+  const T* exponent;     ///< c_i
+  const T* mean_gap;     ///< mu_i in units of gap_unit
+  const T* shifted_gap;  ///< e^c_i mu_i likewise, as run_factors has it
   const double *pivot_gap, *gap_unit;
   /// -l'(gamma_opt) = slope e^slope_exponent: 1 / (1 + e^-|gamma|) and -max(gamma, 0), or 1 and -gamma.
   const double *slope, *slope_exponent;

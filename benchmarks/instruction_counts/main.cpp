@@ -66,8 +66,8 @@ void runs(const simd::Isa& isa, const std::string& type) {
   });
   std::vector<double> work(2 * n * w);
   record("run_gaps/" + type, [&] {
-    k.run_gaps({n, true, exponent.data(), exponent.data(), zero.data(), one.data(), one.data(), zero.data(),
-                top.data(), sizes.data(), work.data()});
+    k.run_gaps({n, true, exponent.data(), exponent.data(), exponent.data(), zero.data(), one.data(),
+                one.data(), zero.data(), top.data(), sizes.data(), work.data()});
   });
   record("run_gram/" + type, [&] {
     k.run_gram({n, d, columns, gram.data(), rows.data(), image.data(), squared.data()});

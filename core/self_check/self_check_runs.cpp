@@ -113,15 +113,15 @@ void check_gaps(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   Worst worst;
   for_each_case<T>(isa, [&](const Runs<T>& in) {
     std::vector<double> mantissa(in.width), top(in.width), work(2 * in.size);
-    isa.kernels<T>().run_gaps({in.n, in.logistic, in.exponent.data(), in.mean_gap.data(), in.pivot_gap.data(),
-                               in.gap_unit.data(), in.slope.data(), in.slope_exponent.data(), mantissa.data(),
-                               top.data(), work.data()});
+    isa.kernels<T>().run_gaps({in.n, in.logistic, in.exponent.data(), in.mean_gap.data(),
+                               in.shifted_gap.data(), in.pivot_gap.data(), in.gap_unit.data(),
+                               in.slope.data(), in.slope_exponent.data(), mantissa.data(), top.data(),
+                               work.data()});
     for (std::size_t r = 0; r < in.width; ++r) {
       Number exact = 0;
       double most = 0.0;
       for (std::size_t k = r; k < in.size; k += in.width) {
-        const Number delta = Number(in.pivot_gap[k]) - std::exp(Number(in.exponent[k])) *
-                                                           Number(in.mean_gap[k]) * Number(in.gap_unit[k]);
+        const Number delta = Number(in.pivot_gap[k]) - Number(in.shifted_gap[k]) * Number(in.gap_unit[k]);
         exact +=
             reference::run_gaps<Number>(in.logistic, in.optimal_score[k], delta) / static_cast<Number>(in.n);
         most = std::max(most, std::fabs(static_cast<double>(in.exponent[k])) +

@@ -11,11 +11,16 @@
 // so that nothing overflows; below e^-30 it stays a pair, above e it is p + log(A + e^-p). The mean of the
 // samples is on the largest exponent, as sum_scaled() (core/losses/loss_terms.h) has it.
 //
-// Error: relative, at most u (60 + 4 max_i (|c_i| + |q_i| + |delta_i|)), u = 2^-53, for mean gaps that are
-// what they are (tests/simd/test_runs.cpp). A sample without gap counts 0; without any the mantissa is 0. NaN
-// in a run makes its mantissa NaN. Sums run over the samples in order, in the run's own lane.
+// The product e^c mu is the one that run_factors has for l'(m), where it is a normal number of T. Rounded
+// another way it would be another m: gap and gradient are both about e^-m, and their quotient, which is what
+// a rule takes, would err by u m, u that of T.
 //
-// Traffic: reads 6 n w numbers, writes 2 n w and reads them again.
+// Error: relative, at most u (60 + 4 max_i (|c_i| + |q_i| + |delta_i|)), u = 2^-53, for mean gaps and
+// products that are what they are (tests/simd/test_runs.cpp). A sample without gap counts 0; without any the
+// mantissa is 0. NaN in a run makes its mantissa NaN. Sums run over the samples in order, in the run's own
+// lane.
+//
+// Traffic: reads 7 n w numbers, writes 2 n w and reads them again.
 
 #include "simd/dispatch.h"
 #include "simd/exp.h"
@@ -61,11 +66,10 @@ SOFTSTEP_INLINE Vec<double> log_near_one(Vec<double> u, Vec<double> rest) {
 struct GapPair {
   Vec<double> mantissa, exponent;
 };
-SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec<double> pivot_gap,
-                               Vec<double> slope, Vec<double> slope_exponent) {
+SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec<double> shifted,
+                               Vec<double> pivot_gap, Vec<double> slope, Vec<double> slope_exponent) {
   using V = Vec<double>;
   const V zero = V::all(0), one = V::all(1), far = V::all(-30.0), near = V::all(1.0);
-  const V shifted = select(equal(mu, zero), zero, exp_nonpositive(c) * mu);
   const auto at_optimal = equal(pivot_gap, zero);
   const V plain = pivot_gap - shifted;
   const V delta = select(at_optimal, zero - shifted, select(less(plain, zero), zero, plain));
@@ -87,6 +91,16 @@ SOFTSTEP_INLINE GapPair gap_of(bool logistic, Vec<double> c, Vec<double> mu, Vec
   return {select(is_far, fma(V::all(-0.5) * x, a, a), log_x), select(is_far, p, zero)};
 }
 
+// e^c mu, from the number of T that it was rounded to; where that has lost its digits, from c and mu. NaN in
+// c stays.
+template <class T>
+SOFTSTEP_INLINE Vec<double> shifted_gap_of(Vec<double> c, Vec<double> mu, Vec<double> rounded) {
+  using V = Vec<double>;
+  const V zero = V::all(0), kept = select(equal(c, c), rounded, c);
+  const auto is_lost = less(absolute(kept), V::all(static_cast<double>(std::numeric_limits<T>::min())));
+  return select(is_lost, select(equal(mu, zero), zero, exp_nonpositive(c) * mu), kept);
+}
+
 template <class T>
 void run_gaps(const RunGapsArgs<T>& args) {
   // A copy, which no store can change.
@@ -97,9 +111,11 @@ void run_gaps(const RunGapsArgs<T>& args) {
   for (std::size_t r = 0; r < lanes; r += w) {
     V top = none;
     for (std::size_t k = r; k < in.n * lanes; k += lanes) {
-      const GapPair gap = gap_of(
-          in.logistic, load_double(in.exponent + k), load_double(in.mean_gap + k) * V::load(in.gap_unit + k),
-          V::load(in.pivot_gap + k), V::load(in.slope + k), V::load(in.slope_exponent + k));
+      const V c = load_double(in.exponent + k), mu = load_double(in.mean_gap + k),
+              unit = V::load(in.gap_unit + k);
+      const V shifted = shifted_gap_of<T>(c, mu, load_double(in.shifted_gap + k));
+      const GapPair gap = gap_of(in.logistic, c, mu * unit, shifted * unit, V::load(in.pivot_gap + k),
+                                 V::load(in.slope + k), V::load(in.slope_exponent + k));
       gap.mantissa.store(in.work + 2 * k);
       gap.exponent.store(in.work + 2 * k + w);
       top = max(top, select(equal(gap.mantissa, zero), none, gap.exponent));

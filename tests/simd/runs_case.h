@@ -66,7 +66,7 @@ struct RunsCase {
     for (std::size_t k = 0; k < n * width; ++k) {
       exponent[k] = static_cast<T>(-spread * uniform(random));
       mean_gap[k] = static_cast<T>(number(-1, 1));
-      shifted_gap[k] = static_cast<T>(std::exp(static_cast<double>(exponent[k])) * mean_gap[k]);
+      set_shifted_gap(k);
       pivot_gap[k] = random() % 2 == 0 ? 0.0 : uniform(random);
       largest[k] = static_cast<T>(std::ldexp(1.0 + uniform(random), static_cast<int>(random() % 20) - 10));
       const int gap_power = static_cast<int>(random() % 5) - 2,
@@ -102,6 +102,9 @@ struct RunsCase {
             .sum_of_sizes = sum_of_sizes.data(),
             .size = size.data()};
   }
+  void set_shifted_gap(std::size_t k) {
+    shifted_gap[k] = static_cast<T>(std::exp(static_cast<double>(exponent[k])) * mean_gap[k]);
+  }
   /// Scores gamma_opt up to a size, and gaps of samples that attend to the optimal token (1), to another (0),
   /// or to either (2).
   void set_scores(std::mt19937_64& random, double scores, int at_optimal) {
@@ -110,6 +113,7 @@ struct RunsCase {
       const double gamma = optimal_score[k] = scores * (2.0 * uniform(random) - 1.0);
       const bool is_optimal = at_optimal == 1 || (at_optimal == 2 && random() % 2 == 0);
       mean_gap[k] = static_cast<T>(-0.01 - uniform(random));
+      set_shifted_gap(k);
       pivot_gap[k] = is_optimal ? 0.0 : 0.01 + (scores + 1.0) * uniform(random);
       slope[k] = logistic ? 1.0 / (1.0 + std::exp(-std::fabs(gamma))) : 1.0;
       slope_exponent[k] = logistic ? -std::fmax(gamma, 0.0) : -gamma;
@@ -120,6 +124,7 @@ struct RunsCase {
             .logistic = logistic,
             .exponent = exponent.data(),
             .mean_gap = mean_gap.data(),
+            .shifted_gap = shifted_gap.data(),
             .pivot_gap = pivot_gap.data(),
             .gap_unit = gap_unit.data(),
             .slope = slope.data(),

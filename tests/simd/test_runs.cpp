@@ -186,9 +186,13 @@ TEMPLATE_TEST_CASE("run_gaps keeps its bound near and far from the optimum, in e
                 Number exact = 0, most = 0;
                 for (std::size_t i = 0; i < n; ++i) {
                   const std::size_t at = i * in.width + r;
-                  const Number shifted =
-                      std::exp(Number(in.exponent[at])) * Number(in.mean_gap[at]) * Number(in.gap_unit[at]);
-                  const Number delta = Number(in.pivot_gap[at]) - shifted;
+                  // Below 2^-58 it is the pair that counts.
+                  const Number product = std::exp(Number(in.exponent[at])) * Number(in.mean_gap[at]),
+                               unit = Number(in.gap_unit[at]),
+                               of_product = Number(in.pivot_gap[at]) - product * unit,
+                               of_rounded = Number(in.pivot_gap[at]) - Number(in.shifted_gap[at]) * unit;
+                  const bool is_rounded = std::isnormal(in.shifted_gap[at]) && of_rounded >= Number(0x1p-58);
+                  const Number delta = is_rounded ? of_rounded : of_product;
                   exact += softstep::reference::run_gaps<Number>(logistic, in.optimal_score[at], delta) /
                            static_cast<Number>(n);
                   most = std::max(most, std::fabs(Number(in.exponent[at])) +
@@ -214,7 +218,7 @@ TEMPLATE_TEST_CASE("run_gaps where the logarithm becomes its argument", "[simd]"
         const double delta = 3.0 + static_cast<double>(r) / 64, gamma = delta - power;
         in.optimal_score[r] = gamma;
         in.pivot_gap[r] = delta;
-        in.mean_gap[r] = T(0);
+        in.mean_gap[r] = in.shifted_gap[r] = T(0);
         in.exponent[r] = T(0);
         in.slope[r] = 1.0 / (1.0 + std::exp(-gamma));
         in.slope_exponent[r] = -gamma;
@@ -241,13 +245,14 @@ TEMPLATE_TEST_CASE("run_gaps of samples without a gap, and of what is not a numb
     const std::size_t last = in.width - 1;
     INFO(isa.name);
     for (std::size_t i = 0; i < 4; ++i) {
-      in.mean_gap[i * in.width + last] = T(0);
+      in.mean_gap[i * in.width + last] = in.shifted_gap[i * in.width + last] = T(0);
       in.exponent[i * in.width + last] = -std::numeric_limits<T>::infinity();
     }
     isa.kernels<T>().run_gaps(in.gaps_args());
     REQUIRE(in.gap_mantissa[last] == 0.0);
     in.mean_gap[last] = T(-1);
     in.exponent[last] = T(-2);
+    in.set_shifted_gap(last);
     isa.kernels<T>().run_gaps(in.gaps_args());
     REQUIRE(in.gap_mantissa[last] > 0.0);
     in.exponent[last] = std::numeric_limits<T>::quiet_NaN();

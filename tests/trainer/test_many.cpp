@@ -667,3 +667,50 @@ TEST_CASE("steps side by side allocate nothing", "[trainer]") {
   };
   if (test::counts_allocations) CHECK(allocations(1000) == allocations(100));
 }
+
+// One sample far from its optimum under the exponential loss: L - L* and G are both e^-m times what does not
+// depend on m, so that Polyak's step does not either. Rounding moves m by u m, of which the step must not see
+// anything; S = |x| |W| |z| is far below 1.
+TEMPLATE_TEST_CASE("Polyak's step side by side does not see what rounding does to a far margin", "[trainer]",
+                   float, double) {
+  using T = TestType;
+  constexpr std::size_t n_tokens = 3, dim = 7;
+  constexpr int n_steps = 4;
+  const double bound = n_steps * 4.0 * (1 + dim + 2) * softstep::test::unit_roundoff<T>;
+  for (const OptimalLoss optimal_loss : {OptimalLoss::optimal, OptimalLoss::zero})
+    for (const int power : {0, 10, 20, 30}) {
+      DatasetParts<T> parts;
+      parts.n_samples = 1;
+      parts.n_tokens = n_tokens;
+      parts.dim = dim;
+      const std::vector<double> numbers = normal_values((n_tokens + 2) * dim, 1.0, 3);
+      const auto part = [&](std::size_t first, std::size_t size, int exponent) {
+        std::vector<T> out;
+        for (std::size_t k = first; k < first + size; ++k)
+          out.push_back(static_cast<T>(std::ldexp(numbers[k], exponent)));
+        return out;
+      };
+      parts.tokens = part(0, n_tokens * dim, 0);
+      parts.queries = part(n_tokens * dim, dim, 0);
+      parts.decoder = part((n_tokens + 1) * dim, dim, power);
+      parts.labels = {1};
+      const Dataset<T> data = make_dataset(std::move(parts));
+      AttentionOptions how;
+      how.loss = Loss::exponential;
+      how.optimal_loss = optimal_loss;
+      const AttentionModel<T> model(data.view(), how);
+      TrainerOptions options;
+      options.rules = {parse_rule("polyak:factor=1e4")};
+      options.n_steps = n_steps;
+      options.form = Form::query_span;
+      TrainState<T> alone = initial_state(model), many = alone;
+      const TrainSummary expected = train(model, alone, options);
+      const std::vector<ManyRun<T>> runs = {{&model, &many, &options}};
+      REQUIRE(goes_side_by_side(runs[0]));
+      const TrainSummary found = train_many<T>(runs)[0];
+      INFO("decoder times 2^" << power << ", L* " << to_string(optimal_loss));
+      REQUIRE(found.steps == n_steps);
+      CHECK(std::fabs(found.last.step_length / expected.last.step_length - 1.0) <= bound);
+      CHECK(std::fabs(found.last.weight_norm / expected.last.weight_norm - 1.0) <= bound);
+    }
+}

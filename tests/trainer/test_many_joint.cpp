@@ -360,3 +360,26 @@ TEST_CASE("a joint run of float32 side by side keeps what its blocks cannot hold
   CHECK(same_bits(run.state.blocks[0], before.blocks[0]));
   CHECK(same_bits(run.state.remainders[0], kept));
 }
+
+// As in test_many.cpp: the loss of one sample and its gradients are both e^-m times what does not depend on
+// m.
+TEMPLATE_TEST_CASE("Polyak's joint step side by side does not see what rounding does to a far margin",
+                   "[trainer]", float, double) {
+  using T = TestType;
+  Layout layout;
+  layout.n_tokens = {3};
+  layout.dim = 7;
+  layout.separate_queries = true;
+  for (const int power : {0, 10, 20}) {
+    JointRun<T> run(layout, 3, "polyak", 0, joint_model("", Loss::exponential));
+    for (T& w : run.state.blocks[0]) w *= T(0x1p-6);
+    for (T& u : run.state.blocks[1]) u = std::ldexp(u, power);
+    TrainState<T> alone = run.state;
+    const TrainSummary found = run.take(1), expected = train(run.model, alone, run.options);
+    INFO("decoder times 2^" << power);
+    REQUIRE(found.steps == 1);
+    // n + d + 2 terms, with scores of size 1 or less
+    CHECK(std::fabs(found.last.step_length / expected.last.step_length - 1.0) <=
+          4.0 * (1 + 7 + 2) * softstep::test::unit_roundoff<T>);
+  }
+}

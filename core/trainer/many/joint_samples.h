@@ -9,7 +9,6 @@
 #include <limits>
 
 #include "core/layer/mantissa.h"
-#include "core/layer/row_terms.h"
 #include "core/layer/units.h"
 #include "core/trainer/many/lane_samples.h"
 
@@ -135,13 +134,11 @@ class JointSamples final : public LaneSamples<T> {
   /// The exponent of a run's decoder gradient.
   double top_of_slopes(std::size_t lane) const { return top_of_slopes_[lane]; }
 
-  /// m_i of a run.
+  /// m_i of a run, by the e^c mu that the gradient has it by (simd/kernels/run_gaps.h).
   double margin(std::size_t i, std::size_t lane) const {
     const std::size_t at = this->column(i, lane);
-    return RowTerms{static_cast<double>(this->exponent_[at]),
-                    this->gap_unit_[at] * static_cast<double>(this->mean_gap_[at]), this->pivot_gap_[at],
-                    this->optimal_score_[at]}
-        .margin();
+    return this->optimal_score_[at] - this->pivot_gap_[at] +
+           this->gap_unit_[at] * static_cast<double>(this->shifted_gap_[at]);
   }
 
  private:

@@ -183,6 +183,7 @@ class LaneSamples {
                        .logistic = shape_.logistic,
                        .exponent = exponent_.data(),
                        .mean_gap = mean_gap_.data(),
+                       .shifted_gap = shifted_gap_.data(),
                        .pivot_gap = pivot_gap_.data(),
                        .gap_unit = gap_unit_.data(),
                        .slope = slope_.data(),
@@ -196,12 +197,15 @@ class LaneSamples {
   double sum_of_sizes(std::size_t lane) const { return sum_of_sizes_[lane]; }
   /// Of a run that wants it.
   Scaled gap(std::size_t lane) const { return {gap_[lane], gap_top_[lane]}; }
-  /// Takes down what is said of a run's samples, for its losses.
+  /// Takes down what is said of a run's samples, for its losses. Where e^c mu is a normal number of T, mu is
+  /// such that the product is that one, as the gradient has it (simd/kernels/run_gaps.h).
   void note(std::size_t lane, Outcomes<T>& out) const {
     for (std::size_t i = 0; i < shape_.n_samples; ++i) {
       const std::size_t at = column(i, lane);
+      const T shifted = shifted_gap_[at];
       out.exponent[i] = static_cast<double>(exponent_[at]);
-      out.mean_gap[i] = static_cast<double>(mean_gap_[at]);
+      out.mean_gap[i] = std::isnormal(shifted) ? static_cast<double>(shifted) / std::exp(out.exponent[i])
+                                               : static_cast<double>(mean_gap_[at]);
       out.pivot_gap[i] = pivot_gap_[at];
     }
   }
