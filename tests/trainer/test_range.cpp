@@ -288,3 +288,29 @@ TEST_CASE("weights that would leave the type are refused, whichever token takes 
       CHECK(got.state.blocks[0] == std::vector<float>(9, 0.0f));
     }
 }
+
+TEST_CASE("weights of a form whose coefficients would leave the type are the last finite ones", "[trainer]") {
+  // Tokens and queries of 2^-14 and steps of 2^120: W is a number of float32, and its coefficients, 2^14 or
+  // 2^28 times as large, are none.
+  for (const Shape& shape : shapes)
+    for (const Powers& powers : {Powers{-14, -14, 14}, {0, -14, 0}, {-14, 0, 14}, {-45, -45, 45}}) {
+      const Dataset<float> data = data_of<float>(shape, powers);
+      const AttentionModel<float> model(data.view());
+      TrainerOptions options;
+      options.rules = {parse_rule("ngd:step-size=1.3e36")};
+      options.n_steps = 3;
+      options.form = shape.form;
+      INFO(shape.name << ": tokens 2^" << powers.tokens << ", queries 2^" << powers.queries);
+      const auto require_finite = [](const TrainState<float>& state, const TrainSummary& summary) {
+        for (const float w : state.blocks[0]) REQUIRE(std::isfinite(w));
+        REQUIRE(std::isfinite(summary.last.weight_norm));
+        if (summary.steps == 0) REQUIRE(summary.status == TrainStatus::not_finite);
+        if (summary.steps > 0) REQUIRE(summary.last.weight_norm > 1e36);
+      };
+      TrainState<float> state = initial_state(model);
+      require_finite(state, train(model, state, options));
+      TrainState<float> beside = initial_state(model);
+      const std::vector<ManyRun<float>> runs = {{&model, &beside, &options}};
+      require_finite(beside, train_many<float>(runs)[0]);
+    }
+}

@@ -13,7 +13,8 @@ class QuerySpanTrajectory final : public SpanTrajectory<T> {
  public:
   QuerySpanTrajectory(const AttentionData<T>& data, const TrainState<T>& state)
       : SpanTrajectory<T>(data), pass_(data, fits_lanes(data)), gram_(pass_.query_gram(this->units_.rows())) {
-    this->start(state, {pass_.projected(), pass_.size()}, {pass_.rows(), pass_.size()});
+    this->start(state, {pass_.projected(), pass_.size()}, {pass_.rows(), pass_.size()}, this->units_.sizes(),
+                this->units_.all_powers());
   }
   Form form() const override { return Form::query_span; }
   typename Trajectory<T>::Entries entries(std::size_t) const override {

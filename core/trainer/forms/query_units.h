@@ -33,6 +33,14 @@ class QueryUnits {
   /// The zu_i, with row stride.
   const T* rows() const { return rows_.empty() ? data_.queries.data() : rows_.data(); }
   int power(std::size_t i) const { return powers_[i]; }
+  const std::vector<int>& all_powers() const { return powers_; }
+  /// |zu_i|
+  std::vector<double> sizes() const {
+    std::vector<double> out;
+    for (std::size_t i = 0; i < powers_.size(); ++i)
+      out.push_back(std::ldexp(data_.query_norms[i], -powers_[i]));
+    return out;
+  }
   /// Whether all queries have one unit.
   bool is_uniform() const { return uniform_; }
   /// For Conclusion, so that rows go with the zu_i; null where these are the queries themselves.

@@ -47,7 +47,7 @@ class SpanTrajectory : public Trajectory<T> {
   void measure(Evaluation<T>& out) override { evaluate(out, want_all, {}); }
 
   bool admits(std::size_t, const Step<T>& step) const override {
-    return reach_after(step) < static_cast<double>(std::numeric_limits<T>::max());
+    return holds(reach_after(step), step.coefficient);
   }
 
   void move(std::size_t, const Step<T>& step, std::int64_t iteration) override {
@@ -105,6 +105,12 @@ class SpanTrajectory : public Trajectory<T> {
     constexpr double smallest = 64.0 * std::numeric_limits<T>::epsilon();
     return squared > smallest * whole * whole;
   }
+  /// Whether T holds what is kept after a step with this coefficient, where sum_k |c_k| |E_k| is at most
+  /// `reach`: W and the c_k, the sums that W is made by, and the coefficient in the units of y.
+  bool holds(double reach, double coefficient) const {
+    constexpr auto largest = static_cast<double>(std::numeric_limits<T>::max());
+    return reach < largest * least_size_ && std::fabs(coefficient) < std::ldexp(largest, -largest_power_);
+  }
   /// The norm of the matrix itself, of coefficients in this form's layout: where has_digits() says no.
   double norm_of(const T* coefficients) const { return norm_of_matrix(data_.kernels, expand(coefficients)); }
 
@@ -126,9 +132,14 @@ class SpanTrajectory : public Trajectory<T> {
   /// sum_k c_k E_k, dim x dim
   virtual std::vector<T> expand(const T* coefficients) const = 0;
 
-  /// Called last in the constructors: where y and g are kept.
-  void start(const TrainState<T>& state, std::span<T> projected, std::span<T> rows) {
+  /// Called last in the constructors: where y and g are kept, the sizes of what the c_k are multiplied by on
+  /// the way to W, one after the other, and the powers e_k.
+  void start(const TrainState<T>& state, std::span<T> projected, std::span<T> rows,
+             const std::vector<double>& sizes, const std::vector<int>& powers) {
     const std::size_t size = projected.size();
+    for (const double x : sizes)
+      if (x > 0.0) least_size_ = std::min(least_size_, x);
+    for (const int power : powers) largest_power_ = std::max(largest_power_, power);
     projected_ = projected;
     rows_ = rows;
     coefficients_.assign(size, T(0));
@@ -163,6 +174,8 @@ class SpanTrajectory : public Trajectory<T> {
   // sum_k |g_k| |E_k| of the gradient, and a bound of sum_k |c_k| |E_k|: while that is a number of T, so is
   // W, term by term.
   double whole_ = 0.0, reach_ = 0.0;
+  double least_size_ = 1.0;  // of what is not zero, where it is below 1
+  int largest_power_ = 0;    // e_k, where it is above 0
   double reach_after(const Step<T>& step) const { return reach_ + std::fabs(step.coefficient) * whole_; }
 
   std::vector<T> weights_of(const typename TrainState<T>::Span& span) const {

@@ -25,7 +25,9 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
         gram_(token_gram()) {
     if (token_powers_.empty()) tokens_ = {};
     for (std::size_t k = 0; k < n_; ++k) sizes_.push_back(std::sqrt(static_cast<double>(gram_[k * n_ + k])));
-    this->start(state, scores_, weights_);
+    std::vector<double> sizes = this->units_.sizes();
+    sizes.insert(sizes.end(), sizes_.begin(), sizes_.end());
+    this->start(state, scores_, weights_, sizes, powers_);
   }
   Form form() const override { return Form::token_span; }
   typename Trajectory<T>::Entries entries(std::size_t) const override { return {1, n_, nullptr}; }

@@ -73,7 +73,7 @@ class SpanLane final : public Trajectory<T> {
   }
 
   bool admits(std::size_t, const Step<T>& step) const override {
-    return reach_after(step) < static_cast<double>(std::numeric_limits<T>::max());
+    return own_.holds(reach_after(step), step.coefficient);
   }
   /// Tells the group, which takes the steps of all runs at once; then settle().
   void move(std::size_t, const Step<T>& step, std::int64_t iteration) override {
