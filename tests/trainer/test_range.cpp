@@ -266,6 +266,29 @@ TEST_CASE("samples and tokens of very different sizes keep their part in every f
   }
 }
 
+TEST_CASE("a zero token beside small ones keeps a token-span run finite", "[trainer]") {
+  // Tokens of 2^-60, queries of 2^-30 and steps of 2^86: W is far inside float32.
+  DatasetParts<float> parts;
+  parts.n_samples = 1;
+  parts.n_tokens = 3;
+  parts.dim = 2;
+  parts.tokens = {0x1p-60f, 0, 0, 0, 0x1p-61f, 0x1p-60f};
+  parts.queries = {0x1p-30f, 0x1p-31f};
+  parts.labels = {1};
+  parts.decoder = {0x1p-40f, 0x1p-40f};
+  const Dataset<float> data = make_dataset(std::move(parts));
+  TrainerOptions options;
+  const std::string rule = "ngd:step-size=7.7e25";
+  options.form = Form::dense;
+  const auto dense = softstep::test::run(data.view(), rule, 20, {}, {}, options);
+  options.form = Form::token_span;
+  const auto span = softstep::test::run(data.view(), rule, 20, {}, {}, options);
+  CHECK(span.summary.steps == dense.summary.steps);
+  // Scores are at most |W| |x| |z|, which grows by 2^-4 a step: 20 steps, each turned by their rounding.
+  CHECK(std::fabs(span.summary.last.weight_norm / dense.summary.last.weight_norm - 1.0) <=
+        20.0 * 4.0 * (1 + 2 + 2) * (1.0 + 20.0 * 0x1p-4) * 0x1p-24);
+}
+
 TEST_CASE("weights that would leave the type are refused, whichever token takes them there", "[trainer]") {
   // One sample of three tokens along the axes, one of them 2^60 times the others: W goes along that one.
   for (const std::size_t large : {0, 1, 2})

@@ -37,20 +37,40 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   }
 
  private:
+  // The power of a sample's zero tokens, the least of the others; 0 of none. As r_t of a sample add up to 0,
+  // the coefficient of a zero token, which counts nothing, is then no larger than those of the others
+  // together.
+  int least_power_of(std::size_t i) const {
+    const BatchView<T>& batch = this->data_.batch;
+    bool has_one = false;
+    int least = 0;
+    for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
+      const auto largest =
+          static_cast<double>(largest_of(batch.sample(i) + t * batch.row_stride(), batch.dim));
+      if (largest == 0.0) continue;
+      const int power = coarse_power<T>(largest);
+      least = has_one ? std::min(least, power) : power;
+      has_one = true;
+    }
+    return least;
+  }
   // The xu_it in batch order; sets token_powers_ and powers_.
   std::vector<T> unit_tokens() {
     const BatchView<T>& batch = this->data_.batch;
     const std::size_t d = batch.dim;
     std::vector<T> out(n_ * d);
-    for (std::size_t i = 0; i < batch.n_samples; ++i)
+    for (std::size_t i = 0; i < batch.n_samples; ++i) {
+      const int power_of_none = least_power_of(i);
       for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
         const T* x = batch.sample(i) + t * batch.row_stride();
-        const int power = coarse_power<T>(static_cast<double>(largest_of(x, d)));
+        const auto largest = static_cast<double>(largest_of(x, d));
+        const int power = largest == 0.0 ? power_of_none : coarse_power<T>(largest);
         for (std::size_t j = 0; j < d; ++j)
           out[token_powers_.size() * d + j] = power == 0 ? x[j] : std::scalbn(x[j], -power);
         powers_.push_back(power + this->units_.power(i));
         token_powers_.push_back(power);
       }
+    }
     is_uniform_ = are_alike(powers_);
     if (are_alike(token_powers_) && (n_ == 0 || token_powers_[0] == 0)) token_powers_.clear();
     return out;
