@@ -260,7 +260,7 @@ class BlockCourse final : public Course {
     at.gradient_exponent = whole.exponent;
     const Step<T> step = rules_[0]->propose(at, memory_[0], next_[0]);
     if (step.outcome != Step<T>::Outcome::moved) {
-      if (!order_.is_whole()) return {{}, 0.0};
+      if (!order_.is_whole()) return {{}, 0.0, true};
       return {step.outcome == Step<T>::Outcome::stationary ? TrainStatus::stationary
                                                            : TrainStatus::gap_not_positive};
     }

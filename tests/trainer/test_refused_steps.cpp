@@ -386,3 +386,26 @@ TEMPLATE_TEST_CASE("one block's step that is refused is a step that no block has
         require_same(state, before);
       }
 }
+
+TEMPLATE_TEST_CASE("steps of length zero on batches count as below rounding, jointly too", "[trainer]", float,
+                   double) {
+  using T = TestType;
+  const TestBatch<T> batch({{3, 3, 3, 3}, 6}, 5);
+  AttentionOptions how = softstep::test::joint_options();
+  how.optimal_loss = OptimalLoss::value;
+  how.optimal_loss_value = 1e3;  // above every loss
+  const auto model = make_attention_model(batch.view, how);
+  for (const Normalization normalization : {Normalization::separate, Normalization::joint}) {
+    INFO(to_string(normalization));
+    TrainerOptions options;
+    options.rules = {{"polyak", {}}};
+    options.normalization = normalization;
+    options.batch_size = 2;
+    options.n_steps = 6;
+    TrainState<T> state = normal_state<T>(*model, 0.3, 7);
+    const TrainSummary summary = train(*model, state, options);
+    CHECK(summary.steps == 6);
+    CHECK(summary.last.step_length == 0.0);
+    CHECK(summary.steps_below_rounding == 6);
+  }
+}
