@@ -59,20 +59,29 @@ Scaled LossFunction::second_derivative(double, double) const {
   return {std::numeric_limits<double>::quiet_NaN(), 0.0};
 }
 
-// To second order below 1e-8 of m, where the third-order term is below 1e-16 of the first; above it the
-// subtraction of two values loses at most eight digits of sixteen.
+// A Taylor polynomial for a delta below 1e-8, or 1e-8 of m, if it errs less than the difference of two
+// values: the polynomial by about its next term, (l''/l' d)^2 / 6, or l'/l d / 2 where l'' is not known, the
+// difference by u l / (l' d), u = 2^-53. For a loss that falls like e^-m 1e-8 of a large m is no small delta.
+// What m - d is rounded by goes into the difference.
 Scaled LossFunction::difference(double m, Scaled delta, double target) const {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
   const double d = delta.value();
-  if (std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m))) {
-    const Scaled slope = derivative(m, target), curvature = second_derivative(m, target);
-    const double ratio = (curvature / slope).value();
-    const double second = std::isfinite(ratio) ? 0.5 * ratio * d : 0.0;
-    return -(slope * delta) * Scaled{1.0 - second, 0.0};
-  }
-  const Scaled after = value(m - d, target), before = value(m, target);
+  const Scaled slope = derivative(m, target), curvature = second_derivative(m, target),
+               before = value(m, target);
+  const double ratio = (curvature / slope).value(), share = std::fabs((slope / before).value() * d);
+  const bool has_second = std::isfinite(ratio);
+  const double of_polynomial = has_second ? ratio * d * (ratio * d) / 6.0 : share / 2.0;
+  const bool is_small = std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m));
+  if (is_small && share > 0.0 && of_polynomial <= 0x1p-53 / share)
+    return -(slope * delta) * Scaled{1.0 - (has_second ? 0.5 * ratio * d : 0.0), 0.0};
+  const double moved = m - d, rounded_off = (m - moved) - d;
+  const Scaled after = value(moved, target), slope_after = derivative(moved, target);
   const double top = std::fmax(after.exponent, before.exponent);
-  return {after.mantissa * std::exp(after.exponent - top) - before.mantissa * std::exp(before.exponent - top),
+  const double correction =
+      rounded_off == 0.0 ? 0.0
+                         : slope_after.mantissa * rounded_off * std::exp(slope_after.exponent - top);
+  return {after.mantissa * std::exp(after.exponent - top) -
+              before.mantissa * std::exp(before.exponent - top) + correction,
           top};
 }
 

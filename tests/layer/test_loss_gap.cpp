@@ -144,3 +144,39 @@ TEST_CASE("the optimal loss is that of the mode", "[layer]") {
   CHECK(at(OptimalLoss::value) == 0.25);
   CHECK(at(OptimalLoss::zero) == 0.0);
 }
+
+namespace {
+
+// As users write losses, the first without a second derivative.
+class OwnExponential : public LossFunction {
+ public:
+  std::string name() const override { return "own_exponential"; }
+  Scaled value(double m, double) const override { return {1.0, -m}; }
+  Scaled derivative(double m, double) const override { return {-1.0, -m}; }
+  bool is_decreasing() const override { return true; }
+};
+class OwnCurvedExponential final : public OwnExponential {
+ public:
+  Scaled second_derivative(double m, double) const override { return {1.0, -m}; }
+};
+
+}  // namespace
+
+TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[layer]") {
+  const auto exact = make_loss(Loss::exponential);
+  const OwnExponential plain;
+  const OwnCurvedExponential curved;
+  // Up to where the exponent -m is rounded by less than 1e-10.
+  for (const double m : {0.0, 3.0, -40.0, 300.0, 1e4, -1e5, 1e6})
+    for (double d = 1e-15; d < 200.0; d *= 3.0)
+      for (const double delta : {d, -d}) {
+        INFO("margin " << m << ", difference " << delta);
+        const Scaled expected = exact->difference(m, {delta, 0.0}, 1.0);
+        // u / d of the two values and d / 2 of the slope alone meet at 1.5e-8: two roundings each side of it.
+        for (const LossFunction* loss : {static_cast<const LossFunction*>(&plain),
+                                         static_cast<const LossFunction*>(&curved)}) {
+          const Scaled ratio = loss->difference(m, {delta, 0.0}, 1.0) / expected;
+          CHECK(std::fabs(ratio.value() - 1.0) <= 2e-8);
+        }
+      }
+}
