@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -10,8 +11,8 @@ namespace softstep {
 /// step number alone, so that a resumed run traces the same steps as an uninterrupted one.
 class TraceSchedule {
  public:
-  TraceSchedule(int rows_per_decade, std::int64_t first) : rows_per_decade_(rows_per_decade) {
-    while (rows_per_decade_ > 0 && next_ <= first && next_ != none) advance();
+  TraceSchedule(int rows_per_decade, std::int64_t first) : rows_per_decade_(rows_per_decade), next_(first) {
+    if (rows_per_decade_ > 0) advance();
   }
   /// The step that is due next; of none, far away.
   std::int64_t next() const { return rows_per_decade_ <= 0 ? none : next_; }
@@ -25,6 +26,9 @@ class TraceSchedule {
  private:
   void advance() {
     const std::int64_t last = next_;
+    // Powers up to last + 1/2 are not above it once rounded: of many rows far more than there are steps.
+    const double passed = rows_per_decade_ * std::log10(static_cast<double>(last) + 0.5);
+    k_ = std::max(k_, static_cast<std::int64_t>(passed) - 1);
     while (next_ <= last) {
       const double next = std::round(std::pow(10.0, static_cast<double>(k_++) / rows_per_decade_));
       next_ = next < 0x1p63 ? static_cast<std::int64_t>(next) : none;
@@ -33,7 +37,7 @@ class TraceSchedule {
   }
   static constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
   int rows_per_decade_;
-  std::int64_t next_ = 0;
+  std::int64_t next_;
   std::int64_t k_ = 0;
 };
 

@@ -5,7 +5,9 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "trainer/runs.h"
 
@@ -136,6 +138,25 @@ TEST_CASE("the trace starts at step 0, ends at the last step and is spaced as as
     CHECK(result.trace[k].seconds >= result.trace[k - 1].seconds);
   }
   CHECK(std::isnan(result.summary.last.one_minus_cos));  // no reference, no direction
+}
+
+TEST_CASE("every step is traced where any number of rows is asked for, at once", "[trainer]") {
+  const Dataset<double> data = tiny({1.0, -1.0}, {1.0});
+  const AttentionModel<double> model(data.view());
+  for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{1000000000000}}) {
+    TrainState<double> state = initial_state(model);
+    state.step = first;
+    TrainerOptions options;
+    options.trace_rows_per_decade = std::numeric_limits<int>::max();
+    options.n_steps = 3;
+    std::vector<std::int64_t> steps;
+    options.trace = [&](const TraceRecord& row) {
+      steps.push_back(row.step);
+      return true;
+    };
+    train(model, state, options);
+    CHECK(steps == std::vector<std::int64_t>{first, first + 1, first + 2, first + 3});
+  }
 }
 
 TEST_CASE("bad trainer options are named", "[trainer]") {
