@@ -7,6 +7,7 @@ bounded run also have no more memory than that from the system, its cache of the
 
 import argparse
 import contextlib
+import csv
 import os
 import pathlib
 import shutil
@@ -55,6 +56,13 @@ def disk_speed(files):
     return size / (time.monotonic() - began)
 
 
+def seconds_a_step(trace):
+    """By the run's own clock, from the row of step 0, behind the first pass, to the last row."""
+    with open(trace, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return (float(rows[-1]["seconds"]) - float(rows[0]["seconds"])) / (int(rows[-1]["step"]) - int(rows[0]["step"]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=pathlib.Path)
@@ -92,10 +100,9 @@ def main():
             forget(files)
             return run([*train, "--steps", steps, "--out", place / out, *more], group)
 
-        first, peak = trained(1, "W1", bound, group)
-        longer, longer_peak = trained(1 + options.steps, "W", bound, group)
-        peak = max(peak, longer_peak)
-        step = (longer - first) / options.steps
+        rows = place / "rows.csv"
+        _, peak = trained(1 + options.steps, "W", [*bound, "--trace", rows, "--trace-rows-per-decade", 1000], group)
+        step = seconds_a_step(rows)
         print(f"disk, one sequential read: {speed / 1e6:.0f} MB/s")
         print(f"train within {options.memory}: peak {peak / 1e6:.0f} MB, {step:.2f} s a step, {size / step / 1e6:.0f} MB/s", flush=True)
         if group:
