@@ -153,7 +153,7 @@ Json compare_summary(const CompareSettings& settings, const CompareResult& resul
     for_each_run(result, r, [&](const CompareSeed& seed, const CompareRun& run) {
       rule["runs"].push_back(run_json(seed, run));
     });
-    Json& medians = rule["median"];
+    Json& medians = rule["median"] = Json::object();
     for (const Column& column : columns) medians[column.key] = number(median_of(result, r, column.value));
     medians["seconds_to"] = Json::array();
     for (const double threshold : thresholds)

@@ -55,7 +55,7 @@ int generate_model_data(const Options& options, StoredType type) {
                  options.seed, type);
   if (interrupted()) return say_interrupted();
   save_tensors(options.out, tensors);
-  Json json;
+  Json json = Json::object();
   std::string text =
       fmt::format("{}: for train --model-kind {}, seed={}", options.out, options.model_kind, options.seed);
   json["model"] = options.model_kind;

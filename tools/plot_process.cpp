@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
@@ -54,10 +56,11 @@ int run(const std::vector<std::string>& arguments) {
 void remove_pictures(const std::string& directory, const std::vector<std::string>& names) {
   for (const std::string& name : names)
     for (const char* ending : {".svg", ".png"}) {
-      const std::string path = (fs::path(directory) / (name + ending)).string();
-      std::error_code error;
-      fs::remove(path, error);
-      if (error) throw IoError(path, "cannot be removed, and shows an older run: " + error.message());
+      // Not joined by fs::path, which this standard library leaves damaged where memory runs out.
+      const std::string path = (directory.ends_with('/') ? directory : directory + '/') + name + ending;
+      if (std::remove(path.c_str()) != 0 && errno != ENOENT)
+        throw IoError(path,
+                      std::string("cannot be removed, and shows an older run: ") + std::strerror(errno));
     }
 }
 

@@ -126,7 +126,8 @@ class ShardWriter {
   }
   std::vector<std::string> finish() {
     for (const TensorToWrite& tensor : rest_) tensor.write(*files_.back());
-    nlohmann::json index;
+    nlohmann::json index = nlohmann::json::object();
+    index["metadata"] = nlohmann::json::object();
     index["metadata"]["total_size"] = total_;
     index["weight_map"] = weight_map_;
     const std::string text = index.dump(2) + "\n";
@@ -171,7 +172,8 @@ class ShardWriter {
   std::vector<std::size_t> shape_, first_;
   std::vector<TensorToWrite> rest_;
   std::vector<std::unique_ptr<OutputFile>> files_;
-  nlohmann::json weight_map_;
+  // Objects from the start: a null that becomes one is left without contents where memory runs out.
+  nlohmann::json weight_map_ = nlohmann::json::object();
 };
 
 // What is written besides tokens, widest first, so that each is aligned to its elements.
