@@ -72,14 +72,17 @@ Scaled LossFunction::difference(double m, Scaled delta, double target) const {
   const bool has_second = std::isfinite(ratio);
   const double of_polynomial = has_second ? ratio * d * (ratio * d) / 6.0 : share / 2.0;
   const bool is_small = std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m));
-  if (is_small && share > 0.0 && of_polynomial <= 0x1p-53 / share)
+  // Where delta, l(m) or what the one changes of the other is below the range of double, no difference of
+  // values sees it.
+  const bool is_unseen =
+      d == 0.0 || (slope.mantissa != 0.0 && (share == 0.0 || (is_small && before.mantissa == 0.0)));
+  if (is_unseen || (is_small && of_polynomial <= 0x1p-53 / share))
     return -(slope * delta) * Scaled{1.0 - (has_second ? 0.5 * ratio * d : 0.0), 0.0};
   const double moved = m - d, rounded_off = (m - moved) - d;
   const Scaled after = value(moved, target), slope_after = derivative(moved, target);
   const double top = std::fmax(after.exponent, before.exponent);
   const double correction =
-      rounded_off == 0.0 ? 0.0
-                         : slope_after.mantissa * rounded_off * std::exp(slope_after.exponent - top);
+      rounded_off == 0.0 ? 0.0 : slope_after.mantissa * rounded_off * std::exp(slope_after.exponent - top);
   return {after.mantissa * std::exp(after.exponent - top) -
               before.mantissa * std::exp(before.exponent - top) + correction,
           top};

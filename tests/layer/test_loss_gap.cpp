@@ -173,10 +173,19 @@ TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[laye
         INFO("margin " << m << ", difference " << delta);
         const Scaled expected = exact->difference(m, {delta, 0.0}, 1.0);
         // u / d of the two values and d / 2 of the slope alone meet at 1.5e-8: two roundings each side of it.
-        for (const LossFunction* loss : {static_cast<const LossFunction*>(&plain),
-                                         static_cast<const LossFunction*>(&curved)}) {
+        for (const LossFunction* loss :
+             {static_cast<const LossFunction*>(&plain), static_cast<const LossFunction*>(&curved)}) {
           const Scaled ratio = loss->difference(m, {delta, 0.0}, 1.0) / expected;
           CHECK(std::fabs(ratio.value() - 1.0) <= 2e-8);
         }
+      }
+  // Below the range of double the gap is the slope times delta.
+  for (const double m : {0.0, 300.0, 1e6})
+    for (const double exponent : {-800.0, -1e6})
+      for (const LossFunction* loss :
+           {static_cast<const LossFunction*>(&plain), static_cast<const LossFunction*>(&curved)}) {
+        INFO("margin " << m << ", difference e^" << exponent);
+        const Scaled ratio = loss->difference(m, {1.0, exponent}, 1.0) / Scaled{1.0, exponent - m};
+        CHECK(std::fabs(ratio.value() - 1.0) <= 2e-8);
       }
 }
