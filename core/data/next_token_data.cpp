@@ -9,6 +9,7 @@
 #include "core/data/positive_weights.h"
 #include "core/data/random_stream.h"
 #include "core/data/text.h"
+#include "core/data/token_numbers.h"
 #include "softstep/error.h"
 #include "softstep/next_token.h"
 
@@ -64,15 +65,13 @@ void NextTokenData::validate() const {
   data::require_weights("labels", labels);
   data::require_parts("labels", labels, first);
   for (std::size_t j = 0; j < n; ++j) {
-    std::vector<std::size_t> support(tokens.begin() + static_cast<std::ptrdiff_t>(first[j]),
-                                     tokens.begin() + static_cast<std::ptrdiff_t>(first[j + 1]));
-    std::sort(support.begin(), support.end());
+    const auto bad = data::bad_token(tokens, first[j], first[j + 1], vocabulary);
+    if (!bad) continue;
     const std::string where = "in the support of context " + std::to_string(j);
-    if (support.back() >= vocabulary)
-      throw InvalidArgument("tokens", std::to_string(support.back()) + ' ' + where + " (vocabulary is " +
-                                          std::to_string(vocabulary) + ")");
-    if (const auto twice = std::adjacent_find(support.begin(), support.end()); twice != support.end())
-      throw InvalidArgument("tokens", std::to_string(*twice) + " twice " + where);
+    throw InvalidArgument(
+        "tokens", std::to_string(bad->token) +
+                      (bad->is_twice ? " twice " + where
+                                     : ' ' + where + " (vocabulary is " + std::to_string(vocabulary) + ")"));
   }
 }
 

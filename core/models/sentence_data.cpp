@@ -1,13 +1,12 @@
 // Sentences and what follows them: what is refused, and their entropy.
 
-#include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <numeric>
 #include <string>
 
 #include "core/data/positive_weights.h"
 #include "core/data/text.h"
+#include "core/data/token_numbers.h"
 #include "softstep/error.h"
 #include "softstep/vocabulary_attention.h"
 
@@ -50,21 +49,12 @@ void SentenceData::validate() const {
                                         std::to_string(next.size()) + ", as `next`)");
   data::require_weights("labels", labels);
   data::require_parts("labels", labels, first_next);
-  // Sorted, and not marked in a list of the vocabulary, which may be far larger than the data.
-  std::vector<std::size_t> sorted;
-  for (std::size_t i = 0; i < n; ++i) {
-    sorted.assign(next.begin() + static_cast<std::ptrdiff_t>(first_next[i]),
-                  next.begin() + static_cast<std::ptrdiff_t>(first_next[i + 1]));
-    std::sort(sorted.begin(), sorted.end());
-    if (sorted.back() >= vocabulary)
-      throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " +
-                                        std::to_string(sorted.back()) + " (need 0 to " +
-                                        std::to_string(vocabulary - 1) + ")");
-    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-    if (twice != sorted.end())
-      throw InvalidArgument("next", "sentence " + std::to_string(i) + ": token " + std::to_string(*twice) +
-                                        " twice (need distinct ones)");
-  }
+  for (std::size_t i = 0; i < n; ++i)
+    if (const auto bad = data::bad_token(next, first_next[i], first_next[i + 1], vocabulary))
+      throw InvalidArgument("next",
+                            "sentence " + std::to_string(i) + ": token " + std::to_string(bad->token) +
+                                (bad->is_twice ? " twice (need distinct ones)"
+                                               : " (need 0 to " + std::to_string(vocabulary - 1) + ")"));
 }
 
 double SentenceData::entropy() const {
