@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "core/data/extremes.h"
 #include "core/data/text.h"
 #include "core/metrics/token_products.h"
 #include "softstep/metrics.h"
@@ -15,8 +16,7 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// NaN wins: std::min keeps whichever comes first.
-double smaller(double a, double b) { return std::isnan(a) || b >= a ? a : b; }
+using data::smaller;
 
 template <class T, class W>
 std::vector<double> values_of(const BatchView<T>& batch, const std::vector<std::size_t>& chosen,

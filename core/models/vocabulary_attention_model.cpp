@@ -8,6 +8,7 @@
 
 #include "core/data/checked_size.h"
 #include "core/data/digest.h"
+#include "core/data/extremes.h"
 #include "core/data/text.h"
 #include "core/isa/active_isa.h"
 #include "core/losses/loss_terms.h"
@@ -46,9 +47,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// The larger or the smaller, and NaN if one is.
-double larger(double a, double b) { return b <= a || std::isnan(a) ? a : b; }
-double smaller(double a, double b) { return b >= a || std::isnan(a) ? a : b; }
+using data::larger;
+using data::smaller;
 
 template <class T>
 class VocabularyAttentionModel final : public Model<T> {
