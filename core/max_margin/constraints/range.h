@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 namespace softstep {
@@ -16,6 +19,25 @@ int scale_towards_one(double* x, std::size_t size);
 
 /// The same for a largest entry that is known.
 int exponent_towards_one(double largest);
+
+/// out = (best - other) 2^(what is returned), which is the exponent of scale_towards_one(). Tokens are
+/// subtracted as they are: the difference of large ones may be tiny. Only where it is large itself, or
+/// overflows, they are scaled first; what underflows then is below rounding beside it. `out` is no part of
+/// the others.
+template <class T>
+int scaled_difference(const T* best, const T* other, std::span<double> out) {
+  double largest = 0.0;  // infinite after an overflow
+  for (std::size_t j = 0; j < out.size(); ++j) {
+    out[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
+    largest = std::max(largest, std::fabs(out[j]));
+  }
+  const int exponent = exponent_towards_one(largest);
+  for (std::size_t j = 0; j < out.size() && exponent != 0; ++j)
+    out[j] = exponent > 0 ? std::ldexp(out[j], exponent)
+                          : std::ldexp(static_cast<double>(best[j]), exponent) -
+                                std::ldexp(static_cast<double>(other[j]), exponent);
+  return exponent;
+}
 
 /// Multiplies by 2^exponent. The exponent may be beyond those that double has.
 void scale_by_power(std::vector<double>& x, int exponent);

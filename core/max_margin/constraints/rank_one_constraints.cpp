@@ -49,22 +49,6 @@ std::vector<double> RankOneConstraints::combination(const std::vector<double>& m
 
 namespace {
 
-// best - other times 2^(what is returned), which is 0 but near the ends of the range of double.
-template <class T>
-int scaled_difference(const T* best, const T* other, std::span<double> out) {
-  double largest = 0.0;  // infinite where the difference overflows
-  for (std::size_t j = 0; j < out.size(); ++j) {
-    out[j] = static_cast<double>(best[j]) - static_cast<double>(other[j]);
-    largest = std::max(largest, std::fabs(out[j]));
-  }
-  const int exponent = exponent_towards_one(largest);
-  for (std::size_t j = 0; j < out.size() && exponent != 0; ++j)
-    out[j] = exponent > 0 ? std::ldexp(out[j], exponent)
-                          : std::ldexp(static_cast<double>(best[j]), exponent) -
-                                std::ldexp(static_cast<double>(other[j]), exponent);
-  return exponent;
-}
-
 // Where a factor had to be scaled, one power of two for all rows may put the others out of range. So queries
 // are brought near 1, each by a power of its own, which its differences make up for. The longest and the
 // shortest row then lie as far above 1 as below.
@@ -114,7 +98,7 @@ RankOneConstraints written_constraints(const BatchView<T>& batch, const TokenSco
     const T* best = rows.token(i, chosen.optimal[i]);
     for (std::size_t t = 0; t < rows.tokens_of(i); ++t, ++out.n_slots) {
       if (t == chosen.optimal[i]) continue;
-      of_difference.push_back(scaled_difference<T>(best, rows.token(i, t), row));
+      of_difference.push_back(scaled_difference(best, rows.token(i, t), row));
       out.differences.insert(out.differences.end(), row.begin(), row.end());
       out.owner.push_back(i);
       out.slot.push_back(out.n_slots);

@@ -33,15 +33,12 @@ constexpr double most_multiplications = 2e9;  // of the exact rank: some seconds
 
 // Factors of the unit row, each entry within 4 rounding units of a multiple of the exact one.
 VectorXd unit(std::vector<double> x, const std::vector<double>& minus) {
-  if (!minus.empty()) {
-    // The difference of large tokens may be tiny, and is formed as they are. Only where it overflows they are
-    // scaled first: what underflows then is below rounding beside it.
-    double largest = 0.0;
-    for (std::size_t j = 0; j < x.size(); ++j) largest = std::max(largest, std::fabs(x[j] - minus[j]));
-    const int before = std::isinf(largest) ? exponent_towards_one(largest) : 0;
-    for (std::size_t j = 0; j < x.size(); ++j) x[j] = std::ldexp(x[j], before) - std::ldexp(minus[j], before);
+  if (minus.empty()) {
+    scale_towards_one(x.data(), x.size());
+  } else {
+    const std::vector<double> best = x;
+    scaled_difference(best.data(), minus.data(), x);
   }
-  scale_towards_one(x.data(), x.size());
   const double norm = frobenius_norm(x);
   VectorXd out = Eigen::Map<const VectorXd>(x.data(), static_cast<Index>(x.size()));
   if (norm > 0.0) out /= norm;
