@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/layer/passes/score_pass.h"
 #include "core/trainer/forms/pass.h"
@@ -37,22 +38,22 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
   }
 
  private:
-  // The power of a sample's zero tokens, the least of the others; 0 of none. As r_t of a sample add up to 0,
-  // the coefficient of a zero token, which counts nothing, is then no larger than those of the others
-  // together.
-  int least_power_of(std::size_t i) const {
+  // The powers of a sample's tokens, behind those of the samples before it. A zero token has the least of the
+  // others, 0 of none: as r_t of a sample add up to 0, its coefficient, which counts nothing, is then no
+  // larger than those of the others together.
+  void add_token_powers(std::size_t i) {
+    constexpr int of_zero = std::numeric_limits<int>::max();
     const BatchView<T>& batch = this->data_.batch;
-    bool has_one = false;
-    int least = 0;
+    int least = of_zero;
+    const std::size_t begin = token_powers_.size();
     for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
       const auto largest =
           static_cast<double>(largest_of(batch.sample(i) + t * batch.row_stride(), batch.dim));
-      if (largest == 0.0) continue;
-      const int power = coarse_power<T>(largest);
-      least = has_one ? std::min(least, power) : power;
-      has_one = true;
+      token_powers_.push_back(largest == 0.0 ? of_zero : coarse_power<T>(largest));
+      least = std::min(least, token_powers_.back());
     }
-    return least;
+    std::replace(token_powers_.begin() + static_cast<std::ptrdiff_t>(begin), token_powers_.end(), of_zero,
+                 least == of_zero ? 0 : least);
   }
   // The xu_it in batch order; sets token_powers_ and powers_.
   std::vector<T> unit_tokens() {
@@ -60,15 +61,13 @@ class TokenSpanTrajectory final : public SpanTrajectory<T> {
     const std::size_t d = batch.dim;
     std::vector<T> out(n_ * d);
     for (std::size_t i = 0; i < batch.n_samples; ++i) {
-      const int power_of_none = least_power_of(i);
+      add_token_powers(i);
       for (std::size_t t = 0; t < batch.tokens_of(i); ++t) {
         const T* x = batch.sample(i) + t * batch.row_stride();
-        const auto largest = static_cast<double>(largest_of(x, d));
-        const int power = largest == 0.0 ? power_of_none : coarse_power<T>(largest);
-        for (std::size_t j = 0; j < d; ++j)
-          out[token_powers_.size() * d + j] = power == 0 ? x[j] : std::scalbn(x[j], -power);
+        const std::size_t k = powers_.size();
+        const int power = token_powers_[k];
+        for (std::size_t j = 0; j < d; ++j) out[k * d + j] = power == 0 ? x[j] : std::scalbn(x[j], -power);
         powers_.push_back(power + this->units_.power(i));
-        token_powers_.push_back(power);
       }
     }
     is_uniform_ = are_alike(powers_);
