@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 
 #include "core/data/digest.h"
 #include "core/data/text.h"
+#include "core/ranks/alike.h"
 #include "core/ranks/in_order.h"
 #include "softstep/error.h"
 
@@ -15,34 +15,12 @@ namespace softstep {
 
 void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa,
                    const MaxMarginOptions& options) {
-  struct Settings {
-    std::size_t dim, bytes_of_number, max_sweeps, max_gram_rows;
-    double tolerance;
-    char isa[32];
-  };
-  Settings mine{dim, bytes_of_number, options.max_sweeps, options.max_gram_rows, options.tolerance, {}};
-  std::strncpy(mine.isa, isa, sizeof mine.isa - 1);
-  const std::vector<Settings> all = gathered(ranks, mine);
-  const auto refuse = [](const char* field, const std::string& first, std::size_t r,
-                         const std::string& other) {
-    throw InvalidArgument(field, first + " on rank 0, and " + other + " on rank " + std::to_string(r) +
-                                     " (need the same on all ranks)");
-  };
-  const Settings& first = all.front();
-  for (std::size_t r = 1; r < all.size(); ++r) {
-    const Settings& other = all[r];
-    if (other.dim != first.dim) refuse("dim", std::to_string(first.dim), r, std::to_string(other.dim));
-    if (other.bytes_of_number != first.bytes_of_number)
-      refuse("bytes of a token's number", std::to_string(first.bytes_of_number), r,
-             std::to_string(other.bytes_of_number));
-    if (other.max_sweeps != first.max_sweeps)
-      refuse("max_sweeps", std::to_string(first.max_sweeps), r, std::to_string(other.max_sweeps));
-    if (other.max_gram_rows != first.max_gram_rows)
-      refuse("max_gram_rows", std::to_string(first.max_gram_rows), r, std::to_string(other.max_gram_rows));
-    if (other.tolerance != first.tolerance)
-      refuse("tolerance", data::number_text(first.tolerance), r, data::number_text(other.tolerance));
-    if (std::string(other.isa) != first.isa) refuse("instruction set", first.isa, r, other.isa);
-  }
+  require_alike(ranks, {{"dim", std::to_string(dim)},
+                        {"bytes of a token's number", std::to_string(bytes_of_number)},
+                        {"max_sweeps", std::to_string(options.max_sweeps)},
+                        {"max_gram_rows", std::to_string(options.max_gram_rows)},
+                        {"tolerance", data::exact_text(options.tolerance)},
+                        {"instruction set", isa}});
 }
 
 MaxMarginOptions agreeing(const MaxMarginOptions& options) {

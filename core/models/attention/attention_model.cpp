@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 
 #include "core/data/digest.h"
@@ -13,6 +12,7 @@
 #include "core/models/attention/attention_parts.h"
 #include "core/models/attention/key_query_maps.h"
 #include "core/models/loss_check.h"
+#include "core/ranks/alike.h"
 #include "core/ranks/in_order.h"
 #include "core/threads/start.h"
 #include "softstep/error.h"
@@ -54,36 +54,8 @@ void check(const BatchView<T>& batch, const AttentionOptions& options) {
                               " is that of a fixed decoder; with a trained one zero fits, or a value");
 }
 
-// Throws on all ranks where they do not compute in one way: they would come to other weights, which nobody
-// would see, or wait for each other for ever.
-void require_alike(Ranks* ranks, std::size_t dim, std::size_t bytes_of_number, const char* isa) {
-  if (!are_several(ranks)) return;
-  struct Settings {
-    std::size_t dim, bytes_of_number;
-    SumOrder sum_order;
-    char isa[32];
-  };
-  Settings mine{dim, bytes_of_number, ranks->sum_order(), {}};
-  std::strncpy(mine.isa, isa, sizeof mine.isa - 1);
-  const std::vector<Settings> all = gathered(ranks, mine);
-  const Settings& first = all.front();
-  const auto compare = [](const char* field, const std::string& of_first, std::size_t r,
-                          const std::string& other) {
-    if (other != of_first)
-      throw InvalidArgument(field, of_first + " on rank 0, and " + other + " on rank " + std::to_string(r) +
-                                       " (need the same on all ranks)");
-  };
-  for (std::size_t r = 1; r < all.size(); ++r) {
-    compare("dim", std::to_string(first.dim), r, std::to_string(all[r].dim));
-    compare("bytes of a token's number", std::to_string(first.bytes_of_number), r,
-            std::to_string(all[r].bytes_of_number));
-    compare("sum_order", to_string(first.sum_order), r, to_string(all[r].sum_order));
-    compare("instruction set", first.isa, r, all[r].isa);
-  }
-}
-
-// The same where their models are others: what a text says of the samples is of all ranks, and the rest of
-// this one.
+// Throws on all ranks where their models are others: what a text says of the samples is of all ranks, and the
+// rest of this one.
 void require_same_model(Ranks* ranks, const std::string& identity) {
   data::Digest digest;
   digest.add(identity);
@@ -161,7 +133,11 @@ AttentionModel<T>::AttentionModel(const BatchView<T>& batch, const AttentionOpti
     check(batch, options);
     isa = &resolve_isa(options.isa);
   });
-  require_alike(options.ranks.get(), batch.dim, sizeof(T), isa->name);
+  if (Ranks* const ranks = options.ranks.get(); are_several(ranks))
+    require_alike(ranks, {{"dim", std::to_string(batch.dim)},
+                          {"bytes of a token's number", std::to_string(sizeof(T))},
+                          {"sum_order", to_string(ranks->sum_order())},
+                          {"instruction set", isa->name}});
   build(batch, options, nullptr);
 }
 template <NumberType T>
