@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,40 @@ import numpy as np
 from .errors import InvalidArgument
 
 
-def integer(value: Any, name: str, least: int | None = None) -> int:
-    """`value` as an int, `least` or more. Raises InvalidArgument."""
+def integer(value: Any, name: str, least: int | None = None, bits: int | None = 64) -> int:
+    """`value` as an int, `least` or more, below 2^bits unless that is None. Raises InvalidArgument."""
     wanted = "an integer" if least is None else f"an integer, {least} or more"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or (least is not None and value < least):
         raise InvalidArgument(f"{name}: {value!r} (need {wanted})", name)
+    if bits is not None and value >= 2**bits:
+        raise InvalidArgument(f"{name}: {value!r} (need {wanted}, below 2^{bits})", name)
     return int(value)
+
+
+def counts(**values: Any) -> dict[str, int]:
+    """Each value as an integer that is not negative, under its name. Raises InvalidArgument."""
+    return {name: integer(value, name, 0) for name, value in values.items()}
+
+
+def number(value: Any, name: str) -> float:
+    """`value` as a float: a real number of Python, NumPy or another library. Raises InvalidArgument."""
+    try:
+        if not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidArgument(f"{name}: {value!r} (need a number)", name)
+
+
+def numbers(values: Any, name: str) -> list[float]:
+    """`values` as floats. Raises InvalidArgument."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidArgument(f"{name}: {values!r} (need a sequence of numbers)", name)
+    return [number(value, name) for value in values]
+
+
+def text(value: Any, name: str) -> str:
+    """`value`, which is a text. Raises InvalidArgument."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name}: {value!r} (need a text)", name)
+    return value

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer
+from ._arguments import counts, integer, number, text
 from .problem import Problem
 
 __all__ = ["Dataset", "generate", "generators", "load_dataset", "save_dataset"]
@@ -80,14 +80,11 @@ def generate(
     """
     return Dataset(
         **_core.generate(
-            generator,
-            n_samples=n_samples,
-            n_tokens=n_tokens,
-            dim=dim,
-            seed=seed,
-            signal=signal,
-            noise=noise,
-            equal_scores=equal_scores,
+            text(generator, "generator"),
+            **counts(n_samples=n_samples, n_tokens=n_tokens, dim=dim, seed=seed),
+            signal=number(signal, "signal"),
+            noise=number(noise, "noise"),
+            equal_scores=bool(equal_scores),
         )
     )
 
@@ -106,7 +103,7 @@ def load_dataset(path: str | PathLike[str], dtype: str | None = None, *, memory:
     numbers to the bit. What NumPy or another library reads of it is not bounded, nor is what a model allocates. None: the tokens are
     copied into memory. Raises BadFile, IoError, or InvalidArgument naming the argument.
     """
-    bound = 0 if memory is None else min(integer(memory, "memory", 4 << 20), 1 << 62)
+    bound = 0 if memory is None else min(integer(memory, "memory", 4 << 20, None), 1 << 62)
     return Dataset(**_core.load_dataset(fspath(path), dtype or "", bound))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core
+from ._arguments import integer, number
 from ._core import HeadOptions
 
 __all__ = ["attention", "linear_attention"]
@@ -21,7 +22,17 @@ def _options(
     key_offsets: Any,
     n_threads: int,
 ) -> HeadOptions:
-    return HeadOptions(scale, soft_cap, causal, before, after, key_lengths, query_offsets, key_offsets, n_threads)
+    try:
+        return HeadOptions(scale, soft_cap, causal, before, after, key_lengths, query_offsets, key_offsets, n_threads)
+    except TypeError:
+        # Asked only now, as a call that is right should not pay for it.
+        for value, name in ((scale, "scale"), (soft_cap, "soft_cap")):
+            if value is not None:
+                number(value, name)
+        for value, name, bits in ((before, "before", 64), (after, "after", 64), (n_threads, "n_threads", 31)):
+            if value is not None:
+                integer(value, name, 0, bits)
+        raise
 
 
 def attention(

@@ -113,7 +113,7 @@ def _plan(problems: Any, rule: Any, steps: Any, start: Any, seed: Any, states: A
         rules=each["rule"],
         steps=[integer(value, "steps") for value in each["steps"]],
         starts=each["start"],
-        seeds=[integer(value, "seed") for value in each["seed"]],
+        seeds=[integer(value, "seed", 0) for value in each["seed"]],
         states=each["states"],
         references=each["reference"],
     )
@@ -253,7 +253,7 @@ def run(
             raise type(error)(f"{error}, run {k}" if len(plan) > 1 else str(error), error.argument) from None
     bar = _Bar(progress, len(plan))
     try:
-        made = _core.train_many(list(plan.problems), states, options, n_threads, stop, callback, bar.call)
+        made = _core.train_many(list(plan.problems), states, options, integer(n_threads, "n_threads", 0, 31), stop, callback, bar.call)
     finally:
         bar.close()
     return Runs(plan, arguments, options, states, *made)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._arguments import integer, number, text
 from .errors import InvalidArgument
 from .models import NextTokenData
 from .problem import Problem, _as_integers
@@ -75,6 +76,11 @@ class TiedMaxMarginResult(MaxMarginResult):
     equality_rank: int
 
 
+def _bounds(max_sweeps: Any, n_threads: Any) -> dict[str, int]:
+    """What bounds the work of a solver."""
+    return {"max_sweeps": integer(max_sweeps, "max_sweeps", 0), "n_threads": integer(n_threads, "n_threads", 0, 31)}
+
+
 def solve_max_margin(
     problem: Problem,
     *,
@@ -103,21 +109,19 @@ def solve_max_margin(
         found = _core.solve_max_margin(
             problem,
             selected=chosen,
-            tolerance=1e-10 if tolerance is None else tolerance,
-            max_sweeps=max_sweeps,
-            n_threads=n_threads,
+            tolerance=1e-10 if tolerance is None else number(tolerance, "tolerance"),
+            **_bounds(max_sweeps, n_threads),
             stop=stop,
             progress=progress,
         )
     else:
         found = _core.solve_max_margin_in_norm(
             problem,
-            norm,
-            p=p,
+            text(norm, "norm"),
+            p=number(p, "p"),
             selected=chosen,
-            tolerance=1e-8 if tolerance is None else tolerance,
-            max_sweeps=max_sweeps,
-            n_threads=n_threads,
+            tolerance=1e-8 if tolerance is None else number(tolerance, "tolerance"),
+            **_bounds(max_sweeps, n_threads),
             stop=stop,
             progress=progress,
         )
@@ -148,9 +152,8 @@ def solve_max_margin_with_ties(
     found = _core.solve_max_margin_with_ties(
         problem,
         [list(tokens) for tokens in tied],
-        tolerance=tolerance,
-        max_sweeps=max_sweeps,
-        n_threads=n_threads,
+        tolerance=number(tolerance, "tolerance"),
+        **_bounds(max_sweeps, n_threads),
         stop=stop,
         progress=progress,
     )
@@ -183,9 +186,8 @@ def solve_next_token_max_margin(
         contexts,
         vocabulary,
         [tokens[a:b].tolist() for a, b in zip(first[:-1], first[1:])],
-        tolerance=tolerance,
-        max_sweeps=max_sweeps,
-        n_threads=n_threads,
+        tolerance=number(tolerance, "tolerance"),
+        **_bounds(max_sweeps, n_threads),
         stop=stop,
         progress=progress,
     )
@@ -217,9 +219,8 @@ def solve_linear_max_margin(
         **_core.solve_linear_max_margin(
             array,
             _as_integers(labels, "labels", np.int8),
-            tolerance=tolerance,
-            max_sweeps=max_sweeps,
-            n_threads=n_threads,
+            tolerance=number(tolerance, "tolerance"),
+            **_bounds(max_sweeps, n_threads),
             stop=stop,
             progress=progress,
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from . import _core
+from ._arguments import counts, integer, number, text
 from .errors import InvalidArgument
 from .losses import Loss
 from .problem import _as_integers, _as_numbers, _computed_in, _copied_numbers
@@ -110,7 +111,7 @@ class NextTokenData:
             _as_numbers(getattr(self, name), name, "float64") for name in ("contexts", "probabilities", "labels")
         )
         first, tokens = (_as_integers(getattr(self, name), name, np.int64) for name in ("first", "tokens"))
-        return self.vocabulary, contexts, probabilities, first, tokens, labels
+        return integer(self.vocabulary, "vocabulary", 0), contexts, probabilities, first, tokens, labels
 
     @classmethod
     def of_supports(
@@ -167,7 +168,11 @@ def next_token_example(
 
     The same seed gives the same bytes on every platform. Raises InvalidArgument.
     """
-    return NextTokenData(**_core.next_token_example(n_contexts, vocabulary, dim, support_size, seed))
+    return NextTokenData(
+        **_core.next_token_example(
+            **counts(n_contexts=n_contexts, vocabulary=vocabulary, dim=dim, support_size=support_size, seed=seed)
+        )
+    )
 
 
 class MulticlassData(NamedTuple):
@@ -227,7 +232,7 @@ class MulticlassModel(_core.MulticlassModel):
             raise InvalidArgument(f"classes: shape {classes.shape} (need ({len(features)},), one for each point)", "classes")
         if n_classes is None:
             n_classes = int(classes.max()) + 1 if classes.size else 0
-        self._data = MulticlassData(features, classes, n_classes)
+        self._data = MulticlassData(features, classes, integer(n_classes, "n_classes", 0))
         super().__init__(*self._data, dtype=dtype, isa=isa)
 
     def margin(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
@@ -235,7 +240,7 @@ class MulticlassModel(_core.MulticlassModel):
 
         norm, p: as of `matrix_norm`. Raises InvalidArgument for W of another shape than [k, dim].
         """
-        return _core.multiclass_margin(*self._data, self._weights(W), norm, p)
+        return _core.multiclass_margin(*self._data, self._weights(W), text(norm, "norm"), number(p, "p"))
 
     def certify(self, certificate: _core.MarginCertificate, W: Any) -> None:
         """Adds -dL/dW at W with its weight to a certificate for [k, dim]: a bound on the margin above, in any norm.
@@ -262,7 +267,11 @@ def class_clouds(
 
     The same seed gives the same bytes on every platform. Raises InvalidArgument.
     """
-    return MulticlassData(*_core.class_clouds(n_classes, dim, points_per_class, noise, seed))
+    return MulticlassData(
+        *_core.class_clouds(
+            **counts(n_classes=n_classes, dim=dim, points_per_class=points_per_class, seed=seed), noise=number(noise, "noise")
+        )
+    )
 
 
 def load_multiclass_data(path: str | PathLike[str]) -> MulticlassData:

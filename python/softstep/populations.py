@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _core
+from ._arguments import counts, integer, number
 from .errors import InvalidArgument
 from .losses import Loss
 from .models import _text
@@ -69,11 +70,11 @@ class ReluNetwork(_core.ReluNetwork):
             points[:, None],
             _as_integers(labels, "labels", np.int8),
             targets=_copied_numbers(targets, "targets", computed),
-            n_neurons=n_neurons,
+            n_neurons=integer(n_neurons, "n_neurons", 0),
             outer=_copied_numbers(outer, "outer", "float64"),
             loss=loss,
             optimal_loss="zero" if optimal_loss is None else "value",
-            optimal_loss_value=0.0 if optimal_loss is None else float(optimal_loss),
+            optimal_loss_value=0.0 if optimal_loss is None else number(optimal_loss, "optimal_loss"),
             isa=isa,
         )
 
@@ -135,8 +136,8 @@ class ReluPopulation(_core.ReluPopulation):
             _copied_numbers(means, "means", "float64"),
             _copied_numbers(probabilities, "probabilities", "float64"),
             labels,
-            sigma=sigma,
-            n_neurons=n_neurons,
+            sigma=number(sigma, "sigma"),
+            n_neurons=integer(n_neurons, "n_neurons", 0),
             outer=_copied_numbers(outer, "outer", "float64"),
             dtype=dtype,
             isa=isa,
@@ -190,7 +191,8 @@ class InContextRegression(_core.InContextRegression):
         isa: str = "",
     ) -> None:
         spectrum = _copied_numbers(spectrum, "spectrum", "float64")
-        super().__init__(spectrum, n_examples, form=form, n_heads=n_heads, rank=rank, dtype=dtype, isa=isa)
+        n_examples = integer(n_examples, "n_examples", 0)
+        super().__init__(spectrum, n_examples, form=form, **counts(n_heads=n_heads, rank=rank), dtype=dtype, isa=isa)
         #: M*, the M with the smallest loss, [dim, dim]
         self.optimum: Any = _core.in_context_optimum(spectrum, n_examples)
 
@@ -250,7 +252,7 @@ class GatedRegression(_core.GatedRegression):
             _copied_numbers(spectrum, "spectrum", "float64"),
             _as_integers(n_examples, "n_examples", np.int64),
             _copied_numbers(correlations, "correlations", "float64"),
-            float(noise),
+            number(noise, "noise"),
         )
         super().__init__(*self._prompt, weights=weights, gates=_copied_numbers(gates, "gates", "float64"), dtype=dtype, isa=isa)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _core
+from ._arguments import integer, number, text
 from .errors import InvalidArgument
 from .losses import Loss
 
@@ -63,7 +64,7 @@ def _optimum(loss: Any, optimal_loss: str | float | None, infimum: bool) -> tupl
     if optimal_loss is None:
         falls = loss != "squared" if isinstance(loss, str) else bool(getattr(loss, "is_decreasing", False))
         optimal_loss = "optimal" if infimum and falls else "zero"
-    return (optimal_loss, 0.0) if isinstance(optimal_loss, str) else ("value", float(optimal_loss))
+    return (optimal_loss, 0.0) if isinstance(optimal_loss, str) else ("value", number(optimal_loss, "optimal_loss"))
 
 
 def _concatenate(tokens: Sequence[Any]) -> tuple[Any, Any]:
@@ -196,12 +197,12 @@ class Problem(_core.Problem):
             query_offsets=_as_integers(query_offsets, "query_offsets", np.int64),
             query_weights=_as_numbers(query_weights, "query_weights", computed),
             key_query=key_query,
-            rank=rank,
+            rank=integer(rank, "rank", 0),
             train_decoder=train_decoder,
             loss=loss,
             optimal_loss=measured_from,
             optimal_loss_value=value,
-            n_threads=n_threads,
+            n_threads=integer(n_threads, "n_threads", 0, 31),
             token_storage=token_storage,
             isa=isa,
         )
@@ -216,7 +217,7 @@ class Problem(_core.Problem):
 
         W: [dim, dim]. Raises InvalidArgument.
         """
-        return _core.margin_in_norm(self, W, norm, p)
+        return _core.margin_in_norm(self, W, text(norm, "norm"), number(p, "p"))
 
     def certified_share(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
         """What share of the largest margin in a norm W [dim, dim] has at least, by the gradient at W and without a solver.
@@ -224,7 +225,7 @@ class Problem(_core.Problem):
         At most 1 but for rounding; NaN at W = 0. Rules whose last gradient swings need an average: `MarginCertificate`. Raises
         InvalidArgument. Source: softstep/margin_certificate.h.
         """
-        return _core.certified_share(self, W, norm, p)
+        return _core.certified_share(self, W, text(norm, "norm"), number(p, "p"))
 
     def __repr__(self) -> str:
         blocks = ", ".join(f"{name} {list(shape)}" for name, shape in self.blocks.items())

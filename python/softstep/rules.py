@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from . import _core
+from ._arguments import number
 from .errors import InvalidArgument
 from .scaled import Scaled
 
@@ -86,7 +87,7 @@ class Rule:
         #: name and options, as the program takes them
         self.text = name
         if options:
-            values = (f"{option.replace('_', '-')}={float(value)!r}" for option, value in options.items())
+            values = (f"{option.replace('_', '-')}={number(value, option)!r}" for option, value in options.items())
             self.text += ":" + ",".join(values)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from . import _core
+from ._arguments import counts, integer, number
 from .errors import InvalidArgument
 from .models import _text
 from .problem import _as_integers, _as_numbers, _computed_in, _copied_numbers, _optimum
@@ -92,7 +93,7 @@ class DiagonalAttention(_core.DiagonalAttention):
             loss=loss,
             optimal_loss=measured_from,
             optimal_loss_value=value,
-            n_threads=n_threads,
+            n_threads=integer(n_threads, "n_threads", 0, 31),
             isa=isa,
         )
 
@@ -152,7 +153,7 @@ class SentenceData:
         first, first_next, following = (
             _as_integers(getattr(self, name), name, np.int64) for name in ("first", "first_next", "next")
         )
-        return self.vocabulary, tokens, first, probabilities, first_next, following, labels
+        return integer(self.vocabulary, "vocabulary", 0), tokens, first, probabilities, first_next, following, labels
 
 
 def _shaped(value: Any, name: str, n_dims: int, shape: tuple[int, ...]) -> Any:
@@ -299,7 +300,11 @@ def induction_data(*, n_samples: int, length: int, a: float = 1.0, w_star: float
 
     The same seed gives the same bytes on every platform. Raises InvalidArgument.
     """
-    return InductionData(*_core.induction_data(n_samples, length, a, w_star, seed))
+    return InductionData(
+        *_core.induction_data(
+            **counts(n_samples=n_samples, length=length, seed=seed), a=number(a, "a"), w_star=number(w_star, "w_star")
+        )
+    )
 
 
 class VariationalLinearModel(_core.VariationalLinearModel):
@@ -349,7 +354,7 @@ class VariationalLinearModel(_core.VariationalLinearModel):
             points[:, None],
             _as_integers(labels, "labels", np.int8),
             targets=_copied_numbers(targets, "targets", computed),
-            rank=rank,
+            rank=integer(rank, "rank", 0),
             loss=loss,
             isa=isa,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer
+from ._arguments import integer, number, numbers, text
 from .errors import InvalidArgument, NotSupported
 from .rules import as_rules, rule_name
 
@@ -433,8 +433,8 @@ def start_state(
     if start is not None and init_std:
         raise InvalidArgument("init_std: given beside start (need one of them)", "init_std")
     if init_std:
-        return _core.normal_state(problem, init_std, seed, master_weights)
-    return _core.initial_state(problem, _start(problem, start), master_weights)
+        return _core.normal_state(problem, number(init_std, "init_std"), integer(seed, "seed", 0), text(master_weights, "master_weights"))
+    return _core.initial_state(problem, _start(problem, start), text(master_weights, "master_weights"))
 
 
 def run_options(
@@ -447,7 +447,16 @@ def run_options(
         settings["checkpoint_steps"] = integer(settings["checkpoint_steps"], "checkpoint_steps", 0)
         if seconds is not None or not settings["checkpoint_steps"]:
             settings["checkpoint_seconds"] = 60.0 if seconds is None else seconds
-    settings["thresholds"] = [float(threshold) for threshold in arguments["thresholds"]]
+    for name in ("form", "master_weights", "normalization"):
+        if name in settings:
+            settings[name] = text(settings[name], name)
+    for name in ("batch_size", "batch_seed", "trace_rows_per_decade"):
+        if name in settings:
+            settings[name] = integer(settings[name], name, 0)
+    for name in ("max_seconds", "stop_one_minus_cos", "checkpoint_seconds"):
+        if name in settings:
+            settings[name] = number(settings[name], name)
+    settings["thresholds"] = numbers(arguments["thresholds"], "thresholds")
     return _core.trainer_options(as_rules(rule), n_steps=integer(steps, "steps", 0), stop=stop, **settings)
 
 

@@ -22,17 +22,40 @@ bool has_no_dimension(nb::handle object) {
   return nb::hasattr(object, "shape") && nb::len(nb::object(object.attr("shape"))) == 0;
 }
 
+InvalidArgument wrong(nb::handle value, const char* attribute, const char* wanted) {
+  return InvalidArgument("rule", std::string(attribute) + " is " + nb::repr(value).c_str() + " (need " +
+                                     wanted + ")");
+}
+
+// What a rule has under this name.
+template <typename Value>
+Value as(nb::handle value, const char* attribute, const char* wanted) {
+  Value converted{};
+  if (!nb::try_cast(value, converted)) throw wrong(value, attribute, wanted);
+  return converted;
+}
+
+// As Python takes it: NumPy's True too.
+bool is_true(nb::handle value) {
+  const int answer = PyObject_IsTrue(value.ptr());
+  if (answer < 0) nb::raise_python_error();
+  return answer == 1;
+}
+
 template <NumberType T>
 class PythonRule final : public StepRule<T> {
  public:
   explicit PythonRule(nb::handle rule)
       : rule_(rule),
-        name_(nb::cast<std::string>(rule.attr("name"))),
-        settings_(nb::cast<std::string>(rule.attr("settings_text")())),
-        needs_loss_gap_(nb::cast<bool>(rule.attr("needs_loss_gap"))),
-        along_gradient_(nb::cast<bool>(rule.attr("moves_along_gradient"))) {
-    for (const auto [key, size] : nb::cast<nb::dict>(rule.attr("memory")))
-      memory_.push_back({nb::cast<std::string>(key), nb::cast<std::size_t>(size)});
+        name_(as<std::string>(rule.attr("name"), "name", "a text")),
+        settings_(as<std::string>(rule.attr("settings_text")(), "settings_text()", "a text")),
+        needs_loss_gap_(is_true(rule.attr("needs_loss_gap"))),
+        along_gradient_(is_true(rule.attr("moves_along_gradient"))) {
+    const nb::object memory = rule.attr("memory");
+    if (!nb::hasattr(memory, "items")) throw wrong(memory, "memory", "a dict of names and sizes");
+    for (const nb::handle item : memory.attr("items")())
+      memory_.push_back({as<std::string>(item[0], "memory", "a text for each name"),
+                         as<std::size_t>(item[1], "memory", "a size for each name, 0 or more")});
   }
 
   std::string_view name() const override { return name_; }

@@ -522,6 +522,18 @@ def test_an_exponent_does_not_outlive_its_gradient():
     assert (w + 2.0 / 2.0 / 64).abs().max() <= 1e-14
 
 
+def test_an_exponent_does_not_outlive_a_gradient_set_to_zero():
+    ours, *_ = problem()
+    w = torch.nn.Parameter(torch.zeros(8, 8, dtype=torch.float64))
+    optimizer = st.Polyak([w])
+    st.scaled_backward(ours, w)
+    w.grad_exponent = -1000.0
+    optimizer.zero_grad(set_to_none=False)
+    w.sum().backward()  # onto the zeros
+    optimizer.step(lambda: 2.0)
+    assert (w + 2.0 / 2.0 / 64).abs().max() <= 1e-14
+
+
 def test_options_of_optimizers_are_checked():
     w = numbers(2)
     for make, name in (
@@ -530,6 +542,11 @@ def test_options_of_optimizers_are_checked():
         (lambda: st.NGD([w], lr=math.nan), "lr"),
         (lambda: st.Polyak([w], factor=0.0), "factor"),
         (lambda: st.Polyak([w], optimal_loss=math.nan), "optimal_loss"),
+        (lambda: st.NGD([{"params": [w], "lr": -1.0}]), "lr"),
+        (lambda: st.NGD([{"params": [w], "decay": math.inf}]), "decay"),
+        (lambda: st.Polyak([{"params": [w], "factor": 0.0}]), "factor"),
+        (lambda: st.Polyak([w]).add_param_group({"params": [numbers(2)], "factor": math.nan}), "factor"),
+        (lambda: st.NGD([w], lr="fast"), "lr"),
     ):
         with pytest.raises(ValueError, match=name):
             make()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._arguments import number
 from ..errors import InvalidArgument
 from ..scaled import Scaled
 
@@ -33,8 +34,30 @@ def _log_norm(gradient: Tensor) -> float:
     return math.log(largest) + math.log(float(torch.linalg.vector_norm(gradient.to(wide) / largest)))
 
 
+def _require(group: dict[str, Any], name: str, wanted: str, holds: Callable[[float], bool]) -> None:
+    value = number(group[name], name)
+    if not (math.isfinite(value) and holds(value)):
+        raise InvalidArgument(f"{name}: {group[name]} (need {wanted})", name)
+
+
 class _Normalised(torch.optim.Optimizer):
     """W -= exp(log_length) G / |G|, with |G| over all parameters."""
+
+    @staticmethod
+    def _check(group: dict[str, Any]) -> None:
+        """Raises InvalidArgument where a group of parameters has a setting that no rule takes."""
+        raise NotImplementedError
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """A further group, with settings of its own or those of the optimizer. Those of the first groups come through here too."""
+        self._check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As PyTorch's; gradients that stay, as zeros, lose the exponent that `scaled_backward` gave."""
+        for _, p in self._parameters():
+            p.grad_exponent_of = None  # type: ignore[attr-defined]
+        super().zero_grad(set_to_none)
 
     def _parameters(self) -> list[tuple[dict[str, Any], Tensor]]:
         return [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
@@ -77,11 +100,13 @@ class NGD(_Normalised):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1.0, decay: float = 0.0) -> None:
-        if not (lr > 0 and math.isfinite(lr)):
-            raise InvalidArgument(f"lr: {lr} (need a number > 0)", "lr")
-        if not (decay >= 0 and math.isfinite(decay)):
-            raise InvalidArgument(f"decay: {decay} (need a number >= 0)", "decay")
+        self._check({"lr": lr, "decay": decay})
         super().__init__(params, {"lr": lr, "decay": decay})
+
+    @staticmethod
+    def _check(group: dict[str, Any]) -> None:
+        _require(group, "lr", "a number > 0", lambda lr: lr > 0)
+        _require(group, "decay", "a number >= 0", lambda decay: decay >= 0)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -112,11 +137,13 @@ class Polyak(_Normalised):
     """
 
     def __init__(self, params: Iterable[Any], factor: float = 2.0, optimal_loss: float = 0.0) -> None:
-        if not (factor > 0 and math.isfinite(factor)):
-            raise InvalidArgument(f"factor: {factor} (need a number > 0)", "factor")
-        if not math.isfinite(optimal_loss):
-            raise InvalidArgument(f"optimal_loss: {optimal_loss} (need a finite number)", "optimal_loss")
+        self._check({"factor": factor, "optimal_loss": optimal_loss})
         super().__init__(params, {"factor": factor, "optimal_loss": optimal_loss})
+
+    @staticmethod
+    def _check(group: dict[str, Any]) -> None:
+        _require(group, "factor", "a number > 0", lambda factor: factor > 0)
+        _require(group, "optimal_loss", "a finite number", lambda _: True)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
