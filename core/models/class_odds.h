@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "core/data/extremes.h"
 #include "simd/dispatch.h"
 #include "softstep/multiclass.h"
 #include "softstep/scaled.h"
@@ -24,8 +25,7 @@ inline Scaled class_odds(const MulticlassData& data, std::size_t i, const double
   for (std::size_t c = 0; c < k; ++c) {
     if (c == y) continue;
     log_share[c] = kernels.dot(d, w + c * d, h) - right;
-    // NaN wins.
-    if (!(log_share[c] <= top)) top = log_share[c];
+    top = data::larger(top, log_share[c]);
   }
   Scaled odds{0.0, top};
   for (std::size_t c = 0; c < k; ++c)

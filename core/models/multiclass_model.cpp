@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/data/digest.h"
+#include "core/data/extremes.h"
 #include "core/isa/active_isa.h"
 #include "core/losses/loss_terms.h"
 #include "core/models/class_odds.h"
@@ -41,8 +42,7 @@ double descent(const MulticlassData& data, SampleSet samples, const std::vector<
 
 double largest_of(const std::vector<double>& values) {
   double largest = -infinity;
-  for (const double x : values)
-    if (!(x <= largest)) largest = x;
+  for (const double x : values) largest = data::larger(largest, x);
   return largest;
 }
 
@@ -132,7 +132,7 @@ double multiclass_margin(const MulticlassData& data, std::span<const double> wei
   double smallest = infinity;
   for (std::size_t i = 0; i < data.n_samples(); ++i) {
     const Scaled odds = class_odds(data, i, weights.data(), kernels, log_share.data());
-    if (!(-odds.exponent >= smallest)) smallest = -odds.exponent;
+    smallest = data::smaller(smallest, -odds.exponent);
   }
   return smallest / matrix_norm(weights, data.n_classes, data.dim, norm, p);
 }

@@ -163,6 +163,25 @@ TEST_CASE("the multiclass certificate bounds the margin and comes down to the ma
   REQUIRE(share >= 0.99);
 }
 
+// A logit of infinity - infinity, in front of one that is a number; another sample comes after it.
+TEST_CASE("a logit that is no number is passed over nowhere", "[models]") {
+  MulticlassData data;
+  data.n_classes = 3;
+  data.dim = 2;
+  data.features = {1e200, 1e200, 1.0, 0.0};
+  data.classes = {0, 0};
+  const std::vector<double> w = {0.0, 0.0, 1e200, -1e200, -1e-200, 0.0};
+  CHECK(std::isnan(multiclass_margin(data, w, MatrixNorm::frobenius)));
+  MarginCertificate certificate(3, 2);
+  require_refused("weights", {"a logit of sample 0 is not finite"},
+                  [&] { add_multiclass_gradient(certificate, data, w); });
+  const auto model = make_multiclass_model<double>(data);
+  Evaluation<double> out;
+  model->evaluate(std::span<const double>(w), out);
+  CHECK(std::isnan(out.loss));
+  CHECK(out.accuracy == 0.0);  // the second sample has a logit of 1e200 at class 1
+}
+
 TEST_CASE("bad classes are refused by name", "[models]") {
   const MulticlassData good = class_clouds(3, 2, 2, 0.1, 0);
   const auto spoil = [&](const char* argument, const std::string& word, auto change) {
