@@ -83,7 +83,7 @@ class LinearModel final : public Model<T> {
                           SampleSet samples) const override {
     const std::size_t m = samples.size(batch_.n_samples), d = batch_.dim;
     std::vector<Scaled> factors;
-    double top = -std::numeric_limits<double>::infinity();
+    double top = -std::numeric_limits<double>::infinity(), largest = 0.0;
     for (std::size_t row = 0; row < m; ++row) {
       const T* x = batch_.sample(samples[row]);
       const double margin = batch_.sign(samples[row]) * kernels_.dot(d, at[0].data(), x);
@@ -92,20 +92,20 @@ class LinearModel final : public Model<T> {
         throw NotSupported("hessian_product", "the loss " + loss_.name() + " has no second derivative");
       factor.mantissa *= kernels_.dot(d, direction[0].data(), x) / static_cast<double>(m);
       if (factor.mantissa != 0.0) top = std::max(top, factor.exponent);
+      largest = std::max(largest, std::fabs(factor.mantissa));
       factors.push_back(factor);
     }
+    const int power = coarse_power<double>(largest);
     std::vector<double> sum(d, 0.0);
     for (std::size_t row = 0; row < m; ++row) {
       if (factors[row].mantissa == 0.0) continue;
-      const double factor = factors[row].mantissa * std::exp(factors[row].exponent - top);
+      const double factor =
+          in_units<double>(factors[row].mantissa, -power) * std::exp(factors[row].exponent - top);
       for (std::size_t j = 0; j < d; ++j)
         sum[j] += factor * static_cast<double>(batch_.sample(samples[row])[j]);
     }
     out.resize(1);
-    const std::span<T> mantissa = out[0].room(d);
-    std::transform(sum.begin(), sum.end(), mantissa.begin(), [](double x) { return static_cast<T>(x); });
-    out[0].exponent = top;
-    set_norm(kernels_, mantissa, out[0]);
+    write_sum(sum, top + power * std::log(2.0), kernels_, out[0]);
   }
 
  private:

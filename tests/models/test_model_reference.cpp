@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/exact_model.h"
+#include "softstep/attention_model.h"
 #include "softstep/linear_model.h"
 #include "softstep/trainer.h"
 #include "support/batches.h"
@@ -154,4 +155,44 @@ TEMPLATE_TEST_CASE("logistic regression has its loss and gradient at any size of
           REQUIRE(static_cast<double>(abs(Exact(log_norm - log(length)))) <= bound.exponent);
         });
       }
+}
+
+// One token x of one sample with a label y, both 2^e, and a squared loss at m = 0: -l' = y and l'' = 1.
+TEMPLATE_TEST_CASE("the slope of a squared loss times a token may be outside the number range", "[models]",
+                   float, double) {
+  using T = TestType;
+  const int far = sizeof(T) == 4 ? 80 : 600;
+  for (const int power : {-far, far}) {
+    INFO("2^" << power);
+    const std::vector<T> token = {std::ldexp(T(1), power)}, zero = {T(0)}, one = {T(1)};
+    BatchView<T> batch;
+    batch.n_samples = batch.n_tokens = batch.dim = 1;
+    batch.tokens = batch.targets = token.data();
+    // x y = x^2 = 2^(2 e); only the exponent is rounded, twice.
+    const double wanted = 2.0 * power * std::log(2.0), bound = 2.0 * 0x1p-53 * std::fabs(wanted);
+    const auto check = [&](const BlockGradient<T>& gradient, double sign) {
+      CHECK(sign * static_cast<double>(gradient.mantissa()[0]) > 0.0);
+      CHECK(std::fabs(std::log(gradient.norm) + gradient.exponent - wanted) <= bound + 0x1p-52);
+    };
+    LinearOptions options;
+    options.loss = Loss::squared;
+    const auto model = make_linear_model<T>(batch, options);
+    Evaluation<T> out;
+    model->evaluate(std::span<const T>(zero), out);
+    check(out.gradients[0], -1.0);
+    std::vector<BlockGradient<T>> product;
+    const std::span<const T> at(zero), direction(one);
+    const auto space = model->make_workspace();
+    model->hessian_product(Point<T>(&at, 1), Point<T>(&direction, 1), product, *space);
+    check(product[0], 1.0);
+
+    AttentionOptions of_attention;
+    of_attention.loss = Loss::squared;
+    of_attention.optimal_loss = OptimalLoss::zero;
+    of_attention.train_decoder = true;
+    batch.decoder = zero.data();
+    AttentionModel<T> attention(batch, of_attention);
+    attention.evaluate({zero, zero}, out);
+    check(out.gradients[1], -1.0);
+  }
 }
