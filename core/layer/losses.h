@@ -136,7 +136,8 @@ class Losses {
           break;
         case OptimalLoss::value:
         case OptimalLoss::zero:
-          terms_[k] = data_.loss.scaled(terms.margin(), target);
+          terms_[k] =
+              data_.loss.scaled_near(terms.margin(), terms.pivot_score(), -terms.gap_to_pivot(), target);
       }
     }
     out.loss_gap = mean(rows);
@@ -167,10 +168,10 @@ class Losses {
     double &loss = sums[0], &n_right = sums[1];
     add_over_ranks(data_.ranks, sums, [&] {
       for (std::size_t k = 0; k < rows.n_samples(); ++k) {
-        const double margin = terms_at(k, rows.samples()[k]).margin();
-        const double target = data_.batch.target(rows.samples()[k]);
-        loss += data_.loss.value(margin, target);
-        terms_[k] = data_.loss.scaled(margin, target);
+        const auto terms = terms_at(k, rows.samples()[k]);
+        const double margin = terms.margin(), target = data_.batch.target(rows.samples()[k]);
+        terms_[k] = data_.loss.scaled_near(margin, terms.pivot_score(), -terms.gap_to_pivot(), target);
+        loss += data_.loss.has_kernel() ? data_.loss.value(margin, target) : terms_[k].value();
         if (margin > 0.0) n_right += 1.0;
       }
     });

@@ -49,6 +49,12 @@ class LossOf {
     const Scaled second = curvature(gamma, target);
     return {-second.mantissa * shift.mantissa, second.exponent + shift.exponent};
   }
+  /// l at m = gamma + shift, as slope_near(): of a squared loss whose label is gamma half the square of the
+  /// shift, also where m rounds to the label.
+  Scaled scaled_near(double m, double gamma, Scaled shift, double target) const {
+    if (!plain() && own_ == nullptr && gamma == target) return half_square(shift);
+    return scaled(m, target);
+  }
   /// l''
   Scaled curvature(double m, double target) const {
     if (plain()) return loss_curvature(kind_, m);

@@ -45,6 +45,16 @@ inline Scaled loss_curvature(Loss loss, double m) {
                                 : Scaled{e / (one_plus * one_plus), 0.0};
 }
 
+/// a^2 / 2, of a as far from 1 as double holds; the exponent stays 0 where the square is a normal number.
+inline Scaled half_square(Scaled a) {
+  const double plain = 0.5 * a.mantissa * a.mantissa;
+  if (std::isnormal(plain) || a.mantissa == 0.0 || !std::isfinite(a.mantissa))
+    return {plain, 2.0 * a.exponent};
+  const int power = std::ilogb(a.mantissa);
+  const double unit = std::ldexp(a.mantissa, -power);
+  return {0.5 * unit * unit, 2.0 * (a.exponent + power * std::log(2.0))};
+}
+
 /// (r - delta)^2 / 2 - r^2 / 2 = delta (delta / 2 - r), r the residual.
 inline Scaled squared_difference(double residual, Scaled delta) {
   if (delta.mantissa == 0.0) return {0.0, 0.0};

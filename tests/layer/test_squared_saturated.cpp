@@ -1,5 +1,5 @@
 // A squared loss whose label is the score of the token that attention saturates at: l' = m - t is as small as
-// 1 - p, and the gradient as (1 - p)^2. Both keep their digits where m rounds to the label.
+// 1 - p, and the loss and the gradient as (1 - p)^2. All keep their digits where m rounds to the label.
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <cmath>
@@ -45,6 +45,11 @@ TEMPLATE_TEST_CASE("a squared loss saturated at its label keeps the size of its 
       const double found = out.gradients[0].exponent + std::log(out.gradients[0].norm);
       CHECK(std::fabs(found - of_w) <= bound);
       CHECK(out.gradients[0].mantissa()[0] < T(0));
+      // L = p_2^2 / 2
+      const double of_loss = -2.0 * (s + rest) - std::log(2.0);
+      CHECK(std::fabs(out.loss_gap.log() - of_loss) <= bound);
+      CHECK(std::fabs(out.loss_scaled.log() - of_loss) <= bound);
+      CHECK(std::fabs(out.loss - std::exp(of_loss)) <= 2.0 * bound * std::exp(of_loss));
       if (!train_decoder) continue;
       const double of_decoder = -s - 2.0 * rest + 0.5 * std::log1p(std::exp(-2.0 * s));
       CHECK(std::fabs(out.gradients[1].exponent + std::log(out.gradients[1].norm) - of_decoder) <= bound);
