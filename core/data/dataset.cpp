@@ -35,6 +35,8 @@ void append(std::vector<To>& out, const From* x, std::size_t size, const char* n
 
 template <class To, class From>
 DatasetParts<To> packed(const BatchView<From>& from) {
+  if (from.targets != nullptr)
+    throw InvalidArgument("targets", "set (the parts of a data set have labels in their place)");
   DatasetParts<To> parts;
   const std::size_t n = from.n_samples, dim = from.dim;
   parts.n_samples = n;

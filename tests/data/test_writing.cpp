@@ -150,5 +150,17 @@ TEST_CASE("arguments that do not fit together are refused before a file is touch
   require_refused("tokens", {"nan"},
                   [&] { save_dataset(path, Dataset<double>(view, nullptr), StoredType::f64); });
   require_refused("n_samples", {"0"}, [&] { save_dataset(path, Dataset<double>(), StoredType::f64); });
+
+  // Neither a file nor the parts of a data set have targets.
+  const double targets[] = {0.5};
+  tokens[1] = 2.0;
+  view.targets = targets;
+  for (const std::int8_t* beside : {labels.data(), static_cast<const std::int8_t*>(nullptr)}) {
+    view.labels = beside;
+    const Dataset<double> data(view, nullptr);
+    require_refused("targets", {"labels"}, [&] { save_dataset(path, data, StoredType::f64); });
+    require_refused("targets", {"labels"}, [&] { convert<float>(data); });
+    CHECK(convert<double>(data).view().targets == targets);
+  }
   CHECK(place.contents().empty());
 }

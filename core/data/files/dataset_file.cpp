@@ -520,6 +520,8 @@ std::vector<data::TensorToWrite> data::dataset_tensors(const std::string& path, 
 template <NumberType T>
 void save_dataset(const std::string& path, const Dataset<T>& dataset, StoredType wanted) {
   dataset.view().validate();
+  if (dataset.view().targets != nullptr)
+    throw InvalidArgument("targets", "set (the file of a data set has labels in their place)");
   data::write_tensor_file(path, data::dataset_tensors(path, dataset.view(), wanted), {});
 }
 

@@ -67,7 +67,8 @@ struct DatasetParts {
 template <NumberType T>
 SOFTSTEP_EXPORT Dataset<T> make_dataset(DatasetParts<T> parts);
 
-/// The same data in another number type (rounded to nearest; a value that overflows is an InvalidArgument).
+/// The same data in another number type (rounded to nearest; a value that overflows is an InvalidArgument,
+/// and so are targets, which DatasetParts has not).
 template <NumberType To, NumberType From>
 SOFTSTEP_EXPORT Dataset<To> convert(const Dataset<From>& from);
 
@@ -119,7 +120,8 @@ SOFTSTEP_EXPORT HalfDataset load_half_dataset(const std::string& path);
 SOFTSTEP_EXPORT StoredType stored_type(const std::string& path);
 
 /// Writes a data set (beside, then renamed: never half a file), its tokens and queries in `type`; `working`
-/// is T. Throws IoError if it cannot be written.
+/// is T. Throws IoError if it cannot be written, InvalidArgument for a batch with targets, which a file has
+/// not.
 template <NumberType T>
 SOFTSTEP_EXPORT void save_dataset(const std::string& path, const Dataset<T>& data,
                                   StoredType type = StoredType::working);
