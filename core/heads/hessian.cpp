@@ -176,7 +176,9 @@ class HessianLots {
     const std::size_t ld = size_.keys, n = lot.columns;
     T *s = space.scores + r * ld, *s_t = space.scores_t + r * ld, *slope = space.slopes + r * ld,
       *slope_t = space.slopes_t + r * ld;
-    const bool has_rest = state_.second[k] > -std::numeric_limits<T>::infinity();
+    // A row with one key, or none, has no rest; NaN stays.
+    const bool has_rest =
+        state_.second[k] > -std::numeric_limits<T>::infinity() || std::isnan(state_.rest[k]);
     std::size_t begin = has_rest ? space.seen.begin[lot.first + r] : 0;
     std::size_t end = has_rest ? space.seen.end[lot.first + r] : 0;
     for (T* row : {s, s_t, slope, slope_t}) {

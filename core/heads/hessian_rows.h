@@ -41,6 +41,11 @@ struct HessianRows {
                std::size_t key_head, std::size_t row, T* room) {
     const Geometry& g = call.geometry;
     const std::size_t m = g.queries_of(b), k = g.first_row(b, key_head) + row, dv = g.value_dim;
+    if (std::isnan(state.rest[k])) {
+      mean_tangent[k] = mean_slope_tangent[k] = state.rest[k];
+      pivot_gradient_tangent[k] = pivot_attention_tangent[k] = state.rest[k];
+      return;
+    }
     if (state.pivot[k] == simd::no_pivot) return;
     // A row by query, or of the pivot's key; null where it stands still. `space` is its part of the room.
     const auto by_query = [&](const InputRows<T>& rows, std::size_t space) {

@@ -23,7 +23,8 @@ void write_tangents(const Call<T>& call, const typename HeadsState<T>::Impl& sta
                         key_head = h / g.group;
       const std::size_t k = g.first_row(b, key_head) + row_of_batch - key_head * g.group * m;
       T* out = room.data();
-      std::fill_n(out, dv, T(0));
+      // A row that sees nothing has 0; NaN stays, also where no score is a number.
+      std::fill_n(out, dv, std::isnan(state.rest[k]) ? state.rest[k] : T(0));
       if (state.pivot[k] != simd::no_pivot) {
         // o' = e^c (sum A (s' - s'_a) v - e^c sigma p_a R - sigma p_a v_a + sum A v') + p_a v'_a
         const double power = std::exp(attention.exponent[k]),

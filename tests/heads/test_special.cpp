@@ -75,6 +75,44 @@ TEST_CASE("NaN and infinity in a query or an output's gradient stay in its row",
     }
 }
 
+TEST_CASE("What is NaN is so along a direction too", "[heads]") {
+  HeadsSetup two_keys;
+  two_keys.shape = {.n_queries = 1, .n_keys = 2, .dim = 3};
+  for (const HeadsSetup& small : {windowed(), two_keys})
+    for (const bool in_queries : {true, false})
+      for (const bool capped : {false, true}) {
+        HeadsSetup setup = small, other = small;
+        setup.soft_cap = other.soft_cap = capped ? 5.0 : 0.0;
+        other.seed += 1000;
+        HeadsCase<float> in(setup);
+        const HeadsCase<float> along(other);
+        HeadsArray<float>& array = in_queries ? in.queries : in.keys;
+        const std::size_t row = (in_queries ? setup.shape.n_queries : setup.shape.n_keys) / 2;
+        for (std::size_t c = 0; c < array.n_cols(); ++c)
+          array.set(0, array.n_heads() - 1, row, c, static_cast<double>(NAN));
+        for_each_isa([&](const simd::Isa& isa) {
+          INFO(isa.name << ", NaN in " << (in_queries ? "queries" : "keys") << ": " << setup.text());
+          const HeadsRun<float> plain = run(in, isa.name);
+          HeadsRun<float> out(in);
+          const HeadsDirection<float> direction{along.queries.view(), along.keys.view(), along.values.view(),
+                                                along.output_gradient.view()};
+          attention_tangent(in.inputs(), plain.state, direction, out.outputs.span(), in.options(isa.name, 1));
+          attention_hessian_product(in.inputs(), plain.state, in.output_gradient.view(), direction,
+                                    out.backward_face(), in.options(isa.name, 1));
+          std::size_t n_spoilt = 0;
+          for (const auto& [before, after] :
+               {std::pair{&plain.outputs, &out.outputs}, std::pair{&plain.queries, &out.queries},
+                std::pair{&plain.keys, &out.keys}, std::pair{&plain.values, &out.values}})
+            before->for_each([&](std::size_t b, std::size_t h, std::size_t i, std::size_t c) {
+              if (kind_of(before->get(b, h, i, c)) == Kind::number) return;
+              ++n_spoilt;
+              CHECK(kind_of(after->get(b, h, i, c)) == Kind::nan);
+            });
+          CHECK(n_spoilt > 0);
+        });
+      }
+}
+
 TEST_CASE("Memory of attention over heads does not grow with queries times keys", "[heads]") {
   if (!counts_allocations) return;
   HeadsSetup setup;
