@@ -221,10 +221,13 @@ class KeyPass {
         const double c = slopes_.attention.exponent[place + before + r];
         const std::size_t i = run.first_query + r;
         double half_power = 1.0;
-        if (out_.query_exponents.empty())
+        if (out_.query_exponents.empty()) {
           half_power = std::exp(0.5 * c);
-        else
+        } else {
+          // Of one key, or a pivot too far ahead for a number to say: nothing is left of the row.
+          half_power = std::isfinite(c) ? 1.0 : 0.0;
           out_.query_exponents[g_.row_place(block.b, run.head, i)] = std::isfinite(c) ? c : 0.0;
+        }
         if (!out_.queries.wanted()) continue;
         const Sums sums = query_sums(block, run, before);
         T* row = sums.rows + static_cast<std::ptrdiff_t>(r) * sums.stride;

@@ -1,7 +1,9 @@
 // Rows whose attention is all on one key, or nearly: gradients keep their direction, by mantissa and
 // exponent, where p_ij itself is far below what the working type holds.
 
+#include <catch2/catch_template_test_macros.hpp>
 #include <cmath>
+#include <limits>
 
 #include "heads/heads_tests.h"
 #include "support/exact.h"
@@ -194,6 +196,44 @@ TEST_CASE("a row that sees one key beside saturated ones leaves the bound of dK 
   REQUIRE(exact.key_heads[0].exponent == -973.0);
   for (const double error : exact.key_heads[0].key_errors.numbers) CHECK(std::isfinite(error));
   check_bounds(in, exact);
+}
+
+TEMPLATE_TEST_CASE("a pivot further ahead than numbers reach leaves no gradient", "[heads]", float, double) {
+  using T = TestType;
+  // The difference of the scores overflows in double, or the pivot's score in T. e^c is 0 in any case.
+  const double large = static_cast<double>(std::numeric_limits<T>::max());
+  for (const double query : {1.0, 4.0})
+    for (const bool exponents : {true, false}) {
+      if (query == 1.0 && sizeof(T) == sizeof(float)) continue;  // a double holds the difference
+      HeadsSetup setup;
+      setup.shape = {.n_queries = 1, .n_keys = 3, .dim = 1};
+      setup.scale = 1.0;
+      setup.exponents = exponents;
+      HeadsCase<T> in(setup);
+      const HeadsCase<T> along(setup);
+      in.queries.set(0, 0, 0, 0, query);
+      in.keys.set(0, 0, 0, 0, 0.75 * large);
+      for (const std::size_t key : {1u, 2u}) in.keys.set(0, 0, key, 0, query == 1.0 ? -0.75 * large : 1.0);
+      for (const std::size_t key : {0u, 1u, 2u}) in.values.set(0, 0, key, 0, static_cast<double>(key));
+      in.output_gradient.fill([] { return 0x1p-10; });
+      for_each_isa([&](const simd::Isa& isa) {
+        INFO(isa.name << ", query " << query << (exponents ? "" : ", plain"));
+        HeadsRun<T> out = run(in, isa.name);
+        const auto require_nothing = [&] {
+          CHECK(out.queries.get(0, 0, 0, 0) == 0);
+          for (const std::size_t key : {0u, 1u, 2u}) CHECK(out.keys.get(0, 0, key, 0) == 0);
+          for (const Guarded<double>* numbers : {&out.query_exponents, &out.key_exponents})
+            for (std::size_t k = 0; k < numbers->size(); ++k) CHECK((*numbers)[k] == 0.0);
+        };
+        CHECK(out.outputs.get(0, 0, 0, 0) == 0);
+        require_nothing();
+        HeadsDirection<T> direction;
+        direction.values = along.values.view();
+        attention_hessian_product(in.inputs(), out.state, in.output_gradient.view(), direction,
+                                  out.backward_face(), in.options(isa.name, 1));
+        require_nothing();
+      });
+    }
 }
 
 }  // namespace softstep::test
