@@ -75,7 +75,7 @@ class LossOf {
  private:
   bool plain() const { return has_kernel(); }
   Scaled general_value(double m, double target) const {
-    return own_ != nullptr ? own_->value(m, target) : Scaled{0.5 * (m - target) * (m - target), 0.0};
+    return own_ != nullptr ? own_->value(m, target) : half_square({m - target, 0.0});
   }
 
   Loss kind_;

@@ -58,6 +58,7 @@ inline Scaled half_square(Scaled a) {
 /// (r - delta)^2 / 2 - r^2 / 2 = delta (delta / 2 - r), r the residual.
 inline Scaled squared_difference(double residual, Scaled delta) {
   if (delta.mantissa == 0.0) return {0.0, 0.0};
+  if (residual == 0.0) return half_square(delta);
   return {delta.mantissa * (0.5 * delta.value() - residual), delta.exponent};
 }
 

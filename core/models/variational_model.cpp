@@ -66,8 +66,7 @@ class VariationalModel final : public Model<T> {
         if (is_exponential()) {
           space.terms.push_back({1.0, space.spreads[row].value() / 2.0 - m});
         } else {
-          const double residual = m - data_.targets[samples[row]];
-          space.terms.push_back({residual * residual / 2.0, 0.0});
+          space.terms.push_back(half_square({m - data_.targets[samples[row]], 0.0}));
           space.terms.push_back({space.spreads[row].mantissa / 2.0, space.spreads[row].exponent});
         }
       }

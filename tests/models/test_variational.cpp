@@ -12,6 +12,8 @@
 #include "data/refused.h"
 #include "models/model_runs.h"
 #include "softstep/gradient_check.h"
+#include "softstep/linear_model.h"
+#include "softstep/loss.h"
 #include "softstep/variational.h"
 #include "support/exact.h"
 
@@ -207,6 +209,37 @@ TEMPLATE_TEST_CASE("a run with drawn weights put down and taken up has the same 
     check_put_down_and_taken_up(*model, *other, normal_state(*model, 0.3, 7),
                                 {"gd", "ngd", "polyak", "adam", "muon"});
   }
+}
+
+// A residual r whose square is no number of double: L = r^2 / 2 all the same.
+TEST_CASE("half the square of a residual may be outside the number range", "[models]") {
+  const std::vector<double> token = {1.0}, target = {0.0};
+  BatchView<double> batch;
+  batch.n_samples = batch.n_tokens = batch.dim = 1;
+  batch.tokens = token.data();
+  batch.targets = target.data();
+  LinearOptions of_linear;
+  of_linear.loss = Loss::squared;
+  const auto linear = make_linear_model<double>(batch, of_linear);
+  const auto drawn = make_variational_model<double>(batch);
+  for (const double r : {1e-170, 1e-160, 1e170}) {
+    INFO("residual " << r);
+    const double wanted = 2.0 * std::log(r) - std::log(2.0);
+    // Logarithms and their sums: six roundings at most, of numbers up to the largest.
+    const double bound = 6.0 * 0x1p-53 * std::fabs(wanted);
+    Evaluation<double> out;
+    const std::vector<double> weights = {r};
+    linear->evaluate(std::span<const double>(weights), out);
+    CHECK(std::fabs(out.loss_gap.log() - wanted) <= bound);
+    CHECK(std::fabs(out.loss_scaled.log() - wanted) <= bound);
+    const std::vector<std::vector<double>> mean_and_factor = {{r}, {0.0}};
+    drawn->evaluate(mean_and_factor, out);
+    CHECK(std::fabs(out.loss_gap.log() - wanted) <= bound);
+    // l(gamma - delta) - l(gamma) of a gamma at its label
+    CHECK(std::fabs(make_loss(Loss::squared)->difference(1.0, {r, 0.0}, 1.0).log() - wanted) <= bound);
+  }
+  const Scaled far = make_loss(Loss::squared)->difference(1.0, {2.0, -1e6}, 1.0);
+  CHECK(far.log() == std::log(2.0) - 2e6);
 }
 
 TEST_CASE("losses without a closed form are refused by name", "[models]") {
