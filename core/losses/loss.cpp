@@ -68,6 +68,10 @@ Scaled LossFunction::difference(double m, Scaled delta, double target) const {
   const double d = delta.value();
   const Scaled slope = derivative(m, target), curvature = second_derivative(m, target),
                before = value(m, target);
+  // To first order nothing changes, as where a squared hinge loss ends: the second is what there is.
+  if (slope.mantissa == 0.0 && std::isfinite(curvature.mantissa) &&
+      std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m)))
+    return curvature * half_square(delta);
   const double ratio = (curvature / slope).value(), share = std::fabs((slope / before).value() * d);
   const bool has_second = std::isfinite(ratio);
   const double of_polynomial = has_second ? ratio * d * (ratio * d) / 6.0 : share / 2.0;

@@ -160,6 +160,19 @@ class OwnCurvedExponential final : public OwnExponential {
   Scaled second_derivative(double m, double) const override { return {1.0, -m}; }
 };
 
+// 1 + max(0, 1 - m)^2 / 2, whose slope is 0 at 1 and whose second derivative from the left is 1.
+class SquaredHinge final : public LossFunction {
+ public:
+  std::string name() const override { return "squared hinge"; }
+  Scaled value(double m, double) const override {
+    const double off = m < 1.0 ? 1.0 - m : 0.0;
+    return {1.0 + 0.5 * off * off, 0.0};
+  }
+  Scaled derivative(double m, double) const override { return {m < 1.0 ? m - 1.0 : 0.0, 0.0}; }
+  Scaled second_derivative(double m, double) const override { return {m <= 1.0 ? 1.0 : 0.0, 0.0}; }
+  bool is_decreasing() const override { return true; }
+};
+
 }  // namespace
 
 TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[layer]") {
@@ -188,4 +201,15 @@ TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[laye
         const Scaled ratio = loss->difference(m, {1.0, exponent}, 1.0) / Scaled{1.0, exponent - m};
         CHECK(std::fabs(ratio.value() - 1.0) <= 2e-8);
       }
+}
+
+TEST_CASE("the difference of a loss is of second order where its slope is exactly 0", "[models]") {
+  for (const double d : {1e-9, 1e-12, 1e-200}) {
+    INFO("delta " << d);
+    // The documented 1e-8, of the value and so of its logarithm.
+    const double found = SquaredHinge().difference(1.0, {d, 0.0}, 1.0).log();
+    CHECK(std::fabs(found - (2.0 * std::log(d) - std::log(2.0))) <= 1e-8);
+  }
+  // Far below what a plain number holds.
+  CHECK(SquaredHinge().difference(1.0, {1.0, -1e6}, 1.0).log() == -2e6 - std::log(2.0));
 }
