@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/refused.h"
 #include "softstep/files.h"
 #include "softstep/large_data.h"
 #include "softstep/mapped_files.h"
@@ -79,6 +80,20 @@ TEST_CASE("a data set written while it is drawn has the bytes of one that was he
       CHECK(made.files == std::vector<std::string>{place.path("a")});
       CHECK(place.read("a") == place.read("b"));
     }
+}
+
+TEST_CASE("samples that overflow are refused when they are written as when they are held", "[data]") {
+  const Workplace place;
+  const std::string path = place.path("data.safetensors");
+  for (const char* generator : {"signal_noise", "separable"}) {
+    GeneratorOptions options = settings(generator);
+    options.noise = 1e308;  // times a normal number of 1.8 or more: beyond the largest double
+    require_refused("tokens", {"sample"}, [&] { generate(options); });
+    for (const std::size_t n_shards : {0, 2})
+      require_refused("tokens", {"sample"},
+                      [&] { generate_files(options, path, StoredType::f64, n_shards); });
+  }
+  CHECK(place.contents().empty());
 }
 
 TEST_CASE("shards are read as the file that they are", "[data]") {
