@@ -70,11 +70,13 @@ std::vector<CLI::Option*> add_generator_options(CLI::App& app, GeneratorFlags& f
 }
 
 void check_generator_options(const GeneratorFlags& flags, const std::vector<CLI::Option*>& options) {
-  // Sizes are of all generators, but for one that has its own.
   const struct {
     const char* option;
     std::vector<std::string> generators;
-  } rows[] = {{"--signal", {"signal_noise", "orthogonal", "separable"}},
+  } rows[] = {{"--samples", {"signal_noise", "random_unit", "orthogonal", "separable"}},
+              {"--tokens", {"signal_noise", "random_unit", "orthogonal"}},
+              {"--dim", {"signal_noise", "random_unit", "orthogonal", "separable"}},
+              {"--signal", {"signal_noise", "orthogonal", "separable"}},
               {"--noise", {"signal_noise", "separable"}},
               {"--equal-scores", {"signal_noise"}}};
   const std::string& name = flags.options.generator;

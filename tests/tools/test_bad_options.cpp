@@ -143,11 +143,14 @@ TEST_CASE("options that a generator does not look at are refused", "[tools]") {
       place.require_bad_input(arguments, {option, "does not go with --generator", generator});
     }
   };
+  for (const char* size : {"--samples", "--tokens", "--dim"}) refused("planar", size);
+  refused("separable", "--tokens");
   for (const char* generator : {"random_unit", "planar"}) refused(generator, "--signal");
   for (const char* generator : {"random_unit", "planar", "orthogonal"}) refused(generator, "--noise");
   for (const char* generator : {"random_unit", "planar", "orthogonal", "separable"})
     refused(generator, "--equal-scores");
   CHECK(place.run(generate({"--generator", "separable", "--signal", "2", "--noise", "0.5"})).code == 0);
+  CHECK(place.run(generate({"--generator", "separable", "--samples", "5", "--dim", "4"})).code == 0);
   CHECK(place.run(generate({"--generator", "orthogonal", "--signal", "2", "--dim", "60"})).code == 0);
   CHECK(place.run(generate({"--signal", "2", "--noise", "0.5", "--equal-scores"})).code == 0);
 }
