@@ -22,9 +22,12 @@ _Callback = Callable[[dict[str, Any]], object]
 
 
 def _fitting(argument: str, value: Any, shape: tuple[int, ...], name: str) -> Any:
-    """The value, if it has as many numbers as that shape; None stays."""
-    found = () if value is None else np.shape(value)
-    if value is not None and math.prod(found) != math.prod(shape):
+    """The value, if it has that shape but for axes of 1, or is flat with as many numbers; None stays."""
+    if value is None:
+        return None
+    found = np.shape(value)
+    is_flat = len(found) == 1 and found[0] == math.prod(shape)
+    if not is_flat and [n for n in found if n != 1] != [n for n in shape if n != 1]:
         raise InvalidArgument(f"{argument}: shape {found} (need {shape}, that of {name})", argument)
     return value
 

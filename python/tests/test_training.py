@@ -170,3 +170,29 @@ def test_wrong_arguments_are_named_as_they_were_given(argument, word, change):
     with pytest.raises(softstep.InvalidArgument, match=word) as caught:
         softstep.train(softstep.generate(seed=0).problem(), arguments.pop("rule"), **arguments)
     assert caught.value.argument == argument
+
+
+def test_blocks_and_directions_of_another_shape_are_refused():
+    """A transposed block has as many numbers, which were read row by row as if it were none."""
+    data = softstep.generate(n_samples=4, n_tokens=3, dim=6, seed=0)
+    factored = data.problem(key_query="factored", rank=2)
+    k, q = np.random.default_rng(0).normal(size=(2, 6, 2))
+    with pytest.raises(softstep.InvalidArgument, match=r"^start: shape \(2, 6\) \(need \(6, 2\), that of keys\)$"):
+        softstep.train(factored, "ngd", steps=1, start=[k.T, q])
+    with pytest.raises(softstep.InvalidArgument, match=r"need \(6, 2\), that of queries\), run 1$"):
+        softstep.train_many(factored, "ngd", steps=1, start=[[k, q], [k, np.ascontiguousarray(q.T)]])
+
+    points = softstep.class_clouds(n_classes=3, dim=5, points_per_class=4)
+    classes = softstep.MulticlassModel(points.features, points.classes)
+    w = np.random.default_rng(1).normal(size=(3, 5))
+    for argument in ("start", "reference"):
+        with pytest.raises(softstep.InvalidArgument, match=rf"^{argument}: shape \(5, 3\) \(need \(3, 5\), that of weights\)$"):
+            softstep.train(classes, "ngd", steps=1, **{argument: w.T})
+
+    # One column without its axis, and numbers row by row in one dimension, are what they were.
+    prompt, p = data.problem(key_query="prompt"), np.arange(6.0)
+    for start in (p, p[:, None], p[None, :]):
+        assert np.array_equal(softstep.train(prompt, "ngd", steps=0, start=start).blocks["prompt"], p[:, None])
+    flat = softstep.train(classes, "ngd", steps=2, start=w.ravel(), reference=w.ravel()).last
+    whole = softstep.train(classes, "ngd", steps=2, start=w, reference=w).last
+    assert flat["loss"] == whole["loss"] and flat["one_minus_cos"] == whole["one_minus_cos"]
