@@ -1,6 +1,5 @@
 #include "core/heads/call.h"
 
-#include <cmath>
 #include <limits>
 
 #include "core/data/checked_size.h"
@@ -45,12 +44,8 @@ Call<T>::Call(const HeadsInputs<T>& inputs, const HeadsOptions& options)
       n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
       bias(inputs.bias) {
   // Both are numbers of T in the kernels, and so is 1 / soft_cap.
-  const T cap = static_cast<T>(geometry.soft_cap);
-  if (!std::isfinite(static_cast<T>(geometry.scale)))
-    throw InvalidArgument("scale", data::number_text(geometry.scale) + " (beyond float32)");
-  if (!std::isfinite(cap) || (geometry.soft_cap > 0.0 && !(cap >= std::numeric_limits<T>::min())))
-    throw InvalidArgument("soft_cap", data::number_text(geometry.soft_cap) +
-                                          " (need 0, or a normal number of the type that is computed with)");
+  normal_or_zero<T>(geometry.scale, "scale");
+  normal_or_zero<T>(geometry.soft_cap, "soft_cap");
   check_bias(bias, geometry);
 }
 

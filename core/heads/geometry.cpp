@@ -227,6 +227,15 @@ OutputRows<T> Geometry::output(const HeadsSpan<T>& array, Axis axis, std::size_t
   return out;
 }
 
+template <class T>
+T normal_or_zero(double factor, const char* name) {
+  const T out = static_cast<T>(factor);
+  if (factor != 0.0 && !std::isnormal(out))
+    throw InvalidArgument(
+        name, data::number_text(factor) + " (need 0, or a normal number of the type that is computed with)");
+  return out;
+}
+
 template <class T, class Half>
 Extent extent_of(const Geometry& g, const StoredRows<T, Half>& rows, Axis axis, std::size_t columns,
                  const char* name) {
@@ -283,6 +292,7 @@ void require_apart(const Extent& output, const Extent& other) {
 }
 
 #define SOFTSTEP_INSTANTIATE(T)                                                                       \
+  template T normal_or_zero<T>(double, const char*);                                                  \
   template InputRows<T> Geometry::input(const HeadsView<T>&, Axis, std::size_t, const char*) const;   \
   template OutputRows<T> Geometry::output(const HeadsSpan<T>&, Axis, std::size_t, const char*) const; \
   template Extent extent_of(const Geometry&, const InputRows<T>&, Axis, std::size_t, const char*);    \

@@ -108,6 +108,11 @@ class Geometry {
   std::size_t n_queries_, n_keys_, most_queries_ = 0, most_keys_ = 0;
 };
 
+/// A factor as a number of T. Throws InvalidArgument unless it is 0 or a normal number there: a subnormal one
+/// has lost digits.
+template <class T>
+T normal_or_zero(double factor, const char* name);
+
 /// Part of memory that an array's elements lie in, and how.
 struct Extent {
   const char* name;

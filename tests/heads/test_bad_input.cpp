@@ -224,7 +224,12 @@ TEST_CASE("Numbers that attention over heads cannot use are refused", "[heads]")
     refuse_plain("scale", {text}, [value = bad](F& f) { f.options.scale = value; });
     refuse_plain("soft_cap", {text}, [value = bad](F& f) { f.options.soft_cap = value; });
   }
-  refuse_plain("soft_cap", {"1e-60"}, [](F& f) { f.options.soft_cap = 1e-60; });
+  // 0 there, or a number that has lost digits.
+  for (const auto& [bad, text] : {std::pair(1e-60, "1e-60"), std::pair(1e-40, "1e-40")}) {
+    refuse_plain("scale", {text, "normal"}, [value = bad](F& f) { f.options.scale = value; });
+    refuse_plain("scale", {text, "normal"}, [value = bad](F& f) { f.options.scale = -value; });
+    refuse_plain("soft_cap", {text, "normal"}, [value = bad](F& f) { f.options.soft_cap = value; });
+  }
   static std::vector<float> with_nan(60, 0.0f), with_infinity(60, 0.0f);
   with_nan[41] = NAN;
   with_infinity[59] = std::numeric_limits<float>::infinity();

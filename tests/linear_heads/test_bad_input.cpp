@@ -85,6 +85,9 @@ TEST_CASE("Linear attention refuses what is not its own", "[linear_heads]") {
   });
   require_refused("scale", "nan", [](Call& c) { c.options.scale = NAN; });
   require_refused("scale", "1e+300", [](Call& c) { c.options.scale = 1e300; });
+  // 0 in float, or a number that has lost digits.
+  require_refused("scale", "1e-60", [](Call& c) { c.options.scale = 1e-60; });
+  require_refused("scale", "-1e-40", [](Call& c) { c.options.scale = -1e-40; });
 }
 
 TEST_CASE("Linear attention refuses gates that are none, and names the place", "[linear_heads]") {

@@ -1,7 +1,6 @@
 #include "core/heads/linear/problem.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -74,12 +73,10 @@ Problem<T>::Problem(const LinearAttentionInputs<T>& inputs, const LinearAttentio
       causal(options.mask.causal || options.mask.after),
       gates(inputs.gates),
       gate_columns(columns_of_gates(inputs, causal)),
-      scale(static_cast<T>(options.scale)),
+      scale(heads::normal_or_zero<T>(options.scale, "scale")),
       queries(geometry.input(inputs.queries, heads::Axis::queries, geometry.dim, "queries")),
       keys(geometry.input(inputs.keys, heads::Axis::keys, geometry.dim, "keys")),
       values(geometry.input(inputs.values, heads::Axis::keys, geometry.value_dim, "values")) {
-  if (!std::isfinite(scale))
-    throw InvalidArgument("scale", data::number_text(options.scale) + " (overflows in float)");
   std::size_t states = 0;
   if (!data::multiply(geometry.dim, geometry.value_dim, data::max_bytes / sizeof(T), states) ||
       (causal && !data::multiply(states, most_chunks() + 1, data::max_bytes / sizeof(T), states)))

@@ -94,8 +94,8 @@ struct HeadsBias {
 
 /// How attention over heads is computed.
 struct HeadsOptions {
-  std::optional<double> scale = {};  ///< 1 / sqrt(d) if not given
-  double soft_cap = 0.0;             ///< c; 0 means none
+  std::optional<double> scale = {};  ///< 1 / sqrt(d) if not given; 0 or a normal number of T
+  double soft_cap = 0.0;             ///< c, a normal number of T; 0 means none
   HeadsMask mask = {};               ///< which keys a query may see
   int threads = 0;                   ///< results have the same bits for any number; 0: available_threads()
   std::string isa = {};              ///< "": the one in force

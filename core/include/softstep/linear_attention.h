@@ -45,7 +45,7 @@ struct LinearAttentionInputs {
 
 /// How linear attention is computed.
 struct LinearAttentionOptions {
-  double scale = 1.0;  ///< the factor of the output
+  double scale = 1.0;  ///< the factor of the output: 0 or a normal number of T
   /// Of windows only the causal one (`causal`, or after = 0): others are refused. Padding (key_lengths) adds
   /// nothing, and its gates are not read: nothing decays there.
   HeadsMask mask = {};
