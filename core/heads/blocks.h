@@ -119,13 +119,15 @@ template <class T>
 PlainRows<T> plain_key_rows(const simd::Kernels<T>& kernels, const Geometry& g, const InputRows<T>& rows,
                             std::size_t b, std::size_t key_head, std::size_t first, std::size_t n_rows,
                             std::size_t n_columns, T* room) {
-  const std::size_t n_unseen = std::min(n_rows, std::max(g.first_seen_key(b), first) - first);
+  const auto in_rows = [&](std::size_t key) { return std::clamp(key, first, first + n_rows) - first; };
+  const std::size_t begin = in_rows(g.first_seen_key(b)), end = std::max(begin, in_rows(g.end_seen_key(b)));
   const auto place = [&](std::size_t key) { return rows.place(b, key_head, g.first_key(b), key); };
-  if (n_unseen == 0) return plain_rows(kernels, rows, place(first), n_rows, n_columns, room);
-  std::fill_n(room, n_unseen * n_columns, T(0));
-  if (n_unseen < n_rows)
-    pack(kernels, rows, place(first + n_unseen), n_rows - n_unseen, n_columns, T(1),
-         room + n_unseen * n_columns, n_columns);
+  if (begin == 0 && end == n_rows) return plain_rows(kernels, rows, place(first), n_rows, n_columns, room);
+  std::fill_n(room, begin * n_columns, T(0));
+  if (begin < end)
+    pack(kernels, rows, place(first + begin), end - begin, n_columns, T(1), room + begin * n_columns,
+         n_columns);
+  std::fill_n(room + end * n_columns, (n_rows - end) * n_columns, T(0));
   return {room, n_columns};
 }
 

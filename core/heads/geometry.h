@@ -57,6 +57,8 @@ class Geometry {
   /// Keys before this one are seen by no query of the entry: those ahead of a window. The first query sees
   /// furthest ahead, or none sees past the first key.
   std::size_t first_seen_key(std::size_t b) const { return queries_of(b) == 0 ? 0 : seen_by(b, 0).begin; }
+  /// Keys from this one on are seen by no query either: the padding. The last query sees furthest behind.
+  std::size_t end_seen_key(std::size_t b) const { return queries_of(b) == 0 ? 0 : keys_of(b); }
   /// Without the padding.
   std::size_t keys_of(std::size_t b) const {
     return mask_.key_lengths.empty() ? stored_keys_of(b) : static_cast<std::size_t>(mask_.key_lengths[b]);
