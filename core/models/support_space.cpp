@@ -4,8 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <string>
 
 #include "core/data/checked_size.h"
+#include "core/data/extremes.h"
+#include "core/data/text.h"
 #include "core/linalg/svd.h"
 
 namespace softstep {
@@ -49,13 +52,18 @@ SupportSpace::SupportSpace(const NextTokenData& data) : size(data.vocabulary * d
       solution[i] += coordinate * basis[k * size + i];
     }
   }
+  if (!std::all_of(solution.begin(), solution.end(), [](double w) { return std::isfinite(w); }))
+    throw InvalidArgument("contexts",
+                          "so small beside the log-odds of the labels that the weights overflow (largest "
+                          "singular value of the supports " +
+                              data::number_text(svd.s[0]) + ")");
   // A backward stable solution of equations that have one leaves a residual of some roundings of its terms.
   double largest = 0.0, norm = 0.0, scale = 0.0;
   for (const double w : solution) norm = std::hypot(norm, w);
   for (std::size_t e = 0; e < n; ++e) {
     double left = -odds[e];
     for (std::size_t i = 0; i < size; ++i) left += equations[e * size + i] * solution[i];
-    largest = std::max(largest, std::fabs(left));
+    largest = data::larger(largest, std::fabs(left));
     scale = std::max(scale, std::fabs(odds[e]));
   }
   if (!(largest <= 8.0 * rounding * (svd.s[0] * norm + scale)))

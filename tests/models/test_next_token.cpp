@@ -255,6 +255,9 @@ TEST_CASE("next-token examples are those of their seed; what does not fit is ref
     std::copy_n(x.contexts.begin(), 6, x.contexts.begin() + 6);
     std::copy_n(x.tokens.begin(), 3, x.tokens.begin() + 3);
   });
+  spoil("contexts: so small", [](NextTokenData& x) {  // weights of 2^1040
+    for (double& h : x.contexts) h = std::ldexp(h, -1040);
+  });
   // The same odds: compatible, and F has a smaller dimension.
   NextTokenData twice = data;
   std::copy_n(twice.contexts.begin(), 6, twice.contexts.begin() + 6);
