@@ -239,16 +239,20 @@ class InductionModel final : public Model<T> {
   std::vector<BlockShape> blocks_;
 };
 
+void require_task(double a, double w_star) {
+  if (!(a >= 0.0) || !std::isfinite(a))
+    throw InvalidArgument("a", data::number_text(a) + " (need a finite number, 0 or more)");
+  if (!std::isfinite(w_star * w_star))
+    throw InvalidArgument("w_star", data::number_text(w_star) + " (need a number whose square is finite)");
+}
+
 }  // namespace
 
 InductionData induction_data(std::size_t n_samples, std::size_t length, double a, double w_star,
                              std::uint64_t seed) {
   if (n_samples < 1) throw InvalidArgument("n_samples", std::to_string(n_samples) + " (need at least 1)");
   if (length < 3) throw InvalidArgument("length", std::to_string(length) + " (need at least 3)");
-  if (!(a >= 0.0) || !std::isfinite(a))
-    throw InvalidArgument("a", data::number_text(a) + " (need a finite number, 0 or more)");
-  if (!std::isfinite(w_star))
-    throw InvalidArgument("w_star", data::number_text(w_star) + " (need a finite number)");
+  require_task(a, w_star);
   std::size_t size = 0;
   if (!data::multiply(n_samples, length, data::max_bytes / 8, size))
     throw InvalidArgument("n_samples", std::to_string(n_samples) + " (does not fit in memory)");
@@ -269,6 +273,7 @@ InductionData induction_data(std::size_t n_samples, std::size_t length, double a
 InductionParts induction_parts(const InductionData& data, double a, double w_star,
                                const std::vector<double>& blocks, InductionScores scores) {
   data.validate();
+  require_task(a, w_star);
   if (blocks.size() != 4)
     throw InvalidArgument("blocks", std::to_string(blocks.size()) + " numbers (need 4)");
   const double w = blocks[3], beta = scores == InductionScores::product ? w * w : w;

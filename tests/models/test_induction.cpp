@@ -137,6 +137,12 @@ TEST_CASE("bad sequences of an induction head are refused by name", "[models]") 
   require_refused("length", {"2"}, [] { induction_data(3, 2, 1.0, 1.0, 1); });
   require_refused("a", {"-1"}, [] { induction_data(3, 4, -1.0, 1.0, 1); });
   require_refused("w_star", {"nan"}, [] { induction_data(3, 4, 1.0, NAN, 1); });
+  require_refused("w_star", {"1e+200", "square"}, [] { induction_data(3, 4, 1.0, 1e200, 1); });
+  const std::vector<double> ones(4, 1.0);
+  require_refused("a", {"-1"}, [&] { induction_parts(good, -1.0, 1.0, ones); });
+  require_refused("a", {"nan"}, [&] { induction_parts(good, NAN, 1.0, ones); });
+  require_refused("w_star", {"nan"}, [&] { induction_parts(good, 1.0, NAN, ones); });
+  require_refused("w_star", {"1e+200"}, [&] { induction_parts(good, 1.0, 1e200, ones); });
   require_refused("blocks", {"3 numbers"}, [&] { induction_parts(good, 1.0, 1.0, {1.0, 1.0, 1.0}); });
   Evaluation<double> out;
   make_induction_model<double>(good)->evaluate(std::vector<std::vector<double>>{{1.0}, {NAN}, {1.0}, {1.0}},

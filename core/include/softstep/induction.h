@@ -25,7 +25,7 @@ struct SOFTSTEP_EXPORT InductionData {
 ///   y = (a x_{L-2} + sum_s softmax_s(w*^2 x_L x_{s-1}) x_s) / (1 + a),   s = 2 ... L-1,
 /// a 4-gram and an in-context 2-gram (an induction head), mixed. From the stream of the generators: L
 /// normal() for each sequence. Throws InvalidArgument for a length below 3, no sequences, an a that is
-/// negative or a w* that is not finite.
+/// negative or a w* whose square is not finite.
 SOFTSTEP_EXPORT InductionData induction_data(std::size_t n_samples, std::size_t length, double a,
                                              double w_star, std::uint64_t seed);
 
@@ -60,7 +60,8 @@ struct InductionParts {
   double induction = 0.0;  ///< of the rest
 };
 /// That of v_1 and p for the 4-gram, and of v_2 and w for the induction head, on the sequences of `data`.
-/// `blocks` are the model's four numbers. Throws InvalidArgument for bad data and another number of blocks.
+/// `blocks` are the model's four numbers. Throws InvalidArgument for bad data, another number of blocks, and
+/// an a or a w* that induction_data() refuses.
 SOFTSTEP_EXPORT InductionParts induction_parts(const InductionData& data, double a, double w_star,
                                                const std::vector<double>& blocks,
                                                InductionScores scores = InductionScores::product);
