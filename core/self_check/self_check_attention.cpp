@@ -2,6 +2,7 @@
 // a lane, and with tokens stored in 16 bits. Scores against u d sum |x v|; what follows from them, c and the
 // gradient row, against u |c| and (16 T + 30) u sum a_t |x_t| (core/reference/error_bounds.h).
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/data/half.h"
@@ -44,7 +45,7 @@ struct Sample {
 };
 
 struct Errors {
-  Worst scores, row;
+  Worst scores, row, stats;
 
   template <class T>
   void add_scores(const Sample<T>& in, const std::vector<T>& s) {
@@ -57,10 +58,10 @@ struct Errors {
                  1.01 * unit_roundoff<T> * static_cast<double>(in.d) * size);
     }
   }
-  /// From the scores the kernel had; gradient_j at j * stride.
+  /// From the scores the kernel had; gradient_j at j * stride. `weights`: r_t / e^c, or null.
   template <class T>
   void add_row(const Sample<T>& in, const std::vector<Number>& s, T exponent, const T* gradient,
-               std::size_t stride) {
+               std::size_t stride, const T* weights = nullptr) {
     const double u = unit_roundoff<T>, tiny = static_cast<double>(std::numeric_limits<T>::min());
     const std::vector<Number> gap(in.gaps.begin(), in.gaps.end());
     const auto exact = reference::attention(in.n, s.data(), gap.data(), in.optimal);
@@ -70,6 +71,10 @@ struct Errors {
     const auto r = reference::gradient_weights(exact, gap.data(), c);
     const auto g = reference::weighted_sum(in.x.data(), in.d, in.n, in.d, r.data());
     row.add(static_cast<double>(std::fabs(exponent - c)), u * static_cast<double>(std::fabs(c)));
+    for (std::size_t t = 0; weights != nullptr && t < in.n; ++t)
+      row.add(static_cast<double>(std::fabs(weights[t] - r[t])),
+              1.01 * (15.0 * static_cast<double>(in.n) + 28.0) * u * size.weights[t] +
+                  tiny * (3.0 + size.moment));
     for (std::size_t j = 0; j < in.d; ++j) {
       // The second term is for e_t below the smallest normal number, which may become 0: |D_t| is at most 2.
       double bound = 0.0, underflow = 1.0;
@@ -81,6 +86,44 @@ struct Errors {
       row.add(static_cast<double>(std::fabs(gradient[j * stride] - g[j])),
               reference::row_error_factor(in.n) * u * bound + tiny * underflow);
     }
+  }
+  /// The statistics, from the scores the kernel had; the bounds of E, p_a and mu as for the row.
+  template <class T>
+  void add_stats(const Sample<T>& in, const std::vector<Number>& s, const simd::AttentionStats<T>& found,
+                 const T* gradient, std::size_t stride) {
+    const double u = 1.01 * unit_roundoff<T>, tiny = static_cast<double>(std::numeric_limits<T>::min()),
+                 count = static_cast<double>(in.n);
+    const auto pivot = static_cast<std::size_t>(std::max_element(s.begin(), s.end()) - s.begin());
+    const auto size_of = [](Number x) { return static_cast<double>(std::fabs(x)); };
+    stats.add(found.pivot == pivot ? 0.0 : 1.0, 0.0);
+    const Number best = s[in.optimal] - s[pivot];
+    stats.add(size_of(Number(found.optimal_score) - best), u * size_of(best));
+    T largest = T(0);
+    for (std::size_t j = 0; j < in.d; ++j) largest = std::max(largest, std::fabs(gradient[j * stride]));
+    stats.add(size_of(Number(found.largest) - Number(largest)), 0.0);
+    const Number gap_of_pivot = in.gaps[pivot];
+    Number c = -std::numeric_limits<Number>::infinity(), rest = 0, ties = 0, mean = 0;
+    for (std::size_t t = 0; t < in.n; ++t)
+      if (Number(in.gaps[t]) != gap_of_pivot) c = std::max(c, Number(s[t] - s[pivot]));
+    double rest_error = 0.0, ties_error = 0.0, moment = 0.0;
+    for (std::size_t t = 0; t < in.n; ++t) {
+      const bool in_a = Number(in.gaps[t]) == gap_of_pivot;
+      if (t == pivot) continue;
+      const Number argument = s[t] - s[pivot] - (in_a ? Number(0) : c), e = std::exp(argument);
+      const double lambda = 1.0 + size_of(argument), size = static_cast<double>(e);
+      (in_a ? ties : rest) += e;
+      (in_a ? ties_error : rest_error) += size * (3.0 * lambda + count);
+      if (in_a) continue;
+      mean += e * (gap_of_pivot - Number(in.gaps[t]));
+      moment += size * lambda * size_of(gap_of_pivot - Number(in.gaps[t]));
+    }
+    const Number p = 1 / (1 + ties + std::exp(c) * rest);
+    stats.add(size_of(Number(found.rest) - rest), u * rest_error + count * tiny);
+    stats.add(size_of(Number(found.ties) - ties), u * ties_error + count * tiny);
+    stats.add(size_of(Number(found.pivot_attention) - p), u * (7.0 * count + 6.0) * size_of(p));
+    // |D_t| is at most 2.
+    stats.add(size_of(Number(found.mean_gap) - p * mean),
+              u * (8.0 * count + 12.0) * size_of(p) * moment + 4.0 * count * tiny);
   }
 };
 
@@ -100,7 +143,8 @@ void run_one(const simd::Isa& isa, const Sample<T>& in, StoredType storage, cons
       {halves == nullptr ? in.x.data() : nullptr, in.d, in.n, in.d, in.v.data(), in.gaps.data(), in.optimal,
        gradient.data(), scores.data(), weights.data(), storage, halves});
   errors.add_scores(in, scores);
-  errors.add_row(in, {scores.begin(), scores.end()}, stats.exponent, gradient.data(), 1);
+  errors.add_row(in, {scores.begin(), scores.end()}, stats.exponent, gradient.data(), 1, weights.data());
+  errors.add_stats(in, {scores.begin(), scores.end()}, stats, gradient.data(), 1);
 }
 
 template <class T>
@@ -111,6 +155,7 @@ void check_one_sample(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   });
   add_row<T>(rows, isa, "attention scores [of bound]", errors.scores.value(), 1.0);
   add_row<T>(rows, isa, "attention row [of bound]", errors.row.value(), 1.0);
+  add_row<T>(rows, isa, "attention statistics [of bound]", errors.stats.value(), 1.0);
 }
 
 // The numbers stored are those the bounds refer to: how far they are from the batch's is the storage's
@@ -130,6 +175,7 @@ void check_storage(const simd::Isa& isa, std::vector<CheckRow>& rows, StoredType
   const std::string name = f16 ? "attention, f16 tokens, " : "attention, bf16 tokens, ";
   add_row<float>(rows, isa, name + "scores [of bound]", errors.scores.value(), 1.0);
   add_row<float>(rows, isa, name + "row [of bound]", errors.row.value(), 1.0);
+  add_row<float>(rows, isa, name + "statistics [of bound]", errors.stats.value(), 1.0);
 }
 
 // The kernel keeps its scores to itself. Tokens and queries are small multiples of powers of two, so that
@@ -165,8 +211,14 @@ void check_lanes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
     };
     run(optimal.data());
     for (std::size_t i = 0; i < count; ++i)
-      if (samples[i].n > 1)
-        errors.add_row(samples[i], samples[i].exact_scores(), field(1)[i], gradient.data() + i, n_lanes);
+      if (samples[i].n > 1) {
+        const std::vector<Number> scores = samples[i].exact_scores();
+        errors.add_row(samples[i], scores, field(1)[i], gradient.data() + i, n_lanes);
+        errors.add_stats(samples[i], scores,
+                         {static_cast<std::size_t>(field(0)[i]), field(1)[i], field(2)[i], field(3)[i],
+                          field(4)[i], field(5)[i], field(6)[i], field(7)[i]},
+                         gradient.data() + i, n_lanes);
+      }
     // For a step no lane may miss a token: what is missing is looked past, in lanes that have all of them.
     const std::vector<T> by_token = gaps;
     for (std::size_t t = 0; t < n; ++t)
@@ -180,6 +232,7 @@ void check_lanes(const simd::Isa& isa, std::vector<CheckRow>& rows) {
         of_step.add_row(samples[i], samples[i].exact_scores(), field(1)[i], gradient.data() + i, n_lanes);
   });
   add_row<T>(rows, isa, "attention_lanes row [of bound]", errors.row.value(), 1.0);
+  add_row<T>(rows, isa, "attention_lanes statistics [of bound]", errors.stats.value(), 1.0);
   add_row<T>(rows, isa, "attention_lanes for a step [of bound]", of_step.row.value(), 1.0);
 }
 

@@ -102,33 +102,48 @@ template <class T>
 void check_softmax_rows(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   constexpr std::size_t n_rows = 9, block = 37, n_blocks = 3, n_keys = n_blocks * block;
   constexpr T hidden = -std::numeric_limits<T>::infinity();
-  Worst worst;
+  Worst worst, of_values;
+  const auto value_of = [](std::size_t key) { return Number(1) + Number(key) / Number(n_keys); };
   for (const double size : {0.0, 1.0, 20.0}) {
     Stream stream(5 + static_cast<std::uint64_t>(size));
     const std::vector<T> scores = stream.numbers<T>(n_rows * n_keys, size);
     std::vector<T> weights(n_rows * block), top(n_rows, hidden), second(n_rows, hidden), rest(n_rows, T(0)),
         decay(n_rows), former_weight(n_rows);
     std::vector<std::size_t> pivot(n_rows, simd::no_pivot), former(n_rows);
+    std::vector<Number> values(n_rows, Number(0));  // sum_{j != a} e_j value_j, as callers go on with it
     for (std::size_t first = 0; first < n_keys; first += block) {
       for (std::size_t r = 0; r < n_rows; ++r)
         std::copy_n(scores.data() + r * n_keys + first, block, weights.data() + r * block);
       isa.kernels<T>().softmax_rows({n_rows, block, weights.data(), block, nullptr, nullptr, first,
                                      top.data(), second.data(), pivot.data(), rest.data(), decay.data(),
                                      former_weight.data(), former.data()});
+      for (std::size_t r = 0; r < n_rows; ++r) {
+        values[r] *= Number(decay[r]);
+        if (former_weight[r] != T(0)) values[r] += Number(former_weight[r]) * value_of(former[r]);
+        for (std::size_t j = 0; j < block; ++j)
+          values[r] += Number(weights[r * block + j]) * value_of(first + j);
+      }
     }
     const double lanes = static_cast<double>(isa.kernels<T>().vector_width);
     for (std::size_t r = 0; r < n_rows; ++r) {
       const T* row = scores.data() + r * n_keys;
       const auto exact = reference::softmax_rows<Number>(n_keys, row);
       // simd/kernels/softmax_rows.h
-      double bound = 0.0;
+      double bound = 0.0, bound_of_values = 0.0;
+      Number exact_values = 0;
       for (std::size_t j = 0; j < n_keys; ++j) {
         if (j == exact.pivot) continue;
         const double x = static_cast<double>(exact.second) - static_cast<double>(row[j]);
-        bound +=
+        const double of_key =
             std::exp(-x) * (x + 3.0 + 6.0 * static_cast<double>(n_blocks) +
                             std::ceil(static_cast<double>(block) / (4.0 * lanes)) + 3.0 + std::log2(lanes));
+        bound += of_key;
+        // What weights and decay err by is part of what the sum does.
+        bound_of_values += of_key * static_cast<double>(value_of(j));
+        exact_values += std::exp(Number(row[j]) - Number(exact.second)) * value_of(j);
       }
+      of_values.add(static_cast<double>(std::fabs(values[r] - exact_values)),
+                    1.01 * unit_roundoff<T> * bound_of_values);
       const bool same_row = pivot[r] == exact.pivot && top[r] == exact.top && second[r] == exact.second;
       worst.add(same_row ? static_cast<double>(std::fabs(rest[r] - exact.rest))
                          : std::numeric_limits<double>::infinity(),
@@ -136,6 +151,7 @@ void check_softmax_rows(const simd::Isa& isa, std::vector<CheckRow>& rows) {
     }
   }
   add_row<T>(rows, isa, "softmax_rows [of bound]", worst.value(), 1.0);
+  add_row<T>(rows, isa, "softmax_rows sum of values [of bound]", of_values.value(), 1.0);
 }
 
 // Given what is known of each row.

@@ -19,7 +19,7 @@ void check_exp(const simd::Isa& isa, std::vector<CheckRow>& rows) {
   using Limits = std::numeric_limits<T>;
   const double lowest = std::log(static_cast<double>(Limits::min()));
   Stream stream(1);
-  std::vector<T> x, y;
+  std::vector<T> x = {T(0)}, y;
   for (int k = 0; k < 20001; ++k) x.push_back(static_cast<T>(0.5 * (stream.next() - 1.0) * -lowest));
   for (int k = 0; k < 2000; ++k) x.push_back(static_cast<T>(-std::exp2(15.0 * (stream.next() - 1.0))));
   y.resize(x.size());

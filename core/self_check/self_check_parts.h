@@ -40,15 +40,17 @@ class Stream {
 class Worst {
  public:
   void add(double error, double bound) {
+    used_ = true;
     const double ratio = error == 0.0 ? 0.0 : error / bound;
     if (!(ratio <= worst_)) worst_ = ratio;
     nan_ = nan_ || ratio != ratio;
   }
+  bool is_used() const { return used_; }
   double value() const { return nan_ ? std::numeric_limits<double>::quiet_NaN() : worst_; }
 
  private:
   double worst_ = 0.0;
-  bool nan_ = false;
+  bool nan_ = false, used_ = false;
 };
 
 template <class T>

@@ -73,7 +73,7 @@ void for_each_case(const simd::Isa& isa, Body body) {
 // As row_factors, whose formulas these are, in double and for each run by itself.
 template <class T>
 void check_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
-  Worst worst;
+  Worst worst, sizes;
   for_each_case<T>(isa, [&](const Runs<T>& in) {
     std::vector<double> scale(in.size), factor(in.size), size(in.size), top(in.width), sum_of_sizes(in.width);
     isa.kernels<T>().run_factors(
@@ -102,10 +102,20 @@ void check_factors(const simd::Isa& isa, std::vector<CheckRow>& rows) {
         const double bound = 24 + roundings(k) + roundings(first) + 5 * std::fabs(size[k] - size[first]);
         worst.add(size_of(found / std::exp(log_of(k) - log_of(first)) - 1),
                   1.01 * unit_roundoff<double> * bound);
+        // With its exponent, the product of the factors is -l'(m) e^c gap_unit / n.
+        const Number whole = log_of(k) - Number(top[r]) - std::log(static_cast<Number>(in.n));
+        worst.add(size_of(-Number(scale[k]) * Number(factor[k]) / std::exp(whole) - 1),
+                  1.01 * unit_roundoff<double> * (bound + std::fabs(top[r])));
       }
+      Number sum = 0;
+      for (std::size_t k = r; k < in.size; k += in.width)
+        sum += std::fabs(Number(factor[k])) * Number(in.query_norm[k]);
+      sizes.add(size_of(Number(sum_of_sizes[r]) - sum),
+                1.01 * unit_roundoff<double> * static_cast<double>(in.n + 1) * size_of(sum));
     }
   });
   add_row<T>(rows, isa, "run_factors [of bound]", worst.value(), 1.0);
+  add_row<T>(rows, isa, "run_factors sum of sizes [of bound]", sizes.value(), 1.0);
 }
 
 template <class T>

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/self_check/self_check_parts.h"
+#include "simd/dispatch.h"
 #include "softstep/attention_model.h"
 #include "softstep/isa.h"
 #include "softstep/self_check.h"
@@ -225,4 +227,109 @@ TEST_CASE("the self check passes, names what it checked, and repeats itself", "[
       }
   }
   CHECK(contains(refusal([] { self_check("sse9"); }), "sse9"));
+}
+
+// Each plant spoils one output of a kernel of the scalar instruction set, in a table of its own.
+TEST_CASE("the self check sees a fault in every output of a kernel", "[layer]") {
+  namespace parts = self_check_parts;
+  using Table = simd::Kernels<double>;
+  static const Table& good = *simd::find_isa("scalar")->f64;
+  static const std::size_t w = good.vector_width;
+  const auto n_red = [](auto check, auto plant) {
+    Table table = good;
+    plant(table);
+    simd::Isa isa = *simd::find_isa("scalar");
+    isa.f64 = &table;
+    std::vector<CheckRow> rows;
+    check(isa, rows);
+    return std::count_if(rows.begin(), rows.end(), [](const CheckRow& row) { return !row.ok; });
+  };
+  using Rule = simd::RunRuleArgs<double>;
+  const auto rules = parts::check_run_rules<double>;
+  CHECK(n_red(rules, [](Table&) {}) == 0);
+  CHECK(n_red(rules, [](Table& t) {
+          t.run_adam = [](const Rule& in) {
+            good.run_adam(in);
+            for (std::size_t k = 0; k < in.size * w; ++k) in.next_mean[k] *= 1.5;
+          };
+        }) > 0);
+  CHECK(n_red(rules, [](Table& t) {
+          t.run_adam = [](const Rule& in) {
+            good.run_adam(in);
+            for (std::size_t k = 0; k < in.size * w; ++k) in.next_root[k] *= 1.5;
+          };
+        }) > 0);
+  CHECK(n_red(rules, [](Table& t) {
+          t.run_momentum = [](const Rule& in) {
+            good.run_momentum(in);
+            for (std::size_t k = 0; k < in.size * w; ++k) in.next_mean[k] *= 1.5;
+          };
+        }) > 0);
+  CHECK(n_red(rules, [](Table& t) {
+          t.run_descent = [](const Rule& in) {
+            good.run_descent(in);
+            in.squared[0] *= 2.0;
+          };
+        }) > 0);
+  CHECK(n_red(rules, [](Table& t) {
+          t.run_product = [](const simd::RunProductArgs<double>& in) {
+            good.run_product(in);
+            if (in.squared != nullptr) in.squared[0] *= 2.0;
+          };
+        }) > 0);
+  const auto runs = parts::check_runs<double>;
+  CHECK(n_red(runs, [](Table&) {}) == 0);
+  CHECK(n_red(runs, [](Table& t) {
+          t.run_factors = [](const simd::RunFactorsArgs<double>& in) {
+            good.run_factors(in);
+            in.top[0] += 1.0;
+          };
+        }) > 0);
+  CHECK(n_red(runs, [](Table& t) {
+          t.run_factors = [](const simd::RunFactorsArgs<double>& in) {
+            good.run_factors(in);
+            in.sum_of_sizes[0] *= 2.0;
+          };
+        }) > 0);
+  using Softmax = simd::SoftmaxRowsArgs<double>;
+  const auto blocks = parts::check_blocks<double>;
+  CHECK(n_red(blocks, [](Table&) {}) == 0);
+  CHECK(n_red(blocks, [](Table& t) {
+          t.softmax_rows = [](const Softmax& in) {
+            good.softmax_rows(in);
+            for (std::size_t r = 0; r < in.n_rows; ++r) in.decay[r] *= 0.5;
+          };
+        }) > 0);
+  CHECK(n_red(blocks, [](Table& t) {
+          t.softmax_rows = [](const Softmax& in) {
+            good.softmax_rows(in);
+            for (std::size_t r = 0; r < in.n_rows; ++r) in.former_weight[r] *= 0.5;
+          };
+        }) > 0);
+  CHECK(n_red(blocks, [](Table& t) {
+          t.softmax_rows = [](const Softmax& in) {
+            good.softmax_rows(in);
+            for (std::size_t k = 0; k < in.n_rows * in.ld; ++k) in.scores[k] *= 0.5;
+          };
+        }) > 0);
+  static double simd::AttentionStats<double>::*field = nullptr;
+  const auto attention = parts::check_attention<double>;
+  using Stats = simd::AttentionStats<double>;
+  CHECK(n_red(attention, [](Table&) {}) == 0);
+  for (double Stats::*const one :
+       {&Stats::pivot_attention, &Stats::mean_gap, &Stats::rest, &Stats::optimal_score, &Stats::largest}) {
+    field = one;
+    CHECK(n_red(attention, [](Table& t) {
+            t.attention = [](const simd::AttentionArgs<double>* in, std::size_t n, Stats* out) {
+              good.attention(in, n, out);
+              for (std::size_t i = 0; i < n; ++i) out[i].*field *= 0.75;
+            };
+          }) > 0);
+  }
+  CHECK(n_red(attention, [](Table& t) {
+          t.attention_lanes = [](const simd::LanesArgs<double>& in) {
+            good.attention_lanes(in);
+            for (std::size_t i = 0; i < in.n_lanes; ++i) in.rest[i] *= 0.75;
+          };
+        }) > 0);
 }

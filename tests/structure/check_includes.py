@@ -82,6 +82,8 @@ ROOMS = [
     # The solver's parts given wrong answers and hand-made states, which no public function takes.
     (r"tests/max_margin/(solver_parts\.h|test_(certificate|dual_state|ascent|ray_search|ray_proof|exact_rank)\.cpp)",
      STD | {"public", "stored", "core", "dispatch", "catch", "own"}),
+    # The self check is shown kernels with faults in tables of their own.
+    (r"tests/layer/test_bad_input\.cpp", STD | {"public", "stored", "core", "dispatch", "catch", "support", "def"}),
     (r"tests/.*", STD | {"public", "stored", "dispatch", "reference", "linalg", "threads", "catch", "boost", "eigen", "json", "support", "def",
                        "own"}),
 ]

@@ -10,7 +10,7 @@ namespace softstep {
 /// A measured error beside the bound it must keep.
 struct CheckRow {
   std::string isa;     ///< instruction set
-  std::string type;    ///< "f32" or "f64"
+  std::string type;    ///< "float32" or "float64"
   std::string what;    ///< what was measured
   double error = 0.0;  ///< worst measured
   double bound = 0.0;  ///< largest error allowed
