@@ -1,6 +1,8 @@
 #include "softstep/step_rules.h"
 
 #include <charconv>
+#include <cmath>
+#include <limits>
 
 #include "core/data/quoted.h"
 #include "core/data/text.h"
@@ -38,6 +40,12 @@ class RuleOf final : public StepRule<T> {
   Step<T> propose(const StepContext<T>& context, const RuleState& memory, RuleState& next) const override {
     // At an exact zero gradient every rule stays: 0/0 := 0.
     if (context.gradient_norm == 0.0) return {Step<T>::Outcome::stationary, 0.0, context.gradient, 0.0};
+    // A gap that is no number makes a step that is none, which the trainer refuses: a comparison or a minimum
+    // would pass it over.
+    if (Rule::needs_loss_gap && !std::isfinite(context.loss_gap.mantissa)) {
+      constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+      return {Step<T>::Outcome::moved, nan, context.gradient, nan};
+    }
     return Rule::template propose<T>(settings_, context, memory, next);
   }
 

@@ -64,6 +64,25 @@ TEMPLATE_TEST_CASE("no rule makes NaN from finite input, at any exponent", "[ste
   }
 }
 
+TEMPLATE_TEST_CASE("a loss gap that is not finite makes no step", "[step_rules]", float, double) {
+  constexpr double inf = std::numeric_limits<double>::infinity(),
+                   nan = std::numeric_limits<double>::quiet_NaN();
+  for (const RuleInfo& info : step_rules()) {
+    const auto rule = make_step_rule<TestType>({info.name, {}});
+    if (!rule->needs_loss_gap()) continue;
+    Fixture<TestType> f(-1.0, 0.5, -1.0);
+    for (int t = 0; t < 3; ++t) rule->step(f.at, f.state);
+    for (const double gap : {nan, inf}) {
+      INFO(info.name << " gap " << gap);
+      Fixture<TestType> bad(-1.0, gap, -1.0);
+      RuleState next;
+      const auto step = rule->propose(bad.at, f.state, next);
+      CHECK(step.outcome == Step<TestType>::Outcome::moved);
+      CHECK(!std::isfinite(step.length));  // the trainer ends with not_finite
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("the length reported is the norm of the step", "[step_rules]", float, double) {
   for (const RuleInfo& info : step_rules()) {
     INFO(info.name);
