@@ -3,22 +3,34 @@
 // Coefficients of the gradient's mantissa that Polyak's step and its relatives share.
 
 #include <cmath>
+#include <limits>
 
 #include "softstep/step_rules.h"
 
 namespace softstep::rules {
 
+/// x e^exponent, right where e^exponent alone is no normal number.
+inline double times_exp(double x, double exponent) {
+  constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
+  const double factor = std::exp(exponent);
+  if (factor >= least && factor <= most) return x * factor;
+  // A product that is a number has |exponent| < 1455: a quarter of that is none that leaves the range, and the
+  // products of three quarters lie between x and the last one.
+  const double part = std::exp(0.25 * exponent);
+  return x * part * part * part * part;
+}
+
 /// (L - L*) / (c |G|^2) on the mantissa G': (gap' e^(E - C)) / (c ||G'||^2), divided twice so that ||G'||^2
 /// is never formed.
 template <class T>
 double polyak_coefficient(const StepContext<T>& at, double factor) {
-  return at.loss_gap.mantissa / at.gradient_norm / at.gradient_norm / factor *
-         std::exp(at.loss_gap.exponent - at.gradient_exponent);
+  return times_exp(at.loss_gap.mantissa / at.gradient_norm / at.gradient_norm / factor,
+                   at.loss_gap.exponent - at.gradient_exponent);
 }
 
 /// At most `cap`, a bound on the coefficient of G; infinite: none.
 inline double capped(double coefficient, double cap, double gradient_exponent) {
-  const double largest = cap * std::exp(gradient_exponent);
+  const double largest = times_exp(cap, gradient_exponent);
   return coefficient > largest ? largest : coefficient;
 }
 

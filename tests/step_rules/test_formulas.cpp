@@ -33,6 +33,33 @@ TEST_CASE("gd takes the true step, however small", "[step_rules]") {
   CHECK(run({"gd", {}}, 0, -1e5).coefficient == 0.0);
 }
 
+TEST_CASE("a coefficient is right where the exponential beside it underflows or overflows", "[step_rules]") {
+  // The natural logarithm of the coefficient of G', which has norm 1.
+  const auto log_coefficient = [](const std::string& rule, double exponent, Scaled gap) {
+    const double gradient[] = {0.6, 0.8};
+    const StepContext<double> at{0, gap, gradient, 1, 2, exponent, 1.0, gradient};
+    RuleState state;
+    return std::log(make_step_rule<double>(parse_rule(rule))->step(at, state).coefficient);
+  };
+  const double large = std::log(1e300);
+  // Logarithms below 2^10 that are rounded: two here, two in the exponents, one of the coefficient. Its own
+  // dozen of roundings are less than one of these.
+  const auto is_near = [](double a, double b) { return std::fabs(a - b) <= 6 * 0x1p-44; };
+  CHECK(is_near(log_coefficient("gd:step-size=1e300", -750, {}), large - 750));
+  CHECK(is_near(log_coefficient("gd:step-size=1e300", -720, {}), large - 720));  // where e^-720 is subnormal
+  CHECK(is_near(log_coefficient("gd:step-size=1e-300", 720, {}), 720 - large));
+  CHECK(is_near(log_coefficient("sgd:step-size=1e300", -750, {}), large - 750));
+  // The cap is smaller than the gap over |G|^2, which is e^100 on G'.
+  for (const char* rule : {"polyak", "sps", "alig", "decsps", "momo"}) {
+    INFO(rule);
+    CHECK(is_near(log_coefficient(rule + std::string(":cap=1e300"), -750, {1.0, -650}), large - 750));
+  }
+  CHECK(is_near(log_coefficient("polyak:factor=1", 0, {1e-300, 720}), 720 - large));
+  // The least delta is 3e-15 of |G|^2 = e^-711, though e^711 is no number.
+  CHECK(is_near(log_coefficient("alig:delta=5e-324", -355.5, {1.0, -355.5}), 0.0));
+  CHECK(std::isinf(log_coefficient("gd", -1e6, {})));  // 0, as ever
+}
+
 TEST_CASE("ngd has length eta (t+1)^-a whatever the exponent", "[step_rules]") {
   Run run;
   for (const double exponent : {0.0, -700.0, -1e6}) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/settings.h"
 #include "softstep/metrics.h"
@@ -50,7 +51,7 @@ struct Adam {
     count += 1.0;
     const double mean_weight = -std::expm1(count * std::log(settings.beta1));
     const double root_weight = std::sqrt(-std::expm1(count * std::log(settings.beta2)));
-    const double eps = settings.eps == 0.0 ? 0.0 : settings.eps * std::exp(-exponent);
+    const double eps = settings.eps == 0.0 ? 0.0 : times_exp(settings.eps, -exponent);
     next.direction.resize(size);
     // Pointers and selects, so that the loop becomes one of vectors.
     double *const m = mean.data(), *const r = root.data(), *const direction = next.direction.data();

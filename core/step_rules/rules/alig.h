@@ -33,9 +33,9 @@ struct AliG {
     // On G': gap e^(E - C) / (|G'|^2 + delta e^-2C), divided twice so that |G'|^2 is never formed.
     const double delta = settings.delta == 0.0
                              ? 0.0
-                             : settings.delta * std::exp(-2.0 * at.gradient_exponent) / at.gradient_norm;
-    const double scale = capped(at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta) *
-                                    std::exp(at.loss_gap.exponent - at.gradient_exponent),
+                             : times_exp(settings.delta, -2.0 * at.gradient_exponent) / at.gradient_norm;
+    const double scale = capped(times_exp(at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta),
+                                          at.loss_gap.exponent - at.gradient_exponent),
                                 settings.cap, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }

@@ -42,7 +42,7 @@ struct DecreasingPolyakStep {
     // On G': b_t e^C, which loses no digits to the exponents.
     const double polyak = polyak_coefficient(at, 1.0);
     const double before =
-        std::isinf(bound[0]) ? bound[0] : bound[0] * std::exp(at.gradient_exponent + bound[1]);
+        std::isinf(bound[0]) ? bound[0] : times_exp(bound[0], at.gradient_exponent + bound[1]);
     double scale = before;
     if (polyak < before) {
       scale = polyak;

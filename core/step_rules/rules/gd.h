@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/settings.h"
 
 namespace softstep::rules {
@@ -20,7 +21,7 @@ struct GradientDescent {
 
   template <class T>
   static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
-    const double scale = settings.step_size * std::exp(at.gradient_exponent);
+    const double scale = times_exp(settings.step_size, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/settings.h"
 #include "softstep/metrics.h"
@@ -56,7 +57,7 @@ struct MomentumModel {
     double h = height[0] + (1.0 - keep) * gap;
     const double norm = frobenius_norm({d.data(), size});
     double coefficient = h > 0.0 && norm > 0.0 ? h / norm / norm : 0.0;
-    const double largest = settings.cap * std::exp(exponent);
+    const double largest = times_exp(settings.cap, exponent);
     if (coefficient > largest) {
       coefficient = largest;
       h -= coefficient * norm * norm;

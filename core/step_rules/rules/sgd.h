@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/settings.h"
 
 namespace softstep::rules {
@@ -22,7 +23,7 @@ struct StochasticGradientDescent {
   template <class T>
   static Step<T> propose(const Settings& settings, const StepContext<T>& at, const RuleState&, RuleState&) {
     const double scale =
-        scheduled(settings.step_size, settings.schedule_power, at.iteration) * std::exp(at.gradient_exponent);
+        times_exp(scheduled(settings.step_size, settings.schedule_power, at.iteration), at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };
