@@ -7,6 +7,8 @@
 namespace softstep::c {
 namespace {
 
+constexpr std::size_t most_matrices = 4096;  // each has a name, in a list that is made at every step
+
 // A rule of the caller's: what it remembers is one vector of n_memory numbers and n_matrices arrays.
 template <class T>
 class CallerRule final : public StepRule<T> {
@@ -14,6 +16,12 @@ class CallerRule final : public StepRule<T> {
   explicit CallerRule(const softstep_own_rule& given) : given_(given), name_(word(given.name)) {
     if (name_.empty()) throw InvalidArgument("own_rule.name", "null or empty");
     required(reinterpret_cast<const void*>(given.propose), "own_rule.propose");
+    if (given.n_memory > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(double))
+      throw InvalidArgument("own_rule.n_memory",
+                            std::to_string(given.n_memory) + " numbers are more than fit into memory");
+    if (given.n_matrices > most_matrices)
+      throw InvalidArgument("own_rule.n_matrices", std::to_string(given.n_matrices) + " (need at most " +
+                                                       std::to_string(most_matrices) + ")");
   }
   std::string_view name() const override { return name_; }
   bool needs_loss_gap() const override { return given_.needs_loss_gap != 0; }

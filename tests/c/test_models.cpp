@@ -286,6 +286,26 @@ TEST_CASE("A rule and a loss of the caller's, in C, get what built-in ones get",
   softstep_state_destroy(state);
 }
 
+TEST_CASE("A rule of the caller's that would remember too much is refused", "[c]") {
+  const CProblem problem;
+  const CModel c(problem.batch());
+  softstep_state* state = nullptr;
+  REQUIRE(softstep_state_create(c.model, nullptr, &state) == SOFTSTEP_OK);
+  int calls = 0;
+  softstep_own_rule rule = own_rule(calls);
+  softstep_train_options options = train_options(1);
+  options.own_rule = &rule;
+  rule.n_memory = SIZE_MAX - 12 * 12 + 1;  // with one matrix: 2^64 numbers
+  CHECK(failure(softstep_train(c.model, state, &options, nullptr), SOFTSTEP_BAD_ARGUMENT) ==
+        "own_rule.n_memory");
+  rule.n_memory = 1;
+  rule.n_matrices = SIZE_MAX / 8;
+  CHECK(failure(softstep_train(c.model, state, &options, nullptr), SOFTSTEP_BAD_ARGUMENT) ==
+        "own_rule.n_matrices");
+  CHECK(calls == 0);
+  softstep_state_destroy(state);
+}
+
 TEST_CASE("Bad input has a code and names its argument; nothing is written", "[c]") {
   const CProblem problem;
   softstep_batch batch = problem.batch();

@@ -549,7 +549,7 @@ typedef struct softstep_own_rule {
   int32_t needs_loss_gap;
   int32_t moves_along_gradient; /* looks at norms alone */
   size_t n_memory;              /* numbers that it remembers beside one array as large as the weights each */
-  size_t n_matrices;            /* arrays as large as the weights that it remembers */
+  size_t n_matrices;            /* arrays as large as the weights that it remembers, 4096 at most */
   /* memory: n_memory numbers and then the arrays, null before the first step; next: the same, to be filled
    * in. direction: n_rows x n_cols numbers. Returns 0, or another number to end the run with SOFTSTEP_FAILED.
    */
