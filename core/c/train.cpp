@@ -49,14 +49,18 @@ class CallerRule final : public StepRule<T> {
     const std::size_t size = given_.n_memory + given_.n_matrices * n;
     std::vector<double> before(size), after(size);
     double* place = before.data();
+    bool has_past = false;  // of this rule: a state that another rule has left holds the memory of that one
     for (const RuleMemory& kind : this->memory()) {
       const auto found = memory.values.find(kind.name);
-      if (found != memory.values.end()) std::copy(found->second.begin(), found->second.end(), place);
+      if (found != memory.values.end()) {
+        std::copy(found->second.begin(), found->second.end(), place);
+        has_past = true;
+      }
       place += kind.size != 0 ? kind.size : n;
     }
     next.direction.assign(n, 0.0);
     softstep_step step{};
-    if (given_.propose(given_.user, &in, memory.values.empty() ? nullptr : before.data(), after.data(),
+    if (given_.propose(given_.user, &in, has_past ? before.data() : nullptr, after.data(),
                        next.direction.data(), &step) != 0)
       throw std::runtime_error("own_rule." + name_ + " has failed");
     place = after.data();

@@ -286,6 +286,34 @@ TEST_CASE("A rule and a loss of the caller's, in C, get what built-in ones get",
   softstep_state_destroy(state);
 }
 
+TEST_CASE("A rule of the caller's has no memory before its first step, whatever rule came before", "[c]") {
+  const CProblem problem;
+  const CModel c(problem.batch());
+  softstep_state* state = nullptr;
+  REQUIRE(softstep_state_create(c.model, nullptr, &state) == SOFTSTEP_OK);
+  softstep_train_options options = train_options(1);
+  options.rules = "adam";
+  REQUIRE(softstep_train(c.model, state, &options, nullptr) == SOFTSTEP_OK);
+  std::vector<double> remembered;  // at each step; -1: null
+  softstep_own_rule rule{};
+  rule.struct_size = sizeof rule;
+  rule.name = "counting";
+  rule.user = &remembered;
+  rule.n_memory = 1;
+  rule.propose = [](void* user, const softstep_step_context*, const double* memory, double* next, double*,
+                    softstep_step* step) {
+    static_cast<std::vector<double>*>(user)->push_back(memory == nullptr ? -1.0 : *memory);
+    *next = 7.0;
+    step->along_gradient = 1;
+    return int32_t{0};
+  };
+  options.own_rule = &rule;
+  options.n_steps = 2;
+  REQUIRE(softstep_train(c.model, state, &options, nullptr) == SOFTSTEP_OK);
+  CHECK(remembered == std::vector<double>{-1.0, 7.0});
+  softstep_state_destroy(state);
+}
+
 TEST_CASE("A rule of the caller's that would remember too much is refused", "[c]") {
   const CProblem problem;
   const CModel c(problem.batch());
