@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "core/c/handles.h"
 #include "core/c/ranks.h"
@@ -86,6 +87,23 @@ LinearOptions options_of(const softstep_linear_options* given) {
   if (in.optimal_loss != nullptr) out.optimal_loss = parse_optimal_loss(in.optimal_loss);
   out.optimal_loss_value = in.optimal_loss_value;
   out.isa = word(in.isa);
+  return out;
+}
+
+// What was not asked for is NaN: the workspace has it of another point, from an earlier call.
+template <class T>
+softstep_evaluation result_of(const Evaluation<T>& found, unsigned want) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  const bool has_loss = (want & want_loss) != 0, has_gap = (want & want_loss_gap) != 0,
+             has_attention = (want & want_attention) != 0;
+  softstep_evaluation out{};
+  out.loss = has_loss ? found.loss : nan;
+  out.loss_scaled = has_loss ? plain(found.loss_scaled) : softstep_scaled{nan, 0.0};
+  out.accuracy = has_loss ? found.accuracy : nan;
+  out.loss_gap = has_gap ? plain(found.loss_gap) : softstep_scaled{nan, 0.0};
+  out.optimal_loss = has_gap ? found.optimal_loss : nan;
+  out.min_optimal_attention = has_attention ? found.min_optimal_attention : nan;
+  out.log10_one_minus_optimal_attention = has_attention ? found.log10_one_minus_optimal_attention : nan;
   return out;
 }
 
@@ -228,15 +246,7 @@ softstep_status softstep_evaluate(const softstep_model* model, softstep_workspac
           samples == nullptr ? SampleSet{} : SampleSet{std::span<const std::size_t>(samples, n_samples)};
       of.evaluate(Point<T>(space.views<T>()), out, *space.space, want, some);
       if ((want & want_gradient) != 0) copy_gradients(out.gradients, exponents);
-      softstep_evaluation result{};
-      result.loss = out.loss;
-      result.loss_scaled = plain(out.loss_scaled);
-      result.loss_gap = plain(out.loss_gap);
-      result.optimal_loss = out.optimal_loss;
-      result.min_optimal_attention = out.min_optimal_attention;
-      result.log10_one_minus_optimal_attention = out.log10_one_minus_optimal_attention;
-      result.accuracy = out.accuracy;
-      write(result, evaluation, "evaluation");
+      write(result_of(out, want), evaluation, "evaluation");
     });
   });
 }

@@ -129,6 +129,23 @@ TEST_CASE("A model evaluates in C as it does in C++, to the bit", "[c]") {
           SOFTSTEP_OK);
   CHECK(attention == model.attention(std::span<const double>(weights)));
 
+  // What is not asked for is NaN, and not what this workspace had at an earlier point.
+  for (const std::uint32_t want : {SOFTSTEP_WANT_GRADIENT, SOFTSTEP_WANT_LOSS, SOFTSTEP_WANT_LOSS_GAP,
+                                   SOFTSTEP_WANT_ATTENTION}) {
+    INFO("want " << want);
+    const bool loss = want == SOFTSTEP_WANT_LOSS, gap = want == SOFTSTEP_WANT_LOSS_GAP,
+               attention_of_best = want == SOFTSTEP_WANT_ATTENTION;
+    REQUIRE(softstep_evaluate(c.model, c.space, along.data(), want, nullptr, 0, &evaluation, gradients.data(),
+                              &exponent) == SOFTSTEP_OK);
+    CHECK(std::isnan(evaluation.loss) == !loss);
+    CHECK(std::isnan(evaluation.loss_scaled.mantissa) == !loss);
+    CHECK(std::isnan(evaluation.accuracy) == !loss);
+    CHECK(std::isnan(evaluation.loss_gap.mantissa) == !gap);
+    CHECK(std::isnan(evaluation.optimal_loss) == !gap);
+    CHECK(std::isnan(evaluation.min_optimal_attention) == !attention_of_best);
+    CHECK(std::isnan(evaluation.log10_one_minus_optimal_attention) == !attention_of_best);
+  }
+
   // Some samples.
   const std::array<std::size_t, 3> some{1, 4, 6};
   REQUIRE(softstep_evaluate(c.model, c.space, blocks.data(), SOFTSTEP_WANT_GRADIENT, some.data(), some.size(),

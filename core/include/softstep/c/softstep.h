@@ -446,7 +446,7 @@ enum {
 };
 /* blocks[k]: block k, row-major, of the model's type. gradients[k] (with SOFTSTEP_WANT_GRADIENT): out, the
  * mantissa of its gradient, which is to be multiplied by e^exponents[k]. samples: indices, or null for all.
- * evaluation may be null. */
+ * evaluation may be null; what of it `want` does not ask for is NaN. */
 SOFTSTEP_EXPORT softstep_status softstep_evaluate(const softstep_model* model, softstep_workspace* workspace,
                                                   const void* const* blocks, uint32_t want,
                                                   const size_t* samples, size_t n_samples,
