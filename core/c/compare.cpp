@@ -5,6 +5,7 @@
 #include "core/c/handles.h"
 #include "core/c/ranks.h"
 #include "core/c/train_options.h"
+#include "core/trainer/run_checks.h"
 
 namespace softstep::c {
 namespace {
@@ -29,6 +30,10 @@ TrainerOptions shared_options_of(const softstep_train_options* given) {
     throw InvalidArgument("options.own_rule", "given (the runs have rules of their own)");
   if (in.checkpoints != nullptr)
     throw InvalidArgument("options.checkpoints", "given (several runs need several)");
+  if (in.checkpoint_steps != 0)
+    throw InvalidArgument("options.checkpoint_steps", "given (several runs here have no checkpoints)");
+  if (in.checkpoint_seconds != 0.0)
+    throw InvalidArgument("options.checkpoint_seconds", "given (several runs here have no checkpoints)");
   return train_options_of<T>(given);
 }
 
@@ -42,9 +47,12 @@ softstep_status run_all(const softstep_model* model, const softstep_state* start
       TrainerOptions shared = shared_options_of<T>(options);
       const TrainState<T> from =
           start == nullptr ? initial_state<T>(of, std::vector<std::vector<double>>{}) : state_of<T>(start);
-      // An unknown option of a rule is found before the first run.
-      for (const Rules& rules : runs)
-        for (const RuleSettings& rule : rules) make_step_rule<T>(rule);
+      // What is wrong with one of them is found before the first run.
+      TrainState<T> trial = from;
+      for (const Rules& rules : runs) {
+        shared.rules = rules;
+        check_run(of, trial, shared);
+      }
       const std::shared_ptr<CallerRanks> ranks = live(model, "model")->ranks;
       stop_together(ranks, shared);
       std::vector<softstep_train_summary> found;

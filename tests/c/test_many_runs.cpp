@@ -63,6 +63,32 @@ TEST_CASE("Many runs in C are the runs of C++, one by one", "[c]") {
   softstep_state_destroy(start);
 }
 
+TEST_CASE("Runs in C that cannot all be made are refused before the first of them", "[c]") {
+  const CProblem problem;
+  const CModel c(problem.batch());
+  int rows = 0;
+  softstep_train_options options{};
+  options.struct_size = sizeof options;
+  options.n_steps = 3;
+  options.user = &rows;
+  options.trace = [](void* user, const softstep_trace_row*) {
+    ++*static_cast<int*>(user);
+    return int32_t{0};
+  };
+  const auto refused = [&](const std::array<const char*, 2>& rules) {
+    const softstep_status status =
+        softstep_compare(c.model, nullptr, rules.data(), rules.size(), &options, nullptr, nullptr);
+    return std::string(status == SOFTSTEP_BAD_ARGUMENT ? softstep_last_argument() : "accepted");
+  };
+  CHECK(refused({"ngd", "gd;ngd"}) == "rules");  // of one block
+  options.checkpoint_steps = 5;
+  CHECK(refused({"ngd", "gd"}) == "options.checkpoint_steps");
+  options.checkpoint_steps = 0;
+  options.checkpoint_seconds = 1.0;
+  CHECK(refused({"ngd", "gd"}) == "options.checkpoint_seconds");
+  CHECK(rows == 0);
+}
+
 TEST_CASE("Runs at once in C are those of train_many in C++, whatever the threads", "[c]") {
   const CProblem problem;
   const CModel c(problem.batch());
