@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/c/arrays.h"
 #include "core/c/handles.h"
 #include "core/c/ranks.h"
 #include "core/c/train_options.h"
@@ -135,9 +136,16 @@ TrainerOptions train_options_of(const softstep_train_options* given) {
   if (in.joint != 0) out.normalization = Normalization::joint;
   out.batch_size = in.batch_size;
   out.batch_seed = in.batch_seed;
-  if (in.reference != nullptr) out.references = {{in.reference, in.reference + in.reference_size}};
+  if (in.reference != nullptr) {
+    if (in.reference_size == 0)
+      throw InvalidArgument("options.reference_size", "0 (need the numbers that options.reference has)");
+    out.references = {copied(in.reference, in.reference_size, "options.reference_size")};
+  }
   out.stop_one_minus_cos = in.stop_one_minus_cos;
   if (in.max_seconds != 0.0) out.max_seconds = in.max_seconds;
+  if (in.trace_rows_per_decade < -1)
+    throw InvalidArgument("options.trace_rows_per_decade",
+                          std::to_string(in.trace_rows_per_decade) + " (need -1, 0, or a number of rows)");
   if (in.trace_rows_per_decade != 0) out.trace_rows_per_decade = std::max(0, in.trace_rows_per_decade);
   if (in.trace != nullptr)
     out.trace = [trace = in.trace, user = in.user](const TraceRecord& record) {

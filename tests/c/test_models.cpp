@@ -416,6 +416,22 @@ TEST_CASE("Bad input has a code and names its argument; nothing is written", "[c
   const softstep_train_options steps = train_options(1);
   CHECK(softstep_state_load("/nowhere/state", fine.model, &steps, &state) == SOFTSTEP_IO_ERROR);
   CHECK(state == nullptr);
+
+  REQUIRE(softstep_state_create(fine.model, nullptr, &state) == SOFTSTEP_OK);
+  softstep_train_options run = train_options(1);
+  run.reference = weights.data();
+  // Sizes that no array has; the second times 8 is 2^64.
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1} << 61, SIZE_MAX}) {
+    INFO("reference_size " << size);
+    run.reference_size = size;
+    CHECK(failure(softstep_train(fine.model, state, &run, nullptr), SOFTSTEP_BAD_ARGUMENT) ==
+          "options.reference_size");
+  }
+  run = train_options(1);
+  run.trace_rows_per_decade = -2;
+  CHECK(failure(softstep_train(fine.model, state, &run, nullptr), SOFTSTEP_BAD_ARGUMENT) ==
+        "options.trace_rows_per_decade");
+  softstep_state_destroy(state);
   // Nothing to destroy is nothing to do.
   softstep_model_destroy(nullptr);
   softstep_workspace_destroy(nullptr);
