@@ -78,7 +78,7 @@ softstep_status softstep_margin_certificate_add_multiclass(softstep_margin_certi
     live(certificate, "certificate");
     const MulticlassData own = multiclass_data_of(data);
     add_multiclass_gradient(certificate->of, own,
-                            numbers(weights, product(own.n_classes, own.dim), "weights"));
+                            numbers(weights, product(own.n_classes, own.dim, "data.n_classes"), "weights"));
   });
 }
 

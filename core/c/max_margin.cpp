@@ -93,9 +93,11 @@ softstep_status solved(const softstep_max_margin_options* options, double* weigh
 
 // n lists, list i from entry first[i] to first[i + 1] - 1.
 std::vector<std::vector<std::size_t>> lists_of(const std::size_t* first, const std::size_t* entries,
-                                               std::size_t n, const char* name) {
+                                               std::size_t n, const char* name, const char* name_of_n) {
   required(first, "first");
   required(entries, name);
+  if (n > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(std::vector<std::size_t>))
+    throw InvalidArgument(name_of_n, std::to_string(n) + " is too large");
   if (first[0] != 0) throw InvalidArgument("first", "starts with " + std::to_string(first[0]) + " (need 0)");
   std::vector<std::vector<std::size_t>> out(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -156,7 +158,7 @@ softstep_status softstep_solve_max_margin_with_ties(const softstep_batch* batch,
                                                     double* weights, softstep_max_margin_result* result) {
   return solved(options, weights, result, [&] {
     return with_plain_batch(batch, [&](const auto& view) {
-      return solve_max_margin_with_ties(view, lists_of(first, tied, view.n_samples, "tied"),
+      return solve_max_margin_with_ties(view, lists_of(first, tied, view.n_samples, "tied", "batch.n_samples"),
                                         options_of(options, view.n_samples));
     });
   });
@@ -168,7 +170,7 @@ softstep_status softstep_solve_next_token_max_margin(softstep_type type, const v
                                                      const softstep_max_margin_options* options,
                                                      double* weights, softstep_max_margin_result* result) {
   return solved(options, weights, result, [&] {
-    const auto lists = lists_of(first, supports, n, "supports");
+    const auto lists = lists_of(first, supports, n, "supports", "n");
     return with_rows(type, contexts, "contexts", n, dim, [&](const auto& rows) {
       return solve_next_token_max_margin(rows, dim, n_vocabulary, lists, options_of(options, n));
     });

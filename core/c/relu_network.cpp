@@ -6,15 +6,15 @@
 namespace softstep::c {
 namespace {
 
-std::vector<double> outer_layer(const double* outer, std::size_t n_neurons) {
-  return outer == nullptr ? std::vector<double>{} : copied(outer, product(n_neurons, 1), "outer");
+std::vector<double> outer_layer(const double* outer, std::size_t n_neurons, const char* name_of_n) {
+  return outer == nullptr ? std::vector<double>{} : copied(outer, product(n_neurons, 1, name_of_n), "outer");
 }
 
 ReluOptions options_of(const softstep_relu_options* given) {
   const softstep_relu_options in = read(required(given, "options"), "options");
   ReluOptions out;
   out.n_neurons = in.n_neurons;
-  out.outer = outer_layer(in.outer, in.n_neurons);
+  out.outer = outer_layer(in.outer, in.n_neurons, "options.n_neurons");
   if (word(in.loss) == make_correlation_loss()->name())
     out.own_loss = make_correlation_loss();
   else if (in.loss != nullptr)
@@ -63,7 +63,7 @@ softstep_status softstep_relu_population_model_create(const softstep_gaussian_cl
   return guarded([&] {
     required(model, "model");
     const GaussianClusters own = clusters_of(clusters);
-    const std::vector<double> fixed = outer_layer(outer, n_neurons);
+    const std::vector<double> fixed = outer_layer(outer, n_neurons, "n_neurons");
     *model = hand_out_model(type, "type", [&]<class T>() {
       return make_relu_population_model<T>(own, n_neurons, fixed, word(isa));
     });

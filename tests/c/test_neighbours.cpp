@@ -1,6 +1,7 @@
 // Models of neighbouring papers through the C face: the bits of the C++ face, in both precisions.
 
 #include <catch2/catch_test_macros.hpp>
+#include <string>
 
 #include "c/c_problem.h"
 #include "softstep/diagonal_attention.h"
@@ -65,6 +66,59 @@ void in_both_precisions(Check check) {
 }
 
 }  // namespace
+
+TEST_CASE("Sizes of data that no memory holds are refused by the name that the caller knows, in C", "[c]") {
+  const CProblem problem;
+  const softstep_batch batch = problem.batch();
+  constexpr std::size_t large = std::size_t{1} << 62;
+  const double numbers[] = {1, 2, 3, 4};
+  const std::size_t indices[] = {0, 1, 2};
+  const auto argument_of = [](softstep_status status) {
+    return std::string(status == SOFTSTEP_BAD_ARGUMENT ? softstep_last_argument() : softstep_last_message());
+  };
+  softstep_model* model = nullptr;
+  softstep_relu_options relu{};
+  relu.struct_size = sizeof relu;
+  relu.n_neurons = large;
+  relu.outer = numbers;
+  CHECK(argument_of(softstep_relu_model_create(&batch, &relu, &model)) == "options.n_neurons");
+  const std::int8_t label = 1;
+  softstep_gaussian_clusters clusters{};
+  clusters.struct_size = sizeof clusters;
+  clusters.dim = clusters.n_clusters = 1;
+  clusters.means = clusters.probabilities = numbers;
+  clusters.labels = &label;
+  CHECK(argument_of(softstep_relu_population_model_create(&clusters, large, numbers, SOFTSTEP_F64, nullptr,
+                                                          &model)) == "n_neurons");
+  softstep_in_context_options in_context{};
+  in_context.struct_size = sizeof in_context;
+  in_context.spectrum = numbers;
+  in_context.dim = large;
+  CHECK(argument_of(softstep_in_context_model_create(&in_context, &model)) == "options.dim");
+  CHECK(model == nullptr);
+
+  softstep_multiclass_data classes{};
+  classes.struct_size = sizeof classes;
+  classes.n_classes = large;
+  classes.dim = classes.n_samples = 2;
+  classes.features = numbers;
+  classes.classes = indices;
+  double margin = 0.0;
+  CHECK(argument_of(softstep_multiclass_margin(&classes, numbers, "frobenius", 2.0, &margin)) ==
+        "data.n_classes");
+  softstep_margin_certificate* certificate = nullptr;
+  REQUIRE(softstep_margin_certificate_create(2, 2, &certificate) == SOFTSTEP_OK);
+  CHECK(argument_of(softstep_margin_certificate_add_multiclass(certificate, &classes, numbers)) ==
+        "data.n_classes");
+  softstep_margin_certificate_destroy(certificate);
+
+  CHECK(argument_of(softstep_solve_next_token_max_margin(SOFTSTEP_F64, numbers, large, 2, 2, indices, indices,
+                                                         nullptr, nullptr, nullptr)) == "n");
+  softstep_batch many = batch;
+  many.n_samples = large / 4;
+  CHECK(argument_of(softstep_solve_max_margin_with_ties(&many, indices, indices, nullptr, nullptr,
+                                                        nullptr)) == "batch.n_samples");
+}
 
 TEST_CASE("Attention with a vocabulary head in C", "[c]") {
   SentenceData data;
