@@ -6,7 +6,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from .max_margin import solve_max_margin
 from .problem import Problem
 from .program import program
 from .rules import Rule, rule_name
-from .training import TrainResult
+from .training import TrainResult, require_model
 
 __all__ = ["Comparison", "compare", "reproduce", "sweep"]
 
@@ -42,11 +42,15 @@ class Comparison:
         ]
 
     def medians(self, column: str = "one_minus_cos") -> dict[str, float]:
-        """Median of a final value over the problems, by rule."""
+        """Median of a final value over the problems, by rule. Raises InvalidArgument where two rules have one name."""
         if self.results and column not in self.results[0].last:
             raise InvalidArgument(f"column: {column} (known: {', '.join(self.results[0].last)})", "column")
         by_rule: dict[str, list[float]] = {}
-        for result in self.results:
+        seen: set[tuple[str, int]] = set()
+        for result, place in zip(self.results, self.places):
+            if (result.rule, place) in seen:
+                raise InvalidArgument(f'rules: several are called "{result.rule}" (medians need a name for each)', "rules")
+            seen.add((result.rule, place))
             by_rule.setdefault(result.rule, []).append(float(result.last[column]))
         return {rule: float(np.median(values)) for rule, values in by_rule.items()}
 
@@ -70,14 +74,27 @@ class Comparison:
         return ax
 
 
+def _rules(rules: Any) -> list[Any]:
+    """One rule, or several."""
+    is_one = isinstance(rules, (str, Rule)) or hasattr(rules, "propose") or callable(rules)
+    if not is_one and not isinstance(rules, Iterable):
+        raise InvalidArgument(f"rules: {type(rules).__name__} (need one rule, or a list of them)", "rules")
+    several = [rules] if is_one else list(rules)
+    if not several:
+        raise InvalidArgument("rules: empty (need one or more)", "rules")
+    return several
+
+
 def compare(
     problems: _core.Model | Sequence[_core.Model],
-    rules: Sequence[Any] = ("gd", "ngd", "polyak"),
+    rules: Any = ("gd", "ngd", "polyak"),
     *,
     steps: int = 1000,
     **options: Any,
 ) -> Comparison:
     """Trains each problem with each rule, against its own max-margin direction unless `reference` is given.
+
+    rules: a list of what `train` takes as a rule, or one of these.
 
     All runs are one call of `train_many`, and `options` are those that it has for all runs. callback: called with each row of
     each trace. Ctrl-C ends the call and keeps the runs so far.
@@ -88,7 +105,12 @@ def compare(
     >>> medians["polyak"] < medians["ngd"] < 1e-2
     True
     """
-    several = [problems] if isinstance(problems, _core.Model) else list(problems)
+    several = list(problems) if isinstance(problems, Iterable) else [problems]
+    if not several:
+        raise InvalidArgument("problems: empty (need one or more)", "problems")
+    for problem in several:
+        require_model(problem, "problems")
+    each = _rules(rules)
     start, seed = options.pop("start", None), options.pop("seed", 0)
     if "reference" in options:
         references = [options.pop("reference")] * len(several)
@@ -106,7 +128,7 @@ def compare(
             (place, rule)
             for place, problem in enumerate(several)
             if (problem.dtype, tuple(problem.blocks)) == kind
-            for rule in rules
+            for rule in each
         ]
         plan = Plan(
             problems=[several[place] for place, _ in mine],
@@ -134,7 +156,7 @@ def _own_limit(problem: _core.Model) -> Any:
 
 def sweep(
     problems: _core.Model | Sequence[_core.Model],
-    rules: Sequence[str] = ("gd", "ngd"),
+    rules: Any = ("gd", "ngd"),
     *,
     options_by_name: Mapping[str, Sequence[float]] | None = None,
     steps: int = 1000,
@@ -142,13 +164,22 @@ def sweep(
 ) -> Comparison:
     """`compare` with every rule at every value of an option: {"step_size": [0.1, 1, 10]} unless given.
 
+    rules: names with options, or `Rule`, a list of them or one.
+
     >>> import softstep
     >>> runs = softstep.sweep(softstep.generate(seed=0).problem(), ["ngd"], options_by_name={"step_size": [0.1, 1]}, steps=50)
     >>> sorted(runs.medians())
     ['ngd:step-size=0.1', 'ngd:step-size=1.0']
     """
     tried = options_by_name or {"step_size": (0.1, 1.0, 10.0)}
-    made = [Rule(rule, **{name: value}) for rule in rules for name, values in tried.items() for value in values]
+    for name, values in tried.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InvalidArgument(f"options_by_name: {name}: {values!r} (need a list of values)", "options_by_name")
+    names = [rule.text if isinstance(rule, Rule) else rule for rule in _rules(rules)]
+    for rule in names:
+        if not isinstance(rule, str):
+            raise InvalidArgument(f"rules: {rule_name(rule)} has no options to be tried (need a name, or a Rule)", "rules")
+    made = [Rule(rule, **{name: value}) for rule in names for name, values in tried.items() for value in values]
     return compare(problems, [rule_name(rule) for rule in made], steps=steps, **options)
 
 

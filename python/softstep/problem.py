@@ -165,10 +165,15 @@ class Problem(_core.Problem):
         token_storage: Literal["working", "f16", "bf16"] = "working",
         isa: str = "",
     ) -> None:
+        if rank and key_query != "factored":
+            raise InvalidArgument(f'rank: {rank} (only goes with key_query="factored")', "rank")
         if _is_list(tokens):
             if offsets is not None:
                 raise InvalidArgument("offsets: given beside a list of samples (these have their own lengths)", "offsets")
             tokens, offsets = _concatenate(tokens)
+        shape = getattr(tokens, "shape", ())
+        if isinstance(shape, tuple) and 0 in shape:
+            raise InvalidArgument(f"tokens: shape {tuple(shape)} (need a sample, a token and a dimension at least)", "tokens")
         dtype = str(getattr(tokens, "dtype", "")).removeprefix("torch.")
         computed = "float64" if dtype.endswith(("float64", "f8")) else "float32"
 

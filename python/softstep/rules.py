@@ -88,7 +88,7 @@ class Rule:
         self.text = name
         if options:
             values = (f"{option.replace('_', '-')}={number(value, option)!r}" for option, value in options.items())
-            self.text += ":" + ",".join(values)
+            self.text += ("," if ":" in name else ":") + ",".join(values)
 
     def __repr__(self) -> str:
         return f"Rule({self.text!r})"

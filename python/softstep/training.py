@@ -32,6 +32,13 @@ def _fitting(argument: str, value: Any, shape: tuple[int, ...], name: str) -> An
     return value
 
 
+def require_model(value: Any, argument: str = "problem") -> None:
+    """Raises InvalidArgument unless the value is a model, that of a data set with the way to one."""
+    if not isinstance(value, _core.Model):
+        way = "; problem() of a data set makes one" if hasattr(value, "problem") else ""
+        raise InvalidArgument(f"{argument}: {type(value).__name__} (need a Problem or another Model{way})", argument)
+
+
 def _references(problem: _core.Model, reference: Any) -> list[Any]:
     """A direction for each observable, from an array, something with `weights`, or a dict or tuple of them."""
     if reference is None:
@@ -376,6 +383,9 @@ def train(
     >>> result.status, bool(result.last["one_minus_cos"] < 1e-3)
     ('max_iterations', True)
     """
+    require_model(problem)
+    if state is not None and not isinstance(state, _core.TrainState):
+        raise InvalidArgument(f"state: {type(state).__name__} (need a TrainState, as `state` of a result)", "state")
     arguments = {
         "reference": reference,
         "form": form,
@@ -470,5 +480,6 @@ def load_state(path: str | PathLike[str], problem: _core.Model, rule: Any = "pol
 
     Raises BadFile for a file that is damaged or no state, InvalidArgument for one of another problem or rule, IoError.
     """
+    require_model(problem)
     defaults: dict[str, Any] = {"reference": None, "thresholds": ()}
     return _core.load_state(fspath(path), problem, run_options(problem, rule, 0, {**defaults, **arguments}))

@@ -359,3 +359,29 @@ def test_compare_is_one_call_of_train_many(problems):
     assert np.isnan(softstep.compare(problems[0], ["ngd"], steps=5, reference=None).results[0].last["one_minus_cos"])
     with pytest.raises(TypeError, match="colour"):
         softstep.compare(problems[0], colour="red")
+
+
+def test_compare_and_sweep_take_one_rule_or_several(problems):
+    compare = lambda rules: softstep.compare(problems[:2], rules, steps=5)
+    ngd = compare(["ngd"]).medians()
+    assert compare("ngd").medians() == ngd and compare(softstep.Rule("ngd")).medians() == ngd
+    assert compare(rule for rule in ("ngd", "gd")).medians().keys() == {"ngd", "gd"}
+    assert list(compare(lambda c: 0.1 / c.gradient_norm).medians()) == ["lambda"]
+    for rules, words in (([], "empty"), (3, "int")):
+        with pytest.raises(softstep.InvalidArgument, match=f"^rules: {words}") as caught:
+            compare(rules)
+        assert caught.value.argument == "rules"
+    # Medians of two rules under one name would be those of neither.
+    both = compare([lambda c: 0.1 / c.gradient_norm, lambda c: 0.2 / c.gradient_norm])
+    assert len(both.results) == 4 and len(both.table) == 4
+    with pytest.raises(softstep.InvalidArgument, match='^rules: several are called "lambda"'):
+        both.medians()
+
+    sweep = lambda rules, sizes=(0.1, 1.0): softstep.sweep(problems[0], rules, options_by_name={"step_size": sizes}, steps=5)
+    halved = ["ngd:schedule-power=0.5,step-size=0.1", "ngd:schedule-power=0.5,step-size=1.0"]
+    assert list(sweep("ngd:schedule-power=0.5").medians()) == halved
+    assert list(sweep([softstep.Rule("ngd", schedule_power=0.5)]).medians()) == halved
+    with pytest.raises(softstep.InvalidArgument, match="^options_by_name: step_size: 0.1 "):
+        sweep("ngd", 0.1)
+    with pytest.raises(softstep.InvalidArgument, match="^rules: lambda has no options"):
+        sweep(lambda c: 0.1)

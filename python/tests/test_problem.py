@@ -149,6 +149,8 @@ def test_bad_points_are_named(argument, word, arguments):
         ("labels", dict(labels=[1, -1, 0.5, 1])),
         ("decoder", dict(decoder=np.zeros(4))),
         ("queries", dict(queries="some")),
+        ("rank", dict(rank=2)),
+        ("rank", dict(rank=2, key_query="prompt")),
         ("loss", dict(loss="hinge")),
         ("key_query", dict(key_query="other")),
     ],
@@ -158,6 +160,16 @@ def test_bad_batches_are_named(argument, change):
     with pytest.raises(softstep.InvalidArgument) as raised:
         softstep.Problem(**{**dict(tokens=tokens, labels=labels, decoder=decoder), **change})
     assert raised.value.argument == argument
+
+
+@pytest.mark.parametrize(
+    "shape, change",
+    [((0, 3, 5), dict(labels=[])), ((4, 0, 5), {}), ((4, 3, 0), dict(decoder=[])), ((0, 5), dict(labels=[], offsets=[0]))],
+)
+def test_tokens_of_no_size_are_told_by_their_shape(shape, change):
+    tokens, labels, decoder = np.zeros(shape), *batch()[1:]
+    with pytest.raises(softstep.InvalidArgument, match="^tokens: shape [(]" + ", ".join(map(str, shape)) + "[)] [(]need a sample"):
+        softstep.Problem(**{**dict(tokens=tokens, labels=labels, decoder=decoder), **change})
 
 
 def test_heads_agree_with_the_oracle():

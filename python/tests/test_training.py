@@ -196,3 +196,29 @@ def test_blocks_and_directions_of_another_shape_are_refused():
     flat = softstep.train(classes, "ngd", steps=2, start=w.ravel(), reference=w.ravel()).last
     whole = softstep.train(classes, "ngd", steps=2, start=w, reference=w).last
     assert flat["loss"] == whole["loss"] and flat["one_minus_cos"] == whole["one_minus_cos"]
+
+
+DATA = softstep.generate(n_samples=3, n_tokens=2, dim=8, seed=0)
+
+
+@pytest.mark.parametrize(
+    "argument, words, call",
+    [
+        ("problem", "Dataset .*problem() of a data set", lambda: softstep.train(DATA, steps=1)),
+        ("problem", "list ", lambda: softstep.train([DATA.problem()], steps=1)),
+        ("problem", "ndarray ", lambda: softstep.train(DATA.tokens, DATA.labels)),
+        ("problem", "Dataset ", lambda: softstep.load_state("run.state", DATA)),
+        ("problem", "Dataset .*problem() of a data set", lambda: softstep.solve_max_margin(DATA)),
+        ("problem", "Dataset ", lambda: softstep.solve_max_margin(DATA, norm="nuclear")),
+        ("problem", "Dataset ", lambda: softstep.solve_max_margin_with_ties(DATA, [[0]] * 3)),
+        ("problem", "LinearModel ", lambda: softstep.solve_max_margin(softstep.LinearModel([[1.0, 2.0]], [1]))),
+        ("problems", "Dataset ", lambda: softstep.compare(DATA, ["ngd"], steps=1)),
+        ("problems", "Dataset ", lambda: softstep.compare([DATA], ["ngd"], steps=1)),
+        ("problems", "empty", lambda: softstep.compare([], ["ngd"], steps=1)),
+        ("state", "TrainResult ", lambda: softstep.train(DATA.problem(), steps=1, state=softstep.train(DATA.problem(), steps=1))),
+    ],
+)
+def test_what_is_no_problem_is_told_so(argument, words, call):
+    with pytest.raises(softstep.InvalidArgument, match=f"^{argument}: {words.replace('()', '[(][)]')}") as caught:
+        call()
+    assert caught.value.argument == argument and "\n" not in str(caught.value)
