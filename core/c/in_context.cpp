@@ -29,8 +29,9 @@ softstep_status softstep_in_context_model_create(const softstep_in_context_optio
   return guarded([&] {
     required(model, "model");
     const softstep_in_context_options in = read(required(options, "options"), "options");
-    const InContextRegression data{.spectrum = copied(in.spectrum, product(in.dim, 1, "options.dim"), "options.spectrum"),
-                                   .n_examples = in.n_examples};
+    const InContextRegression data{
+        .spectrum = copied(in.spectrum, product(in.dim, 1, "options.dim"), "options.spectrum"),
+        .n_examples = in.n_examples};
     const InContextOptions of{.form = head_form_of(word(in.form)),
                               .n_heads = std::max<std::size_t>(in.n_heads, 1),
                               .rank = std::max<std::size_t>(in.rank, 1),

@@ -158,7 +158,8 @@ softstep_status softstep_solve_max_margin_with_ties(const softstep_batch* batch,
                                                     double* weights, softstep_max_margin_result* result) {
   return solved(options, weights, result, [&] {
     return with_plain_batch(batch, [&](const auto& view) {
-      return solve_max_margin_with_ties(view, lists_of(first, tied, view.n_samples, "tied", "batch.n_samples"),
+      return solve_max_margin_with_ties(view,
+                                        lists_of(first, tied, view.n_samples, "tied", "batch.n_samples"),
                                         options_of(options, view.n_samples));
     });
   });

@@ -51,8 +51,9 @@ softstep_status softstep_multiclass_margin(const softstep_multiclass_data* data,
   return guarded([&] {
     required(margin, "margin");
     const MulticlassData own = multiclass_data_of(data);
-    *margin = multiclass_margin(own, numbers(weights, product(own.n_classes, own.dim, "data.n_classes"), "weights"),
-                                parse_matrix_norm(required(norm, "norm")), p);
+    *margin =
+        multiclass_margin(own, numbers(weights, product(own.n_classes, own.dim, "data.n_classes"), "weights"),
+                          parse_matrix_norm(required(norm, "norm")), p);
   });
 }
 }

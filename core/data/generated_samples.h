@@ -26,8 +26,8 @@ class SampleSink {
 /// Everything but the tokens, which go to `sink`. Throws InvalidArgument naming the field.
 DatasetParts<double> draw_samples(const GeneratorOptions& options, SampleSink& sink);
 
-/// Hands each sample on when it is complete, and holds one. Throws InvalidArgument for one that is not finite,
-/// as large noise makes: nobody looks at all samples in the end, as make_dataset() does.
+/// Hands each sample on when it is complete, and holds one. Throws InvalidArgument for one that is not
+/// finite, as large noise makes: nobody looks at all samples in the end, as make_dataset() does.
 class PassedOn final : public SampleSink {
  public:
   explicit PassedOn(std::function<void(const double*)> take) : take_(std::move(take)) {}

@@ -14,8 +14,8 @@ inline double times_exp(double x, double exponent) {
   constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
   const double factor = std::exp(exponent);
   if (factor >= least && factor <= most) return x * factor;
-  // A product that is a number has |exponent| < 1455: a quarter of that is none that leaves the range, and the
-  // products of three quarters lie between x and the last one.
+  // A product that is a number has |exponent| < 1455: a quarter of that is none that leaves the range, and
+  // the products of three quarters lie between x and the last one.
   const double part = std::exp(0.25 * exponent);
   return x * part * part * part * part;
 }

@@ -23,8 +23,8 @@ bool has_no_dimension(nb::handle object) {
 }
 
 InvalidArgument wrong(nb::handle value, const char* attribute, const char* wanted) {
-  return InvalidArgument("rule", std::string(attribute) + " is " + nb::repr(value).c_str() + " (need " +
-                                     wanted + ")");
+  return InvalidArgument(
+      "rule", std::string(attribute) + " is " + nb::repr(value).c_str() + " (need " + wanted + ")");
 }
 
 // What a rule has under this name.

@@ -130,8 +130,8 @@ TEST_CASE("A model evaluates in C as it does in C++, to the bit", "[c]") {
   CHECK(attention == model.attention(std::span<const double>(weights)));
 
   // What is not asked for is NaN, and not what this workspace had at an earlier point.
-  for (const std::uint32_t want : {SOFTSTEP_WANT_GRADIENT, SOFTSTEP_WANT_LOSS, SOFTSTEP_WANT_LOSS_GAP,
-                                   SOFTSTEP_WANT_ATTENTION}) {
+  for (const std::uint32_t want :
+       {SOFTSTEP_WANT_GRADIENT, SOFTSTEP_WANT_LOSS, SOFTSTEP_WANT_LOSS_GAP, SOFTSTEP_WANT_ATTENTION}) {
     INFO("want " << want);
     const bool loss = want == SOFTSTEP_WANT_LOSS, gap = want == SOFTSTEP_WANT_LOSS_GAP,
                attention_of_best = want == SOFTSTEP_WANT_ATTENTION;

@@ -34,9 +34,10 @@ struct AliG {
     const double delta = settings.delta == 0.0
                              ? 0.0
                              : times_exp(settings.delta, -2.0 * at.gradient_exponent) / at.gradient_norm;
-    const double scale = capped(times_exp(at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta),
-                                          at.loss_gap.exponent - at.gradient_exponent),
-                                settings.cap, at.gradient_exponent);
+    const double scale =
+        capped(times_exp(at.loss_gap.mantissa / at.gradient_norm / (at.gradient_norm + delta),
+                         at.loss_gap.exponent - at.gradient_exponent),
+               settings.cap, at.gradient_exponent);
     return {Step<T>::Outcome::moved, scale, at.gradient, scale * at.gradient_norm};
   }
 };

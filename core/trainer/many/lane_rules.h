@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/rules/adam.h"
 #include "core/step_rules/rules/momentum.h"
@@ -116,7 +117,7 @@ class AdamOfRun final : public LaneRuleOfRun {
     const double count = count_ + 1.0;
     out.mean_share = 1.0 / share(count * log_beta1_);
     out.root_share = 1.0 / std::sqrt(share(count * log_beta2_));
-    out.eps = settings_.eps == 0.0 ? 0.0 : settings_.eps * std::exp(-next_exponent_);
+    out.eps = settings_.eps == 0.0 ? 0.0 : rules::times_exp(settings_.eps, -next_exponent_);
     return out;
   }
   void accept() override {
