@@ -87,5 +87,20 @@ TEST_CASE("Linear attention needs no memory that grows with the square of the le
   }
 }
 
+TEST_CASE("Linear attention of few keys takes no states for chunks that there are not", "[linear_heads]") {
+  if (!counts_allocations) return;
+  // One chunk, and enough work that threads are started. A team shares the states, so that each member adds
+  // at most what one thread takes alone.
+  const LinearCase<float> in({.shape = {.n_queries = 64, .n_keys = 64, .dim = 256}});
+  LinearRun<float> out(in);
+  const auto bytes = [&](int threads) {
+    const std::size_t before = allocated_bytes;
+    linear_attention_forward<float>(in.inputs(), out.outputs.span(), in.options("", threads));
+    return allocated_bytes - before;
+  };
+  const std::size_t alone = bytes(1);
+  for (const std::size_t threads : {2, 4}) REQUIRE(bytes(static_cast<int>(threads)) <= threads * alone);
+}
+
 }  // namespace
 }  // namespace softstep

@@ -60,8 +60,9 @@ void forward(const LinearAttentionInputs<T>& inputs, const HeadsSpan<T>& span,
         [&](const Task<T>& task, const Team& team, WholeStates<T>& states, WholeWork<T>& work) {
           whole_forward_task(p, task, outputs, team, states, work);
         });
+  const std::size_t n_chunks = p.most_chunks();
   for_each_task(
-      p, options.threads, [&](std::size_t chunks) { return States<T>(p, chunks); },
+      p, options.threads, [&](std::size_t chunks) { return States<T>(p, std::min(chunks, n_chunks)); },
       [&] { return ForwardWork<T>(p); },
       [&](const Task<T>& task, const Team& team, States<T>& states, ForwardWork<T>& work) {
         forward_task(p, task, outputs, team, states, work);
