@@ -2,10 +2,20 @@
 
 // Scores of a lot of rows of a block: scaled products of queries and keys, capped, plus the bias.
 
+#include <limits>
+
 #include "core/heads/blocks.h"
 #include "core/heads/call.h"
 
 namespace softstep::heads {
+
+/// `hidden` in place of the scores of keys that the bias hides: their products may have overflowed, and
+/// infinity less infinity hides nothing.
+template <class T>
+void hide_keys(std::size_t n_keys, const T* bias, T hidden, T* scores) {
+  for (std::size_t j = 0; j < n_keys; ++j)
+    scores[j] = bias[j] == -std::numeric_limits<T>::infinity() ? hidden : scores[j];
+}
 
 /// scores[r][j] of rows first .. first + n_rows - 1 of the block, r counted from the first of them, and of
 /// the keys from first_key on. `q` are the block's queries times the scale, `keys` the keys transposed, in
@@ -27,6 +37,9 @@ void lot_scores(const Call<T>& call, const RowBlock& block, std::size_t first, s
   if (on_bias) with_bias([&](const T* bias, T* s) { std::copy_n(bias, n_keys, s); });
   call.kernels.product_panels(
       {n_rows, n_keys, g.dim, q + first * g.dim, g.dim, false, keys, g.dim, scores, ld, on_bias});
+  // With a cap the bias is yet to be added.
+  const T hidden = has_cap ? T(0) : -std::numeric_limits<T>::infinity();
+  if (call.bias_hides) with_bias([&](const T* bias, T* s) { hide_keys(n_keys, bias, hidden, s); });
   if (!has_cap) return;
   call.kernels.soft_cap({n_rows, n_keys, static_cast<T>(g.soft_cap), scores, ld, derivative});
   if (capped != nullptr) std::copy_n(scores, n_rows * ld, capped);

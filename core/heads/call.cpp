@@ -9,9 +9,10 @@
 namespace softstep::heads {
 namespace {
 
+// Returns whether it hides a key.
 template <class T>
-void check_bias(const HeadsBias<T>& bias, const Geometry& g) {
-  if (bias.numbers.empty()) return;
+bool check_bias(const HeadsBias<T>& bias, const Geometry& g) {
+  if (bias.numbers.empty()) return false;
   if (g.ragged) throw InvalidArgument("bias", "given (not with ragged batches)");
   std::size_t wanted = 1;
   bool fits = true;
@@ -23,13 +24,16 @@ void check_bias(const HeadsBias<T>& bias, const Geometry& g) {
     throw InvalidArgument("bias", std::to_string(bias.numbers.size()) + " numbers (need " +
                                       (fits ? std::to_string(wanted) : "more than fit into memory") + ")");
   constexpr T infinity = std::numeric_limits<T>::infinity();
-  std::size_t n_good = 0;  // a loop without an end of its own is vectorised
-  for (const T x : bias.numbers) n_good += x < infinity ? 1 : 0;
-  if (n_good == bias.numbers.size()) return;
-  for (std::size_t k = 0; k < bias.numbers.size(); ++k)
+  std::size_t n_good = 0, n_hidden = 0;  // a loop without an end of its own is vectorised
+  for (const T x : bias.numbers) {
+    n_good += x < infinity ? 1 : 0;
+    n_hidden += x == -infinity ? 1 : 0;
+  }
+  for (std::size_t k = 0; n_good < bias.numbers.size() && k < bias.numbers.size(); ++k)
     if (!(bias.numbers[k] < infinity))
       throw InvalidArgument("bias[" + std::to_string(k) + "]",
                             std::to_string(bias.numbers[k]) + " (need finite numbers or -infinity)");
+  return n_hidden != 0;
 }
 
 }  // namespace
@@ -42,11 +46,11 @@ Call<T>::Call(const HeadsInputs<T>& inputs, const HeadsOptions& options)
       keys(geometry.input(inputs.keys, Axis::keys, geometry.dim, "keys")),
       values(geometry.input(inputs.values, Axis::keys, geometry.value_dim, "values")),
       n_threads(worth_threads(geometry.work()) ? thread_count(options.threads) : 1),
-      bias(inputs.bias) {
+      bias(inputs.bias),
+      bias_hides(check_bias(bias, geometry)) {
   // Both are numbers of T in the kernels, and so is 1 / soft_cap.
   normal_or_zero<T>(geometry.scale, "scale");
   normal_or_zero<T>(geometry.soft_cap, "soft_cap");
-  check_bias(bias, geometry);
 }
 
 template <class T>

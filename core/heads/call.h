@@ -18,6 +18,7 @@ struct Call {
   const InputRows<T> queries, keys, values;
   const int n_threads;  ///< worth starting; after the arrays, which bound what is counted
   const HeadsBias<T> bias;
+  const bool bias_hides;  ///< some key: -infinity is among the bias
 
   /// bias_ij for all j of a query; null without a bias.
   const T* bias_row(std::size_t b, std::size_t h, std::size_t i) const {

@@ -43,6 +43,10 @@ template <class T>
 void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_key, std::size_t n_keys,
                 const T* q, T* room, T* scores, const simd::AheadRows& ahead) {
   const Geometry& g = call.geometry;
+  const auto bias_of = [&](std::size_t r) {
+    const std::size_t m = g.queries_of(block.b), row = block.first + r;
+    return call.bias_row(block.b, block.key_head * g.group + row / m, row % m) + first_key;
+  };
   simd::AttentionArgs<T> args = rows_in_place(
       call.kernels, call.keys, call.keys.place(block.b, block.key_head, g.first_key(block.b), first_key),
       n_keys, g.dim, room);
@@ -51,17 +55,13 @@ void few_scores(const Call<T>& call, const RowBlock& block, std::size_t first_ke
     args.projected_query = q + r * g.dim;
     args.scores = scores + r * few_keys;
     call.kernels.row_scores(args);
+    if (call.bias_hides) hide_keys(n_keys, bias_of(r), T(0), args.scores);  // until the bias is added
   }
   if (g.soft_cap > 0.0)
     call.kernels.soft_cap({block.n_rows, n_keys, static_cast<T>(g.soft_cap), scores, few_keys, nullptr});
   if (call.bias.numbers.empty()) return;
-  const std::size_t m = g.queries_of(block.b);
-  for (std::size_t r = 0; r < block.n_rows; ++r) {
-    const std::size_t row = block.first + r;
-    call.kernels.axpy(n_keys, T(1),
-                      call.bias_row(block.b, block.key_head * g.group + row / m, row % m) + first_key,
-                      scores + r * few_keys);
-  }
+  for (std::size_t r = 0; r < block.n_rows; ++r)
+    call.kernels.axpy(n_keys, T(1), bias_of(r), scores + r * few_keys);
 }
 
 /// A block's rows, over the keys of one chunk.

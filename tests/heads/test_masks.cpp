@@ -1,6 +1,7 @@
 // Every mask in every order of memory and every storage.
 
 #include <algorithm>
+#include <limits>
 
 #include "heads/heads_tests.h"
 
@@ -108,6 +109,31 @@ TEST_CASE("A query without keys has output 0, log-sum-exp -infinity and gradient
         for (std::size_t l = 0; l < 5; ++l) CHECK(out.values.get(0, h, j, l) == 0.0f);
       }
   });
+}
+
+TEST_CASE("A key that a bias hides counts nothing where its scores overflow", "[heads]") {
+  for (const std::size_t m : {1, 4, 6, 40})
+    for (const double cap : {0.0, 5.0}) {
+      HeadsSetup setup;
+      setup.shape = {.n_heads = 2, .n_key_heads = 1, .n_queries = m, .n_keys = 19, .dim = 5};
+      setup.spread = 100.0;  // queries times the largest number overflow
+      setup.soft_cap = cap;
+      setup.bias = true;
+      const auto results = [&](const std::string& isa, double x) {
+        HeadsCase<float> in(setup);
+        for (const std::size_t j : {3u, 18u}) {
+          for (std::size_t c = 0; c < 5; ++c) in.keys.set(0, 0, j, c, x);
+          for (std::size_t i = 0; i < m; ++i)
+            in.bias[in.bias_place(0, 0, i, j)] = -std::numeric_limits<float>::infinity();
+        }
+        return run(in, isa).bits();
+      };
+      for_each_isa([&](const simd::Isa& isa) {
+        INFO(isa.name << ", " << m << " queries, cap " << cap);
+        CHECK((results(isa.name, static_cast<double>(std::numeric_limits<float>::max())) ==
+               results(isa.name, 0.0)));
+      });
+    }
 }
 
 }  // namespace softstep::test
