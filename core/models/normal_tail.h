@@ -7,8 +7,9 @@
 namespace softstep {
 
 /// Phi(m) = probability e^exponent, phi(m) = density e^exponent; exponent = -m^2 / 2 for m < 0, else 0.
+/// Where m Phi(m) cancels all but 1 / m^2 of phi(m), phi(m) + m Phi(m) = mean e^exponent > 0; else mean is 0.
 struct NormalTail {
-  double probability, density, exponent;
+  double probability, density, exponent, mean = 0.0;
 };
 
 /// e^(x^2) erfc(x) for x >= 0. Relative error 2 u (x^2 + 8) below 26, where x^2 is rounded; from there the
@@ -24,10 +25,23 @@ inline double scaled_erfc(double x) {
   return sum / (x * std::sqrt(M_PI));
 }
 
+/// (phi(m) + m Phi(m)) / phi(m) for m < -37, by the series that scaled_erfc has there.
+inline double mean_beyond(double m) {
+  const double step = 1.0 / (m * m);
+  double term = -1.0, sum = 0.0;
+  for (int k = 1; k <= 9; ++k) {
+    term *= -(2.0 * k - 1.0) * step;
+    sum += term;
+  }
+  return sum;
+}
+
 /// NaN at NaN.
 inline NormalTail normal_tail(double m) {
   const double at_0 = 1.0 / std::sqrt(2.0 * M_PI);
-  if (m < 0.0) return {0.5 * scaled_erfc(-m / std::sqrt(2.0)), at_0, -0.5 * m * m};
+  if (m < 0.0)
+    return {0.5 * scaled_erfc(-m / std::sqrt(2.0)), at_0, -0.5 * m * m,
+            m < -37.0 ? at_0 * mean_beyond(m) : 0.0};
   return {0.5 * std::erfc(-m / std::sqrt(2.0)), at_0 * std::exp(-0.5 * m * m), 0.0};
 }
 

@@ -107,8 +107,17 @@ class ReluPopulationModel final : public Model<T> {
         const std::size_t c = samples[row];
         const NormalTail& tail = space.tails[k * n + row].normal;
         const double factor = space.outer[k] * share(c, n) * std::exp(tail.exponent - top);
+        const double* mu = clusters_.means.data() + c * d;
+        if (tail.mean != 0.0) {
+          // Along w' the two terms cancel.
+          const double* w = space.directions.data() + k * d;
+          const double along = space.tails[k * n + row].along;
+          along_direction += factor * clusters_.sigma * tail.mean;
+          for (std::size_t j = 0; j < d; ++j) sum[j] += factor * tail.probability * (mu[j] - along * w[j]);
+          continue;
+        }
         along_direction += factor * clusters_.sigma * tail.density;
-        isa_.f64->axpy(d, factor * tail.probability, clusters_.means.data() + c * d, sum);
+        isa_.f64->axpy(d, factor * tail.probability, mu, sum);
       }
       isa_.f64->axpy(d, along_direction, space.directions.data() + k * d, sum);
     }
@@ -136,8 +145,9 @@ class ReluPopulationModel final : public Model<T> {
       double sum = 0.0;
       for (std::size_t row = 0; row < n; ++row) {
         const auto& [along, tail] = space.tails[k * n + row];
-        sum += share(samples[row], n) * (along * tail.probability + clusters_.sigma * tail.density) *
-               std::exp(tail.exponent - top);
+        const double output = tail.mean != 0.0 ? clusters_.sigma * tail.mean
+                                               : along * tail.probability + clusters_.sigma * tail.density;
+        sum += share(samples[row], n) * output * std::exp(tail.exponent - top);
       }
       space.outputs[k] = space.norms[k] * sum;
     }

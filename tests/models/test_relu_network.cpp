@@ -217,6 +217,34 @@ TEMPLATE_TEST_CASE("the population loss of a relu network has its digits, to gra
   }
 }
 
+// phi(m) + m Phi(m) is phi(m) / m^2 (1 - 3 / m^2 + 15 / m^4 - ...): the two terms cancel all but that.
+TEMPLATE_TEST_CASE("a neuron that turns far away from its cluster keeps the digits of what is left",
+                   "[models]", float, double) {
+  using T = TestType;
+  for (const double m : {1e3, 1e4, 1e6, 1e8}) {
+    INFO(m << " sigma away");
+    const GaussianClusters cluster = {1, {-m}, {1.0}, {1}, 1.0};
+    const auto model = make_relu_population_model<T>(cluster, 1);
+    const std::vector<std::vector<T>> blocks = {{T(1)}, {T(1)}};
+    Evaluation<T> out;
+    model->evaluate(blocks, out);
+    const double step = 1.0 / (m * m),
+                 wanted = step * (1.0 - 3.0 * step + 15.0 * step * step) / std::sqrt(2.0 * M_PI);
+    // What the series leaves out is 105 / m^6, below 2^-53; every operation rounds once.
+    const double u = 0x1p-53;
+    CHECK(out.loss_scaled.exponent == -0.5 * m * m);
+    CHECK(std::fabs(-out.loss_scaled.mantissa / wanted - 1.0) <= 32.0 * u);
+    for (const BlockGradient<T>& gradient : out.gradients) {
+      CHECK(gradient.mantissa()[0] < T(0));
+      const double found = std::log(gradient.norm) + (gradient.exponent + 0.5 * m * m);
+      // The exponents are rounded at their own size.
+      const double bound =
+          2.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) + 32.0 * u + u * m * m;
+      CHECK(std::fabs(found - std::log(wanted)) <= bound + 4.0 * u * std::fabs(std::log(wanted)));
+    }
+  }
+}
+
 TEST_CASE("points drawn from the clusters have the population's loss and gradient", "[models]") {
   // 2e5 draws: the mean of n bounded terms is off by 5 / sqrt(n) of their size with probability 1e-6.
   const std::size_t n = 200000, m = 4;
