@@ -28,6 +28,8 @@ class GatedModel final : public Model<T> {
   GatedModel(const MultitaskRegression& data, const GatedOptions& options)
       : moments_(data), options_(options), isa_(resolve_isa(options.isa)), dim_(data.spectrum.size()) {
     options_.validate();
+    scale_ = coarse_power<double>(*std::max_element(data.spectrum.begin(), data.spectrum.end()));
+    for (const double s : data.spectrum) spectrum_.push_back(std::ldexp(s, -scale_));
     const std::size_t n_tasks = data.n_tasks();
     blocks_ = {{"matrix", dim_, dim_}};
     if (options_.weights == ExampleWeights::free) blocks_.push_back({"weights", data.n_all_examples(), 1});
@@ -69,7 +71,7 @@ class GatedModel final : public Model<T> {
     auto& space = static_cast<Space&>(workspace);
     set_blocks<T>(at, space);
     if ((want & (want_loss_gap | want_loss)) != 0) {
-      const double gap = moments_.weight_gap(space.sums) + matrix_gap(space);
+      const double gap = moments_.weight_gap(space.sums) + std::ldexp(matrix_gap(space), scale_);
       out.loss = moments_.optimal_loss + gap;
       out.loss_scaled = {out.loss, 0.0};
       out.loss_gap = {gap, 0.0};
@@ -84,10 +86,11 @@ class GatedModel final : public Model<T> {
     set_matrix_gradient(space, out);
     if (blocks_.size() == 1) return;
     set_weight_gradient(space);
+    const double exponent = (space.matrix_power + 2 * scale_) * std::log(2.0);
     if (options_.weights == ExampleWeights::free)
-      write(space, out, space.matrix_power * std::log(2.0));
+      write(space, out, exponent);
     else
-      write(space, out, space.matrix_power * std::log(2.0) + set_gate_gradient(space));
+      write(space, out, exponent + set_gate_gradient(space));
   }
 
   std::vector<double> observe_at(Point<double> at, std::size_t) const override {
@@ -147,20 +150,19 @@ class GatedModel final : public Model<T> {
     moments_.set_sums(space.sums);
   }
 
-  // P as it is in front of weights that have been brought near 1.
-  static double entry(const Space& space, std::size_t at) {
-    return std::ldexp(space.matrix[at], space.matrix_power + space.weight_power);
+  // P as it is in front of weights that have been brought near 1 and of spectrum_.
+  double entry(const Space& space, std::size_t at) const {
+    return std::ldexp(space.matrix[at], space.matrix_power + space.weight_power + scale_);
   }
 
   // P less the best for these weights, 0 without weights, and its factor in the gap.
   double missing(const Space& space, std::size_t i, std::size_t j) const {
-    const double best =
-        i == j ? space.sums.along / (moments_.data.spectrum[i] * moments_.spread(space.sums, i)) : 0.0;
+    const double best = i == j ? space.sums.along / (spectrum_[i] * moments_.spread(space.sums, i)) : 0.0;
     return entry(space, i * dim_ + j) - best;
   }
   double curvature(const Space& space, std::size_t i, std::size_t j) const {
-    const double s = moments_.data.spectrum[j];
-    return moments_.data.spectrum[i] * s * s * moments_.spread(space.sums, j);
+    const double s = spectrum_[j];
+    return spectrum_[i] * s * s * moments_.spread(space.sums, j);
   }
   static bool has_weights(const Space& space) { return space.sums.squared != 0.0; }
 
@@ -179,25 +181,25 @@ class GatedModel final : public Model<T> {
     for (std::size_t i = 0; i < dim_ && has_weights(space); ++i)
       for (std::size_t j = 0; j < dim_; ++j)
         space.sum[i * dim_ + j] = 2.0 * curvature(space, i, j) * missing(space, i, j);
-    write_gradient(1.0, space.sum, space.weight_power * std::log(2.0), isa_.template kernels<T>(),
-                   out.gradients[0]);
+    write_gradient(1.0, space.sum, (space.weight_power + 2 * scale_) * std::log(2.0),
+                   isa_.template kernels<T>(), out.gradients[0]);
   }
 
-  // dL/dw over 2^matrix_power: -2 tr(S P S) r + 2 tr(S P S^2 P^T) R w + 2 tr(S P B P^T) w
+  // dL/dw over 2^(matrix_power + 2 scale): -2 tr(S P S) r + 2 tr(S P S^2 P^T) R w + 2 tr(S P B P^T) w
   void set_weight_gradient(Space& space) const {
     const MultitaskRegression& data = moments_.data;
     double first = 0.0, second = 0.0, third = 0.0;
     for (std::size_t i = 0; i < dim_; ++i) {
-      const double s = data.spectrum[i];
+      const double s = spectrum_[i];
       first += s * s * space.matrix[i * dim_ + i];
       for (std::size_t j = 0; j < dim_; ++j) {
-        const double p = space.matrix[i * dim_ + j], t = data.spectrum[j];
+        const double p = space.matrix[i * dim_ + j], t = spectrum_[j];
         second += s * p * p * t * t;
         third += s * p * p * t * t * moments_.noise_ratios[j];
       }
     }
     space.slopes.resize(task_of_.size());
-    const double factor = std::ldexp(1.0, space.matrix_power + space.weight_power);
+    const double factor = std::ldexp(1.0, space.matrix_power + space.weight_power + scale_);
     for (std::size_t i = 0; i < space.slopes.size(); ++i) {
       const std::size_t task = task_of_[i];
       const double rho = data.correlations[task];
@@ -233,6 +235,8 @@ class GatedModel final : public Model<T> {
   std::size_t dim_;
   std::vector<BlockShape> blocks_;
   std::vector<std::size_t> task_of_;  // of an example
+  int scale_ = 0;                     // the spectrum is 2^scale times spectrum_, whose cubes double holds
+  std::vector<double> spectrum_;
 };
 
 }  // namespace

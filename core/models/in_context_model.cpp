@@ -82,14 +82,19 @@ class InContextModel final : public Model<T> {
       blocks_.push_back({"keys", options_.n_heads * options_.rank, dim_});
       blocks_.push_back({"queries", options_.n_heads * options_.rank, dim_});
     }
-    const std::vector<double> noise = noise_of(data_);
+    scale_ = coarse_power<double>(*std::max_element(data_.spectrum.begin(), data_.spectrum.end()));
+    InContextRegression scaled = data_;
+    for (double& lambda : scaled.spectrum) lambda = std::ldexp(lambda, -scale_);
+    spectrum_ = scaled.spectrum;
+    const std::vector<double> noise = noise_of(scaled);
     for (std::size_t j = 0; j < dim_; ++j) {
-      const double lambda = data_.spectrum[j];
+      const double lambda = spectrum_[j];
       moments_.push_back(lambda * (lambda + noise[j]));
       optimum_.push_back(1.0 / (lambda + noise[j]));
       // lambda - lambda^2 / (lambda + noise), without the subtraction
       optimal_loss_ += lambda * noise[j] * optimum_.back();
     }
+    optimal_loss_ = std::ldexp(optimal_loss_, scale_);
   }
 
   const std::vector<BlockShape>& blocks() const override { return blocks_; }
@@ -112,21 +117,21 @@ class InContextModel final : public Model<T> {
   void evaluate_at(Point<T> at, Evaluation<T>& out, Workspace& workspace, unsigned want,
                    SampleSet) const override {
     auto& space = static_cast<Space&>(workspace);
-    set_product<T>(at, space);
-    // A (M* - M) Lambda, half of -dL/dM
+    set_product<T>(at, scale_, space);
+    // A (M* - M) Lambda, half of -dL/dM over 2^(2 scale)
     space.residual.resize(dim_ * dim_);
     double gap = 0.0;
     for (std::size_t i = 0; i < dim_; ++i)
       for (std::size_t j = 0; j < dim_; ++j) {
         const double missing = (i == j ? optimum_[i] : 0.0) - space.product[i * dim_ + j];
-        const double weight = moments_[i] * data_.spectrum[j];
+        const double weight = moments_[i] * spectrum_[j];
         space.residual[i * dim_ + j] = weight * missing;
         gap += weight * missing * missing;
       }
     if ((want & (want_loss_gap | want_loss)) != 0) {
-      out.loss = optimal_loss_ + gap;
+      out.loss = optimal_loss_ + std::ldexp(gap, scale_);
       out.loss_scaled = {out.loss, 0.0};
-      out.loss_gap = {gap, 0.0};
+      out.loss_gap = {gap, scale_ * std::log(2.0)};
       out.optimal_loss = optimal_loss_;
       out.accuracy = std::numeric_limits<double>::quiet_NaN();
     }
@@ -143,7 +148,7 @@ class InContextModel final : public Model<T> {
 
   std::vector<double> observe_at(Point<double> at, std::size_t) const override {
     Space space;
-    set_product<double>(at, space);
+    set_product<double>(at, 0, space);
     return space.product;
   }
 
@@ -153,13 +158,14 @@ class InContextModel final : public Model<T> {
     std::vector<double> product, residual, sums[3];
   };
 
+  // M times 2^scale.
   template <class U>
-  void set_product(Point<U> at, Space& space) const {
+  void set_product(Point<U> at, int scale, Space& space) const {
     for (std::size_t b = 0; b < blocks_.size(); ++b) space.blocks[b].set(at[b]);
     const simd::Kernels<double>& kernels = *isa_.f64;
     const auto& [values, keys, queries] = space.blocks;
     space.product.assign(dim_ * dim_, 0.0);
-    int power = values.power + keys.power;
+    int power = values.power + keys.power + scale;
     if (options_.form == HeadForm::merged) {
       for (std::size_t head = 0; head < options_.n_heads; ++head)
         kernels.axpy(dim_ * dim_, values.values[head], keys.values.data() + head * dim_ * dim_,
@@ -176,8 +182,8 @@ class InContextModel final : public Model<T> {
 
   // -dL/d(block) = 2 sum 2^power, `power` of the blocks that it is made of.
   void write(Space& space, Evaluation<T>& out, std::size_t block, int power) const {
-    write_gradient(-1.0, space.sums[block], (power + 1) * std::log(2.0), isa_.template kernels<T>(),
-                   out.gradients[block]);
+    write_gradient(-1.0, space.sums[block], (power + 1 + 2 * scale_) * std::log(2.0),
+                   isa_.template kernels<T>(), out.gradients[block]);
   }
 
   // <U_i, R>, v_i R
@@ -224,7 +230,9 @@ class InContextModel final : public Model<T> {
   const simd::Isa& isa_;
   std::size_t dim_;
   std::vector<BlockShape> blocks_;
-  std::vector<double> moments_, optimum_;  // the diagonals of A and M*
+  int scale_ = 0;  // the spectrum is 2^scale times spectrum_, whose cubes double holds
+  std::vector<double> spectrum_;
+  std::vector<double> moments_, optimum_;  // the diagonals of A and M* of that spectrum
   double optimal_loss_ = 0.0;
 };
 

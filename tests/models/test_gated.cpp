@@ -271,6 +271,39 @@ TEMPLATE_TEST_CASE("a run of gated linear attention put down and taken up has th
   }
 }
 
+// With spectrum and noise times 2^k and the matrix over 2^k, L and its gradient in the weights are 2^k times
+// those of before, and that in the matrix is 2^(2 k) times that of before.
+TEST_CASE("tasks of a spectrum whose cubes are no numbers have the loss and gradients of its size",
+          "[models]") {
+  const auto at = [](int power) {
+    MultitaskRegression data;
+    data.spectrum = {std::ldexp(1.0, power), std::ldexp(0.5, power)};
+    data.n_examples = {3, 2};
+    data.correlations = {0.5, 0.9};
+    data.noise = std::ldexp(0.125, power);
+    GatedOptions options;
+    options.weights = ExampleWeights::free;
+    std::vector<std::vector<double>> blocks = {{0.0625, 0.0, 0.03125, 0.125}, {1.0, 0.5, 1.0, 2.0, 1.0}};
+    for (double& x : blocks[0]) x = std::ldexp(x, -power);
+    Evaluation<double> out;
+    make_gated_model<double>(data, options)->evaluate(blocks, out);
+    return out;
+  };
+  const Evaluation<double> plain = at(0);
+  for (const int power : {-900, -400, 400, 900}) {
+    INFO("2^" << power);
+    const Evaluation<double> out = at(power);
+    const double one = power * std::log(2.0);
+    // All but the exponents, which are rounded a few times, is the same to the bit.
+    const auto check = [&](double found, double before, double moved) {
+      CHECK(std::fabs(found - before - moved) <= 4.0 * 0x1p-53 * std::fabs(moved) + 0x1p-48);
+    };
+    check(out.loss_gap.log(), plain.loss_gap.log(), one);
+    check(out.gradients[0].norm_scaled().log(), plain.gradients[0].norm_scaled().log(), 2.0 * one);
+    check(out.gradients[1].norm_scaled().log(), plain.gradients[1].norm_scaled().log(), one);
+  }
+}
+
 TEST_CASE("bad tasks and gates are refused by name", "[models]") {
   const auto refuse = [](const char* argument, const char* word, auto change) {
     MultitaskRegression data = three;

@@ -170,6 +170,40 @@ TEMPLATE_TEST_CASE("a run of linear attention put down and taken up has the same
   }
 }
 
+// With a spectrum times 2^k, M* and the matrices are those over 2^k, L is 2^k times that of before, and so is
+// the gradient of the values; that of the matrices is 2^(2 k) times that of before.
+TEST_CASE("a spectrum whose cubes are no numbers has the loss and gradients of its size", "[models]") {
+  const auto at = [](int power) {
+    InContextRegression data;
+    data.spectrum = {std::ldexp(1.0, power), std::ldexp(0.5, power)};
+    data.n_examples = 10;
+    InContextOptions options;
+    options.n_heads = 2;
+    options.form = HeadForm::merged;
+    Evaluation<double> out;
+    std::vector<std::vector<double>> blocks = {{1.0, 0.5}, {0.25, 0.5, -0.125, 1.0, 0.5, 0.25, 0.0, -1.0}};
+    for (double& x : blocks[1]) x = std::ldexp(x, -power);
+    make_in_context_model<double>(data, options)->evaluate(blocks, out);
+    return out;
+  };
+  const Evaluation<double> plain = at(0);
+  for (const int power : {-900, -400, 400, 900}) {
+    INFO("2^" << power);
+    const Evaluation<double> out = at(power);
+    const double one = power * std::log(2.0);
+    // All but the exponents, which are rounded a few times, is the same to the bit.
+    const auto check = [&](double found, double before, double moved) {
+      CHECK(std::fabs(found - before - moved) <= 4.0 * 0x1p-53 * std::fabs(moved) + 0x1p-48);
+    };
+    check(out.loss_gap.log(), plain.loss_gap.log(), one);
+    check(std::log(out.loss), std::log(plain.loss), one);
+    check(std::log(out.optimal_loss), std::log(plain.optimal_loss), one);
+    for (std::size_t k = 0; k < 2; ++k)
+      check(out.gradients[k].norm_scaled().log(), plain.gradients[k].norm_scaled().log(),
+            (k == 0 ? 1.0 : 2.0) * one);
+  }
+}
+
 TEST_CASE("bad spectra and heads are refused by name", "[models]") {
   const auto refuse = [](const char* argument, const char* word, auto change) {
     InContextRegression data = four;
