@@ -2,6 +2,7 @@
 
 #include "core/models/multitask_moments.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -54,6 +55,18 @@ void MultitaskRegression::validate() const {
   if (!any) throw InvalidArgument("correlations", "all 0 (nothing can be learned from the examples)");
   if (!(noise >= 0.0) || !std::isfinite(noise))
     throw InvalidArgument("noise", data::number_text(noise) + " (need a finite number, 0 or more)");
+  // The best weights are of the size 1 / rho, their spreads of 1 / rho^2 times what follows; squares of those
+  // are numbers.
+  double largest = 0.0, all = noise;
+  for (const double rho : correlations) largest = std::max(largest, std::fabs(rho));
+  for (const double s : spectrum) all += s;
+  if (largest < 1e-30)
+    throw InvalidArgument("correlations", "the largest in size " + data::number_text(largest) +
+                                              " (need one of at least 1e-30)");
+  for (std::size_t j = 0; j < spectrum.size(); ++j)
+    if (!(all / spectrum[j] <= 1e80))
+      throw InvalidArgument("spectrum", entry(j, data::number_text(spectrum[j]),
+                                              "at least 1e-80 of its sum with the noise, which is finite"));
 }
 
 void GatedOptions::validate() const {

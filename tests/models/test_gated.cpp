@@ -322,6 +322,16 @@ TEST_CASE("bad tasks and gates are refused by name", "[models]") {
   refuse("correlations", "entry 0: 1.5", [](Data& data, Options&) { data.correlations[0] = 1.5; });
   refuse("correlations", "entry 0: nan", [](Data& data, Options&) { data.correlations[0] = NAN; });
   refuse("correlations", "all 0", [](Data& data, Options&) { data.correlations.assign(3, 0.0); });
+  refuse("correlations", "largest in size 1e-100",
+         [](Data& data, Options&) { data.correlations.assign(3, -1e-100); });
+  refuse("spectrum", "entry 1: 1e-200", [](Data& data, Options&) { data.spectrum[1] = 1e-200; });
+  refuse("spectrum", "entry 0: 1e+308", [](Data& data, Options&) { data.spectrum.assign(3, 1e308); });
+  // As far as that goes there are numbers.
+  MultitaskRegression far = three;
+  far.correlations.assign(3, 1e-30);
+  far.spectrum[1] = 1e-79 * far.spectrum[0];
+  REQUIRE(std::isfinite(multitask_loss(far, {1.0, 2.0, 3.0})));
+  for (const double weight : multitask_weights(far)) REQUIRE(std::isfinite(weight));
   refuse("noise", "-1", [](Data& data, Options&) { data.noise = -1.0; });
   refuse("gates", "entry 1: 0 (need", [](Data&, Options& options) { options.gates[1] = 0.0; });
   refuse("gates", "entry 0: 1.25 (need", [](Data&, Options& options) { options.gates[0] = 1.25; });

@@ -15,9 +15,10 @@ namespace softstep {
 /// with a diagonal S, all b ~ N(0, I), E b_k b^T = rho_k I, and the tasks independent of each other given
 /// that of the query.
 struct SOFTSTEP_EXPORT MultitaskRegression {
-  std::vector<double> spectrum = {};         ///< [dim] eigenvalues of S, each above 0
+  /// [dim] eigenvalues of S, each above 0, and at least 1e-80 of tr S + noise
+  std::vector<double> spectrum = {};
   std::vector<std::size_t> n_examples = {};  ///< [K] examples of each task, in the order of the prompt
-  std::vector<double> correlations = {};     ///< [K] rho_k, from -1 to 1, not all of them 0
+  std::vector<double> correlations = {};     ///< [K] rho_k, from -1 to 1, one of them at least 1e-30 in size
   double noise = 0.0;                        ///< variance of the noise, 0 or more
   /// Tasks.
   std::size_t n_tasks() const { return n_examples.size(); }
