@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "refused.h"
 #include "softstep/batch.h"
+#include "softstep/eigen.h"
 
 using namespace softstep;
 using softstep::test::require_refused;
@@ -187,4 +189,41 @@ TEMPLATE_TEST_CASE("the largest and smallest finite numbers are accepted", "[dat
   }
   good.view.tokens = good.tokens.data();
   good.view.validate();
+}
+
+namespace {
+
+template <class Matrix>
+concept Viewed = requires(Matrix&& matrix) {
+  batch_of<double>(static_cast<Matrix&&>(matrix), std::size_t{2});
+};
+
+}  // namespace
+
+TEST_CASE("a matrix of Eigen is looked at where it lies, or does not compile", "[data]") {
+  using Rows = RowMajorMatrix<double>;
+  Rows tokens = Rows::Constant(6, 3, 0.5);
+  CHECK(batch_of<double>(tokens, 2).tokens == tokens.data());
+  CHECK(batch_of<double>(std::as_const(tokens), 2).tokens == tokens.data());
+  const BatchView<double> block = batch_of<double>(tokens.block(2, 1, 4, 2), 2);
+  CHECK(block.tokens == tokens.data() + 7);
+  CHECK(block.token_stride == 3);
+  CHECK(batch_of<double>(Eigen::Map<const Rows>(tokens.data(), 6, 3), 2).tokens == tokens.data());
+  const Eigen::Ref<const Rows, 0, Eigen::OuterStride<>> ref(tokens);
+  CHECK(batch_of<double>(ref, 2).tokens == tokens.data());
+  // Eigen::Ref would copy these, and the view would look at a copy that is gone.
+  CHECK_FALSE(Viewed<Eigen::MatrixXd&>);
+  CHECK_FALSE(Viewed<const Eigen::MatrixXd&>);
+  CHECK_FALSE(Viewed<decltype(2.0 * tokens)>);
+  CHECK_FALSE(Viewed<decltype(tokens.transpose())>);
+  CHECK_FALSE(Viewed<Rows>);  // a temporary
+  CHECK(Viewed<Rows&>);
+}
+
+TEST_CASE("weights as a matrix of Eigen have dim x dim entries, however large dim is", "[data]") {
+  CHECK(as_matrix(std::vector<double>(4, 1.0), 2).sum() == 4.0);
+  require_refused("values", {"4", "3"}, [] { as_matrix(std::vector<double>(4, 1.0), 3); });
+  // Squared: 2^64, and 4 beside it.
+  require_refused("values", {"4294967296"}, [] { as_matrix(std::vector<double>(), std::size_t{1} << 32); });
+  require_refused("values", {"4"}, [] { as_matrix(std::vector<double>(4, 1.0), (std::size_t{1} << 63) + 2); });
 }
