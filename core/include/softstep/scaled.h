@@ -12,7 +12,15 @@ struct Scaled {
   double exponent = 0.0;  ///< natural logarithm of the factor
 
   /// The plain value; 0 or infinity where double cannot hold it.
-  double value() const { return mantissa == 0.0 ? 0.0 : mantissa * std::exp(exponent); }
+  double value() const {
+    if (mantissa == 0.0) return 0.0;
+    constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
+    const double factor = std::exp(exponent);
+    if (factor >= least && factor <= most) return mantissa * factor;
+    // In two factors, so that a mantissa far from 1 is not lost to an exponent that makes up for it.
+    const double half = std::exp(0.5 * exponent);
+    return mantissa * half * half;
+  }
 
   /// Whether value() is 0 although the number is not.
   bool underflows() const { return mantissa != 0.0 && value() == 0.0; }
