@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <limits>
@@ -139,6 +140,10 @@ TEST_CASE("arguments that do not fit together are refused before a file is touch
   refuse({}, {"UTF-8"}, {{"k", "\xc3"}});
   require_refused("weights", {"4", "3"}, [&] { save_weights(path, weights, 3); });
   require_refused("weights", {"4"}, [&] { save_weights(path, weights, (std::size_t{1} << 32) + 2); });
+  // load_weights() would not take them back.
+  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()})
+    require_refused("weights", {"row 1, column 0", "finite"},
+                    [&] { save_weights(path, {1.0, 2.0, bad, 4.0}, 2); });
 
   std::vector<double> tokens = {1, std::numeric_limits<double>::quiet_NaN()};
   const std::vector<std::int8_t> labels = {1};

@@ -11,6 +11,19 @@ namespace softstep {
 
 using data::name_text;
 
+namespace {
+
+// Calls refuse() with what is wrong with weights, dim x dim, of which one is not finite.
+template <class Refuse>
+void require_finite(const std::vector<double>& weights, std::size_t dim, Refuse refuse) {
+  for (std::size_t k = 0; k < weights.size(); ++k)
+    if (!std::isfinite(weights[k]))
+      refuse("row " + std::to_string(k / dim) + ", column " + std::to_string(k % dim) + ": " +
+             data::number_text(weights[k]) + " (need finite numbers)");
+}
+
+}  // namespace
+
 void save_tensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                   const std::vector<std::pair<std::string, std::string>>& metadata) {
   std::vector<data::TensorToWrite> out;
@@ -63,11 +76,8 @@ std::vector<double> load_weights(const std::string& path, std::size_t dim) {
     throw BadFile(path, "tensor `weights` has shape " + data::shape_text(weights->shape) + " (need " +
                             data::shape_text(shape) + ")");
   std::vector<double> values = data::decode<double>(path, *weights);
-  for (std::size_t k = 0; k < values.size(); ++k)
-    if (!std::isfinite(values[k]))
-      throw BadFile(path, "tensor `weights`, row " + std::to_string(k / dim) + ", column " +
-                              std::to_string(k % dim) + ": " + data::number_text(values[k]) +
-                              " (need finite numbers)");
+  require_finite(values, dim,
+                 [&](const std::string& problem) { throw BadFile(path, "tensor `weights`, " + problem); });
   return values;
 }
 
@@ -77,6 +87,7 @@ void save_weights(const std::string& path, const std::vector<double>& weights, s
   if (!data::multiply(dim, dim, data::max_bytes, size) || size != weights.size())
     throw InvalidArgument("weights", std::to_string(weights.size()) +
                                          " entries (need dim * dim, dim = " + std::to_string(dim) + ")");
+  require_finite(weights, dim, [](const std::string& problem) { throw InvalidArgument("weights", problem); });
   data::TensorToWrite tensor{"weights", data::dtype_of(type), {dim, dim}, [&](OutputFile& file) {
                                for (const double x : weights)
                                  data::write_number(file, path, "weights", x, type);

@@ -147,7 +147,8 @@ SOFTSTEP_EXPORT std::map<std::string, std::string> load_metadata(const std::stri
 /// Reads tensor `weights` [dim, dim], row-major, s = X W z. Throws BadFile on another shape or
 /// non-finite entries.
 SOFTSTEP_EXPORT std::vector<double> load_weights(const std::string& path, std::size_t dim);
-/// Writes such a file, beside its place and then renamed. Throws IoError.
+/// Writes such a file, beside its place and then renamed. Throws IoError, InvalidArgument for weights of
+/// another size or not finite.
 SOFTSTEP_EXPORT void save_weights(const std::string& path, const std::vector<double>& weights,
                                   std::size_t dim, StoredType type = StoredType::f64);
 
