@@ -90,6 +90,9 @@ double parse_number(const std::string& name, const std::string& text) {
   double value = 0.0;
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec == std::errc::result_out_of_range && result.ptr == end)
+    throw InvalidArgument(data::argument_name(name),
+                          data::quoted(text) + " is too large or too small for a double");
   if (text.empty() || result.ec != std::errc() || result.ptr != end)
     throw InvalidArgument(data::argument_name(name), data::quoted(text) + " is not a number");
   return value;

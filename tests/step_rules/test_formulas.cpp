@@ -146,6 +146,9 @@ TEST_CASE("what a rule cannot take is said in one line with what it needs", "[st
   CHECK(message("prgd:phase=2.5") == "phase: 2.5 (rule prgd needs a finite positive whole number)");
   CHECK(message("sps_plus:cap=1") == "cap: rule sps_plus has no such option (its options: none)");
   CHECK(message("adam:beta1=0,beta2=0") == "accepted");
+  CHECK(message("gd:step-size=1e400") == "step-size: \"1e400\" is too large or too small for a double");
+  CHECK(message("gd:step-size=1e-400") == "step-size: \"1e-400\" is too large or too small for a double");
+  CHECK(message("gd:step-size=1e400x") == "step-size: \"1e400x\" is not a number");
 }
 
 // Found by tests/fuzz/rule_string.cpp and c_calls.cpp: a line break went from the text into the message.
