@@ -11,12 +11,12 @@
 namespace softstep::bench {
 
 // Worst entry of one sample's gradient row, times e^exponent, over its bound. Scores err by at most
-// (d + 1) u sum_j |x_tj v_j| each, so the exponentials of a pair by four times that and a few roundings (and
-// those of the baselines' exponential), and the sums over tokens by T u more; all relative to the sum of the
-// absolute pairs, which in the textbook form are p_t p_k (gap_t + gap_k).
+// score_roundings u sum_j |x_tj v_j| each, so the exponentials of a pair by four times that and a few
+// roundings (and those of the baselines' exponential), and the sums over tokens by T u more; all relative to
+// the sum of the absolute pairs, which in the textbook form are p_t p_k (gap_t + gap_k).
 template <class T>
-double worst_over_bound(Layer<T>& layer, std::size_t i, double exponent, bool textbook) {
-  const auto in = layer.args(i);
+double worst_over_bound(const simd::AttentionArgs<T>& in, double exponent, bool textbook,
+                        double score_roundings) {
   const std::vector<long double> v(in.projected_query, in.projected_query + in.dim);
   const std::vector<long double> gaps(in.score_gaps, in.score_gaps + in.n_tokens);
   const auto s = reference::scores<long double>(in.tokens, in.token_stride, in.n_tokens, in.dim, v.data());
@@ -38,9 +38,8 @@ double worst_over_bound(Layer<T>& layer, std::size_t i, double exponent, bool te
     for (std::size_t j = 0; j < in.dim; ++j) size[j] += pairs * std::fabs(static_cast<long double>(x[j]));
     score_size = std::max(score_size, products);
   }
-  const double factor =
-      unit_roundoff<T> * (4 * static_cast<double>(in.dim + 1) * static_cast<double>(score_size) +
-                          2 * static_cast<double>(in.n_tokens) + 40);
+  const double factor = unit_roundoff<T> * (4 * score_roundings * static_cast<double>(score_size) +
+                                            2 * static_cast<double>(in.n_tokens) + 40);
   double worst = 0.0;
   for (std::size_t j = 0; j < in.dim; ++j)
     worst = worse(worst, std::fabs(static_cast<double>(in.gradient[j] - row[j])) /
@@ -63,7 +62,8 @@ void measure_attention(benchmark::State& state, const std::string& name, const C
     for (std::size_t i = 0; i < std::min<std::size_t>(shape.n_samples, 5); ++i) {
       std::fill_n(in.gradient.begin() + static_cast<std::ptrdiff_t>(i * shape.dim), shape.dim,
                   std::numeric_limits<T>::quiet_NaN());
-      worst = worse(worst, worst_over_bound(in, i, one(i), textbook || c.isa == nullptr));
+      worst = worse(worst, worst_over_bound(in.args(i), one(i), textbook || c.isa == nullptr,
+                                            static_cast<double>(shape.dim + 1)));
     }
     return worst;
   };

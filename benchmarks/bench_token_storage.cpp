@@ -1,6 +1,9 @@
 // The attention kernel on tokens stored in 16 bits, arithmetic in f32: half the traffic where memory bounds
 // it.
 
+#include <algorithm>
+
+#include "attention_pass.h"
 #include "data.h"
 #include "limits/limits.h"
 
@@ -38,23 +41,19 @@ void measure(benchmark::State& state, const simd::Isa& isa, const Shape& shape, 
     out.half_tokens = stored.half.data() + i * size;
     return out;
   };
-  // The same kernel on the decoded tokens computes with the same numbers; loads may be grouped otherwise, so
-  // that scores below 50 err by (d + 1) u each way, terms by e^(4 d u 50), and sums by T + 40 roundings.
+  // Against the definition with the decoded tokens, whose numbers are the same. Scores are larger here than
+  // in the other benchmarks of the kernel, up to thousands: their sums are held to what random roundings
+  // make.
   double worst = 0.0;
-  std::vector<float> row(shape.dim);
   for (std::size_t i = 0; i < std::min<std::size_t>(5, shape.n_samples); ++i) {
     auto plain = in.args(i);
     plain.tokens = stored.decoded.data() + i * size;
-    plain.gradient = row.data();
-    const float largest = isa.f32->attention_of(plain).largest;
-    isa.f32->attention_of(args(i));
-    for (std::size_t j = 0; j < shape.dim; ++j)
-      worst = worse(worst, std::fabs(static_cast<double>(args(i).gradient[j]) - row[j]) /
-                               (static_cast<double>(largest) * static_cast<double>(shape.n_tokens)));
+    std::fill_n(plain.gradient, shape.dim, std::numeric_limits<float>::quiet_NaN());
+    const auto exponent = static_cast<double>(isa.f32->attention_of(args(i)).exponent);
+    worst = worse(worst, worst_over_bound(plain, exponent, false,
+                                          roundings_of_sum(static_cast<double>(shape.dim + 1))));
   }
-  const double bound = unit_roundoff<float> * (400 * static_cast<double>(shape.dim + 1) +
-                                               2 * static_cast<double>(shape.n_tokens) + 80);
-  if (!verified(state, worst, bound)) return;
+  if (!verified(state, worst, 1.0)) return;
   for (auto _ : state) in.attend(args, isa.f32->attention);
   const double bytes = static_cast<double>(stored.half.size()) * sizeof(std::uint16_t);
   count(state, {4 * static_cast<double>(stored.half.size()), peak_flops<float>(isa), bytes,

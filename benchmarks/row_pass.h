@@ -28,18 +28,22 @@ void measure_row_pass(benchmark::State& state, const simd::Isa& isa, RowPass<T> 
   args.weights = given.data();
   const auto run = isa.kernels<T>().*pass;
   run(args);
-  // Terms up to 1 in size, each through at most as many roundings as there are terms.
   const bool sums_rows = pass == &simd::Kernels<T>::weighted_rows;
-  const std::size_t results = sums_rows ? dim : n;
-  const auto terms = static_cast<double>(sums_rows ? n : dim);
+  const std::size_t results = sums_rows ? dim : n, terms = sums_rows ? n : dim;
+  const double roundings = roundings_of_sum(static_cast<double>(terms));
   double worst = 0.0;
   for (std::size_t k = 0; k < results; k += results / 500 + 1) {
     const auto exact = sums_rows
                            ? reference::weighted_rows<long double>(k, n, rows.data(), dim, weights.data())
                            : reference::row_scores<long double>(k, dim, rows.data(), dim, query.data());
-    worst = worse(worst, std::fabs(static_cast<double>((sums_rows ? sums : scores)[k] - exact)));
+    double sizes = 0.0;
+    for (std::size_t l = 0; l < terms; ++l)
+      sizes += std::fabs(
+          static_cast<double>(sums_rows ? weights[l] * rows[l * dim + k] : query[l] * rows[k * dim + l]));
+    worst = worse(worst, std::fabs(static_cast<double>((sums_rows ? sums : scores)[k] - exact)) /
+                             (1.01 * roundings * unit_roundoff<T> * sizes));
   }
-  if (!verified(state, worst, 1.01 * terms * terms * unit_roundoff<T>)) return;
+  if (!verified(state, worst, 1.0)) return;
   for (auto _ : state) {
     run(args);
     benchmark::ClobberMemory();

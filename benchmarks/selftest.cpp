@@ -69,6 +69,17 @@ int run(int argc, char** argv) {
   expect(any_wrong(), "the program is to fail");
   expect(worse(0, 1) == 1 && worse(1, 0) == 1, "worse: the larger");
   expect(std::isnan(worse(nan, 1)) && std::isnan(worse(1, nan)), "worse: NaN on either side stays");
+  // The largest sum that is verified, of numbers as its benchmark has them: none at all is to be seen.
+  const std::vector<float> x = uniform<float>(1 << 17), w = uniform<float>(1 << 17, 0, 1, 3);
+  double sum = 0, sizes = 0;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    const double product = static_cast<double>(x[k]) * static_cast<double>(w[k]);
+    sum += product;
+    sizes += std::fabs(product);
+  }
+  expect(std::fabs(sum) > 2 * roundings_of_sum(1 << 17) * unit_roundoff<float> * sizes,
+         "the bound of a sum of 131072 products is less than half of the sum");
+  expect(roundings_of_sum(4) == 4 && roundings_of_sum(10000) == 600, "roundings of a sum: k, 6 sqrt(k)");
   return bad == 0 ? 0 : 1;
 }
 

@@ -63,6 +63,10 @@ bool any_wrong();
 /// The larger of two errors; NaN is the largest.
 inline double worse(double a, double b) { return a <= b ? b : (std::isnan(b) ? b : a); }
 
+/// What a sum of k products may be off by in any order, in units of u and of the sum of their sizes: k, or
+/// 6 sqrt(k) unless its roundings conspire (benchmarks/peers/harness/agreement.py).
+inline double roundings_of_sum(double k) { return std::fmin(k, 6.0 * std::sqrt(k)); }
+
 /// Counters of one iteration: floating-point operations with the fraction of `peak` (per second), bytes with
 /// the fraction of `bandwidth`; 0 is left out.
 struct Work {
