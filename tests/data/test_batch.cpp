@@ -225,5 +225,6 @@ TEST_CASE("weights as a matrix of Eigen have dim x dim entries, however large di
   require_refused("values", {"4", "3"}, [] { as_matrix(std::vector<double>(4, 1.0), 3); });
   // Squared: 2^64, and 4 beside it.
   require_refused("values", {"4294967296"}, [] { as_matrix(std::vector<double>(), std::size_t{1} << 32); });
-  require_refused("values", {"4"}, [] { as_matrix(std::vector<double>(4, 1.0), (std::size_t{1} << 63) + 2); });
+  require_refused("values", {"4"},
+                  [] { as_matrix(std::vector<double>(4, 1.0), (std::size_t{1} << 63) + 2); });
 }

@@ -142,8 +142,9 @@ TEST_CASE("arguments that do not fit together are refused before a file is touch
   require_refused("weights", {"4"}, [&] { save_weights(path, weights, (std::size_t{1} << 32) + 2); });
   // load_weights() would not take them back.
   for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()})
-    require_refused("weights", {"row 1, column 0", "finite"},
-                    [&] { save_weights(path, {1.0, 2.0, bad, 4.0}, 2); });
+    require_refused("weights", {"row 1, column 0", "finite"}, [&] {
+      save_weights(path, {1.0, 2.0, bad, 4.0}, 2);
+    });
 
   std::vector<double> tokens = {1, std::numeric_limits<double>::quiet_NaN()};
   const std::vector<std::int8_t> labels = {1};

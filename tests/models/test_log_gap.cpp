@@ -114,7 +114,8 @@ TEST_CASE("a solver of someone else's runs on where the plain loss stalls", "[mo
 }
 
 TEST_CASE("a mantissa and an exponent have their plain value wherever double holds it", "[models]") {
-  // Of the logarithms, numbers below 2^10, five are rounded; the roundings of the value are less than one more.
+  // Of the logarithms, numbers below 2^10, five are rounded; the roundings of the value are less than one
+  // more.
   for (const Scaled x : {Scaled{1e-10, 715.0}, {1e-300, 1300.0}, {1e200, -800.0}, {1e300, -720.0}}) {
     INFO(x.mantissa << " e^" << x.exponent);
     CHECK(std::fabs(std::log(x.value()) - (std::log(x.mantissa) + x.exponent)) <= 6 * 0x1p-44);

@@ -19,13 +19,14 @@ namespace softstep {
 template <NumberType T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Whether batch_of<T>() can look at a matrix where it lies. Eigen::Ref takes any other by a copy that is gone
-/// when the function returns: a column-major one (Eigen::MatrixXd), an expression, another number type.
+/// Whether batch_of<T>() can look at a matrix where it lies. Eigen::Ref takes any other by a copy that is
+/// gone when the function returns: a column-major one (Eigen::MatrixXd), an expression, another number type.
 template <class Matrix, class T>
-concept LiesRowMajor =
-    std::same_as<typename Matrix::Scalar, T> && (static_cast<unsigned>(Matrix::Flags) & Eigen::DirectAccessBit) != 0 &&
-    (static_cast<int>(Matrix::IsRowMajor) != 0 || static_cast<int>(Matrix::IsVectorAtCompileTime) != 0) &&
-    static_cast<int>(Matrix::InnerStrideAtCompileTime) == 1;
+concept LiesRowMajor = std::same_as<typename Matrix::Scalar, T> &&
+                           (static_cast<unsigned>(Matrix::Flags) & Eigen::DirectAccessBit) != 0 &&
+                       (static_cast<int>(Matrix::IsRowMajor) != 0 ||
+                        static_cast<int>(Matrix::IsVectorAtCompileTime) != 0) &&
+                       static_cast<int>(Matrix::InnerStrideAtCompileTime) == 1;
 
 /// A batch view of row-major matrices that the caller keeps alive: `tokens` is (n_samples * n_tokens) x dim,
 /// sample after sample; an outer stride is honoured. Set `labels`, `decoder` and queries on the result.
@@ -51,7 +52,7 @@ requires std::derived_from<std::remove_cvref_t<Tokens>, Eigen::DenseBase<std::re
     (!LiesRowMajor<std::remove_cvref_t<Tokens>, T> ||
      (!std::is_lvalue_reference_v<Tokens> &&
       std::derived_from<std::remove_cvref_t<Tokens>, Eigen::PlainObjectBase<std::remove_cvref_t<Tokens>>>))
-BatchView<T> batch_of(Tokens&&, std::size_t) = delete;
+        BatchView<T> batch_of(Tokens&&, std::size_t) = delete;
 
 /// A dim x dim row-major matrix of softstep (weights, gradient) seen as an Eigen matrix, without a copy.
 template <NumberType T>
