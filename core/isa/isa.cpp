@@ -19,7 +19,7 @@ std::string runnable_names() {
 
 const simd::Isa& runnable_isa(const std::string& name, const std::string& argument) {
   const simd::Isa* isa = simd::find_isa(name.c_str());
-  if (isa == nullptr)
+  if (isa == nullptr || name != isa->name)  // what stands behind a null character is part of the name
     throw InvalidArgument(
         argument,
         data::quoted(name) + " is not a known instruction set (this CPU can run: " + runnable_names() + ")");

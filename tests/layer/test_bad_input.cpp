@@ -188,6 +188,7 @@ TEST_CASE("an instruction set can be forced and given back", "[layer]") {
   const TestBatch<double> batch({{3, 3}, 4}, 1);
   CHECK(AttentionModel<double>(batch.view).isa() == "scalar");
   CHECK(refusal([] { force_isa("sse9"); }).rfind("isa|", 0) == 0);
+  CHECK(refusal([] { force_isa(std::string("scalar\0x", 8)); }).rfind("isa|", 0) == 0);
   CHECK(active_isa() == "scalar");
   force_isa("auto");
   CHECK(active_isa() == before);
