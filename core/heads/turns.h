@@ -16,8 +16,11 @@ class Turns {
   void begin(std::size_t place, std::size_t turn) { turns_[place].store(turn, std::memory_order_relaxed); }
   /// Until it is this one's turn.
   void wait(std::size_t place, std::size_t turn) const {
-    for (int tries = 0; turns_[place].load(std::memory_order_acquire) != turn; ++tries)
-      if (tries >= 64) std::this_thread::yield();
+    for (int tries = 0; turns_[place].load(std::memory_order_acquire) != turn;)
+      if (tries < 64)
+        ++tries;
+      else
+        std::this_thread::yield();
   }
   void pass(std::size_t place, std::size_t turn) { turns_[place].store(turn + 1, std::memory_order_release); }
 
