@@ -22,7 +22,7 @@ void measure(benchmark::State& state, const simd::Isa& isa) {
   const simd::PanelsArgs<T> args{m, n, k, a.data(), k, false, panels.data(), k, c.data(), n, add};
   kernels.product_panels(args);
   double worst = 0.0;
-  for (std::size_t e = 0; e < c.size(); e += c.size() / 500 + 1) {
+  for (std::size_t e = 0; e < c.size(); e += sample_step(c.size(), n)) {
     const auto exact = reference::product_panels<long double>(e / n, e % n, k, a.data(), k, false,
                                                               panels.data(), k, columns);
     // Terms up to 1 in size (simd/kernels/product_panels.h).

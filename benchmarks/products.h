@@ -42,7 +42,7 @@ double worst_over_bound(Operands<T>& in) {
   const std::size_t b_row = in.form == ProductForm::nt ? 1 : args.ldb,
                     b_column = in.form == ProductForm::nt ? args.ldb : 1;
   double worst = 0.0;
-  for (std::size_t e = 0; e < in.m * in.n; e += in.m * in.n / 500 + 1) {
+  for (std::size_t e = 0; e < in.m * in.n; e += sample_step(in.m * in.n, in.n)) {
     const std::size_t i = e / in.n, j = e % in.n;
     std::vector<T> row, column;
     long double size = 0;

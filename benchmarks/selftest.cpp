@@ -1,8 +1,10 @@
 // That a benchmark with a wrong result gets no figure and fails the program: run by tests/structure, without
 // measuring anything.
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
+#include <utility>
 
 #include "support.h"
 
@@ -69,6 +71,21 @@ int run(int argc, char** argv) {
   expect(any_wrong(), "the program is to fail");
   expect(worse(0, 1) == 1 && worse(1, 0) == 1, "worse: the larger");
   expect(std::isnan(worse(nan, 1)) && std::isnan(worse(1, nan)), "worse: NaN on either side stays");
+  for (const auto& [n_rows, n_columns] : {std::pair<std::size_t, std::size_t>{10, 10},
+                                          {24, 64},
+                                          {60, 60},
+                                          {256, 128},
+                                          {256, 256},
+                                          {4000, 256},
+                                          {2048, 2048}}) {
+    const std::size_t size = n_rows * n_columns, step = sample_step(size, n_columns);
+    std::vector<bool> seen(n_columns % 8 == 0 ? 8 : n_columns % 4 == 0 ? 4 : 2, false);
+    std::size_t n = 0;
+    for (std::size_t e = 0; e < size; e += step, ++n) seen[e % n_columns % seen.size()] = true;
+    expect(
+        std::count(seen.begin(), seen.end(), false) == 0 && n >= std::min<std::size_t>(size, 250) && n <= 500,
+        "verified of " + std::to_string(n_rows) + " x " + std::to_string(n_columns) + ": every lane");
+  }
   // The largest sum that is verified, of numbers as its benchmark has them: none at all is to be seen.
   const std::vector<float> x = uniform<float>(1 << 17), w = uniform<float>(1 << 17, 0, 1, 3);
   double sum = 0, sizes = 0;

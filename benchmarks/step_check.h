@@ -78,7 +78,7 @@ class ExactStep {
     const std::size_t d = batch_.dim;
     const double gradient_bound = 8 * static_cast<double>(d + batch_.n_tokens) * length;
     double worst = 0.0;
-    for (std::size_t k = 0; k < d * d; k += d * d / 500 + 1) {
+    for (std::size_t k = 0; k < d * d; k += sample_step(d * d, d)) {
       const auto expected =
           static_cast<double>(weights_[k]) - length * static_cast<double>(entry(k / d, k % d)) / norm_;
       const double bound = unit_roundoff<T> * (gradient_bound + std::fabs(expected));

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -62,6 +63,14 @@ bool any_wrong();
 
 /// The larger of two errors; NaN is the largest.
 inline double worse(double a, double b) { return a <= b ? b : (std::isnan(b) ? b : a); }
+
+/// The distance of the elements that are verified, about 500 of `size` in rows of `row`: it has no divisor
+/// with `row` in common, so that they are in all columns.
+inline std::size_t sample_step(std::size_t size, std::size_t row) {
+  std::size_t step = size / 500 + 1;
+  while (std::gcd(step, row) != 1) ++step;
+  return step;
+}
 
 /// What a sum of k products may be off by in any order, in units of u and of the sum of their sizes: k, or
 /// 6 sqrt(k) unless its roundings conspire (benchmarks/peers/harness/agreement.py).
