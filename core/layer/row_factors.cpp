@@ -91,17 +91,21 @@ void RowFactors<T>::set_rows(const PassRows& rows, const Scoring<T>& scoring, co
   scoring_ = &scoring;
   common_power_ = common_power_of(samples, scoring, largest_factor);
   if (powers != nullptr) query_norms_ = data_.query_norms;
+  // So that 2^-power / n, times as much as one row may be smaller than another and count, is a normal number.
+  const auto n_of_all = static_cast<double>(rows.n_samples_of_all());
+  const int most =
+      std::numeric_limits<T>::max_exponent - 3 - std::numeric_limits<T>::digits - power_of(n_of_all);
   for (std::size_t row = 0; row < n_rows_; ++row) {
     const std::size_t i = samples[row];
     optimal_score_[row] = scoring.optimal_score(i);
     target_[row] = data_.batch.target(i);
     gap_unit_[row] = scoring.gap_unit(i);
     const double factor = largest_factor[row];
-    const int power = unit_power<T>(factor);
+    const int power = std::min(unit_power<T>(factor), most);
     unit_power_[row] =
         factor == 0.0 ? -infinity : scoring.gap_power(i) + power - common_power_ + factor * 0.0;
     const int divided = powers == nullptr ? 0 : powers[row];
-    inverse_factor_[row] = std::ldexp(1.0 / static_cast<double>(rows.n_samples_of_all()), divided - power);
+    inverse_factor_[row] = std::ldexp(1.0 / n_of_all, divided - power);
     if (powers != nullptr) query_norms_[row] = std::ldexp(query_norms_[row], -divided);
   }
 }

@@ -4,6 +4,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "layer/exact_objective.h"
@@ -40,6 +41,34 @@ TEST_CASE("tokens and decoders of any size that float holds have a gradient in f
       check_direction(batch.view,
                       weights_toward(batch.view, Toward::optimal, std::fmin(1e30, 3.0 / (token * token))));
     }
+}
+
+// What a row is multiplied by is over the size of its query and over n: together below what float holds in
+// full.
+TEST_CASE("many samples of queries at the end of the range keep the size of their gradient", "[layer]") {
+  constexpr std::size_t n = 1000;
+  const auto log_norm = [](int power) {
+    std::vector<float> tokens, queries;
+    for (std::size_t i = 0; i < n; ++i) {
+      tokens.insert(tokens.end(), {1.0f, 0.0f, 0.25f, 1.0f});
+      queries.insert(queries.end(), {std::ldexp(1.0f, power), std::ldexp(0.5f, power)});
+    }
+    const std::vector<float> decoder = {1.0f, 0.5f}, weights(4, 0.0f);
+    const std::vector<std::int8_t> labels(n, 1);
+    BatchView<float> batch;
+    batch.n_samples = n;
+    batch.n_tokens = batch.dim = 2;
+    batch.tokens = tokens.data();
+    batch.queries = queries.data();
+    batch.decoder = decoder.data();
+    batch.labels = labels.data();
+    Evaluation<float> out;
+    AttentionModel<float>(batch).evaluate(weights, out);
+    return out.gradients[0].exponent + std::log(out.gradients[0].norm);
+  };
+  // Equal samples: their factors are rounded alike, each of three times, and nothing cancels. Exponents of up
+  // to 88 are rounded in double.
+  CHECK(std::fabs(log_norm(126) - log_norm(0) - 126.0 * std::log(2.0)) <= 6.0 * 0x1p-24 + 0x1p-44);
 }
 
 TEST_CASE("score gaps of millions leave the bound a number", "[layer]") {
