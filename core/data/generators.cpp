@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/data/checked_size.h"
+#include "core/data/finite.h"
 #include "core/data/generated_samples.h"
 #include "core/data/random_stream.h"
 #include "core/data/text.h"
@@ -263,6 +264,8 @@ namespace {
 void fill_normal(std::vector<double>& values, double std, std::uint64_t seed) {
   RandomStream stream(seed ^ 0x77656967687473);  // "weights"
   for (double& x : values) x = std * stream.normal();
+  if (!data::all_finite(values.data(), values.size()))
+    throw InvalidArgument("std", data::number_text(std) + " (times a normal number it overflows)");
 }
 
 }  // namespace

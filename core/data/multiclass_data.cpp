@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/data/checked_size.h"
+#include "core/data/finite.h"
 #include "core/data/random_stream.h"
 #include "core/data/text.h"
 #include "softstep/error.h"
@@ -54,6 +55,8 @@ MulticlassData class_clouds(std::size_t n_classes, std::size_t dim, std::size_t 
       for (std::size_t j = 0; j < dim; ++j)
         out.features.push_back(centres[c * dim + j] + noise * stream.normal());
     }
+  if (!data::all_finite(out.features.data(), out.features.size()))
+    throw InvalidArgument("noise", data::number_text(noise) + " (times a normal number it overflows)");
   return out;
 }
 

@@ -334,4 +334,7 @@ TEST_CASE("bad generator options are named", "[data]") {
   for (const double bad : {-1.0, inf, std::nan("")})
     require_refused("std", {}, [=] { normal_weights(2, bad, 0); });
   CHECK(normal_weights(2, 0.0, 0) == std::vector<double>(4, 0.0));
+  // Some of a hundred normal numbers are beyond 1.8.
+  require_refused("std", {"1e+308"}, [] { normal_weights(10, 1e308, 0); });
+  require_refused("std", {"1e+308"}, [] { normal_values(100, 1e308, 0); });
 }

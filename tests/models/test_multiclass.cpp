@@ -199,6 +199,7 @@ TEST_CASE("bad classes are refused by name", "[models]") {
   require_refused("dim", {"0"}, [] { class_clouds(2, 0, 2, 0.1, 0); });
   require_refused("points_per_class", {"0"}, [] { class_clouds(2, 2, 0, 0.1, 0); });
   require_refused("noise", {"-1"}, [] { class_clouds(2, 2, 2, -1.0, 0); });
+  require_refused("noise", {"1e+308"}, [] { class_clouds(2, 2, 20, 1e308, 0); });  // times 1.8: too large
   require_refused("weights", {"5"},
                   [&] { multiclass_margin(good, std::vector<double>(5), MatrixNorm::max); });
   MarginCertificate certificate(3, 2);
