@@ -267,6 +267,7 @@ InductionData induction_data(std::size_t n_samples, std::size_t length, double a
     const double match = matched(x, length, w_star * w_star, shares.data());
     out.targets.push_back(a / (1.0 + a) * x[length - 3] + match / (1.0 + a));
   }
+  out.validate();  // the square of w* times two normal numbers may overflow
   return out;
 }
 

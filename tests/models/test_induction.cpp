@@ -136,6 +136,7 @@ TEST_CASE("bad sequences of an induction head are refused by name", "[models]") 
   require_refused("n_samples", {"memory"}, [] { induction_data(SIZE_MAX, 4, 1.0, 1.0, 1); });
   require_refused("length", {"2"}, [] { induction_data(3, 2, 1.0, 1.0, 1); });
   require_refused("a", {"-1"}, [] { induction_data(3, 4, -1.0, 1.0, 1); });
+  require_refused("targets", {"nan"}, [] { induction_data(20, 5, 1.0, 1.3e154, 1); });
   require_refused("w_star", {"nan"}, [] { induction_data(3, 4, 1.0, NAN, 1); });
   require_refused("w_star", {"1e+200", "square"}, [] { induction_data(3, 4, 1.0, 1e200, 1); });
   const std::vector<double> ones(4, 1.0);
