@@ -203,7 +203,7 @@ TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[laye
       }
 }
 
-TEST_CASE("the difference of a loss is of second order where its slope is exactly 0", "[models]") {
+TEST_CASE("the difference of a loss is of second order where its slope is exactly 0", "[layer]") {
   for (const double d : {1e-9, 1e-12, 1e-200}) {
     INFO("delta " << d);
     // The documented 1e-8, of the value and so of its logarithm.

@@ -21,6 +21,6 @@ FAULTS = [
      "A sample's pivot gap is that of the pivot of the sample before it.", ()),
     ("mean_without_weight", "core/layer/passes/sample_pass.cpp", "static_cast<T>(weight) * stats_[row].pivot_attention", "static_cast<T>(weight > 0.0) * stats_[row].pivot_attention",
      "Means of tokens forget the weights of the queries.", ("[models]~[long]",)),
-    ("slopes_without_exponent", "core/layer/slope_sum.h", "of_sample.mantissa * std::exp(of_sample.exponent - top)", "of_sample.mantissa * std::exp(0.0 * (of_sample.exponent - top))",
+    ("slopes_without_exponent", "core/layer/slope_sum.h", "std::exp(of_sample.exponent - top)", "std::exp(0.0 * (of_sample.exponent - top))",
      "Slopes of samples are added without their exponents.", ("[models]~[long]",)),
 ]
