@@ -61,7 +61,8 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&count, pointers.data());
   if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return 2;
   if (!only_list) add_context();
-  benchmark::RunSpecifiedBenchmarks();
+  const std::size_t n_matched = benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
+  if (n_matched == 0) return 2;  // Google Benchmark has said that nothing matches
   return softstep::bench::any_wrong() ? 1 : 0;
 }
