@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,7 @@ namespace {
 
 struct Options : CompareOptions {
   std::string step_sizes = "0.01,0.1,1,10,100";
+  CLI::Option* step_sizes_option = nullptr;
 };
 
 const std::string step_size = "step-size";
@@ -52,12 +54,16 @@ bool has_step_size(const std::string& rule) {
   return false;
 }
 
+bool takes_sizes(const RuleSettings& rule) {
+  return has_step_size(rule.rule) && rule.options.count(step_size) == 0;
+}
+
 // Every rule that takes a step size, and is not given one, with each of the sizes; the others once.
 std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules,
                                      const std::vector<double>& sizes) {
   std::vector<RuleSettings> out;
   for (const RuleSettings& rule : rules) {
-    if (!has_step_size(rule.rule) || rule.options.count(step_size) != 0) {
+    if (!takes_sizes(rule)) {
       out.push_back(rule);
       continue;
     }
@@ -70,9 +76,12 @@ std::vector<RuleSettings> with_sizes(const std::vector<RuleSettings>& rules,
 }
 
 int run_sweep_command(const Options& options) {
-  const std::vector<RuleSettings> rules =
-      with_sizes(parse_rules(options.rules), read_sizes(options.step_sizes));
+  const std::vector<RuleSettings> given = parse_rules(options.rules);
+  const std::vector<RuleSettings> rules = with_sizes(given, read_sizes(options.step_sizes));
   check_rules(rules);
+  if (options.step_sizes_option->count() != 0 && std::none_of(given.begin(), given.end(), takes_sizes))
+    throw InvalidArgument("--step-sizes",
+                          "no rule of --rules takes one and is not given one (" + options.rules + ")");
   CompareSettings settings = options.settings(rules);
   settings.command = "sweep";
   settings.run.trace_rows_per_decade = 0;  // no trace is written, and of many runs it would fill the memory
@@ -98,11 +107,12 @@ Command add_sweep(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("sweep", "Try step sizes: rules x step sizes x seeds, many runs at once");
   add_compare_options(*app, *options);
-  app->add_option(
-         "--step-sizes", options->step_sizes,
-         "Step sizes, separated by commas, for every rule that takes one and is not given one in --rules")
-      ->type_name("SIZES")
-      ->default_str(options->step_sizes);
+  options->step_sizes_option =
+      app->add_option(
+             "--step-sizes", options->step_sizes,
+             "Step sizes, separated by commas, for every rule that takes one and is not given one in --rules")
+          ->type_name("SIZES")
+          ->default_str(options->step_sizes);
   app->footer(
       "Examples:\n"
       "  softstep sweep --generator signal_noise --step-sizes 0.1,1,10 --steps 2000 --seeds 10 --out steps\n"

@@ -81,6 +81,9 @@ TEST_CASE("a sweep with bad step sizes leaves nothing behind", "[tools]") {
     place.require_bad_input(sweep({"--step-sizes", sizes, "--out", "dir"}),
                             {"--step-sizes", "positive number"});
   place.require_bad_input(sweep({"--step-sizes", "1,1.0", "--out", "dir"}), {"--step-sizes", "twice"});
+  for (const char* rules : {"polyak", "sps_plus;momo", "ngd:step-size=3;polyak"})
+    place.require_bad_input(sweep({"--rules", rules, "--step-sizes", "1,2", "--out", "dir"}),
+                            {"--step-sizes", "no rule", rules});
   place.require_bad_input(sweep({"--rules", "ngd;ngd", "--out", "dir"}), {"--rules", "twice"});
   place.require_bad_input(sweep({"--rules", "nosuch", "--out", "dir"}), {"nosuch", "polyak"});
   place.require_bad_input(sweep({"--data", "none.safetensors", "--out", "dir"}), {"--samples", "--data"});
