@@ -53,7 +53,7 @@ void CheckpointOptions::set_schedule(TrainerOptions& trainer) const { read_every
 
 void add_checkpoints(CLI::App& app, CheckpointOptions& options) {
   add_path(app, "--checkpoint", options.folder,
-           "Keep states of the run in this folder as it goes, to go on from with --resume");
+           "Keep states of the run in this folder as it goes, to go on from with --resume", "DIR");
   options.every_option = app.add_option("--checkpoint-every", options.every,
                                         "How often: every so many steps, or seconds as in 30s")
                              ->type_name("STEPS|SECONDSs")

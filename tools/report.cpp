@@ -1,4 +1,4 @@
-// softstep report: what compare, sweep or reproduce wrote, as one page that needs nothing else.
+// softstep report: what compare, sweep, reproduce or fit wrote, as one page that needs nothing else.
 
 #include <fmt/format.h>
 
@@ -125,8 +125,8 @@ int run_report(Options options) {
 Command add_report(CLI::App& program) {
   const auto options = std::make_shared<Options>();
   CLI::App* app = program.add_subcommand(
-      "report", "Make one HTML page, figures included, of what compare, sweep or reproduce wrote");
-  app->add_option("DIR", options->directory, "Directory that compare, sweep or reproduce wrote")
+      "report", "Make one HTML page, figures included, of what compare, sweep, reproduce or fit wrote");
+  app->add_option("DIR", options->directory, "Directory that compare, sweep, reproduce or fit wrote")
       ->type_name("DIR")
       ->required();
   add_path(*app, "--out", options->out, "The page; without it DIR/report.html");
