@@ -57,9 +57,15 @@ TEST_CASE("every generator writes every type, and it is read as it was written",
   const Workplace place;
   for (const GeneratorInfo& generator : generators())
     for (const char* type : {"f64", "f32", "f16", "bf16"}) {
-      const Json json =
-          place.results({"generate", "--generator", generator.name, "--samples", "3", "--tokens", "4",
-                         "--dim", "20", "--seed", "9", "--dtype", type, "--out", "data.safetensors"});
+      std::vector<std::string> arguments = {"generate", "--generator", generator.name, "--seed",          "9",
+                                            "--dtype",  type,          "--out",        "data.safetensors"};
+      const auto take = [&](const char* option, const char* size) {
+        arguments.insert(arguments.end(), {option, size});
+      };
+      const bool is_planar = std::string(generator.name) == "planar";  // its sizes are fixed
+      if (!is_planar) take("--samples", "3"), take("--dim", "20");
+      if (!is_planar && std::string(generator.name) != "separable") take("--tokens", "4");
+      const Json json = place.results(arguments);
       CHECK(json["bytes"] == std::filesystem::file_size(place.path("data.safetensors")));
       GeneratorOptions options;
       options.generator = generator.name;
