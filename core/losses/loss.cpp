@@ -68,14 +68,18 @@ Scaled LossFunction::difference(double m, Scaled delta, double target) const {
   const double d = delta.value();
   const Scaled slope = derivative(m, target), curvature = second_derivative(m, target),
                before = value(m, target);
-  // To first order nothing changes, as where a squared hinge loss ends: the second is what there is.
-  if (slope.mantissa == 0.0 && std::isfinite(curvature.mantissa) &&
-      std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m)))
-    return curvature * half_square(delta);
+  const double small = 1e-8 * std::fmax(1.0, std::fabs(m));
+  const bool is_small = std::fabs(d) <= small;
+  // To first order nothing changes, as where a squared hinge loss ends: the second is what there is, if the
+  // loss is curved so on the side that m goes to. Where it is not, it has a kink, or the third is what there
+  // is: values tell.
+  if (slope.mantissa == 0.0 && is_small) {
+    const double share = (second_derivative(m - std::copysign(small, d), target) / curvature).value();
+    if (share > 0.5 && share < 2.0) return curvature * half_square(delta);
+  }
   const double ratio = (curvature / slope).value(), share = std::fabs((slope / before).value() * d);
   const bool has_second = std::isfinite(ratio);
   const double of_polynomial = has_second ? ratio * d * (ratio * d) / 6.0 : share / 2.0;
-  const bool is_small = std::fabs(d) <= 1e-8 * std::fmax(1.0, std::fabs(m));
   // Where delta, l(m) or what the one changes of the other is below the range of double, no difference of
   // values sees it.
   const bool is_unseen =

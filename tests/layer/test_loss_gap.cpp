@@ -173,6 +173,25 @@ class SquaredHinge final : public LossFunction {
   bool is_decreasing() const override { return true; }
 };
 
+// max(0, 1 - m)^power, whose slope and second derivative are given as 0 at 1.
+class HingePower final : public LossFunction {
+ public:
+  explicit HingePower(int power) : power_(power) {}
+  std::string name() const override { return "power of a hinge"; }
+  Scaled value(double m, double) const override { return {std::pow(off(m), power_), 0.0}; }
+  Scaled derivative(double m, double) const override {
+    return {m < 1.0 ? -power_ * std::pow(off(m), power_ - 1) : 0.0, 0.0};
+  }
+  Scaled second_derivative(double m, double) const override {
+    return {m < 1.0 && power_ > 1 ? power_ * (power_ - 1) * std::pow(off(m), power_ - 2) : 0.0, 0.0};
+  }
+  bool is_decreasing() const override { return true; }
+
+ private:
+  static double off(double m) { return m < 1.0 ? 1.0 - m : 0.0; }
+  int power_;
+};
+
 }  // namespace
 
 TEST_CASE("the gap of an own loss is right to 1e-8, whatever its margin", "[layer]") {
@@ -212,4 +231,19 @@ TEST_CASE("the difference of a loss is of second order where its slope is exactl
   }
   // Far below what a plain number holds.
   CHECK(SquaredHinge().difference(1.0, {1.0, -1e6}, 1.0).log() == -2e6 - std::log(2.0));
+}
+
+// Where a hinge ends there is nothing beyond, and its power to this side, of whatever order.
+TEST_CASE("the difference of a loss with a kink is that of the side it goes to", "[layer]") {
+  for (const double d : {0x1p-27, 0x1p-30, 0x1p-40}) {
+    INFO("delta " << d);
+    for (const int power : {1, 2, 3, 4}) {
+      INFO("power " << power);
+      // 1 - d is a number of double, and so is the power; std::pow rounds once.
+      const double found = HingePower(power).difference(1.0, {d, 0.0}, 1.0).value();
+      CHECK(std::fabs(found / std::pow(d, power) - 1.0) <= 0x1p-52);
+      CHECK(HingePower(power).difference(1.0, {-d, 0.0}, 1.0).value() == 0.0);
+    }
+    CHECK(SquaredHinge().difference(1.0, {-d, 0.0}, 1.0).value() == 0.0);
+  }
 }
