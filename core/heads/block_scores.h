@@ -17,6 +17,18 @@ void hide_keys(std::size_t n_keys, const T* bias, T hidden, T* scores) {
     scores[j] = bias[j] == -std::numeric_limits<T>::infinity() ? hidden : scores[j];
 }
 
+/// Calls put(bias, r) for each of these rows of the block, r counted from the first of them; the bias is that
+/// of the keys from first_key on.
+template <class T, class Put>
+void with_bias_of(const Call<T>& call, const RowBlock& block, std::size_t first, std::size_t n_rows,
+                  std::size_t first_key, Put put) {
+  const std::size_t m = call.geometry.queries_of(block.b);
+  for (std::size_t r = 0; r < n_rows; ++r) {
+    const std::size_t row = block.first + first + r;
+    put(call.bias_row(block.b, block.key_head * call.geometry.group + row / m, row % m) + first_key, r);
+  }
+}
+
 /// scores[r][j] of rows first .. first + n_rows - 1 of the block, r counted from the first of them, and of
 /// the keys from first_key on. `q` are the block's queries times the scale, `keys` the keys transposed, in
 /// panels. `derivative` of the cap; null where it is not wanted or there is none.
@@ -27,11 +39,8 @@ void lot_scores(const Call<T>& call, const RowBlock& block, std::size_t first, s
   const Geometry& g = call.geometry;
   const bool biased = !call.bias.numbers.empty(), has_cap = g.soft_cap > 0.0;
   const auto with_bias = [&](auto put) {
-    const std::size_t m = g.queries_of(block.b);
-    for (std::size_t r = 0; r < n_rows; ++r) {
-      const std::size_t row = block.first + first + r;
-      put(call.bias_row(block.b, block.key_head * g.group + row / m, row % m) + first_key, scores + r * ld);
-    }
+    with_bias_of(call, block, first, n_rows, first_key,
+                 [&](const T* bias, std::size_t r) { put(bias, scores + r * ld); });
   };
   const bool on_bias = biased && !has_cap;
   if (on_bias) with_bias([&](const T* bias, T* s) { std::copy_n(bias, n_keys, s); });

@@ -120,8 +120,9 @@ class HessianLots {
     const std::size_t d = g_.dim, dv = g_.value_dim, ld = size_.keys, c = kernels_.tile_columns;
     lot_scores<T>(call_, lot.block, lot.first, lot.count, lot.keys.first, lot.columns, space.q,
                   space.keys_transposed, ld, space.scores, space.derivative, space.capped);
-    lot_tangents<T>(call_, direction_, lot.first, lot.count, lot.columns, space.q, space.q_t,
-                    space.keys_transposed, space.keys_transposed_t, ld, space.derivative, space.scores_t);
+    lot_tangents<T>(call_, direction_, lot.block, lot.first, lot.count, lot.keys.first, lot.columns, space.q,
+                    space.q_t, space.keys_transposed, space.keys_transposed_t, ld, space.derivative,
+                    space.scores_t);
     find_slopes(lot, space);
     for (std::size_t r = 0; r < lot.count; ++r) differentiate(lot, r, space);
     // Sums by key: of `factors`' columns times rows of the block.

@@ -134,8 +134,8 @@ void TangentRows<T>::one_block(const RowBlock& block, Space& space) {
         [&](std::size_t first, std::size_t count, std::size_t columns, bool whole) {
           lot_scores<T>(call_, block, first, count, first_key, columns, own.q, space.keys, ld, own.scores,
                         space.derivative);
-          lot_tangents<T>(call_, direction_, first, count, columns, own.q, space.tangents, space.keys,
-                          space.key_tangents, ld, space.derivative, space.slopes);
+          lot_tangents<T>(call_, direction_, block, first, count, first_key, columns, own.q, space.tangents,
+                          space.keys, space.key_tangents, ld, space.derivative, space.slopes);
           simd::SoftmaxGradientArgs<T> args{};
           args.n_rows = count;
           args.n_keys = columns;

@@ -46,9 +46,10 @@ class TangentRows {
 /// s'_ij of a lot of rows, through the cap. `tangents` are the block's queries of the direction times the
 /// scale.
 template <class T>
-void lot_tangents(const Call<T>& call, const Direction<T>& direction, std::size_t first, std::size_t n_rows,
-                  std::size_t n_keys, const T* q, const T* tangents, const T* keys, const T* key_tangents,
-                  std::size_t ld, const T* derivative, T* out) {
+void lot_tangents(const Call<T>& call, const Direction<T>& direction, const RowBlock& block,
+                  std::size_t first, std::size_t n_rows, std::size_t first_key, std::size_t n_keys,
+                  const T* q, const T* tangents, const T* keys, const T* key_tangents, std::size_t ld,
+                  const T* derivative, T* out) {
   const std::size_t d = call.geometry.dim;
   if (direction.queries.wanted())
     call.kernels.product_panels({n_rows, n_keys, d, tangents + first * d, d, false, keys, d, out, ld, false});
@@ -56,6 +57,9 @@ void lot_tangents(const Call<T>& call, const Direction<T>& direction, std::size_
     for (std::size_t r = 0; r < n_rows; ++r) std::fill_n(out + r * ld, n_keys, T(0));
   if (direction.keys.wanted())
     call.kernels.product_panels({n_rows, n_keys, d, q + first * d, d, false, key_tangents, d, out, ld, true});
+  if (call.bias_hides)
+    with_bias_of(call, block, first, n_rows, first_key,
+                 [&](const T* bias, std::size_t r) { hide_keys(n_keys, bias, T(0), out + r * ld); });
   if (derivative == nullptr) return;
   for (std::size_t r = 0; r < n_rows; ++r)
     for (std::size_t j = 0; j < n_keys; ++j) out[r * ld + j] *= derivative[r * ld + j];

@@ -136,4 +136,40 @@ TEST_CASE("A key that a bias hides counts nothing where its scores overflow", "[
     }
 }
 
+TEST_CASE("A key that a bias hides counts nothing along a direction where its scores overflow", "[heads]") {
+  for (const std::size_t m : {1, 4, 40})
+    for (const double cap : {0.0, 5.0}) {
+      HeadsSetup setup;
+      setup.shape = {.n_heads = 2, .n_key_heads = 1, .n_queries = m, .n_keys = 19, .dim = 5};
+      setup.spread = 100.0;  // queries and their changes times the largest number overflow
+      setup.soft_cap = cap;
+      setup.bias = true;
+      HeadsSetup other = setup;
+      other.seed += 1000;
+      const HeadsCase<float> along(other);
+      const auto results = [&](const std::string& isa, double x) {
+        HeadsCase<float> in(setup);
+        for (const std::size_t j : {3u, 18u}) {
+          for (std::size_t c = 0; c < 5; ++c) in.keys.set(0, 0, j, c, x);
+          for (std::size_t i = 0; i < m; ++i)
+            in.bias[in.bias_place(0, 0, i, j)] = -std::numeric_limits<float>::infinity();
+        }
+        HeadsRun<float> out = run(in, isa);
+        const HeadsDirection<float> direction{along.queries.view(), along.keys.view(), along.values.view(),
+                                              along.output_gradient.view()};
+        attention_tangent(in.inputs(), out.state, direction, out.outputs.span(), in.options(isa, 1));
+        HeadsGradients<float> products = out.backward_face();
+        products.bias = {};
+        attention_hessian_product(in.inputs(), out.state, in.output_gradient.view(), direction, products,
+                                  in.options(isa, 1));
+        return out.bits();
+      };
+      for_each_isa([&](const simd::Isa& isa) {
+        INFO(isa.name << ", " << m << " queries, cap " << cap);
+        CHECK((results(isa.name, static_cast<double>(std::numeric_limits<float>::max())) ==
+               results(isa.name, 0.0)));
+      });
+    }
+}
+
 }  // namespace softstep::test
