@@ -26,10 +26,14 @@ template <class T>
 class GatedModel final : public Model<T> {
  public:
   GatedModel(const MultitaskRegression& data, const GatedOptions& options)
-      : moments_(data), options_(options), isa_(resolve_isa(options.isa)), dim_(data.spectrum.size()) {
+      : data_(valid(data)),
+        scale_(coarse_power<double>(*std::max_element(data.spectrum.begin(), data.spectrum.end()))),
+        moments_(over(data, scale_)),
+        optimal_loss_(std::ldexp(moments_.optimal_loss, scale_)),
+        options_(options),
+        isa_(resolve_isa(options.isa)),
+        dim_(data.spectrum.size()) {
     options_.validate();
-    scale_ = coarse_power<double>(*std::max_element(data.spectrum.begin(), data.spectrum.end()));
-    for (const double s : data.spectrum) spectrum_.push_back(std::ldexp(s, -scale_));
     const std::size_t n_tasks = data.n_tasks();
     blocks_ = {{"matrix", dim_, dim_}};
     if (options_.weights == ExampleWeights::free) blocks_.push_back({"weights", data.n_all_examples(), 1});
@@ -50,16 +54,15 @@ class GatedModel final : public Model<T> {
   std::vector<Observable> observables() const override {
     return {{"map", task_of_.size(), dim_ * dim_, 0, blocks_.size()}};
   }
-  double optimal_loss() const override { return moments_.optimal_loss; }
+  double optimal_loss() const override { return optimal_loss_; }
   std::string isa() const override { return isa_.name; }
   std::unique_ptr<Workspace> make_workspace() const override { return std::make_unique<Space>(); }
   std::string identity() const override {
-    const MultitaskRegression& data = moments_.data;
     data::Digest digest;
-    digest.add(data.spectrum.data(), dim_);
-    digest.add(data.n_examples.data(), data.n_tasks());
-    digest.add(data.correlations.data(), data.n_tasks());
-    digest.add(data.noise);
+    digest.add(data_.spectrum.data(), dim_);
+    digest.add(data_.n_examples.data(), data_.n_tasks());
+    digest.add(data_.correlations.data(), data_.n_tasks());
+    digest.add(data_.noise);
     digest.add(options_.gates.data(), options_.gates.size());
     return std::string("multitask regression, weights ") + to_string(options_.weights) + ", dim " +
            std::to_string(dim_) + ", examples " + std::to_string(task_of_.size()) + ", " + digest.text();
@@ -71,11 +74,11 @@ class GatedModel final : public Model<T> {
     auto& space = static_cast<Space&>(workspace);
     set_blocks<T>(at, space);
     if ((want & (want_loss_gap | want_loss)) != 0) {
-      const double gap = moments_.weight_gap(space.sums) + std::ldexp(matrix_gap(space), scale_);
-      out.loss = moments_.optimal_loss + gap;
+      const double gap = moments_.weight_gap(space.sums) + matrix_gap(space);
+      out.loss = optimal_loss_ + std::ldexp(gap, scale_);
       out.loss_scaled = {out.loss, 0.0};
-      out.loss_gap = {gap, 0.0};
-      out.optimal_loss = moments_.optimal_loss;
+      out.loss_gap = {gap, scale_ * std::log(2.0)};
+      out.optimal_loss = optimal_loss_;
       out.accuracy = std::numeric_limits<double>::quiet_NaN();
     }
     if ((want & want_attention) != 0)
@@ -150,19 +153,20 @@ class GatedModel final : public Model<T> {
     moments_.set_sums(space.sums);
   }
 
-  // P as it is in front of weights that have been brought near 1 and of spectrum_.
+  // P as it is in front of weights that have been brought near 1 and of the spectrum of moments_.
   double entry(const Space& space, std::size_t at) const {
     return std::ldexp(space.matrix[at], space.matrix_power + space.weight_power + scale_);
   }
 
   // P less the best for these weights, 0 without weights, and its factor in the gap.
   double missing(const Space& space, std::size_t i, std::size_t j) const {
-    const double best = i == j ? space.sums.along / (spectrum_[i] * moments_.spread(space.sums, i)) : 0.0;
+    const double best =
+        i == j ? space.sums.along / (moments_.data.spectrum[i] * moments_.spread(space.sums, i)) : 0.0;
     return entry(space, i * dim_ + j) - best;
   }
   double curvature(const Space& space, std::size_t i, std::size_t j) const {
-    const double s = spectrum_[j];
-    return spectrum_[i] * s * s * moments_.spread(space.sums, j);
+    const double s = moments_.data.spectrum[j];
+    return moments_.data.spectrum[i] * s * s * moments_.spread(space.sums, j);
   }
   static bool has_weights(const Space& space) { return space.sums.squared != 0.0; }
 
@@ -190,10 +194,10 @@ class GatedModel final : public Model<T> {
     const MultitaskRegression& data = moments_.data;
     double first = 0.0, second = 0.0, third = 0.0;
     for (std::size_t i = 0; i < dim_; ++i) {
-      const double s = spectrum_[i];
+      const double s = data.spectrum[i];
       first += s * s * space.matrix[i * dim_ + i];
       for (std::size_t j = 0; j < dim_; ++j) {
-        const double p = space.matrix[i * dim_ + j], t = spectrum_[j];
+        const double p = space.matrix[i * dim_ + j], t = data.spectrum[j];
         second += s * p * p * t * t;
         third += s * p * p * t * t * moments_.noise_ratios[j];
       }
@@ -229,14 +233,25 @@ class GatedModel final : public Model<T> {
     write_gradient(1.0, space.sum, exponent, isa_.template kernels<T>(), out.gradients[1]);
   }
 
+  static const MultitaskRegression& valid(const MultitaskRegression& data) {
+    data.validate();
+    return data;
+  }
+  static MultitaskRegression over(MultitaskRegression data, int power) {
+    for (double& s : data.spectrum) s = std::ldexp(s, -power);
+    data.noise = std::ldexp(data.noise, -power);
+    return data;
+  }
+
+  const MultitaskRegression data_;
+  const int scale_;  // spectrum and noise are 2^scale times those of moments_, whose cubes double holds
   const MultitaskMoments moments_;
+  const double optimal_loss_;
   const GatedOptions options_;
   const simd::Isa& isa_;
   std::size_t dim_;
   std::vector<BlockShape> blocks_;
   std::vector<std::size_t> task_of_;  // of an example
-  int scale_ = 0;                     // the spectrum is 2^scale times spectrum_, whose cubes double holds
-  std::vector<double> spectrum_;
 };
 
 }  // namespace

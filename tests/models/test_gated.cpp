@@ -304,6 +304,41 @@ TEST_CASE("tasks of a spectrum whose cubes are no numbers have the loss and grad
   }
 }
 
+// One eigenvalue s and the best weights: the gap is c (P - P*)^2 and its slope 2 c (P - P*), so that P* is
+// known. Near it the gap is 2^-50 of s and less, which a plain number does not hold of an s of 2^-1000.
+TEST_CASE("a small gap of a small spectrum keeps its digits", "[models]") {
+  MultitaskRegression data;
+  data.n_examples = {3, 2};
+  data.correlations = {0.5, 0.9};
+  const auto gap_at = [&](int power, double p, double* slope) {
+    data.spectrum = {std::ldexp(1.0, power)};
+    data.noise = std::ldexp(0.125, power);
+    GatedOptions options;
+    options.weights = ExampleWeights::free;
+    const std::vector<double> best = multitask_weights(data);
+    Evaluation<double> out;
+    make_gated_model<double>(data, options)
+        ->evaluate(
+            std::vector<std::vector<double>>{{std::ldexp(p, -power)}, {best[0], best[0], best[0], 1.0, 1.0}},
+            out);
+    if (slope != nullptr) *slope = out.gradients[0].mantissa()[0] * std::exp(out.gradients[0].exponent);
+    return out.loss_gap;
+  };
+  double slope = 0.0;
+  const double of_one = gap_at(0, 1.0, &slope).value(), optimum = 1.0 - 2.0 * of_one / slope;
+  const double near = optimum * (1.0 + 0x1p-25);
+  const Scaled plain = gap_at(0, near, nullptr);
+  REQUIRE(plain.value() > 0.0);
+  REQUIRE(plain.value() < 0x1p-45);
+  for (const int power : {-1000, -400, 400, 900}) {
+    INFO("2^" << power);
+    // Powers of two change no digit; the exponent is rounded a few times.
+    const double one = power * std::log(2.0);
+    CHECK(std::fabs(gap_at(power, near, nullptr).log() - plain.log() - one) <=
+          4.0 * 0x1p-53 * std::fabs(one) + 0x1p-48);
+  }
+}
+
 TEST_CASE("bad tasks and gates are refused by name", "[models]") {
   const auto refuse = [](const char* argument, const char* word, auto change) {
     MultitaskRegression data = three;
