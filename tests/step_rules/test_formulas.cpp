@@ -58,6 +58,22 @@ TEST_CASE("a coefficient is right where the exponential beside it underflows or 
   // The least delta is 3e-15 of |G|^2 = e^-711, though e^711 is no number.
   CHECK(is_near(log_coefficient("alig:delta=5e-324", -355.5, {1.0, -355.5}), 0.0));
   CHECK(std::isinf(log_coefficient("gd", -1e6, {})));  // 0, as ever
+  // The step is |G| e^C over the gap, whose mantissa makes up for the exponential.
+  const auto log_length = [](const std::string& rule, double exponent, Scaled gap) {
+    const double gradient[] = {0.6, 0.8};
+    const StepContext<double> at{0, gap, gradient, 1, 2, exponent, 1.0, gradient};
+    RuleState state;
+    return std::log(make_step_rule<double>(parse_rule(rule))->step(at, state).length);
+  };
+  for (const char* rule : {"momentum", "prgd"}) {
+    INFO(rule);
+    CHECK(is_near(log_length(rule, 720, {1e300, 0}), 720 - large));
+    CHECK(is_near(log_length(rule, -720, {1e-300, 0}), large - 720));
+    CHECK(is_near(log_length(rule, -750, {1e-300, 0}), large - 750));
+  }
+  // h is the gap over e^0, and |d| is 1.
+  CHECK(is_near(log_coefficient("momo", 0, {1e-300, 720}), 720 - large));
+  CHECK(is_near(log_coefficient("momo", 0, {1e300, -720}), large - 720));
 }
 
 TEST_CASE("ngd has length eta (t+1)^-a whatever the exponent", "[step_rules]") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/settings.h"
 #include "softstep/metrics.h"
@@ -31,7 +32,8 @@ struct DualAcceleration {
     const std::size_t size = at.n_rows * at.n_cols;
     std::vector<double>& v = remembered(memory, next, "momentum.v", size);
     double& count = remembered(memory, next, "momentum.steps", 1)[0];
-    const double factor = std::exp(at.gradient_exponent - at.loss_gap.exponent), l = count / (count + 1.0);
+    const ExpInParts factor(at.gradient_exponent - at.loss_gap.exponent);
+    const double l = count / (count + 1.0);
     next.direction.resize(size);
     // Pointers and selects, so that the loop becomes one of vectors.
     double *const kept = v.data(), *const direction = next.direction.data();
@@ -40,7 +42,7 @@ struct DualAcceleration {
     for (std::size_t k = 0; k < size; ++k) {
       const auto g = static_cast<double>(gradient[k]);
       // 0 stays 0, whatever the factor.
-      const double quotient = g / gap * factor, q = g == 0.0 ? 0.0 : quotient;
+      const double quotient = factor.times(g / gap), q = g == 0.0 ? 0.0 : quotient;
       kept[k] = l * (kept[k] + q);
       direction[k] = kept[k] + q;
     }

@@ -53,7 +53,7 @@ struct MomentumModel {
     for (std::size_t k = 0; k < size; ++k)
       d[k] += (1.0 - keep) * (static_cast<double>(at.gradient[k]) / at.gradient_norm * unit);
     const double gap =
-        at.loss_gap.mantissa == 0.0 ? 0.0 : at.loss_gap.mantissa * std::exp(at.loss_gap.exponent - exponent);
+        at.loss_gap.mantissa == 0.0 ? 0.0 : times_exp(at.loss_gap.mantissa, at.loss_gap.exponent - exponent);
     double h = height[0] + (1.0 - keep) * gap;
     const double norm = frobenius_norm({d.data(), size});
     double coefficient = h > 0.0 && norm > 0.0 ? h / norm / norm : 0.0;

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/step_rules/coefficients.h"
 #include "core/step_rules/memory.h"
 #include "core/step_rules/settings.h"
 #include "softstep/metrics.h"
@@ -58,7 +59,7 @@ struct ProgressiveRescaling {
         change[k] = (1.0 - radius / norm) * static_cast<double>(at.weights[k]);
     } else {
       const double scale =
-          settings.step_size / at.loss_gap.mantissa * std::exp(at.gradient_exponent - at.loss_gap.exponent);
+          times_exp(settings.step_size / at.loss_gap.mantissa, at.gradient_exponent - at.loss_gap.exponent);
       std::vector<double> moved(size);
       for (std::size_t k = 0; k < size; ++k) {
         const auto g = static_cast<double>(at.gradient[k]);

@@ -155,7 +155,13 @@ class MomentumOfRun final : public LaneRuleOfRun {
   LaneCoefficients propose(const LaneContext& at) override {
     LaneCoefficients out;
     out.step = settings_.step_size;
-    split(std::exp(at.gradient_exponent - at.loss_gap.exponent), at.loss_gap.mantissa, out);
+    const double apart = at.gradient_exponent - at.loss_gap.exponent, factor = std::exp(apart);
+    if (std::isnormal(factor)) {
+      split(factor, at.loss_gap.mantissa, out);
+    } else {
+      out.unit = std::exp(0.5 * apart);
+      out.unit_again = out.unit / at.loss_gap.mantissa;
+    }
     out.keep_mean = count_ / (count_ + 1.0);
     return out;
   }
