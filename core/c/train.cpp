@@ -29,8 +29,10 @@ class CallerRule final : public StepRule<T> {
   bool moves_along_gradient() const override { return given_.moves_along_gradient != 0; }
   std::vector<RuleMemory> memory() const override {
     std::vector<RuleMemory> out;
-    if (given_.n_memory != 0) out.push_back({"memory", given_.n_memory});
-    for (std::size_t k = 0; k < given_.n_matrices; ++k) out.push_back({"matrix" + std::to_string(k), 0});
+    // Names of this rule: a state may hold what another rule of the caller's has left.
+    if (given_.n_memory != 0) out.push_back({name_ + ".memory", given_.n_memory});
+    for (std::size_t k = 0; k < given_.n_matrices; ++k)
+      out.push_back({name_ + ".matrix" + std::to_string(k), 0});
     return out;
   }
 

@@ -328,6 +328,15 @@ TEST_CASE("A rule of the caller's has no memory before its first step, whatever 
   options.n_steps = 2;
   REQUIRE(softstep_train(c.model, state, &options, nullptr) == SOFTSTEP_OK);
   CHECK(remembered == std::vector<double>{-1.0, 7.0});
+  // Another rule of the caller's with as much memory, and one with more.
+  for (const std::size_t n_memory : {1, 2}) {
+    const std::string name = "other-" + std::to_string(n_memory);
+    rule.name = name.c_str();
+    rule.n_memory = n_memory;
+    remembered.clear();
+    REQUIRE(softstep_train(c.model, state, &options, nullptr) == SOFTSTEP_OK);
+    CHECK(remembered == std::vector<double>{-1.0, 7.0});
+  }
   softstep_state_destroy(state);
 }
 
