@@ -53,7 +53,13 @@ extern "C" {
 const char* softstep_last_message(void) { return last_message.c_str(); }
 const char* softstep_last_argument(void) { return last_argument.c_str(); }
 softstep_status softstep_set_failure(softstep_status status, const char* argument, const char* message) {
-  return note(status, message == nullptr ? "" : message, word(argument));
+  // A copy, as it may be what note() writes to.
+  std::string name;
+  try {
+    name = word(argument);
+  } catch (...) {
+  }
+  return note(status, message == nullptr ? "" : message, name);
 }
 int32_t softstep_abi(void) { return SOFTSTEP_C_ABI; }
 const char* softstep_version(void) { return softstep::version; }

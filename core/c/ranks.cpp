@@ -1,5 +1,7 @@
 #include "core/c/ranks.h"
 
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -23,6 +25,9 @@ CallerRanks::CallerRanks(const softstep_own_ranks& given) : given_(given) {
   require_function(given.receive, "own.receive");
   require_function(given.send, "own.send");
   require_function(given.flush, "own.flush");
+  // MPI has no more, and what is gathered of all has a size.
+  if (given.size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    throw InvalidArgument("own.size", std::to_string(given.size) + " (need at most 2147483647)");
   if (given.rank >= given.size)
     throw InvalidArgument("own.rank",
                           std::to_string(given.rank) + " (there are " + std::to_string(given.size) + ")");

@@ -13,6 +13,7 @@
 #include "softstep/threads.h"
 #include "softstep/trainer.h"
 #include "softstep/version.h"
+#include "support/allocations.h"
 #include "tools/run_program.h"
 
 using namespace softstep;
@@ -468,6 +469,45 @@ TEST_CASE("Messages belong to the thread in which a function failed", "[c]") {
   CHECK(mismatch.find(version) != std::string::npos);
   CHECK(softstep_available_threads() == available_threads());
   CHECK(std::string(softstep_version()) == version);
+}
+
+TEST_CASE("A failure is kept for the thread also where no memory is left for its argument", "[c]") {
+  const std::string longer(100, 'a');  // than what a string holds without memory
+  CHECK(softstep_set_failure(SOFTSTEP_FAILED, longer.c_str(), "first") == SOFTSTEP_FAILED);
+  CHECK(softstep_last_argument() == longer);
+  // What is kept may be kept again.
+  CHECK(softstep_set_failure(SOFTSTEP_FAILED, softstep_last_message(), softstep_last_argument()) ==
+        SOFTSTEP_FAILED);
+  CHECK(softstep_last_message() == longer);
+  CHECK(std::string(softstep_last_argument()) == "first");
+  if (!counts_allocations) return;
+  failing_allocation = 1;
+  softstep_status status = SOFTSTEP_OK;
+  REQUIRE_NOTHROW(status = softstep_set_failure(SOFTSTEP_FAILED, longer.c_str(), "second"));
+  CHECK(failing_allocation.exchange(0) == 0);
+  CHECK(status == SOFTSTEP_FAILED);
+  CHECK(std::string(softstep_last_message()) == "second");
+  CHECK(std::string(softstep_last_argument()).empty());
+}
+
+TEST_CASE("More ranks than there can be are refused", "[c]") {
+  softstep_own_ranks own{};
+  own.struct_size = sizeof own;
+  own.gather = [](void*, const void*, size_t, void*) -> const char* { return "gather"; };
+  own.broadcast = [](void*, void*, size_t, size_t) -> const char* { return "broadcast"; };
+  own.receive = [](void*, void*, size_t) -> const char* { return "receive"; };
+  own.send = [](void*, const void*, size_t) -> const char* { return "send"; };
+  own.flush = [](void*) -> const char* { return "flush"; };
+  softstep_ranks* ranks = nullptr;
+  for (const std::size_t size : {std::size_t{1} << 31, SIZE_MAX}) {
+    own.size = size;
+    CHECK(failure(softstep_ranks_create(&own, &ranks), SOFTSTEP_BAD_ARGUMENT) == "own.size");
+    CHECK(std::string(softstep_last_message()).find(std::to_string(size)) != std::string::npos);
+    CHECK(ranks == nullptr);
+  }
+  own.size = 2;
+  CHECK(softstep_ranks_create(&own, &ranks) == SOFTSTEP_OK);
+  softstep_ranks_destroy(ranks);
 }
 
 // Found by tests/fuzz/c_calls.cpp: a line break went from the word into the message.

@@ -142,7 +142,7 @@ SOFTSTEP_EXPORT void softstep_dataset_destroy(softstep_dataset* dataset); /* nul
 typedef struct softstep_own_ranks {
   size_t struct_size;
   void* user;
-  size_t rank, size; /* this one, 0 to size - 1 */
+  size_t rank, size; /* this one, 0 to size - 1; at most 2^31 - 1 */
   /* n bytes of each rank to all, those of rank 0 first; `all` has room for size * n. */
   const char* (*gather)(void* user, const void* mine, size_t n, void* all);
   const char* (*broadcast)(void* user, void* data, size_t n, size_t from);
