@@ -16,6 +16,7 @@
 #include "faults/failing_calls.h"
 #include "softstep/c/softstep.h"
 #include "support/allocations.h"
+#include "support/batches.h"
 #include "support/temporary_file.h"
 #include "tools/run_program.h"
 #include "trainer/runs.h"
@@ -134,6 +135,41 @@ TEST_CASE("memory that runs out at any allocation of a run or a solver is one er
   for (const Job& job : jobs) fail_each(job, 200, count);
   WARN("tries " << count.tries << ", losses " << count.losses);
   CHECK(count.tries > 500);
+}
+
+// A pass over all samples leaves what it hands its kernel for the next one; a pass over some of them that
+// ends half-way has written over it. Here the second thread gets the longest sample, for which it has no room
+// yet.
+TEST_CASE("a pass that runs out of memory leaves the next one over all samples right", "[faults]") {
+  if (!counts_allocations) return;
+  const test::TestBatch<double> batch(
+      {.n_tokens = {40, 600, 90, 60}, .dim = 64, .separate_queries = true, .ragged = true, .n_queries = 40},
+      3);
+  AttentionOptions how;
+  how.n_threads = 2;
+  const AttentionModel<double> model(batch.view, how);
+  REQUIRE(model.threads_used() == 2);
+  const std::vector<double> weights = normal_weights(64, 0.1, 1);
+  const std::span<const double> at(weights);
+  const std::vector<std::size_t> second = {1};
+  Evaluation<double> out;
+  long n_failed = 0;
+  for (long k = 1; k <= 30; ++k) {
+    const auto space = model.make_workspace();
+    model.evaluate(Point<double>(&at, 1), out, *space, want_loss);
+    const double expected = out.loss;
+    failing_allocation = k;
+    try {
+      model.evaluate(Point<double>(&at, 1), out, *space, want_loss, SampleSet(second));
+    } catch (const std::bad_alloc&) {
+      ++n_failed;
+    }
+    failing_allocation = 0;
+    model.evaluate(Point<double>(&at, 1), out, *space, want_loss);
+    INFO("allocation " << k);
+    CHECK(out.loss == expected);
+  }
+  CHECK(n_failed > 0);
 }
 
 TEST_CASE("memory that runs out while a state is written or read leaves the older file or the new one",

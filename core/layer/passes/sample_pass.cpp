@@ -8,6 +8,15 @@
 namespace softstep {
 namespace {
 
+// Says so at its end, unless what it stands for has come to its own.
+struct TornUnlessWhole {
+  std::atomic<bool>& is_torn;
+  bool is_whole = false;
+  ~TornUnlessWhole() {
+    if (!is_whole) is_torn.store(true, std::memory_order_relaxed);
+  }
+};
+
 constexpr std::size_t together = simd::attention_together;  // samples in one call of the kernel
 
 // Before a pass reads the tokens of a sample.
@@ -70,7 +79,9 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
   T* work = work_.data() + work_stride_ * team.rank;
   const bool may_keep = rows.is_all() && this->scoring_.is_given();
   const Prepared now{team.size, with_rows};
-  if (!may_keep || !(prepared_ == now))
+  const bool is_prepared = may_keep && prepared_ == now && !is_torn_.load(std::memory_order_relaxed);
+  TornUnlessWhole pass{is_torn_};
+  if (!is_prepared)
     for (std::size_t row = begin; row < end; ++row)
       args_[row] = args_of(row, samples[row], with_rows, work + 2 * (row % together) * data.longest);
   if (!rows.are_samples()) {
@@ -91,7 +102,10 @@ void SamplePass<T>::attend(const Team& team, const PassRows& rows, bool with_row
                          samples[row]);
   if (!rows.are_samples()) pool(rows, rows.share_of_samples(team), this->scoring_, this->outcomes_);
   team.wait();
-  if (team.leads()) prepared_ = may_keep ? now : Prepared{};
+  pass.is_whole = true;
+  if (!team.leads()) return;
+  prepared_ = may_keep ? now : Prepared{};
+  is_torn_.store(false, std::memory_order_relaxed);
 }
 
 // In one call, or in calls of as many samples as the kernel takes together: the same groups, the same bits.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <vector>
 
@@ -39,13 +40,14 @@ class SamplePass final : public AttentionPass<T> {
   std::vector<QueryProducts<T>> products_;  // by thread
   std::vector<simd::AttentionStats<T>> stats_;
   // What the kernel is handed, by row. It stays the same while all samples are attended to by teams of one
-  // size.
+  // size, and no pass ends half-way with an exception.
   std::vector<simd::AttentionArgs<T>> args_;
   struct Prepared {
     std::size_t team_size = 0;
     bool with_rows = false;
     bool operator==(const Prepared&) const = default;
   } prepared_;
+  std::atomic<bool> is_torn_{false};  // set by any member of a team
 };
 
 }  // namespace softstep
