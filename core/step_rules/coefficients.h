@@ -18,6 +18,7 @@ struct ExpInParts {
     // the products of three quarters lie between the number and the last one.
     if (!std::isnormal(first)) first = part = std::exp(0.25 * exponent);
   }
+  bool is_whole() const { return part == 1.0; }
   double times(double x) const { return x * first * part * part * part; }
 };
 

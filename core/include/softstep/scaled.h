@@ -14,12 +14,11 @@ struct Scaled {
   /// The plain value; 0 or infinity where double cannot hold it.
   double value() const {
     if (mantissa == 0.0) return 0.0;
-    constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
-    const double factor = std::exp(exponent);
-    if (factor >= least && factor <= most) return mantissa * factor;
-    // In two factors, so that a mantissa far from 1 is not lost to an exponent that makes up for it.
-    const double half = std::exp(0.5 * exponent);
-    return mantissa * half * half;
+    // In two factors where e^exponent is no normal number, so that a mantissa that makes up for it is not
+    // lost.
+    const bool is_whole = std::fabs(exponent) <= 708.0;
+    const double factor = std::exp(is_whole ? exponent : 0.5 * exponent);
+    return mantissa * factor * (is_whole ? 1.0 : factor);
   }
 
   /// Whether value() is 0 although the number is not.

@@ -39,13 +39,19 @@ struct DualAcceleration {
     double *const kept = v.data(), *const direction = next.direction.data();
     const T* const gradient = at.gradient;
     const double gap = at.loss_gap.mantissa;
-    for (std::size_t k = 0; k < size; ++k) {
-      const auto g = static_cast<double>(gradient[k]);
-      // 0 stays 0, whatever the factor.
-      const double quotient = factor.times(g / gap), q = g == 0.0 ? 0.0 : quotient;
-      kept[k] = l * (kept[k] + q);
-      direction[k] = kept[k] + q;
-    }
+    const auto move = [=](auto times_factor) {
+      for (std::size_t k = 0; k < size; ++k) {
+        const auto g = static_cast<double>(gradient[k]);
+        // 0 stays 0, whatever the factor.
+        const double quotient = times_factor(g / gap), q = g == 0.0 ? 0.0 : quotient;
+        kept[k] = l * (kept[k] + q);
+        direction[k] = kept[k] + q;
+      }
+    };
+    if (const double whole = factor.first; factor.is_whole())
+      move([whole](double x) { return x * whole; });
+    else
+      move([factor](double x) { return factor.times(x); });
     const double length = settings.step_size * frobenius_norm({next.direction.data(), size});
     count += 1.0;
     return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, next.direction.data()};
