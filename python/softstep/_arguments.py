@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,25 @@ def integer(value: Any, name: str, least: int | None = None, bits: int | None = 
     if bits is not None and value >= 2**bits:
         raise InvalidArgument(f"{name}: {value!r} (need {wanted}, below 2^{bits})", name)
     return int(value)
+
+
+def unmasked(value: Any, name: str) -> Any:
+    """The value, if it is no NumPy array of which entries are masked: nothing here looks at masks. Raises InvalidArgument."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InvalidArgument(f"{name}: {int(np.ma.getmaskarray(value).sum())} masked entries (need numbers everywhere)", name)
+    return value
+
+
+@contextmanager
+def told_as(**names: str) -> Iterator[None]:
+    """Tells what the library refuses by the names that its caller knows: theirs by the library's."""
+    try:
+        yield
+    except InvalidArgument as error:
+        name = names.get(error.argument)
+        if name is None:
+            raise
+        raise type(error)(name + str(error).removeprefix(error.argument), name) from None
 
 
 def counts(**values: Any) -> dict[str, int]:

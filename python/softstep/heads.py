@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core
-from ._arguments import integer, number
+from ._arguments import integer, number, unmasked
 from ._core import HeadOptions
 
 __all__ = ["attention", "linear_attention"]
@@ -33,6 +33,11 @@ def _options(
             if value is not None:
                 integer(value, name, 0, bits)
         raise
+
+
+def _unmasked(**arrays: Any) -> None:
+    for name, array in arrays.items():
+        unmasked(array, name)
 
 
 def attention(
@@ -65,6 +70,7 @@ def attention(
     >>> attention(q, k, v, causal=True).shape
     (1, 2, 5, 4)
     """
+    _unmasked(queries=queries, keys=keys, values=values, bias=bias)
     options = _options(scale, soft_cap, causal, before, after, key_lengths, query_offsets, key_offsets, n_threads)
     return _core.attention_forward(queries, keys, values, options, bias=bias, out=out)[0]
 
@@ -93,5 +99,6 @@ def linear_attention(
     >>> linear_attention(q, q, q, causal=True)[0, 0, :, 0].tolist()
     [2.0, 4.0, 6.0]
     """
+    _unmasked(queries=queries, keys=keys, values=values, log_gates=log_gates)
     options = _options(scale, 0.0, causal, None, None, key_lengths, query_offsets, key_offsets, n_threads)
     return _core.linear_attention_forward(queries, keys, values, options, log_gates=log_gates, out=out)

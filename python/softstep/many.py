@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer
+from ._arguments import integer, told_as
 from .errors import InvalidArgument, NotSupported
 from .rules import rule_name
 from .training import TrainResult, html_table, run_options, start_state
@@ -253,7 +253,10 @@ def run(
             raise type(error)(f"{error}, run {k}" if len(plan) > 1 else str(error), error.argument) from None
     bar = _Bar(progress, len(plan))
     try:
-        made = _core.train_many(list(plan.problems), states, options, integer(n_threads, "n_threads", 0, 31), stop, callback, bar.call)
+        with told_as(references="reference"):
+            made = _core.train_many(
+                list(plan.problems), states, options, integer(n_threads, "n_threads", 0, 31), stop, callback, bar.call
+            )
     finally:
         bar.close()
     return Runs(plan, arguments, options, states, *made)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer, number, text
+from ._arguments import integer, number, text, unmasked
 from .errors import InvalidArgument
 from .models import NextTokenData
 from .problem import Problem, _as_integers
@@ -218,7 +218,7 @@ def solve_linear_max_margin(
     >>> result.weights[:, 0].tolist()
     [0.5, 0.25]
     """
-    array = np.asarray(points, order="C")
+    array = np.asarray(unmasked(points, "points"), order="C")
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InvalidArgument(f"points: shape {array.shape}, dtype {array.dtype} (need real numbers [n, dim])", "points")
     if array.dtype != np.float32:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _core
-from ._arguments import integer, number, text
+from ._arguments import integer, number, text, unmasked
 from .errors import InvalidArgument
 from .losses import Loss
 
@@ -23,7 +23,7 @@ def _as_integers(value: Any, name: str, dtype: Any) -> Any:
     """Integers of `dtype`; the array itself where it is such. Whatever would change a value is refused."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = np.asarray(unmasked(value, name))
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
     if array.dtype.kind not in "iufb" or array.size == 0:
@@ -39,8 +39,8 @@ def _as_integers(value: Any, name: str, dtype: Any) -> Any:
 def _as_numbers(value: Any, name: str, dtype: str) -> Any:
     """Real numbers of `dtype`: the array itself where it is such, else rounded to nearest."""
     if value is None or str(getattr(value, "dtype", "")).removeprefix("torch.") == dtype:
-        return value
-    array = np.asarray(value)
+        return unmasked(value, name)
+    array = np.asarray(unmasked(value, name))
     if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         raise InvalidArgument(f"{name}: dtype {array.dtype} (need real numbers)", name)
     if not array.dtype.isnative:
@@ -71,7 +71,7 @@ def _concatenate(tokens: Sequence[Any]) -> tuple[Any, Any]:
     """A list of samples [T_i, dim] as one array of rows, and where each begins."""
     if not tokens:
         raise InvalidArgument("tokens: an empty list (need at least 1 sample)", "tokens")
-    samples = [np.asarray(sample) for sample in tokens]
+    samples = [np.asarray(unmasked(sample, "tokens")) for sample in tokens]
     for i, sample in enumerate(samples):
         if sample.ndim != 2 or sample.shape[1] != samples[0].shape[-1] or sample.dtype != samples[0].dtype:
             raise InvalidArgument(
@@ -171,6 +171,7 @@ class Problem(_core.Problem):
             if offsets is not None:
                 raise InvalidArgument("offsets: given beside a list of samples (these have their own lengths)", "offsets")
             tokens, offsets = _concatenate(tokens)
+        unmasked(tokens, "tokens")
         shape = getattr(tokens, "shape", ())
         if isinstance(shape, tuple) and 0 in shape:
             raise InvalidArgument(f"tokens: shape {tuple(shape)} (need a sample, a token and a dimension at least)", "tokens")
@@ -222,7 +223,7 @@ class Problem(_core.Problem):
 
         W: [dim, dim]. Raises InvalidArgument.
         """
-        return _core.margin_in_norm(self, W, text(norm, "norm"), number(p, "p"))
+        return _core.margin_in_norm(self, unmasked(W, "W"), text(norm, "norm"), number(p, "p"))
 
     def certified_share(self, W: Any, norm: str = "frobenius", p: float = 2.0) -> float:
         """What share of the largest margin in a norm W [dim, dim] has at least, by the gradient at W and without a solver.
@@ -230,7 +231,7 @@ class Problem(_core.Problem):
         At most 1 but for rounding; NaN at W = 0. Rules whose last gradient swings need an average: `MarginCertificate`. Raises
         InvalidArgument. Source: softstep/margin_certificate.h.
         """
-        return _core.certified_share(self, W, text(norm, "norm"), number(p, "p"))
+        return _core.certified_share(self, unmasked(W, "W"), text(norm, "norm"), number(p, "p"))
 
     def __repr__(self) -> str:
         blocks = ", ".join(f"{name} {list(shape)}" for name, shape in self.blocks.items())

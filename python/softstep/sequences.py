@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from . import _core
-from ._arguments import counts, integer, number
+from ._arguments import counts, integer, number, unmasked
 from .errors import InvalidArgument
 from .models import _text
 from .problem import _as_integers, _as_numbers, _computed_in, _copied_numbers, _optimum
@@ -79,7 +79,7 @@ class DiagonalAttention(_core.DiagonalAttention):
         isa: str = "",
     ) -> None:
         computed = _computed_in(tokens)
-        queries = None if queries is None else np.asarray(queries)
+        queries = None if queries is None else np.asarray(unmasked(queries, "queries"))
         by_index = queries is not None and queries.dtype.kind in "iu"
         measured_from, value = _optimum(loss, optimal_loss, infimum=True)
         super().__init__(
@@ -289,7 +289,8 @@ class InductionHead(_core.InductionHead):
         """
         if isinstance(blocks, dict):
             blocks = [np.asarray(blocks[name]).item() for name in self.blocks]
-        return _core.induction_parts(*self._data, a, w_star, _copied_numbers(blocks, "blocks", "float64"), self._scores)
+        blocks = _copied_numbers(blocks, "blocks", "float64")
+        return _core.induction_parts(*self._data, number(a, "a"), number(w_star, "w_star"), blocks, self._scores)
 
     def __repr__(self) -> str:
         return _text(self, "InductionHead")

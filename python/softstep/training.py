@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer, number, numbers, text
+from ._arguments import integer, number, numbers, text, told_as, unmasked
 from .errors import InvalidArgument, NotSupported
 from .rules import as_rules, rule_name
 
@@ -25,7 +25,7 @@ def _fitting(argument: str, value: Any, shape: tuple[int, ...], name: str) -> An
     """The value, if it has that shape but for axes of 1, or is flat with as many numbers; None stays."""
     if value is None:
         return None
-    found = np.shape(value)
+    found = np.shape(unmasked(value, argument))
     is_flat = len(found) == 1 and found[0] == math.prod(shape)
     if not is_flat and [n for n in found if n != 1] != [n for n in shape if n != 1]:
         raise InvalidArgument(f"{argument}: shape {found} (need {shape}, that of {name})", argument)
@@ -413,7 +413,8 @@ def train(
     options = run_options(problem, rule, steps, {**arguments, **schedule}, stop)
     bar = _Bar(progress, steps, state.step)
     try:
-        summary, rows = _core.train(problem, state, options, callback, bar if bar.wanted else None, kept)
+        with told_as(references="reference"):
+            summary, rows = _core.train(problem, state, options, callback, bar if bar.wanted else None, kept)
     finally:
         bar.close(state.step)
     return TrainResult(problem, rule, state, options, arguments, summary, rows)
@@ -446,7 +447,10 @@ def start_state(
     if start is not None and init_std:
         raise InvalidArgument("init_std: given beside start (need one of them)", "init_std")
     if init_std:
-        return _core.normal_state(problem, number(init_std, "init_std"), integer(seed, "seed", 0), text(master_weights, "master_weights"))
+        with told_as(std="init_std"):
+            return _core.normal_state(
+                problem, number(init_std, "init_std"), integer(seed, "seed", 0), text(master_weights, "master_weights")
+            )
     return _core.initial_state(problem, _start(problem, start), text(master_weights, "master_weights"))
 
 
@@ -470,7 +474,8 @@ def run_options(
         if name in settings:
             settings[name] = number(settings[name], name)
     settings["thresholds"] = numbers(arguments["thresholds"], "thresholds")
-    return _core.trainer_options(as_rules(rule), n_steps=integer(steps, "steps", 0), stop=stop, **settings)
+    with told_as(references="reference"):
+        return _core.trainer_options(as_rules(rule), n_steps=integer(steps, "steps", 0), stop=stop, **settings)
 
 
 def load_state(path: str | PathLike[str], problem: _core.Model, rule: Any = "polyak", **arguments: Any) -> _core.TrainState:

@@ -26,7 +26,8 @@ WRONG = [
     ("batch_size", lambda v: softstep.train(PROBLEM, steps=1, batch_size=v), (-1, 1.5, 2**64)),
     ("batch_seed", lambda v: softstep.train(PROBLEM, steps=1, batch_seed=v), (-1,)),
     ("seed", lambda v: softstep.train(PROBLEM, steps=1, init_std=0.1, seed=v), (-1, 0.5)),
-    ("init_std", lambda v: softstep.train(PROBLEM, steps=1, init_std=v), ("1",)),
+    ("init_std", lambda v: softstep.train(PROBLEM, steps=1, init_std=v), ("1", -1, float("nan"), 1e308)),
+    ("init_std", lambda v: softstep.train_many(PROBLEM, steps=1, init_std=v), (-1,)),
     ("max_seconds", lambda v: softstep.train(PROBLEM, steps=1, max_seconds=v), ("1", None)),
     ("thresholds", lambda v: softstep.train(PROBLEM, steps=1, thresholds=v), (1, "0.1", ["0.1"])),
     ("form", lambda v: softstep.train(PROBLEM, steps=1, form=v), (3, None)),
@@ -93,3 +94,53 @@ def test_a_memory_is_any_mapping_and_a_flag_any_truth():
             return 0.1
 
     assert softstep.train(PROBLEM, Counting(), steps=3).status == "max_iterations"
+
+
+@pytest.mark.parametrize("reference", [None, np.zeros((8, 8)), np.full((8, 8), np.nan)])
+def test_a_reference_that_is_none_is_told_by_the_name_that_train_has(reference):
+    for run in (softstep.train, softstep.train_many):
+        with pytest.raises(softstep.InvalidArgument, match="^reference: ") as caught:
+            run(PROBLEM, "ngd", steps=1, reference=reference, thresholds=[0.5])
+        assert caught.value.argument == "reference"
+
+
+def masked(*shape):
+    made = np.ma.masked_array(np.ones(shape), mask=False)
+    made[(0,) * len(shape)] = np.ma.masked
+    return made
+
+
+SAMPLES, HEADS = np.ones((2, 3, 4)), np.ones((1, 1, 4, 4))
+MASKED = [
+    ("tokens", lambda: softstep.Problem(masked(2, 3, 4), [1, -1], np.ones(4))),
+    ("tokens", lambda: softstep.Problem([masked(3, 4), np.ones((2, 4))], [1, -1], np.ones(4))),
+    ("labels", lambda: softstep.Problem(SAMPLES, masked(2), np.ones(4))),
+    ("decoder", lambda: softstep.Problem(SAMPLES, [1, -1], masked(4))),
+    ("points", lambda: softstep.LinearModel(masked(2, 4), [1, -1])),
+    ("points", lambda: softstep.solve_linear_max_margin(masked(2, 4), [1, -1])),
+    ("start", lambda: softstep.train(PROBLEM, steps=1, start=masked(8, 8))),
+    ("reference", lambda: softstep.train(PROBLEM, steps=1, reference=masked(8, 8))),
+    ("W", lambda: PROBLEM.margin(masked(8, 8))),
+    ("W", lambda: PROBLEM.certified_share(masked(8, 8))),
+    ("keys", lambda: softstep.attention(HEADS, masked(1, 1, 4, 4), HEADS)),
+    ("values", lambda: softstep.linear_attention(HEADS, HEADS, masked(1, 1, 4, 4))),
+]
+
+
+@pytest.mark.parametrize("name, call", MASKED)
+def test_masked_entries_are_refused(name, call):
+    with pytest.raises(softstep.InvalidArgument, match="masked") as caught:
+        call()
+    assert caught.value.argument == name
+
+
+def test_a_masked_array_without_masked_entries_is_an_array():
+    assert PROBLEM.margin(np.ma.masked_array(np.eye(8), mask=False)) == PROBLEM.margin(np.eye(8))
+
+
+@pytest.mark.parametrize("name", ["a", "w_star"])
+def test_the_task_of_an_induction_head_takes_numbers(name):
+    model = softstep.InductionHead(*softstep.induction_data(n_samples=3, length=5))
+    with pytest.raises(softstep.InvalidArgument) as caught:
+        model.parts([1.0, 1.0, 1.0, 1.0], **{"a": 1.0, "w_star": 1.0, name: "1"})
+    assert caught.value.argument == name
