@@ -7,7 +7,8 @@
 namespace softstep {
 
 /// Phi(m) = probability e^exponent, phi(m) = density e^exponent; exponent = -m^2 / 2 for m < 0, else 0.
-/// Where m Phi(m) cancels all but 1 / m^2 of phi(m), phi(m) + m Phi(m) = mean e^exponent > 0; else mean is 0.
+/// For m < -6, where m Phi(m) cancels all but 1 / m^2 of phi(m), phi(m) + m Phi(m) = mean e^exponent > 0;
+/// else mean is 0.
 struct NormalTail {
   double probability, density, exponent, mean = 0.0;
 };
@@ -25,15 +26,13 @@ inline double scaled_erfc(double x) {
   return sum / (x * std::sqrt(M_PI));
 }
 
-/// (phi(m) + m Phi(m)) / phi(m) for m < -37, by the series that scaled_erfc has there.
+/// (phi(m) + m Phi(m)) / phi(m) for m < -6. Phi(m) / phi(m) is 1 / (x + k) with x = -m and the continued
+/// fraction k = 1 / (x + 2 / (x + 3 / (x + ...))), so that this is k / (x + k): nothing cancels. What the
+/// first 24 terms leave out is below 2^-53.
 inline double mean_beyond(double m) {
-  const double step = 1.0 / (m * m);
-  double term = -1.0, sum = 0.0;
-  for (int k = 1; k <= 9; ++k) {
-    term *= -(2.0 * k - 1.0) * step;
-    sum += term;
-  }
-  return sum;
+  double k = 0.0;
+  for (int term = 24; term >= 1; --term) k = term / (k - m);
+  return k / (k - m);
 }
 
 /// NaN at NaN.
@@ -41,7 +40,7 @@ inline NormalTail normal_tail(double m) {
   const double at_0 = 1.0 / std::sqrt(2.0 * M_PI);
   if (m < 0.0)
     return {0.5 * scaled_erfc(-m / std::sqrt(2.0)), at_0, -0.5 * m * m,
-            m < -37.0 ? at_0 * mean_beyond(m) : 0.0};
+            m < -6.0 ? at_0 * mean_beyond(m) : 0.0};
   return {0.5 * std::erfc(-m / std::sqrt(2.0)), at_0 * std::exp(-0.5 * m * m), 0.0};
 }
 

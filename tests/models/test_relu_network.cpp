@@ -245,6 +245,25 @@ TEMPLATE_TEST_CASE("a neuron that turns far away from its cluster keeps the digi
   }
 }
 
+TEST_CASE("a neuron that turns away by some sigma keeps the digits of what is left", "[models]") {
+  for (const double m : {6.5, 8.0, 12.0, 20.0, 36.0, 37.5}) {
+    INFO(m << " sigma away");
+    const GaussianClusters cluster = {1, {-m}, {1.0}, {1}, 1.0};
+    Evaluation<double> out;
+    make_relu_population_model<double>(cluster, 1)
+        ->evaluate(std::vector<std::vector<double>>{{1.0}, {1.0}}, out);
+    const Exact x = m, density = exp(-x * x / 2) / sqrt(2 * boost::math::constants::pi<Exact>());
+    const Exact wanted = log(density - x * erfc(x / sqrt(Exact(2))) / 2);
+    // 24 terms of the fraction have two roundings each, of which each term passes on less than half; the
+    // exponent is rounded at its own size, and so are the two logarithms here.
+    const double u = 0x1p-53, bound = 16.0 * u + 4.0 * u * m * m;
+    const double of_loss = std::log(-out.loss_scaled.mantissa) + out.loss_scaled.exponent;
+    CHECK(std::fabs(of_loss - static_cast<double>(wanted)) <= bound);
+    for (const BlockGradient<double>& gradient : out.gradients)
+      CHECK(std::fabs(std::log(gradient.norm) + gradient.exponent - static_cast<double>(wanted)) <= bound);
+  }
+}
+
 TEST_CASE("points drawn from the clusters have the population's loss and gradient", "[models]") {
   // 2e5 draws: the mean of n bounded terms is off by 5 / sqrt(n) of their size with probability 1e-6.
   const std::size_t n = 200000, m = 4;
