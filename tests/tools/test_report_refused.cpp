@@ -78,7 +78,7 @@ TEST_CASE("a report of a comparison with a file missing or damaged is refused", 
   refused("weight_norm.svg", small_svg().substr(0, small_svg().size() - 8), {"damaged"});
 
   fs::remove(place.path("dir/one_minus_cos.svg"));
-  place.require_bad_input({"report", "dir"}, {"dir/one_minus_cos.svg", "not there"});
+  place.require_bad_input({"report", "dir"}, {"dir/one_minus_cos.svg", "not there", "tools/plot"});
 }
 
 TEST_CASE("a report does not replace what it reads, nor go where it cannot", "[tools]") {
