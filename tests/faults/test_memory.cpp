@@ -160,7 +160,7 @@ TEST_CASE("a pass that runs out of memory leaves the next one over all samples r
     const double expected = out.loss;
     failing_allocation = k;
     try {
-      model.evaluate(Point<double>(&at, 1), out, *space, want_loss, SampleSet(second));
+      model.evaluate(Point<double>(&at, 1), out, *space, want_loss, SampleSet{second});
     } catch (const std::bad_alloc&) {
       ++n_failed;
     }

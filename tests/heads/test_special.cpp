@@ -100,13 +100,13 @@ TEST_CASE("What is NaN is so along a direction too", "[heads]") {
           attention_hessian_product(in.inputs(), plain.state, in.output_gradient.view(), direction,
                                     out.backward_face(), in.options(isa.name, 1));
           std::size_t n_spoilt = 0;
-          for (const auto& [before, after] :
+          for (const auto& both :
                {std::pair{&plain.outputs, &out.outputs}, std::pair{&plain.queries, &out.queries},
                 std::pair{&plain.keys, &out.keys}, std::pair{&plain.values, &out.values}})
-            before->for_each([&](std::size_t b, std::size_t h, std::size_t i, std::size_t c) {
-              if (kind_of(before->get(b, h, i, c)) == Kind::number) return;
+            both.first->for_each([&](std::size_t b, std::size_t h, std::size_t i, std::size_t c) {
+              if (kind_of(both.first->get(b, h, i, c)) == Kind::number) return;
               ++n_spoilt;
-              CHECK(kind_of(after->get(b, h, i, c)) == Kind::nan);
+              CHECK(kind_of(both.second->get(b, h, i, c)) == Kind::nan);
             });
           CHECK(n_spoilt > 0);
         });
