@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .errors import InvalidArgument
 
 
@@ -67,3 +68,11 @@ def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{name}: {value!r} (need a text)", name)
     return value
+
+
+def require_model(value: Any, name: str = "problem", kind: type = _core.Model) -> None:
+    """Raises InvalidArgument unless the value is a model of that kind; for a data set with the way to one."""
+    if not isinstance(value, kind):
+        wanted = "a Problem" if kind is _core.Problem else "a Problem or another Model"
+        way = "; problem() of a data set makes one" if hasattr(value, "problem") else ""
+        raise InvalidArgument(f"{name}: {type(value).__name__} (need {wanted}{way})", name)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._arguments import require_model
 from .errors import InvalidArgument, NotSupported
 from .many import Plan, run
 from .max_margin import solve_max_margin
 from .problem import Problem
 from .program import program
 from .rules import Rule, rule_name
-from .training import TrainResult, require_model
+from .training import TrainResult
 
 __all__ = ["Comparison", "compare", "reproduce", "sweep"]
 

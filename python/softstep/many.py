@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer, told_as
+from ._arguments import integer, require_model, told_as
 from .errors import InvalidArgument, NotSupported
 from .rules import rule_name
 from .training import TrainResult, html_table, run_options, start_state
@@ -240,8 +240,7 @@ def run(
     options, states = [], []
     for k, problem in enumerate(plan.problems):
         try:
-            if not isinstance(problem, _core.Model):
-                raise InvalidArgument(f"problems: {type(problem).__name__} (need a Problem or another Model)", "problems")
+            require_model(problem, "problems")
             own = {**arguments, "reference": plan.references[k]}
             options.append(run_options(problem, plan.rules[k], plan.steps[k], own))
             states.append(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer, number, text, unmasked
+from ._arguments import integer, number, require_model, text, unmasked
 from .errors import InvalidArgument
 from .models import NextTokenData
 from .problem import Problem, _as_integers
@@ -81,12 +81,6 @@ def _bounds(max_sweeps: Any, n_threads: Any) -> dict[str, int]:
     return {"max_sweeps": integer(max_sweeps, "max_sweeps", 0), "n_threads": integer(n_threads, "n_threads", 0, 31)}
 
 
-def _require_problem(value: Any) -> None:
-    if not isinstance(value, _core.Problem):
-        way = "; problem() of a data set makes one" if hasattr(value, "problem") else ""
-        raise InvalidArgument(f"problem: {type(value).__name__} (need a Problem{way})", "problem")
-
-
 def solve_max_margin(
     problem: Problem,
     *,
@@ -110,7 +104,7 @@ def solve_max_margin(
     >>> solve_max_margin(softstep.generate(seed=0).problem()).status
     'optimal'
     """
-    _require_problem(problem)
+    require_model(problem, kind=_core.Problem)
     chosen = _as_integers(selected, "selected", np.int64)
     if norm == "frobenius":
         found = _core.solve_max_margin(
@@ -156,7 +150,7 @@ def solve_max_margin_with_ties(
     >>> bool(abs(solve_max_margin_with_ties(problem, best).norm / solve_max_margin(problem).norm - 1) < 1e-9)
     True
     """
-    _require_problem(problem)
+    require_model(problem, kind=_core.Problem)
     found = _core.solve_max_margin_with_ties(
         problem,
         [list(tokens) for tokens in tied],

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._arguments import integer, number, numbers, text, told_as, unmasked
+from ._arguments import integer, number, numbers, require_model, text, told_as, unmasked
 from .errors import InvalidArgument, NotSupported
 from .rules import as_rules, rule_name
 
@@ -30,13 +30,6 @@ def _fitting(argument: str, value: Any, shape: tuple[int, ...], name: str) -> An
     if not is_flat and [n for n in found if n != 1] != [n for n in shape if n != 1]:
         raise InvalidArgument(f"{argument}: shape {found} (need {shape}, that of {name})", argument)
     return value
-
-
-def require_model(value: Any, argument: str = "problem") -> None:
-    """Raises InvalidArgument unless the value is a model, that of a data set with the way to one."""
-    if not isinstance(value, _core.Model):
-        way = "; problem() of a data set makes one" if hasattr(value, "problem") else ""
-        raise InvalidArgument(f"{argument}: {type(value).__name__} (need a Problem or another Model{way})", argument)
 
 
 def _references(problem: _core.Model, reference: Any) -> list[Any]:
