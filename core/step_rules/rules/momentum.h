@@ -32,7 +32,7 @@ struct DualAcceleration {
     const std::size_t size = at.n_rows * at.n_cols;
     std::vector<double>& v = remembered(memory, next, "momentum.v", size);
     double& count = remembered(memory, next, "momentum.steps", 1)[0];
-    const ExpInParts factor(at.gradient_exponent - at.loss_gap.exponent);
+    const double apart = at.gradient_exponent - at.loss_gap.exponent, factor = std::exp(apart);
     const double l = count / (count + 1.0);
     next.direction.resize(size);
     // Pointers and selects, so that the loop becomes one of vectors.
@@ -48,10 +48,10 @@ struct DualAcceleration {
         direction[k] = kept[k] + q;
       }
     };
-    if (const double whole = factor.first; factor.is_whole())
-      move([whole](double x) { return x * whole; });
+    if (std::isnormal(factor))
+      move([factor](double x) { return x * factor; });
     else
-      move([factor](double x) { return factor.times(x); });
+      move([apart](double x) { return times_exp(x, apart); });
     const double length = settings.step_size * frobenius_norm({next.direction.data(), size});
     count += 1.0;
     return {Step<T>::Outcome::moved, settings.step_size, nullptr, length, next.direction.data()};
